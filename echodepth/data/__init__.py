@@ -1,0 +1,1 @@
+"""Readers, audio cutting, paired augmentation and the data module."""

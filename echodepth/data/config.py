@@ -1,0 +1,53 @@
+"""The data flags, shared by training, evaluation and comparison. Imports nothing heavy: it feeds --help."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+DatasetName = Literal["batvisionv1", "batvisionv2", "rgbd"]
+SPEED_OF_SOUND = 340.0
+"""m/s, as in BatVision's own code, so that cuts and depths agree with published figures."""
+
+DEFAULT_MAX_DEPTH: dict[DatasetName, float] = {"batvisionv1": 12.0, "batvisionv2": 30.0, "rgbd": 10.0}
+"""Metres. BatVision: the clip of each version's official code; rgbd: the reach of a structured-light camera."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data is read, and how."""
+
+    dataset: DatasetName = "batvisionv2"
+    """Which reader: batvisionv1, batvisionv2, or rgbd (any folder with a TUM association list)."""
+    data_dir: Path | None = None
+    """The dataset's root; data/<dataset> when not given."""
+    image_size: int = 256
+    """Side in pixels of image, depth map and spectrogram as the network sees them."""
+    max_depth: float | None = None
+    """Metres; farther depth is clipped. Default: 30 for V2, 12 for V1, 10 for rgbd."""
+    audio_start: Literal["onset", "zero"] | int = "onset"
+    """Where the waveform is cut: the direct sound's onset, sample zero, or a fixed sample."""
+    audio_seconds: float | None = None
+    """Length of the cut; default: the time sound takes to max_depth and back at 340 m/s."""
+    locations: tuple[str, ...] = ()
+    """Only these BatVision V2 locations (V1: dated folders); all when empty."""
+    leave_out: str | None = None
+    """Train on all locations but this one, and keep it for evaluation with the loo protocol."""
+    skip_bad: bool = False
+    """Leave bad rows out, count and list them; otherwise the first bad row stops the run."""
+    depth_scale: float = 5000.0
+    """rgbd only: the PNG's units per metre (TUM: 5000, millimetres: 1000)."""
+
+    @property
+    def root(self) -> Path:
+        """The dataset's folder."""
+        return self.data_dir if self.data_dir is not None else Path("data") / self.dataset
+
+    @property
+    def depth_limit(self) -> float:
+        """``max_depth`` in metres, with the dataset's own default."""
+        return self.max_depth if self.max_depth is not None else DEFAULT_MAX_DEPTH[self.dataset]
+
+    @property
+    def cut_seconds(self) -> float:
+        """Length of the waveform in seconds."""
+        return self.audio_seconds if self.audio_seconds is not None else 2 * self.depth_limit / SPEED_OF_SOUND

@@ -1,0 +1,40 @@
+"""What a dataset gives: one recorded instance, in the units that the whole project uses."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Part = Literal["image", "audio", "depth"]
+ALL_PARTS: tuple[Part, ...] = ("image", "audio", "depth")
+
+
+class Sample(TypedDict, total=False):
+    """One instance, or a batch of them with a leading axis. Parts that were not asked for are absent.
+
+    Attributes:
+        image: RGB in 0..1.
+        audio: waveforms of the left and right ear, full scale 1, cut from the direct sound's onset.
+        depth: metres along the optical axis; 0 where not valid.
+        valid: where depth was measured.
+        name: the instance's place in its dataset, for messages and per-image tables.
+    """
+
+    image: Float[Tensor, "*batch 3 h w"]
+    audio: Float[Tensor, "*batch 2 t"]
+    depth: Float[Tensor, "*batch 1 h w"]
+    valid: Bool[Tensor, "*batch 1 h w"]
+    name: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where one instance lies on disk: one stereo file or one file per ear as ``audio``."""
+
+    name: str
+    location: str
+    image: Path | None
+    audio: tuple[Path, ...]
+    depth: Path | None

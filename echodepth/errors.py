@@ -1,0 +1,22 @@
+"""Errors that a user can mend: the command line prints their message alone, without a traceback."""
+
+
+class EchodepthError(Exception):
+    """A user's mistake. The message names the file, row or argument, and the way out."""
+
+
+class DataError(EchodepthError):
+    """A dataset, file or row that cannot be used as it is."""
+
+
+class CheckpointError(EchodepthError):
+    """A checkpoint or model folder that is missing, unreadable or of another shape."""
+
+
+class ConfigError(EchodepthError):
+    """An argument, or a combination of arguments, that makes no sense."""
+
+
+def plain_message(error: EchodepthError) -> str:
+    """The message alone, also when a data loader's worker has wrapped it in a traceback's text."""
+    return str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()

@@ -1,0 +1,1 @@
+"""Metrics, named protocols, evaluation and the comparison page."""

@@ -1,0 +1,1 @@
+"""From a trained model and a file to a depth map."""

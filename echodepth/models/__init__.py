@@ -1,0 +1,1 @@
+"""The networks, their input front ends and the model folder."""

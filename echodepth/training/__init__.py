@@ -1,0 +1,1 @@
+"""Losses, Lightning tasks, callbacks and the runs behind the commands."""
