@@ -1,0 +1,164 @@
+"""The student: depth from the echoes at two ears.
+
+One encoder per ear; at the chosen levels each ear looks across at the other, since the difference between the
+ears is what tells direction; the two are fused level by level into the teacher's ladder, and the same decoder draws
+the map::
+
+    left  [B,E,H,W] ── x1 ─ x2 ─ x3 ─ x4 ─ x5         E channels an ear
+                            ⇅    ⇅    ⇅    ⇅          cross-attention at attention_levels
+    right [B,E,H,W] ── x1 ─ x2 ─ x3 ─ x4 ─ x5
+                       ◇    ◇    ◇    ◇    ◇          fusion: 1x1 convolution of both, to the teacher's sizes
+                       x1   x2   x3   x4   x5 ── d4 ── d3 ── d2 ── d1 ── head ── depth [B,1,S,S]
+
+Rows of the input are frequencies, columns are time; the map that comes out is rows and columns of an image. The
+decoder learns that change of axes.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, overload
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from echodepth.models.cross_attention import CrossAttention
+from echodepth.models.layers import (
+    ENCODER_LEVELS,
+    Decoder,
+    DepthHead,
+    Encoder,
+    Features,
+    check_input,
+    check_network_arguments,
+    ladder_channels,
+)
+
+
+class Fusion(nn.Sequential):
+    """Both ears' maps of one level, side by side, to the channels of one."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(2 * channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+        )
+
+
+class BinauralAttentionDepthNet(nn.Module):
+    """Depth in metres from two ears' spectrograms, with its features on request.
+
+    Args:
+        base_channels: channels of the first level; 64 gives 29.4 M parameters with attention at levels 2 to 5.
+        bilinear: upsample bilinearly; otherwise by transposed convolutions.
+        output_size: side in pixels of the square depth map.
+        max_depth: metres; the output lies in (0, max_depth).
+        attention_levels: levels, out of 1 to 5, at which the ears look across; none is allowed.
+        ear_channels: spectrogram channels of one ear.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        base_channels: int = 64,
+        bilinear: bool = True,
+        output_size: int = 256,
+        max_depth: float = 30.0,
+        attention_levels: Sequence[int] = (2, 3, 4, 5),
+        ear_channels: int = 1,
+    ) -> None:
+        super().__init__()
+        check_network_arguments(base_channels, output_size)
+        if wrong := sorted(set(attention_levels) - {1, 2, 3, 4, 5}):
+            raise ValueError(f"attention_levels must be out of 1 to 5, not {wrong}")
+        if ear_channels < 1:
+            raise ValueError(f"ear_channels must be at least 1, not {ear_channels}")
+        self.output_size = output_size
+        self.max_depth = max_depth
+        self.ear_channels = ear_channels
+        channels = dict(zip(ENCODER_LEVELS, ladder_channels(base_channels, bilinear), strict=True))
+        attended = [f"x{level}" for level in sorted(set(attention_levels))]
+        self.left_encoder = Encoder(ear_channels, base_channels, bilinear)
+        self.right_encoder = Encoder(ear_channels, base_channels, bilinear)
+        self.left_to_right = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
+        self.right_to_left = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
+        self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
+        self.decoder = Decoder(base_channels, bilinear)
+        self.head = DepthHead(base_channels, max_depth)
+
+    @overload
+    def forward(self, spectrograms: Tensor, return_features: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, spectrograms: Tensor, return_features: Literal[True]) -> tuple[Tensor, Features]: ...
+    def forward(
+        self, spectrograms: Float[Tensor, "b c f t"], return_features: bool = False
+    ) -> Float[Tensor, "b 1 s s"] | tuple[Float[Tensor, "b 1 s s"], Features]:
+        """Predict depth.
+
+        Args:
+            spectrograms: the left ear's channels, then the right ear's; any size of at least 16.
+            return_features: also return x1..x5 after fusion and d1..d4.
+
+        Returns:
+            Depth in metres, and with ``return_features`` the nine feature maps by name.
+
+        Raises:
+            ValueError: ``spectrograms`` has the wrong number of channels or is too small.
+        """
+        left, right = self._hear(spectrograms)  # per ear: x1 [B,C,F,T] .. x5 [B,8C,F/16,T/16]
+        features: Features = {}
+        for level, fuse in self.fusion.items():
+            ears = left[level], right[level]
+            if level in self.left_to_right:
+                ears = self.left_to_right[level](*ears), self.right_to_left[level](*reversed(ears))
+            features[level] = fuse(torch.cat(ears, dim=1))
+        features |= self.decoder(features)  # d1 [B,C,F,T] .. d4 [B,4C,F/8,T/8]
+        depth = self.head(features["d1"], self.output_size)  # [B,1,S,S]
+        return (depth, features) if return_features else depth
+
+    @torch.no_grad()
+    def attention_maps(
+        self, spectrograms: Float[Tensor, "b c f t"], frequency: float, time: float
+    ) -> dict[str, Float[Tensor, "b _ _"]]:
+        """Where each ear looks from one place of its own map, for a picture.
+
+        Args:
+            spectrograms: as for ``forward``.
+            frequency: the place's row, as a fraction of the height in 0..1.
+            time: the place's column, as a fraction of the width in 0..1.
+
+        Returns:
+            For each attended level, under ``x2_left_to_right`` and ``x2_right_to_left``, a map over the other
+            ear's positions that sums to 1.
+        """
+        left, right = self._hear(spectrograms)
+        maps: dict[str, Tensor] = {}
+        for level in self.left_to_right:
+            rows, columns = left[level].shape[-2:]
+            place = min(int(frequency * rows), rows - 1), min(int(time * columns), columns - 1)
+            directions = {
+                "left_to_right": (self.left_to_right[level], left[level], right[level]),
+                "right_to_left": (self.right_to_left[level], right[level], left[level]),
+            }
+            for name, (attention, own, other) in directions.items():
+                assert isinstance(attention, CrossAttention)
+                maps[f"{level}_{name}"] = attention.look(own, other, *place)
+        return maps
+
+    def _hear(self, spectrograms: Tensor) -> tuple[Features, Features]:
+        meaning = f"{self.ear_channels} of the left ear, then of the right"
+        check_input(spectrograms, 2 * self.ear_channels, "spectrograms", meaning)
+        left, right = spectrograms.split(self.ear_channels, dim=1)
+        return self.left_encoder(left), self.right_encoder(right)
+
+
+def create_binaural_attention_model(
+    base_channels: int = 64,
+    bilinear: bool = True,
+    output_size: int = 256,
+    max_depth: float = 30.0,
+    attention_levels: Sequence[int] = (2, 3, 4, 5),
+    ear_channels: int = 1,
+) -> BinauralAttentionDepthNet:
+    """Make a :class:`BinauralAttentionDepthNet`; the arguments are those of the class."""
+    return BinauralAttentionDepthNet(base_channels, bilinear, output_size, max_depth, attention_levels, ear_channels)

@@ -1,0 +1,190 @@
+"""Blocks that both networks are made of: double convolutions, the ladder up and down, the bounded depth head.
+
+The feature ladder, for base channels C; transposed convolutions (``bilinear=False``) need wider maps::
+
+    size                     1      1/2    1/4    1/8    1/16
+    encoder                  x1 C   x2 2C  x3 4C  x4 8C  x5 8C    (transposed: x5 16C)
+    decoder, bilinear        d1 C   d2 C   d3 2C  d4 4C
+    decoder, transposed      d1 C   d2 2C  d3 4C  d4 8C
+"""
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+ENCODER_LEVELS = ("x1", "x2", "x3", "x4", "x5")
+DECODER_LEVELS = ("d1", "d2", "d3", "d4")
+FEATURE_LEVELS = ENCODER_LEVELS + DECODER_LEVELS
+MINIMUM_SIZE = 16
+"""Pixels: below this the fourth halving leaves nothing."""
+
+Features = dict[str, Tensor]
+
+
+def ladder_channels(base_channels: int, bilinear: bool) -> tuple[int, int, int, int, int]:
+    """Channels of x1..x5. Bilinear upsampling cannot halve the channels, so x5 stays at those of x4."""
+    c = base_channels
+    return c, 2 * c, 4 * c, 8 * c, 8 * c if bilinear else 16 * c
+
+
+def decoder_channels(base_channels: int, bilinear: bool) -> tuple[int, int, int, int]:
+    """Channels of d1..d4."""
+    c = base_channels
+    return (c, c, 2 * c, 4 * c) if bilinear else (c, 2 * c, 4 * c, 8 * c)
+
+
+class DoubleConv(nn.Sequential):
+    """Twice: 3x3 convolution, batch norm, ReLU (U-Net, arXiv 1505.04597, with padding and norm)."""
+
+    def __init__(self, in_channels: int, out_channels: int, mid_channels: int | None = None) -> None:
+        mid = mid_channels or out_channels
+        super().__init__(
+            nn.Conv2d(in_channels, mid, 3, padding=1, bias=False),
+            nn.BatchNorm2d(mid),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(mid, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Down(nn.Sequential):
+    """Halve the size (odd sizes round down), then convolve twice."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.MaxPool2d(2), DoubleConv(in_channels, out_channels))
+
+
+class Up(nn.Module):
+    """Double the size, join the skip connection, convolve twice."""
+
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int, bilinear: bool) -> None:
+        super().__init__()
+        self.up: nn.Module
+        if bilinear:
+            self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+            up_channels, mid_channels = in_channels, (in_channels + skip_channels) // 2
+        else:
+            self.up = nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
+            up_channels, mid_channels = in_channels // 2, out_channels
+        self.conv = DoubleConv(up_channels + skip_channels, out_channels, mid_channels)
+
+    def forward(self, x: Float[Tensor, "b c h w"], skip: Float[Tensor, "b s h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
+        """Bring ``x`` to ``skip``'s size and merge the two."""
+        x = self.up(x)
+        if x.shape[-2:] != skip.shape[-2:]:
+            # An odd size lost its last row or column on the way down: repeat the edge, as zeros would be an edge.
+            rows, columns = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
+            x = F.pad(x, (0, columns, 0, rows), mode="replicate")
+        merged: Tensor = self.conv(torch.cat([skip, x], dim=1))
+        return merged
+
+
+class Encoder(nn.Module):
+    """The way down: x1 at full size to x5 at a sixteenth."""
+
+    def __init__(self, in_channels: int, base_channels: int, bilinear: bool) -> None:
+        super().__init__()
+        channels = ladder_channels(base_channels, bilinear)
+        self.stages = nn.ModuleList(
+            [DoubleConv(in_channels, channels[0]), *(Down(a, b) for a, b in pairwise(channels))]
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Features:
+        """All five levels, by name."""
+        features: Features = {}
+        for level, stage in zip(ENCODER_LEVELS, self.stages, strict=True):
+            x = features[level] = stage(x)
+        return features
+
+
+class Decoder(nn.Module):
+    """The way up: x5 to d1, joining x4..x1 on the way."""
+
+    def __init__(self, base_channels: int, bilinear: bool) -> None:
+        super().__init__()
+        skips = ladder_channels(base_channels, bilinear)
+        outputs = decoder_channels(base_channels, bilinear)
+        inputs = (*outputs[1:], skips[4])
+        self.stages = nn.ModuleDict(
+            {
+                level: Up(inputs[i], skips[i], outputs[i], bilinear)
+                for i, level in reversed(list(enumerate(DECODER_LEVELS)))
+            }
+        )
+
+    def forward(self, encoder: Mapping[str, Tensor]) -> Features:
+        """All four levels, by name."""
+        x = encoder["x5"]
+        features: Features = {}
+        for level, stage in self.stages.items():
+            x = features[level] = stage(x, encoder[level.replace("d", "x")])
+        return {level: features[level] for level in DECODER_LEVELS}
+
+
+class DepthHead(nn.Module):
+    """Features to metres in (0, max_depth), with a gradient that is alive over the whole range.
+
+    The logistic function is nearly exponential for near depths and linear in the middle, which suits depth, but
+    float32 rounds it to 1 beyond a logit of 17, where its gradient is exactly zero. One part in a hundred of an
+    algebraic sigmoid, whose slope falls as 1/z², keeps every output movable.
+
+    Args:
+        in_channels: channels of the last decoder level.
+        max_depth: upper end of the range in metres.
+        initial_depth: metres that an untrained head predicts, about the median of indoor sets; at most a quarter
+            of ``max_depth``.
+    """
+
+    TAIL = 0.01
+
+    def __init__(self, in_channels: int, max_depth: float, initial_depth: float = 3.0) -> None:
+        super().__init__()
+        if not (math.isfinite(max_depth) and max_depth > 0):
+            raise ValueError(f"max_depth must be a positive number of metres, not {max_depth}")
+        self.max_depth = max_depth
+        self.conv = nn.Conv2d(in_channels, 1, kernel_size=1)
+        start = min(initial_depth / max_depth, 0.25)
+        # A small weight starts the map nearly flat, yet lets the gradient through to every layer below.
+        nn.init.normal_(self.conv.weight, std=0.1 / math.sqrt(in_channels))
+        nn.init.constant_(torch.as_tensor(self.conv.bias), math.log(start / (1 - start)))
+
+    def forward(self, x: Float[Tensor, "b c h w"], output_size: int) -> Float[Tensor, "b 1 s s"]:
+        """Depth in metres, resized to ``output_size`` before it is bounded."""
+        logit = self.conv(x)
+        if logit.shape[-2:] != (output_size, output_size):
+            logit = F.interpolate(logit, (output_size, output_size), mode="bilinear", align_corners=False)
+        return self.bound(logit)
+
+    def bound(self, logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The bounded function itself; in float32 at least, as half precision would round it to its ends."""
+        z = logit if logit.dtype == torch.float64 else logit.float()
+        tail = 0.5 / (1 + z.abs())
+        algebraic = torch.where(z < 0, tail, 1 - tail)
+        return self.max_depth * ((1 - self.TAIL) * torch.sigmoid(z) + self.TAIL * algebraic)
+
+
+def check_network_arguments(base_channels: int, output_size: int) -> None:
+    """Raise a ValueError that names a constructor argument out of range."""
+    if base_channels < 1:
+        raise ValueError(f"base_channels must be at least 1, not {base_channels}")
+    if output_size < 1:
+        raise ValueError(f"output_size must be at least 1 pixel, not {output_size}")
+
+
+def check_input(x: Tensor, channels: int, argument: str, meaning: str) -> None:
+    """Raise a ValueError that names ``argument`` when ``x`` is not [B, channels, H>=16, W>=16]."""
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(f"{argument} must be [B, {channels}, H, W] ({meaning}), not {list(x.shape)}")
+    if min(x.shape[-2:]) < MINIMUM_SIZE:
+        raise ValueError(f"{argument} must be at least {MINIMUM_SIZE} pixels high and wide, not {list(x.shape[-2:])}")
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable scalars."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

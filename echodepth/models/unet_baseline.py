@@ -1,0 +1,110 @@
+"""The network that BatVision's authors compare with: an eight-level U-Net on both ears' spectrograms.
+
+The pix2pix generator (arXiv 1611.07004) with 64 first channels, as used on BatVision (arXiv 2303.07257), written
+anew. Each level halves the map by a 4x4 convolution with stride 2, from 256x256 down to 1x1::
+
+    ears [B,2,256,256] ─ 128 ─ 64 ─ 32 ─ 16 ─ 8 ─ 4 ─ 2 ─ 1 ─ 2 ─ 4 ─ 8 ─ 16 ─ 32 ─ 64 ─ 128 ─ depth [B,1,S,S]
+               channels   C   2C   4C   8C  8C  8C  8C  8C  8C  8C  8C   8C   4C   2C    C
+
+What differs: the depth head is this project's bounded one, in metres, instead of a normalised output; and the
+dropout of pix2pix, which makes its images varied, is left out. Other input sizes are resized to 256x256.
+"""
+
+from itertools import pairwise
+from typing import Literal, overload
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from echodepth.models.layers import (
+    DECODER_LEVELS,
+    ENCODER_LEVELS,
+    DepthHead,
+    Features,
+    check_input,
+    check_network_arguments,
+)
+
+INPUT_SIZE = 256
+
+
+class UNetBaseline(nn.Module):
+    """BatVision's baseline, behind the same interface as the other networks.
+
+    Args:
+        base_channels: channels of the first level; 64 as published, which gives 54.4 M parameters.
+        output_size: side in pixels of the square depth map.
+        max_depth: metres; the output lies in (0, max_depth).
+        ear_channels: spectrogram channels of one ear.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self, base_channels: int = 64, output_size: int = 256, max_depth: float = 30.0, ear_channels: int = 1
+    ) -> None:
+        super().__init__()
+        check_network_arguments(base_channels, output_size)
+        self.output_size = output_size
+        self.max_depth = max_depth
+        self.ear_channels = ear_channels
+        widths = [base_channels * scale for scale in (1, 2, 4, 8, 8, 8, 8, 8)]
+        self.first = nn.Conv2d(2 * ear_channels, widths[0], 4, stride=2, padding=1)
+        # The innermost map is a single pixel, of which a batch of one has no statistics: no norm there.
+        self.down = nn.ModuleList(_halve(a, b, norm=i < len(widths) - 2) for i, (a, b) in enumerate(pairwise(widths)))
+        inner = [widths[-1], *(2 * width for width in reversed(widths[1:-1]))]
+        self.up = nn.ModuleList(_double(a, b) for a, b in zip(inner, reversed(widths[:-1]), strict=True))
+        self.last = nn.Sequential(
+            nn.ReLU(), nn.ConvTranspose2d(2 * widths[0], base_channels, 4, stride=2, padding=1), nn.ReLU()
+        )
+        self.head = DepthHead(base_channels, max_depth)
+
+    @overload
+    def forward(self, spectrograms: Tensor, return_features: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, spectrograms: Tensor, return_features: Literal[True]) -> tuple[Tensor, Features]: ...
+    def forward(
+        self, spectrograms: Float[Tensor, "b c f t"], return_features: bool = False
+    ) -> Float[Tensor, "b 1 s s"] | tuple[Float[Tensor, "b 1 s s"], Features]:
+        """Predict depth.
+
+        Args:
+            spectrograms: the left ear's channels, then the right ear's; any size of at least 16.
+            return_features: also return x1..x5 (the first five levels down, half to 1/32 of the size) and d1..d4
+                (the last four levels up, full to 1/8).
+
+        Returns:
+            Depth in metres, and with ``return_features`` the nine feature maps by name.
+
+        Raises:
+            ValueError: ``spectrograms`` has the wrong number of channels or is too small.
+        """
+        check_input(spectrograms, 2 * self.ear_channels, "spectrograms", "the left ear's, then the right's")
+        if spectrograms.shape[-2:] != (INPUT_SIZE, INPUT_SIZE):
+            spectrograms = F.interpolate(spectrograms, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", antialias=True)
+        encoded = [self.first(spectrograms)]
+        for halve in self.down:
+            encoded.append(halve(encoded[-1]))
+        decoded = [self.up[0](encoded[-1])]
+        for double, skip in zip(self.up[1:], reversed(encoded[1:-1]), strict=True):
+            decoded.append(double(torch.cat([skip, decoded[-1]], dim=1)))
+        decoded.append(self.last(torch.cat([encoded[0], decoded[-1]], dim=1)))
+        depth: Tensor = self.head(decoded[-1], self.output_size)
+        if not return_features:
+            return depth
+        features = dict(zip(ENCODER_LEVELS, encoded, strict=False))
+        features |= dict(zip(DECODER_LEVELS, reversed(decoded), strict=False))
+        return depth, features
+
+
+def _halve(in_channels: int, out_channels: int, norm: bool) -> nn.Sequential:
+    convolution = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=not norm)
+    return nn.Sequential(nn.LeakyReLU(0.2), convolution, *([nn.BatchNorm2d(out_channels)] if norm else []))
+
+
+def _double(in_channels: int, out_channels: int) -> nn.Sequential:
+    convolution = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+    return nn.Sequential(nn.ReLU(), convolution, nn.BatchNorm2d(out_channels))
