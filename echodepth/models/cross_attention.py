@@ -78,7 +78,7 @@ def attention(
         For each query, the mean of the values weighted by likeness. First derivatives only.
     """
     if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
-        return cast(Tensor, _Recomputed.apply(query, key, value))
+        return cast(Tensor, _Recomputed.apply(query, key, value))  # type: ignore[no-untyped-call]
     return _attend(query, key, value)
 
 

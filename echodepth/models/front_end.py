@@ -7,8 +7,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Spectrogram = Literal["log", "magnitude"]
-
 FLOOR_DB = -100.0
 """Level that the log spectrogram maps to 0. A quiet room's noise at BatVision's gain lies about 20 dB above it."""
 
@@ -62,7 +60,7 @@ class EchoFrontEnd(nn.Module):
     def __init__(
         self,
         image_size: int = 256,
-        spectrogram: Spectrogram = "log",
+        spectrogram: str = "log",
         n_fft: int = 512,
         win_length: int = 64,
         hop_length: int = 16,
@@ -83,7 +81,7 @@ class EchoFrontEnd(nn.Module):
         names = ("image_size", "spectrogram", "n_fft", "win_length", "hop_length")
         return {name: getattr(self, name) for name in names}
 
-    def forward(self, audio: Float[Tensor, "b 2 t"]) -> Float[Tensor, "b c s s"]:
+    def forward(self, audio: Float[Tensor, "b ears t"]) -> Float[Tensor, "b c s s"]:
         """Spectrograms with low frequencies in the first row and the first echo in the first columns.
 
         Args:

@@ -22,7 +22,7 @@ from echodepth.errors import CheckpointError
 from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.card import write_card
 from echodepth.models.front_end import EchoFrontEnd, ImageFrontEnd
-from echodepth.models.layers import Features
+from echodepth.models.layers import MINIMUM_SIZE, Features
 from echodepth.models.rgb_depth import RGBDepthNet
 from echodepth.models.unet_baseline import UNetBaseline
 
@@ -86,6 +86,17 @@ class DepthModel(nn.Module):
     def image_size(self) -> int:
         """Side of the depth map, in pixels."""
         return self.front_end.image_size
+
+    def feature_channels(self) -> dict[str, int]:
+        """Channels of x1..x5 and d1..d4."""
+        training = self.training
+        side = MINIMUM_SIZE
+        channels = 3 if self.input_key == "image" else 2 * EchoFrontEnd.ear_channels
+        with torch.no_grad():
+            example = next(self.network.parameters()).new_zeros(1, channels, side, side)
+            _, features = self.network.eval()(example, return_features=True)
+        self.train(training)
+        return {level: feature.shape[1] for level, feature in features.items()}
 
     def forward(self, raw: Tensor, return_features: bool = False) -> Tensor | tuple[Tensor, Features]:
         """Depth [B,1,S,S] in metres from images [B,3,H,W] in 0..1 or waveforms [B,2,T]; features on request."""
