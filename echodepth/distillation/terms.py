@@ -1,0 +1,51 @@
+"""What a distillation term is: a scalar that says how far one view of a batch is from another."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class View:
+    """What a network makes of a batch.
+
+    Attributes:
+        depth: metres, [B,1,S,S].
+        features: the maps x1..x5 and d1..d4.
+    """
+
+    depth: Float[Tensor, "b 1 h w"]
+    features: Mapping[str, Tensor]
+
+
+class Term(nn.Module, ABC):
+    """Base of all terms.
+
+    A term may hold layers of its own, such as projections: they are trained with the student, kept in training's
+    checkpoints for a resume, and left out of the saved student.
+    """
+
+    @abstractmethod
+    def forward(self, student: View, teacher: View) -> Float[Tensor, ""]:
+        """How far the student's view is from the teacher's."""
+
+
+class Distillation(nn.Module):
+    """A weighted sum of terms.
+
+    Args:
+        terms: by name.
+        weights: by the same names.
+    """
+
+    def __init__(self, terms: Mapping[str, Term], weights: Mapping[str, float]) -> None:
+        super().__init__()
+        self.terms = nn.ModuleDict(terms)
+        self.weights = {name: weights[name] for name in terms}
+
+    def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
+        """The terms by name, each times its weight."""
+        return {name: self.weights[name] * term(student, teacher) for name, term in self.terms.items()}
