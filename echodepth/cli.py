@@ -1,0 +1,92 @@
+"""The command ``echodepth``. Flags come from the config dataclasses; torch is imported by the command that runs."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
+
+from echodepth.errors import EchodepthError, plain_message
+from echodepth.evaluation.config import CompareConfig, EvaluateConfig
+from echodepth.inference.config import PredictConfig
+from echodepth.simulate.config import SimulateConfig
+from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig
+
+TrainingConfig = (
+    Annotated[RGBConfig, subcommand("rgb")]
+    | Annotated[BinauralConfig, subcommand("binaural")]
+    | Annotated[DistillationConfig, subcommand("distill")]
+)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train the RGB teacher, the binaural student, or the student with the teacher."""
+
+    run: TrainingConfig
+
+
+Command = (
+    Annotated[SimulateConfig, subcommand("simulate")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[EvaluateConfig, subcommand("evaluate")]
+    | Annotated[CompareConfig, subcommand("compare")]
+    | Annotated[PredictConfig, subcommand("predict")]
+)
+USER_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command. A user's mistake ends with its message and exit status 2, not with a traceback."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("echodepth").setLevel(logging.INFO)
+    command = tyro.cli(
+        OmitArgPrefixes[OmitSubcommandPrefixes[Command]],  # type: ignore[valid-type]
+        prog="echodepth",
+        description="See depth by ear, taught by sight.",
+        args=arguments,
+        use_underscores=True,
+    )
+    try:
+        run(command)
+    except EchodepthError as error:
+        print(f"echodepth: {plain_message(error)}", file=sys.stderr)
+        raise SystemExit(USER_ERROR) from None
+
+
+def run(command: object) -> None:
+    """Hand a parsed command to the part of the package that carries it out."""
+    match command:
+        case Train(run=config):
+            _train(config)
+        case SimulateConfig():
+            from echodepth.simulate.writer import simulate
+
+            simulate(command)
+        case EvaluateConfig():
+            from echodepth.evaluation.evaluate import evaluate
+
+            evaluate(command)
+        case CompareConfig():
+            from echodepth.evaluation.compare import compare
+
+            compare(command)
+        case PredictConfig():
+            from echodepth.inference.predict import predict
+
+            predict(command)
+
+
+def _train(config: RGBConfig | BinauralConfig) -> None:
+    from echodepth.training import runs
+
+    match config:
+        case RGBConfig():
+            runs.train_rgb(config)
+        case DistillationConfig():
+            runs.train_distillation(config)
+        case BinauralConfig():
+            runs.train_binaural(config)

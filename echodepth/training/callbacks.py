@@ -1,0 +1,187 @@
+"""What a run leaves behind: checkpoints, the best model, curves and pictures.
+
+Order matters. With averaged weights, validation runs on the average, which is swapped in before it and out after it;
+``BestModel`` and ``ResultPictures`` come before the averaging callback, to find the average still in place.
+``EpochCheckpoints`` and ``History`` are Lightning ``Checkpoint`` callbacks, which run last, when all metrics are known.
+"""
+
+import csv
+import logging
+import math
+import time
+from typing import Any
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor
+
+from echodepth.data.sample import Sample
+from echodepth.models.store import save_model
+from echodepth.training.depth_task import DepthTask, raw_input
+from echodepth.training.folders import RunFolders
+from echodepth.viz import result_picture, save_figure
+
+log = logging.getLogger(__name__)
+PICTURED_FRAMES = 4
+
+
+def _is_due(trainer: L.Trainer, frequency: int) -> bool:
+    done = trainer.current_epoch + 1
+    return done % frequency == 0 or done == trainer.max_epochs
+
+
+class EpochCheckpoints(Checkpoint):
+    """Writes ``epoch_0002.pth``: everything needed to go on as if never interrupted.
+
+    Args:
+        folders: of the run.
+        frequency: epochs between two; the last epoch is always written.
+    """
+
+    def __init__(self, folders: RunFolders, frequency: int) -> None:
+        self.folders = folders
+        self.frequency = frequency
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write beside, then rename: a run that is killed here leaves no half a file."""
+        if not _is_due(trainer, self.frequency):
+            return
+        path = self.folders.checkpoint(trainer.current_epoch + 1)
+        unfinished = path.with_suffix(".unfinished")
+        trainer.save_checkpoint(unfinished, weights_only=False)
+        if trainer.is_global_zero:
+            unfinished.replace(path)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Say how to go on after an interruption."""
+        if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt | SIGTERMException):
+            epochs = self.folders.epochs()
+            way_on = f"go on with --checkpoints {epochs[-1]}" if epochs else "no epoch was saved yet"
+            log.info("stopped in epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, way_on)
+
+
+class BestModel(Callback):
+    """Keeps ``best/``, the model folder of the epoch with the lowest validation RMSE.
+
+    Args:
+        folders: of the run.
+    """
+
+    def __init__(self, folders: RunFolders) -> None:
+        self.folders = folders
+        self.lowest = math.inf
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save the model if it is better than all before."""
+        assert isinstance(pl_module, DepthTask)
+        scores = {name: float(value) for name, value in pl_module.scores.compute().items()}
+        pl_module.model.run |= {"epoch": trainer.current_epoch + 1, "validation": scores}
+        if scores["rmse"] < self.lowest:
+            self.lowest = scores["rmse"]
+            if trainer.is_global_zero:
+                save_model(pl_module.model, self.folders.best)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lowest error so far, for a resume."""
+        return {"lowest": self.lowest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from it."""
+        self.lowest = state_dict["lowest"]
+
+
+class History(Checkpoint):
+    """Writes ``metrics.csv``, a row an epoch, which a resumed run continues.
+
+    Lightning's own CSV logger deletes the file of the run that it resumes.
+
+    Args:
+        folders: of the run.
+        resumed_epoch: rows after this one are dropped; they are about to be made again.
+    """
+
+    def __init__(self, folders: RunFolders, resumed_epoch: int = 0) -> None:
+        self.path = folders.logs / "metrics.csv"
+        self.rows: list[dict[str, str]] = []
+        if resumed_epoch and self.path.is_file():
+            with self.path.open(newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= resumed_epoch]
+        self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Add the epoch's row."""
+        if not trainer.is_global_zero:
+            return
+        names = sorted(name for name in trainer.callback_metrics if "/" in name)
+        row = {"epoch": str(trainer.current_epoch + 1), "seconds": f"{time.monotonic() - self.started:.1f}"}
+        # Nine digits give a float32 back exactly.
+        self.rows.append(row | {name: f"{float(trainer.callback_metrics[name]):.9g}" for name in names})
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        unfinished = self.path.with_suffix(".unfinished")
+        with unfinished.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        unfinished.replace(self.path)
+
+
+class ResultPictures(Callback):
+    """Draws the first validation frames: input, prediction, truth, error.
+
+    Args:
+        folders: of the run.
+        frequency: epochs between two pictures; the last epoch always has one.
+    """
+
+    def __init__(self, folders: RunFolders, frequency: int) -> None:
+        self.folders = folders
+        self.frequency = frequency
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Sample,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw, when one is due."""
+        if batch_idx or not trainer.is_global_zero or not _is_due(trainer, self.frequency):
+            return
+        assert isinstance(pl_module, DepthTask)
+        model = pl_module.model
+        raw = raw_input(model, batch)[:PICTURED_FRAMES]
+        epoch = trainer.current_epoch + 1
+        figure = result_picture(
+            inputs=_captioned_inputs(batch, model.front_end(raw) if model.input_key == "audio" else None),
+            prediction=_array(model(raw)[:, 0]),
+            depth=_array(batch["depth"][:PICTURED_FRAMES, 0]),
+            valid=_array(batch["valid"][:PICTURED_FRAMES, 0]),
+            max_depth=model.max_depth,
+            title=f"{self.folders.experiment}, epoch {epoch}, validation",
+        )
+        save_figure(figure, self.folders.results / f"epoch_{epoch:04d}.png")
+
+
+def _captioned_inputs(batch: Sample, spectrograms: Tensor | None) -> list[dict[str, np.ndarray]]:
+    inputs: list[dict[str, np.ndarray]] = []
+    for index in range(min(PICTURED_FRAMES, len(batch["depth"]))):
+        frame = {}
+        if "image" in batch:
+            frame["RGB"] = _array(batch["image"][index].permute(1, 2, 0))
+        if spectrograms is not None:
+            left, right = spectrograms[index].chunk(2)
+            frame |= {"left ear": _array(left[0]), "right ear": _array(right[0])}
+        inputs.append(frame)
+    return inputs
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().cpu().numpy() if tensor.is_floating_point() else tensor.cpu().numpy()

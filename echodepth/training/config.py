@@ -1,0 +1,141 @@
+"""The flags of the three training commands. Imports nothing heavy: it feeds --help.
+
+A field's docstring is its help text.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from echodepth.data.config import DataConfig
+
+Level = Literal["x1", "x2", "x3", "x4", "x5", "d1", "d2", "d3", "d4"]
+TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
+"""A flag that takes its value: --bilinear False."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(DataConfig):
+    """What every training run is told."""
+
+    experiment_name: str
+    """Names the folders under checkpoints/, results/ and logs/."""
+
+    # Model
+    base_channels: int = 64
+    """Channels of the first level; 32 has a quarter of the parameters of 64."""
+    bilinear: TrueOrFalse = True
+    """Upsample bilinearly; otherwise by transposed convolutions, with more parameters."""
+
+    # Loss
+    criterion: Literal["L1", "SILog", "Combined"] = "L1"
+    """The reconstruction term: metres, proportions, or both."""
+    lambda_l1: float = 1.0
+    """Weight of the reconstruction term."""
+    lambda_smooth: float = 0.1
+    """Weight of the edge-aware smoothness."""
+    lambda_edge: float = 0.0
+    """Weight of the gradient loss, which asks for the same edges."""
+    use_adaptive_loss: bool = False
+    """A curriculum: reconstruction first, then edges, then smoothness."""
+
+    # Training
+    batch_size: int = 64
+    """Frames a step and device."""
+    learning_rate: float = 1e-4
+    """At the start; the scheduler lowers it."""
+    nb_epochs: int = 200
+    """Epochs in all, those before a resume included."""
+    optimizer: Literal["Adam", "AdamW", "SGD"] = "AdamW"
+    """SGD has momentum 0.9."""
+    weight_decay: float = 0.01
+    """Decoupled with AdamW, an L2 penalty with Adam and SGD."""
+    scheduler: Literal["none", "cosine", "step"] = "cosine"
+    """cosine: down to zero over the run; step: a tenth after each third of it."""
+    gradient_clip: float = 0.0
+    """Largest norm of the gradient; 0 does not clip."""
+    accumulate: int = 1
+    """Batches whose gradients make one step."""
+    ema_decay: float | None = None
+    """Average the weights with this decay (for instance 0.999); validation and the saved model use the average."""
+    seed: int = 0
+    """Decides everything random: the same command twice gives the same numbers."""
+
+    # Augmentation
+    flip: TrueOrFalse = True
+    """Mirror every other frame; the ears swap with it."""
+    color_jitter: float = 0.2
+    """Strength of random brightness, contrast and saturation of the images; 0 is off."""
+
+    # Checkpoints
+    checkpoints: int | None = None
+    """Resume from the end of this epoch."""
+    save_frequency: int = 2
+    """Write a checkpoint and a picture of results every so many epochs."""
+    overwrite: bool = False
+    """Start over where the experiment already has checkpoints, and delete them."""
+
+    # Machine
+    num_workers: int = 4
+    """Processes that read data; 0 reads in the training process."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    devices: int = 1
+    """How many of them on this machine."""
+    num_nodes: int = 1
+    """How many machines."""
+    strategy: str = "auto"
+    """Lightning's strategy: ddp for several devices."""
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
+    """Lightning's precision."""
+
+    # Logging
+    use_wandb: bool = False
+    """Log to Weights & Biases; WANDB_MODE=offline needs no account."""
+    wandb_project: str = "echodepth"
+    """W&B's project."""
+    use_tensorboard: bool = False
+    """Log to TensorBoard under logs/<experiment>."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RGBConfig(TrainConfig):
+    """Train the RGB depth network, the teacher."""
+
+    experiment_name: str = "rgb_depth"
+    """Names the folders under checkpoints/, results/ and logs/."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinauralConfig(TrainConfig):
+    """Train a depth network on echoes alone."""
+
+    experiment_name: str = "binaural_attention"
+    """Names the folders under checkpoints/, results/ and logs/."""
+    model: Literal["binaural_attention", "unet_baseline"] = "binaural_attention"
+    """Ours, or BatVision's U-Net to compare with (published with --spectrogram magnitude)."""
+    attention_levels: tuple[int, ...] = (2, 3, 4, 5)
+    """Levels out of 1 to 5 at which the ears look across; 3 4 5 costs a third at 256x256."""
+    spectrogram: Literal["log", "magnitude"] = "log"
+    """Decibels on one fixed scale, or the plain magnitude of BatVision's code."""
+    spec_masks: int = 0
+    """Bands of time and of frequency hidden in each training spectrogram; 0 is off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig(BinauralConfig):
+    """Train a depth network on echoes, taught by a frozen RGB network."""
+
+    experiment_name: str = "distillation"
+    """Names the folders under checkpoints/, results/ and logs/."""
+    teacher: str
+    """A model folder (checkpoints/<experiment>/best), a .pth with model_state_dict, or an experiment's name."""
+    lambda_kd: float = 0.5
+    """Weight of the distance to the teacher's depth."""
+    kd_loss: Literal["l1", "mse", "silog"] = "l1"
+    """That distance, taken over every pixel, also where no depth was measured."""
+    lambda_feat: float = 0.1
+    """Weight of the distance to the teacher's features."""
+    feature_levels: tuple[Level, ...] = ("x5", "d4", "d3", "d2", "d1")
+    """Which features are matched; x1 to x4 are frequency by time here and rows by columns there."""

@@ -1,0 +1,135 @@
+"""Training of any depth network: what a step is, how it is scored, how the learning rate falls."""
+
+import math
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from jaxtyping import Float
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from echodepth.data.sample import Sample
+from echodepth.data.transforms import mask_spectrogram
+from echodepth.evaluation.metrics import DepthMetrics
+from echodepth.evaluation.protocols import get_protocol
+from echodepth.models.store import DepthModel
+from echodepth.training.config import BinauralConfig, TrainConfig
+from echodepth.training.losses import DepthLoss
+
+VALIDATION_PROTOCOL = "valid"
+Scheduler = Literal["none", "cosine", "step"]
+
+
+def learning_rate_factor(scheduler: Scheduler, progress: float) -> float:
+    """What the learning rate is multiplied by after this share of all steps."""
+    if scheduler == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    if scheduler == "step":
+        return 0.1 ** min(int(3 * progress), 2)
+    return 1.0
+
+
+class DepthTask(L.LightningModule):
+    """A depth model, its loss, and its optimiser.
+
+    Args:
+        model: an image or an echo model.
+        config: the run's flags.
+    """
+
+    def __init__(self, model: DepthModel, config: TrainConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.objective = DepthLoss(
+            criterion=config.criterion,
+            lambda_l1=config.lambda_l1,
+            lambda_edge=config.lambda_edge,
+            lambda_smooth=config.lambda_smooth,
+            adaptive=config.use_adaptive_loss,
+        )
+        self.spec_masks = config.spec_masks if isinstance(config, BinauralConfig) else 0
+        self.scores = DepthMetrics()
+        self.skipped_batches = 0
+
+    def on_train_epoch_start(self) -> None:
+        """Draw the epoch's randomness from (seed, epoch, device) alone, so that a resumed run repeats it."""
+        key = np.random.SeedSequence([self.config.seed, self.current_epoch, self.global_rank])
+        torch.manual_seed(int(key.generate_state(1)[0]))
+
+    def losses(self, prepared: Float[Tensor, "b c h w"], batch: Sample) -> dict[str, Tensor]:
+        """The terms of the loss by name, and their sum as ``loss``; ``prepared`` is what the front end made."""
+        return self.supervised(self.model.network(prepared), batch)
+
+    def supervised(self, depth: Float[Tensor, "b 1 h w"], batch: Sample) -> dict[str, Tensor]:
+        """The loss against the measured depth."""
+        # An echo network's smoothness is guided by the depth's own edges: sound has no image, with or without teacher.
+        image = batch["image"] if self.model.input_key == "image" else None
+        progress = self.current_epoch / self.config.nb_epochs
+        return self.objective(depth, batch["depth"], batch["valid"], image, progress)
+
+    def training_step(self, batch: Sample, batch_idx: int) -> Tensor | None:
+        """One batch; a batch without a valid pixel is counted and skipped."""
+        prepared = self.model.front_end(raw_input(self.model, batch))
+        if self.spec_masks:
+            prepared = mask_spectrogram(prepared, self.spec_masks)
+        losses = self.losses(prepared, batch)
+        if not batch["valid"].any():
+            self.skipped_batches += 1
+            # The other devices wait for this one's gradient: send them zeros.
+            return 0.0 * losses["loss"] if self.trainer.world_size > 1 else None
+        size = len(batch["depth"])
+        for name, value in losses.items():
+            self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False, batch_size=size)
+        return losses["loss"]
+
+    def on_train_epoch_end(self) -> None:
+        """Log what is known once an epoch."""
+        self.log("train/skipped_batches", float(self.skipped_batches), sync_dist=True, reduce_fx="sum")
+        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.skipped_batches = 0
+
+    def validation_step(self, batch: Sample, batch_idx: int) -> None:
+        """Score one batch under the ``valid`` protocol."""
+        depth = self.model(raw_input(self.model, batch))
+        valid = get_protocol(VALIDATION_PROTOCOL).scored(batch["depth"], batch["valid"])
+        self.scores.update(depth, batch["depth"], valid)
+        loss = self.supervised(depth, batch)["loss"]
+        self.log("val/loss", loss, batch_size=len(depth), sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of the whole validation split."""
+        for name, value in self.scores.compute().items():
+            self.log(f"val/{name}", value.float(), prog_bar=name == "rmse")
+        self.scores.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser by name, and a learning rate that is a function of the step alone."""
+        config = self.config
+        rest: dict[str, Any] = {"momentum": 0.9} if config.optimizer == "SGD" else {}
+        optimizer = getattr(torch.optim, config.optimizer)(
+            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, **rest
+        )
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(config.scheduler, step / steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a plain ``load_state_dict(checkpoint["model_state_dict"])`` needs, and what built the model."""
+        prefix = "model.network."
+        weights = checkpoint["state_dict"]  # the averaged ones, if they are averaged
+        checkpoint["model_state_dict"] = {
+            name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)
+        }
+        checkpoint["model_spec"] = vars(self.model.spec)
+        checkpoint["run"] = self.model.run
+
+
+def raw_input(model: DepthModel, batch: Sample) -> Tensor:
+    """The part of a batch that the model takes."""
+    return batch["image"] if model.input_key == "image" else batch["audio"]

@@ -1,0 +1,208 @@
+"""The three training runs: from flags to a trained model folder."""
+
+import dataclasses
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from echodepth import __version__
+from echodepth.data.config import DataConfig
+from echodepth.data.datamodule import DepthDataModule
+from echodepth.data.sample import Part
+from echodepth.distillation.teacher import FrozenTeacher
+from echodepth.errors import CheckpointError, ConfigError
+from echodepth.models.layers import count_parameters
+from echodepth.models.store import DepthModel, ModelSpec
+from echodepth.training.callbacks import BestModel, EpochCheckpoints, History, ResultPictures
+from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
+from echodepth.training.depth_task import DepthTask
+from echodepth.training.distillation_task import DistillationTask
+from echodepth.training.folders import RunFolders
+
+log = logging.getLogger(__name__)
+TERMINATED = 143
+"""Exit status of a process that SIGTERM ended: 128 + 15."""
+
+
+def train_rgb(config: RGBConfig) -> Path:
+    """Train the teacher; returns its model folder."""
+    return _fit(config, DepthTask(_new_model(config, kind="rgb"), config), ("image", "depth"))
+
+
+def train_binaural(config: BinauralConfig) -> Path:
+    """Train on echoes alone; returns the model folder."""
+    return _fit(config, DepthTask(_new_model(config, kind="binaural"), config), ("audio", "depth"))
+
+
+def train_distillation(config: DistillationConfig) -> Path:
+    """Train on echoes with a teacher; returns the student's model folder."""
+    student = _new_model(config, kind="distill", teacher=config.teacher)
+    teacher = FrozenTeacher.load(config.teacher)
+    return _fit(config, DistillationTask(student, teacher, config), ("image", "audio", "depth"))
+
+
+def model_spec(config: TrainConfig) -> ModelSpec:
+    """What to build for these flags."""
+    arguments: dict[str, Any] = {
+        "base_channels": config.base_channels,
+        "output_size": config.image_size,
+        "max_depth": config.depth_limit,
+    }
+    front_end: dict[str, Any] = {"image_size": config.image_size}
+    if not isinstance(config, BinauralConfig):
+        return ModelSpec("rgb", arguments | {"bilinear": config.bilinear}, front_end)
+    if config.model == "binaural_attention":
+        arguments |= {"bilinear": config.bilinear, "attention_levels": list(config.attention_levels)}
+    return ModelSpec(config.model, arguments, front_end | {"spectrogram": config.spectrogram})
+
+
+def _new_model(config: TrainConfig, kind: str, **facts: str) -> DepthModel:
+    _check(config)
+    # Seeded before anything is drawn: a student starts from the same weights with a teacher and without.
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    run = {
+        "kind": kind,
+        "experiment_name": config.experiment_name,
+        "seed": config.seed,
+        "version": __version__,
+        "data": _plain({field.name: getattr(config, field.name) for field in dataclasses.fields(DataConfig)}),
+        **facts,
+    }
+    try:
+        return DepthModel(model_spec(config), run)
+    except ValueError as error:
+        raise ConfigError(f"--{error}") from error
+
+
+def _check(config: TrainConfig) -> None:
+    for name in ("batch_size", "nb_epochs", "save_frequency", "accumulate", "devices", "num_nodes", "image_size"):
+        if getattr(config, name) < 1:
+            raise ConfigError(f"--{name} must be at least 1, not {getattr(config, name)}")
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: this torch sees no CUDA device; use --device cpu")
+    if config.checkpoints is not None and config.checkpoints >= config.nb_epochs:
+        raise ConfigError(f"--checkpoints {config.checkpoints}: nothing is left to do up to --nb_epochs {config.nb_epochs}")
+
+
+def _fit(config: TrainConfig, task: DepthTask, parts: tuple[Part, ...]) -> Path:
+    folders = RunFolders(config.experiment_name)
+    resume = _prepare_folders(config, folders, task.model.spec)
+    data = DepthDataModule(
+        config,
+        parts,
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        seed=config.seed,
+        flip=config.flip,
+        color_jitter=config.color_jitter,
+    )
+    _say_what_runs(config, folders, task, data)
+    with warnings.catch_warnings():
+        # Few workers are a choice on a small machine, and short sets are no mistake here.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        try:
+            _trainer(config, folders).fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+        except SIGTERMException as terminated:
+            raise SystemExit(TERMINATED) from terminated
+    log.info("best model: %s", folders.best)
+    return folders.best
+
+
+def _prepare_folders(config: TrainConfig, folders: RunFolders, spec: ModelSpec) -> Path | None:
+    """The checkpoint to resume from, or None with the folders ready for a new run."""
+    if config.checkpoints is not None:
+        path = folders.resume_from(config.checkpoints)
+        saved = torch.load(path, map_location="cpu", weights_only=True).get("model_spec")
+        if saved != vars(spec):
+            raise CheckpointError(f"{path} holds another model: {saved}; the flags now ask for {vars(spec)}")
+        return path
+    if rank_zero_only.rank == 0:
+        folders.start_afresh(config.overwrite)
+        for folder in (folders.checkpoints, folders.results, folders.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+    return None
+
+
+def _trainer(config: TrainConfig, folders: RunFolders) -> L.Trainer:
+    callbacks: list[Callback] = [
+        BestModel(folders),
+        ResultPictures(folders, config.save_frequency),
+        EpochCheckpoints(folders, config.save_frequency),
+        History(folders, config.checkpoints or 0),
+    ]
+    if config.ema_decay is not None:
+        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
+    return L.Trainer(
+        accelerator=config.device,
+        devices=config.devices,
+        num_nodes=config.num_nodes,
+        strategy=config.strategy,
+        precision=config.precision,
+        max_epochs=config.nb_epochs,
+        gradient_clip_val=config.gradient_clip or None,
+        accumulate_grad_batches=config.accumulate,
+        logger=_loggers(config, folders) or False,
+        callbacks=callbacks,
+        default_root_dir=folders.logs,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        deterministic="warn",
+    )
+
+
+def _loggers(config: TrainConfig, folders: RunFolders) -> list[Logger]:
+    loggers: list[Logger] = []
+    try:
+        if config.use_tensorboard:
+            loggers.append(TensorBoardLogger(folders.logs, name="", version="tensorboard"))
+        if config.use_wandb:
+            loggers.append(WandbLogger(config.experiment_name, folders.logs, project=config.wandb_project))
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error}: install the loggers with pip install 'echodepth[track]'") from error
+    return loggers
+
+
+def _say_what_runs(config: TrainConfig, folders: RunFolders, task: DepthTask, data: DepthDataModule) -> None:
+    """Write and print what this run is: enough to repeat it, and to doubt it."""
+    model = task.model
+    train_set, val_set = data.dataset("train"), data.dataset("val")
+    facts = {
+        "version": __version__,
+        "torch": torch.__version__,
+        "network": type(model.network).__name__,
+        "parameters": count_parameters(model.network),
+        "training_frames": len(train_set),
+        "validation_frames": len(val_set),
+        "bad_rows": train_set.bad_rows + val_set.bad_rows,
+        "audio_cut_seconds": config.cut_seconds if model.input_key == "audio" else None,
+    }
+    if rank_zero_only.rank == 0:
+        resolved = {"flags": _plain(dataclasses.asdict(config)), "model": vars(model.spec), "facts": facts}
+        (folders.logs / "config.json").write_text(json.dumps(resolved, indent=2) + "\n")
+        log.info(
+            "%s: %s, %.2f M parameters, %d frames to train on, %d to validate",
+            config.experiment_name,
+            facts["network"],
+            count_parameters(model.network) / 1e6,
+            facts["training_frames"],
+            facts["validation_frames"],
+        )
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Only what JSON and a checkpoint of plain values can hold."""
+    return {
+        name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }
