@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. A user's mistake ends with its message and exit status 2, not with a traceback."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("echodepth").setLevel(logging.INFO)
+    # Lightning's notices on hardware and loggers; its warnings still come through.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     command = tyro.cli(
         OmitArgPrefixes[OmitSubcommandPrefixes[Command]],  # type: ignore[valid-type]
         prog="echodepth",

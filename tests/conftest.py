@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.tiny import write_v2
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -26,3 +28,9 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real recordings in {folder}: set ECHODEPTH_REAL_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def v2_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BatVision V2 root; read only."""
+    return write_v2(tmp_path_factory.mktemp("batvisionv2"))

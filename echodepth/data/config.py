@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 DatasetName = Literal["batvisionv1", "batvisionv2", "rgbd"]
+Split = Literal["train", "val", "test"]
 SPEED_OF_SOUND = 340.0
 """m/s, as in BatVision's own code, so that cuts and depths agree with published figures."""
 
@@ -23,7 +24,7 @@ class DataConfig:
     image_size: int = 256
     """Side in pixels of image, depth map and spectrogram as the network sees them."""
     max_depth: float | None = None
-    """Metres; farther depth is clipped. Default: 30 for V2, 12 for V1, 10 for rgbd."""
+    """Metres; farther depth is clipped to it. Default: 30 for V2, 12 for V1, 10 for rgbd."""
     audio_start: Literal["onset", "zero"] | int = "onset"
     """Where the waveform is cut: the direct sound's onset, sample zero, or a fixed sample."""
     audio_seconds: float | None = None
@@ -31,7 +32,7 @@ class DataConfig:
     locations: tuple[str, ...] = ()
     """Only these BatVision V2 locations (V1: dated folders); all when empty."""
     leave_out: str | None = None
-    """Train on all locations but this one, and keep it for evaluation with the loo protocol."""
+    """Train on all locations but this one; all of its rows, of every split, become the test split."""
     skip_bad: bool = False
     """Leave bad rows out, count and list them; otherwise the first bad row stops the run."""
     depth_scale: float = 5000.0

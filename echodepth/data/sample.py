@@ -31,10 +31,14 @@ class Sample(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Record:
-    """Where one instance lies on disk: one stereo file or one file per ear as ``audio``."""
+    """Where one instance lies on disk: one stereo file or one file per ear as ``audio``.
+
+    Paths of parts that were not asked for are absent. ``source`` is the list and line that name the instance.
+    """
 
     name: str
     location: str
     image: Path | None
     audio: tuple[Path, ...]
     depth: Path | None
+    source: str

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,5 +24,8 @@ class Response(Term):
         self.loss = loss
 
     def forward(self, student: View, teacher: View) -> Float[Tensor, ""]:
-        """The loss, with all pixels valid."""
-        return self.loss(student.depth, teacher.depth, torch.ones_like(teacher.depth, dtype=torch.bool))
+        """The loss, with all pixels valid. A teacher's map of another size is resized to the student's."""
+        target = teacher.depth
+        if target.shape != student.depth.shape:
+            target = F.interpolate(target, student.depth.shape[-2:], mode="bilinear", antialias=True)
+        return self.loss(student.depth, target, torch.ones_like(target, dtype=torch.bool))

@@ -181,7 +181,10 @@ def _fill(model: DepthModel, weights: Mapping[str, Tensor], path: Path) -> Depth
     try:
         model.network.load_state_dict(weights, strict=True)
     except RuntimeError as error:
-        raise CheckpointError(f"the weights in {path} do not fit {model.spec}: {error}") from error
+        _, *misfits = str(error).splitlines()
+        listed = "; ".join(line.strip() for line in misfits[:3])
+        more = f"; and {len(misfits) - 3} more" if len(misfits) > 3 else ""
+        raise CheckpointError(f"the weights in {path} do not fit {model.spec}: {listed}{more}") from error
     return model
 
 

@@ -89,13 +89,10 @@ def _check(config: TrainConfig) -> None:
             raise ConfigError(f"--{name} must be at least 1, not {getattr(config, name)}")
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: this torch sees no CUDA device; use --device cpu")
-    if config.checkpoints is not None and config.checkpoints >= config.nb_epochs:
-        raise ConfigError(f"--checkpoints {config.checkpoints}: nothing is left to do up to --nb_epochs {config.nb_epochs}")
 
 
 def _fit(config: TrainConfig, task: DepthTask, parts: tuple[Part, ...]) -> Path:
     folders = RunFolders(config.experiment_name)
-    resume = _prepare_folders(config, folders, task.model.spec)
     data = DepthDataModule(
         config,
         parts,
@@ -104,12 +101,30 @@ def _fit(config: TrainConfig, task: DepthTask, parts: tuple[Part, ...]) -> Path:
         seed=config.seed,
         flip=config.flip,
         color_jitter=config.color_jitter,
+        first_epoch=config.checkpoints or 0,
     )
-    _say_what_runs(config, folders, task, data)
+    # Opened before any folder is touched: a mistyped --data_dir must not cost an older run, nor leave empty folders.
+    sizes = len(data.train_set), len(data.val_set)
+    resume = _prepare_folders(config, folders, task.model.spec)
+    if config.checkpoints is not None and config.checkpoints >= config.nb_epochs:
+        log.info("epoch %d is there: nothing is left to do up to --nb_epochs %d", config.checkpoints, config.nb_epochs)
+        return folders.best
+    if rank_zero_only.rank == 0:
+        log.info(
+            "%s: %s, %.2f M parameters, %d frames to train on, %d to validate",
+            config.experiment_name,
+            type(task.model.network).__name__,
+            count_parameters(task.model.network) / 1e6,
+            *sizes,
+        )
+        _write_config(config, folders, task.model, data)
     with warnings.catch_warnings():
         # Few workers are a choice on a small machine, and short sets are no mistake here.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        # A skipped batch is counted in the curves.
+        warnings.filterwarnings("ignore", message=".*training_step` returned `None`.*")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="lightning.*")
         try:
             _trainer(config, folders).fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         except SIGTERMException as terminated:
@@ -173,31 +188,20 @@ def _loggers(config: TrainConfig, folders: RunFolders) -> list[Logger]:
     return loggers
 
 
-def _say_what_runs(config: TrainConfig, folders: RunFolders, task: DepthTask, data: DepthDataModule) -> None:
-    """Write and print what this run is: enough to repeat it, and to doubt it."""
-    model = task.model
-    train_set, val_set = data.dataset("train"), data.dataset("val")
+def _write_config(config: TrainConfig, folders: RunFolders, model: DepthModel, data: DepthDataModule) -> None:
+    """What this run is: enough to repeat it, and to doubt it."""
     facts = {
         "version": __version__,
         "torch": torch.__version__,
         "network": type(model.network).__name__,
         "parameters": count_parameters(model.network),
-        "training_frames": len(train_set),
-        "validation_frames": len(val_set),
-        "bad_rows": train_set.bad_rows + val_set.bad_rows,
+        "training_frames": len(data.train_set),
+        "validation_frames": len(data.val_set),
+        "bad_rows": data.train_set.bad_rows + data.val_set.bad_rows,
         "audio_cut_seconds": config.cut_seconds if model.input_key == "audio" else None,
     }
-    if rank_zero_only.rank == 0:
-        resolved = {"flags": _plain(dataclasses.asdict(config)), "model": vars(model.spec), "facts": facts}
-        (folders.logs / "config.json").write_text(json.dumps(resolved, indent=2) + "\n")
-        log.info(
-            "%s: %s, %.2f M parameters, %d frames to train on, %d to validate",
-            config.experiment_name,
-            facts["network"],
-            count_parameters(model.network) / 1e6,
-            facts["training_frames"],
-            facts["validation_frames"],
-        )
+    resolved = {"flags": _plain(dataclasses.asdict(config)), "model": vars(model.spec), "facts": facts}
+    (folders.logs / "config.json").write_text(json.dumps(resolved, indent=2) + "\n")
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+# Every target sets up its own .venv from constraints.txt first; nothing else is needed but Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help test lint format demo clean
+help:
+	@echo "make test           run the tests"
+	@echo "make lint           ruff and mypy"
+	@echo "make demo           simulate rooms, train, distil, compare: one report (QUICK=1 for a glimpse)"
+	@echo "make format         let ruff format the code"
+	@echo "make clean          remove .venv and caches"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+test: $(READY)
+	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh $(if $(QUICK),quick,full)
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,215 @@
+"""Binaural recordings: read at full scale 1, find the direct sound, cut both ears at the same sample.
+
+BatVision plays a 3 ms chirp (20 Hz to 20 kHz) and records what comes back. The loudspeaker stands beside the
+ears, so the first thing they hear is the chirp itself; an echo that follows t seconds later has travelled
+340 * t metres more. Cutting at the direct sound's onset therefore puts distance zero at sample zero.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+from jaxtyping import Float, Shaped
+from scipy.signal import butter, sosfilt, sosfilt_zi
+
+from echodepth.data.config import DEFAULT_MAX_DEPTH, SPEED_OF_SOUND
+from echodepth.errors import ConfigError, DataError
+
+SAMPLE_RATE = 44100
+"""Hz, of both BatVision versions."""
+
+LOUDEST = 8.0
+"""Floating-point audio beyond this (18 dB over full scale) is taken for unscaled integers and refused."""
+
+_SILENCE = 1e-9  # a hundredth of a 24-bit step: a filtered constant leaves less, any sound leaves more
+_WINDOW = 32  # samples, 0.7 ms: long enough for a steady level, short against the 132-sample chirp
+_BEFORE = 96  # samples of background that the refinement may look back on
+_OVER_FLOOR = 4.0  # 12 dB: white noise never rises so far over its own quietest windows
+_OF_PEAK = 0.1  # -20 dB: echoes may be louder than the direct sound, but not by more than this
+_FLOOR_QUANTILE = 0.02  # not the minimum, which may lie half in digital silence
+_HIGH_PASS = butter(2, 200.0, "highpass", fs=SAMPLE_RATE, output="sos")  # offset, mains hum and wind are no sound
+_HIGH_PASS_REST = sosfilt_zi(_HIGH_PASS)
+
+
+@dataclass(frozen=True)
+class AudioCut:
+    """Which stretch of a recording is used.
+
+    Attributes:
+        start: the direct sound's onset, sample zero (as in BatVision's own code), or a fixed sample.
+        seconds: length; by default as long as sound needs to travel 30 m and back.
+        sample_rate: Hz; a file with another rate is refused.
+    """
+
+    start: Literal["onset", "zero"] | int = "onset"
+    seconds: float = 2 * DEFAULT_MAX_DEPTH["batvisionv2"] / SPEED_OF_SOUND
+    sample_rate: int = SAMPLE_RATE
+
+    def __post_init__(self) -> None:
+        if isinstance(self.start, int) and self.start < 0:
+            raise ConfigError(f"audio_start is {self.start}: give a sample number from 0, or onset, or zero")
+        if self.frames < 1:
+            raise ConfigError(f"audio_seconds is {self.seconds}: it must be longer than one sample")
+
+    @property
+    def frames(self) -> int:
+        """Length in samples, rounded down as in BatVision's own code: 7782 for 30 m."""
+        return int(self.seconds * self.sample_rate)
+
+
+def read_wav(path: Path) -> tuple[Float[np.ndarray, "2 t"], int]:
+    """Read a two-channel recording, whatever its sample format.
+
+    Args:
+        path: a WAV file: PCM of 16, 24 or 32 bits, or floating point.
+
+    Returns:
+        The waveforms as float32 with full scale 1, left ear first, and the sample rate in Hz.
+
+    Raises:
+        DataError: the file is unreadable, empty, not two-channel, not finite, or far beyond full scale.
+    """
+    try:
+        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise DataError(f"{path} cannot be read as audio: {error}") from error
+    if samples.shape[1] != 2:
+        raise DataError(
+            f"{path} has {samples.shape[1]} channel(s): two are needed, left ear then right, because direction is "
+            "heard from the difference between the ears"
+        )
+    return _checked(samples.T, path), int(rate)
+
+
+def read_ear_arrays(left: Path, right: Path) -> Float[np.ndarray, "2 t"]:
+    """Read BatVision V1's one ``.npy`` per ear.
+
+    Args:
+        left: the left ear's one-dimensional array of int16, int32, float32 or float64.
+        right: the right ear's, of the same length.
+
+    Returns:
+        The waveforms as float32; integers are divided by their type's full scale, floats taken as they are.
+
+    Raises:
+        DataError: an array is unreadable, not one-dimensional, of another type, not finite or far beyond full
+            scale, or the two differ in length.
+    """
+    ears = [_read_ear(left), _read_ear(right)]
+    if ears[0].shape != ears[1].shape:
+        raise DataError(f"{left} has {ears[0].size} samples but {right} has {ears[1].size}: one recording, one length")
+    return _checked(np.stack(ears), left)
+
+
+def _read_ear(path: Path) -> Float[np.ndarray, " t"]:
+    try:
+        samples: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as a NumPy array: {error}") from error
+    samples = np.squeeze(samples)
+    if samples.ndim != 1:
+        raise DataError(f"{path} has shape {samples.shape}: one ear's samples are a one-dimensional array")
+    if samples.dtype.name not in ("int16", "int32", "float32", "float64"):
+        raise DataError(f"{path} holds {samples.dtype}: save the audio as int16, int32, float32 or float64")
+    full_scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
+    scaled: np.ndarray = (samples / full_scale).astype(np.float32)
+    return scaled
+
+
+def _checked(audio: Shaped[np.ndarray, "2 t"], path: Path) -> Float[np.ndarray, "2 t"]:
+    if audio.shape[1] == 0:
+        raise DataError(f"{path} holds no samples")
+    if not np.isfinite(audio).all():
+        raise DataError(f"{path} holds samples that are not finite numbers: leave the recording out or mend it")
+    if (loudest := float(np.abs(audio).max())) > LOUDEST:
+        raise DataError(
+            f"{path} reaches {loudest:.4g} where full scale is 1: integers saved as floats must be divided by their "
+            "full scale first (32768 for 16 bits, 2147483648 for 32 bits)"
+        )
+    return np.ascontiguousarray(audio)
+
+
+def find_onset(audio: Float[np.ndarray, "2 t"]) -> int:
+    """Find the sample at which the direct sound begins in the ear that it reaches first.
+
+    One number for both ears, so that their time difference survives the cut. Per ear: remove what lies below
+    200 Hz; find the first 0.7 ms whose level exceeds four times the background's and a tenth of the recording's
+    peak; then take, around it, the sample that best splits quiet from loud (the Akaike criterion of Maeda 1985,
+    as seismologists time an arrival). Only levels' ratios count, so gain does not matter.
+    Within 5 samples down to about 20 dB between chirp and noise.
+
+    Args:
+        audio: a recording at 44.1 kHz, left ear first.
+
+    Returns:
+        The onset's index.
+
+    Raises:
+        DataError: nothing rises out of the background.
+    """
+    sound = np.stack([sosfilt(_HIGH_PASS, ear, zi=_HIGH_PASS_REST * ear[0])[0] for ear in audio.astype(np.float64)])
+    peak = float(np.abs(sound).max())
+    onsets = [onset for ear in sound if (onset := _ear_onset(ear, peak)) is not None]
+    if not onsets:
+        raise DataError("no direct sound found: nothing rises 12 dB out of the background")
+    return min(onsets)
+
+
+def _ear_onset(sound: Float[np.ndarray, " t"], peak: float) -> int | None:
+    if peak < _SILENCE or sound.size < 2 * _WINDOW:
+        return None
+    energy = np.concatenate([[0.0], np.cumsum(sound**2)])
+    level = np.sqrt(np.maximum(energy[_WINDOW:] - energy[:-_WINDOW], 0.0) / _WINDOW)
+    # Digital silence is no measure of the background: a recorder's blank start would make its first hiss an onset.
+    sounding = level[level > 1e-6 * peak]
+    if not sounding.size:
+        return None
+    floor = np.quantile(sounding, _FLOOR_QUANTILE, method="lower")
+    loud = np.flatnonzero(level > max(_OVER_FLOOR * floor, _OF_PEAK * peak))
+    if not loud.size:
+        return None
+    end = int(loud[0]) + _WINDOW
+    first = max(0, end - _BEFORE)
+    return first + _change_point(sound[first : end + _WINDOW])
+
+
+def _change_point(sound: Float[np.ndarray, " t"]) -> int:
+    """Where two stretches of steady but different variance explain the samples best."""
+    count = np.arange(1, sound.size)
+    energy = np.cumsum(sound**2)
+    quietest = 1e-12 * energy[-1] / sound.size  # keeps the logarithm of digital silence finite
+    before = np.log(energy[:-1] / count + quietest)
+    after = np.log((energy[-1] - energy[:-1]) / (sound.size - count) + quietest)
+    return int(count[np.argmin(count * before + (sound.size - count) * after)])
+
+
+def cut(audio: Float[np.ndarray, "2 t"], settings: AudioCut, name: str) -> Float[np.ndarray, "2 n"]:
+    """Cut a recording to exactly ``settings.frames`` samples, both ears at the same place.
+
+    Args:
+        audio: the recording at ``settings.sample_rate``.
+        settings: where the cut begins and how long it is.
+        name: the recording's file, for the message.
+
+    Returns:
+        The stretch; ``n`` is ``settings.frames``.
+
+    Raises:
+        DataError: no onset is found, or the recording ends before the cut does.
+    """
+    if settings.start == "onset":
+        try:
+            start = find_onset(audio)
+        except DataError as error:
+            raise DataError(f"{name}: {error}; use --audio_start zero or a sample number") from error
+    else:
+        start = 0 if settings.start == "zero" else settings.start
+    end = start + settings.frames
+    if audio.shape[1] < end:
+        raise DataError(
+            f"{name} has {audio.shape[1]} samples, but the cut runs from {start} to {end}: give a shorter "
+            "--audio_seconds (or --max_depth) or an earlier --audio_start"
+        )
+    return np.ascontiguousarray(audio[:, start:end])

@@ -1,0 +1,168 @@
+"""The splits as loaders for Lightning: seeded order, sharding over processes, augmentation on the device."""
+
+from collections.abc import Iterator
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, DistributedSampler, Sampler
+
+from echodepth.data.config import DataConfig, Split
+from echodepth.data.dataset import DepthDataset, open_dataset
+from echodepth.data.sample import ALL_PARTS, Part, Sample
+from echodepth.data.transforms import color_jitter, random_flip
+from echodepth.errors import ConfigError
+
+_STAGE_SPLITS: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+
+
+class ShardSampler(Sampler[int]):
+    """Every ``world_size``-th instance in order: each is seen once in all, by one process.
+
+    torch's own sampler repeats instances until the shards are even, which shifts a validation mean. Only when
+    there are fewer instances than processes does one repeat, so that no process stays without a batch.
+    """
+
+    def __init__(self, size: int, world_size: int, rank: int) -> None:
+        self.indices = [index % size for index in range(rank, max(size, world_size), world_size)]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class DepthDataModule(LightningDataModule):
+    """Training, validation and test loaders of one dataset.
+
+    The training order depends on ``seed`` and epoch alone, so a resumed run sees what an uninterrupted one would.
+    For this the Trainer must be built with ``use_distributed_sampler=False``: sharding is done here.
+    Augmentation touches training batches only, on their device, with torch's global random numbers.
+
+    Args:
+        config: which data, and how it is read.
+        parts: what a sample holds.
+        batch_size: per process.
+        num_workers: processes that read files, for each loader.
+        seed: decides the training order.
+        flip: mirror training samples at random, ears included.
+        color_jitter: strength of random brightness, contrast and saturation, 0 for none, at most 1.
+        first_epoch: epochs done before this run, when it is resumed.
+
+    Raises:
+        ConfigError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        config: DataConfig,
+        parts: tuple[Part, ...] = ALL_PARTS,
+        batch_size: int = 64,
+        num_workers: int = 4,
+        seed: int = 0,
+        flip: bool = True,
+        color_jitter: float = 0.0,
+        first_epoch: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}: give at least 1")
+        if num_workers < 0:
+            raise ConfigError(f"num_workers is {num_workers}: give 0 (read in the training process) or more")
+        if not 0 <= color_jitter <= 1:
+            raise ConfigError(f"color_jitter is {color_jitter}: give a strength from 0 (off) to 1")
+        self.config = config
+        self.parts = parts
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.flip = flip
+        self.color_jitter = color_jitter
+        self.first_epoch = first_epoch
+        self._datasets: dict[Split, DepthDataset] = {}
+
+    def setup(self, stage: str) -> None:
+        """Open the splits that a stage needs, once: train and val to fit, val to validate, test to test.
+
+        Raises:
+            ConfigError: a setting makes no sense.
+            DataError: a file or row is missing or unusable.
+        """
+        for split in _STAGE_SPLITS.get(stage, ()):
+            self._open(split)
+
+    @property
+    def train_set(self) -> DepthDataset:
+        """The training split, opened when first asked for."""
+        return self._open("train")
+
+    @property
+    def val_set(self) -> DepthDataset:
+        """The validation split, opened when first asked for."""
+        return self._open("val")
+
+    @property
+    def test_set(self) -> DepthDataset:
+        """The test split, opened when first asked for."""
+        return self._open("test")
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Shuffled training batches.
+
+        A last batch of a single sample is dropped (unless it is the only one): batch norm cannot learn from it.
+        """
+        world_size, rank = self._place()
+        # torch adds the epoch to the seed: unless seeds lie far apart, seed 1 repeats seed 0's orders an epoch earlier.
+        seed = self.seed * 100_000
+        sampler: DistributedSampler[Sample] = DistributedSampler(
+            self.train_set, num_replicas=world_size, rank=rank, shuffle=True, seed=seed
+        )
+        # Lightning sets the epoch only after worker processes have begun to read in this order.
+        sampler.set_epoch(self.first_epoch)
+        lonely = len(sampler) > self.batch_size and len(sampler) % self.batch_size == 1
+        return self._loader(self.train_set, sampler, drop_last=lonely)
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Validation batches in the dataset's order."""
+        return self._loader(self.val_set, ShardSampler(len(self.val_set), *self._place()))
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Test batches in the dataset's order."""
+        return self._loader(self.test_set, ShardSampler(len(self.test_set), *self._place()))
+
+    def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
+        """Augment training batches on their device."""
+        if self.trainer is None or not self.trainer.training:
+            return batch
+        if self.flip:
+            batch = random_flip(batch)
+        if self.color_jitter and "image" in batch:
+            batch = batch.copy()
+            batch["image"] = color_jitter(batch["image"], self.color_jitter)
+        return batch
+
+    def _open(self, split: Split) -> DepthDataset:
+        if split not in self._datasets:
+            self._datasets[split] = open_dataset(self.config, split, self.parts)
+        return self._datasets[split]
+
+    def _place(self) -> tuple[int, int]:
+        """How many processes train together, and which of them this is."""
+        if self.trainer is None:
+            return 1, 0
+        return self.trainer.world_size, self.trainer.global_rank
+
+    def _loader(
+        self, dataset: DepthDataset, sampler: ShardSampler | DistributedSampler[Sample], drop_last: bool = False
+    ) -> DataLoader[Sample]:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            drop_last=drop_last,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Its own generator: a loader draws its workers' seed, and from the global one that would shift the rest.
+            generator=torch.Generator().manual_seed(self.seed),
+        )

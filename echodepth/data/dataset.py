@@ -1,0 +1,225 @@
+"""A split as a torch Dataset: files become the tensors of a Sample, and a bad row names itself."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from echodepth.data import batvision, rgbd
+from echodepth.data.audio import AudioCut, cut, read_ear_arrays, read_wav
+from echodepth.data.config import DataConfig, Split
+from echodepth.data.frames import DepthMap, DepthResize, read_image, resize_depth
+from echodepth.data.sample import ALL_PARTS, Part, Record, Sample
+from echodepth.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Turns a record's files into tensors.
+
+    Attributes:
+        read_depth: the dataset's own format of depth maps.
+        parts: which parts a sample has; the files of the others are not touched.
+        image_size: side in pixels of image and depth map.
+        max_depth: metres; farther depth is clipped.
+        audio_cut: which stretch of the recording is used.
+        depth_resize: ``nearest``, or ``bilinear`` as in the official baseline.
+    """
+
+    read_depth: Callable[[Path], DepthMap]
+    parts: tuple[Part, ...]
+    image_size: int
+    max_depth: float
+    audio_cut: AudioCut
+    depth_resize: DepthResize = "nearest"
+
+    def files(self, record: Record) -> list[Path]:
+        """The files that decoding this record reads."""
+        by_part: dict[Part, list[Path | None]] = {
+            "image": [record.image],
+            "audio": [*record.audio],
+            "depth": [record.depth],
+        }
+        return [path for part in self.parts for path in by_part[part] if path is not None]
+
+    def __call__(self, record: Record) -> Sample:
+        """Read one instance.
+
+        Raises:
+            DataError: a file is unreadable, too short, silent, or has no valid depth.
+        """
+        sample = Sample(name=record.name)
+        if "image" in self.parts and record.image is not None:
+            sample["image"] = torch.from_numpy(read_image(record.image, self.image_size))
+        if "audio" in self.parts:
+            sample["audio"] = torch.from_numpy(self._audio(record.audio))
+        if "depth" in self.parts and record.depth is not None:
+            depth = resize_depth(self.read_depth(record.depth), self.image_size, self.max_depth, self.depth_resize)
+            if not depth.valid.any():
+                raise DataError(
+                    f"{record.depth} has no valid depth at {self.image_size}x{self.image_size}: leave the row out"
+                )
+            sample["depth"] = torch.from_numpy(depth.metres)[None]
+            sample["valid"] = torch.from_numpy(depth.valid)[None]
+        return sample
+
+    def _audio(self, paths: tuple[Path, ...]) -> Float[np.ndarray, "2 n"]:
+        if len(paths) == 2:
+            return cut(read_ear_arrays(*paths), self.audio_cut, str(paths[0]))
+        audio, rate = read_wav(paths[0])
+        if rate != self.audio_cut.sample_rate:
+            raise DataError(
+                f"{paths[0]} was recorded at {rate} Hz: resample the dataset to {self.audio_cut.sample_rate} Hz, "
+                "the rate that spectrograms and distances are computed for"
+            )
+        return cut(audio, self.audio_cut, str(paths[0]))
+
+
+class DepthDataset(Dataset[Sample]):
+    """Instances of one split.
+
+    Whether all the wanted files exist is checked here, so that a missing one stops a run before it begins.
+    With ``skip_bad`` every row is decoded once here, and those that fail are left out.
+
+    Args:
+        records: the split's instances.
+        decoder: how their files are read.
+        skip_bad: leave bad rows out, log and list them, instead of raising at the first.
+
+    Attributes:
+        records: the instances that are used.
+        decoder: how their files are read.
+        bad_rows: one message for each row left out.
+
+    Raises:
+        DataError: a file is missing, or no row is usable. Rows that cannot be decoded raise it when they are read.
+    """
+
+    def __init__(self, records: list[Record], decoder: Decoder, skip_bad: bool = False) -> None:
+        self.records = records
+        self.decoder = decoder
+        self.bad_rows: list[str] = []
+        if skip_bad:
+            self._leave_bad_rows_out()
+        else:
+            self._require_files()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Decode one instance.
+
+        Raises:
+            DataError: naming the CSV row and the file.
+        """
+        record = self.records[index]
+        try:
+            return self.decoder(record)
+        except DataError as error:
+            raise DataError(f"{record.source}: {error}") from error
+
+    def _require_files(self) -> None:
+        missing = [
+            f"{record.source}: {path} does not exist"
+            for record in self.records
+            for path in self.decoder.files(record)
+            if not path.is_file()
+        ]
+        if missing:
+            more = f" (and {len(missing) - 1} more files are missing)" if len(missing) > 1 else ""
+            raise DataError(f"{missing[0]}{more}: complete the dataset, or leave such rows out with --skip_bad")
+
+    def _leave_bad_rows_out(self) -> None:
+        good = []
+        for index, record in enumerate(tqdm(self.records, desc="Checking every row", unit="row", disable=None)):
+            try:
+                self[index]
+            except DataError as error:
+                self.bad_rows.append(str(error))
+            else:
+                good.append(record)
+        if self.bad_rows:
+            listed = "\n  ".join(self.bad_rows)
+            log.warning("%d of %d rows are left out:\n  %s", len(self.bad_rows), len(self.records), listed)
+        if not good:
+            raise DataError(f"none of {len(self.records)} rows can be used; the first: {self.bad_rows[0]}")
+        self.records = good
+
+
+def open_dataset(
+    config: DataConfig,
+    split: Split,
+    parts: tuple[Part, ...] = ALL_PARTS,
+    depth_resize: DepthResize = "nearest",
+) -> DepthDataset:
+    """Open one split of a dataset.
+
+    Args:
+        config: which data, and how it is read.
+        split: train, val or test.
+        parts: what a sample holds besides its name; the files of other parts need not exist.
+        depth_resize: ``nearest`` for all but the official protocol, which is ``bilinear``.
+
+    Returns:
+        The split: index it for a Sample, or hand it to a DataLoader.
+
+    Raises:
+        ConfigError: a setting makes no sense.
+        DataError: something is missing or, without ``config.skip_bad``, unusable.
+    """
+    if config.image_size < 1:
+        raise ConfigError(f"image_size is {config.image_size}: give the side in pixels, such as 256")
+    if not config.depth_limit > 0:
+        raise ConfigError(f"max_depth is {config.depth_limit}: give the farthest depth in metres, such as 30")
+    if not config.depth_scale > 0:
+        raise ConfigError(f"depth_scale is {config.depth_scale}: give the depth picture's units per metre")
+    if config.dataset == "rgbd":
+        records = rgbd.list_records(config, split, parts)
+        read_depth: Callable[[Path], DepthMap] = partial(rgbd.read_depth, depth_scale=config.depth_scale)
+    else:
+        records = batvision.list_records(config, split, parts)
+        read_depth = batvision.read_depth
+    decoder = Decoder(
+        read_depth=read_depth,
+        parts=parts,
+        image_size=config.image_size,
+        max_depth=config.depth_limit,
+        audio_cut=AudioCut(config.audio_start, config.cut_seconds),
+        depth_resize=depth_resize,
+    )
+    return DepthDataset(records, decoder, config.skip_bad)
+
+
+def mean_depth_map(dataset: DepthDataset) -> Float[Tensor, "1 h w"]:
+    """The mean of a dataset's valid depth at every pixel: the control that sees and hears nothing.
+
+    Args:
+        dataset: usually the training split, with the depth part.
+
+    Returns:
+        Metres; a pixel that was never valid takes the mean of all valid ones.
+
+    Raises:
+        DataError: a row cannot be read.
+    """
+    depth_only = DepthDataset(dataset.records, replace(dataset.decoder, parts=("depth",)))
+    size = dataset.decoder.image_size
+    total = torch.zeros(1, size, size, dtype=torch.float64)
+    count = torch.zeros(1, size, size, dtype=torch.int64)
+    for index in tqdm(range(len(depth_only)), desc="Averaging depth", unit="map", disable=None):
+        sample = depth_only[index]
+        total += torch.where(sample["valid"], sample["depth"], 0)
+        count += sample["valid"]
+    overall = total.sum() / count.sum()
+    return torch.where(count > 0, total / count.clamp(min=1), overall).float()

@@ -1,0 +1,100 @@
+"""Images and depth maps at the size that the network sees."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from PIL import Image, UnidentifiedImageError
+
+from echodepth.errors import DataError
+
+DepthResize = Literal["nearest", "bilinear"]
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """A measured depth map as it lies on disk, in metres.
+
+    Attributes:
+        metres: depth along the optical axis; 0 where not valid.
+        valid: where depth was measured.
+    """
+
+    metres: Float[np.ndarray, "h w"]
+    valid: Bool[np.ndarray, "h w"]
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open a picture of any format that Pillow knows.
+
+    Raises:
+        DataError: the file is missing or no picture.
+    """
+    try:
+        return Image.open(path)
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def read_image(path: Path, size: int) -> Float[np.ndarray, "3 {size} {size}"]:
+    """Read a colour picture and squeeze it to a square, antialiased.
+
+    The whole field of view is kept, as in BatVision's own code, so a wide picture becomes narrower. An EXIF
+    orientation is not applied: depth maps carry none, and the two must stay registered pixel by pixel.
+
+    Args:
+        path: a picture with 8 bits per channel.
+        size: side of the square in pixels.
+
+    Returns:
+        RGB in 0..1, float32.
+
+    Raises:
+        DataError: the picture is unreadable, cut short, or of a kind that depth maps have (16 bits, floats).
+    """
+    with open_image(path) as image:
+        if image.mode.startswith(("I", "F")):
+            raise DataError(f"{path} holds {image.mode} pixels, as depth maps do: a colour picture is expected")
+        try:
+            # Lets the JPEG decoder halve a large picture on the way: 2.5 times faster, within 49 dB of the same.
+            image.draft("RGB", (size, size))
+            square = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+        except (OSError, SyntaxError) as error:
+            raise DataError(f"{path} cannot be decoded: {error}") from error
+    return np.ascontiguousarray(np.asarray(square, dtype=np.float32).transpose(2, 0, 1) / 255)
+
+
+def resize_depth(depth: DepthMap, size: int, max_depth: float, how: DepthResize = "nearest") -> DepthMap:
+    """Clip depth at ``max_depth`` and squeeze it to a square, together with its mask.
+
+    Farther depth becomes ``max_depth`` and stays valid, as in BatVision's own code.
+
+    ``nearest`` takes the source pixel at each target pixel's centre: every value was measured.
+    ``bilinear`` repeats the official baseline: interpolation without antialiasing or aligned corners over the map
+    with its invalid zeros left in, then valid where the result exceeds 0. Zeros bleed into edges this way, by
+    metres at worst, and count as measured: it serves only to compare with figures published so.
+
+    Args:
+        depth: the map as measured.
+        size: side of the square in pixels.
+        max_depth: metres.
+        how: ``nearest`` or ``bilinear``.
+
+    Returns:
+        The square map, float32.
+    """
+    clipped = np.minimum(depth.metres, np.float32(max_depth))
+    if how == "nearest":
+        rows, columns = (_pixel_centres(side, size) for side in clipped.shape)
+        return DepthMap(clipped[np.ix_(rows, columns)], depth.valid[np.ix_(rows, columns)])
+    square = F.interpolate(torch.from_numpy(clipped)[None, None], (size, size), mode="bilinear")[0, 0].numpy()
+    return DepthMap(square, square > 0)
+
+
+def _pixel_centres(source: int, target: int) -> np.ndarray:
+    """Which of ``source`` pixels lies under the centre of each of ``target`` pixels."""
+    return (2 * np.arange(target) + 1) * source // (2 * target)

@@ -1,0 +1,209 @@
+"""Several trained models side by side, with the controls that say what their figures are worth."""
+
+import logging
+import re
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from echodepth.errors import ConfigError, DataError
+from echodepth.evaluation.comparison import Comparison, Curves, Row, SeedMean, bootstrap_interval, read_curves
+from echodepth.evaluation.config import CompareConfig, EvaluateConfig
+from echodepth.evaluation.evaluate import (
+    CONTROL_LABELS,
+    KIND_LABELS,
+    Evaluation,
+    model_label,
+    score_model,
+    scored_data,
+    summary,
+)
+from echodepth.evaluation.metrics import METRICS
+from echodepth.evaluation.protocols import get_protocol
+from echodepth.evaluation.report import write_report
+from echodepth.evaluation.views import View, view_frames
+from echodepth.inference.trained import choose_device, experiment_name
+from echodepth.models.store import DepthModel, load_model
+
+log = logging.getLogger(__name__)
+
+_UNET = [label.replace("audio", "U-Net baseline") for kind, label in KIND_LABELS.items() if kind != "rgb"]
+_ORDER = [*KIND_LABELS.values(), *_UNET, *CONTROL_LABELS.values()]
+
+
+def compare(config: CompareConfig) -> Path:
+    """Score all runs and controls, and write the report.
+
+    Returns:
+        ``results/<name>``, with comparison.md, .html, .csv and .json.
+
+    Raises:
+        CheckpointError: a run has no model.
+        ConfigError: no run is given, or protocol and runs do not fit each other.
+        DataError: data are missing or bad, or no frame is scored by every run.
+    """
+    comparison = build_comparison(config)
+    folder = Path("results") / config.name
+    write_report(comparison, folder)
+    log.info("written to %s", folder / "comparison.html")
+    return folder
+
+
+def build_comparison(config: CompareConfig) -> Comparison:
+    """Score all runs and controls; see ``compare`` for the errors."""
+    if not config.runs:
+        raise ConfigError("no run is given: name experiments, such as: echodepth compare rgb_depth binaural_attention")
+    if not re.fullmatch(r"[\w.+-]+", config.name) or config.name in (".", ".."):
+        raise ConfigError(
+            f"--name {config.name!r}: use letters, digits and . _ + - only; it names a folder in results/"
+        )
+    device = choose_device(config.device)
+    models = {run: load_model(run, device) for run in config.runs}
+    models = dict(sorted(models.items(), key=lambda item: _order(model_label(item[1]))))
+    names = _short_names(models)
+    settings = _settings(config)
+    _require_same_data(models, settings)
+    scored = _score_all(models, settings)
+    shared = _shared_frames([evaluation for _, evaluation in scored])
+    rows = [_row(names[run], evaluation, shared, config.seed) for run, evaluation in scored]
+    chosen = [shared[i] for i in np.unique(np.linspace(0, len(shared) - 1, config.pictures).round().astype(int))]
+    views: dict[str, dict[str, View]] = {frame: {} for frame in chosen}
+    for run, model in models.items():
+        row_name = f"{model_label(model)} · {names[run]}"
+        for frame, view in zip(chosen, view_frames(model, settings, chosen), strict=True):
+            views[frame][row_name] = view
+    return Comparison(
+        name=config.name,
+        protocol=get_protocol(config.protocol),
+        split=config.split,
+        rows=_mark_best(sorted(rows, key=lambda row: _order(row.label))),
+        seed_means=_seed_means(models, names, rows),
+        frames=shared,
+        notes=_notes([evaluation for _, evaluation in scored], len(shared)),
+        views=views,
+        curves=_all_curves(models, names),
+    )
+
+
+def _short_names(models: dict[str, DepthModel]) -> dict[str, str]:
+    """Each run's experiment; what the user typed, where two runs are of one experiment."""
+    experiments = [experiment_name(model) for model in models.values()]
+    return {run: name if experiments.count(name) == 1 else run for run, name in zip(models, experiments, strict=True)}
+
+
+def _order(label: str) -> int:
+    return _ORDER.index(label) if label in _ORDER else len(KIND_LABELS)
+
+
+def _settings(config: CompareConfig) -> EvaluateConfig:
+    return EvaluateConfig(
+        checkpoint="",
+        split=config.split,
+        protocol=config.protocol,
+        dataset=config.dataset,
+        data_dir=config.data_dir,
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        seed=config.seed,
+        skip_bad=config.skip_bad,
+    )
+
+
+def _score_all(models: dict[str, DepthModel], settings: EvaluateConfig) -> list[tuple[str, Evaluation]]:
+    """Every run; the mean depth once; shuffled echoes for the first run of each kind that hears."""
+    todo = [(run, settings) for run in models]
+    todo.append((next(iter(models)), replace(settings, control="mean_depth")))
+    shuffled: dict[str, str] = {}
+    for run, model in models.items():
+        if model.input_key == "audio":
+            shuffled.setdefault(model_label(model), run)
+    todo += [(run, replace(settings, control="shuffled_audio")) for run in shuffled.values()]
+    scored = []
+    for run, each in todo:
+        evaluation = score_model(models[run], each)
+        log.info("%s", summary(evaluation))
+        scored.append((run, evaluation))
+    return scored
+
+
+def _require_same_data(models: dict[str, DepthModel], settings: EvaluateConfig) -> None:
+    data = [scored_data(model, settings) for model in models.values()]
+    sets = sorted({f"{each.dataset} in {each.root}" for each in data})
+    if len(sets) > 1:
+        raise ConfigError(
+            f"the runs were trained on different data ({'; '.join(sets)}): say which to score them on, "
+            "with --dataset and --data_dir"
+        )
+    left_out = sorted({str(each.leave_out) for each in data})
+    if len(left_out) > 1:
+        raise ConfigError(f"the runs left different locations out ({', '.join(left_out)}): compare runs of one")
+
+
+def _shared_frames(evaluations: list[Evaluation]) -> list[str]:
+    """The images that all of them scored, in order."""
+    names = [{row["name"] for row in evaluation.rows} for evaluation in evaluations]
+    shared = [row["name"] for row in evaluations[0].rows if all(row["name"] in scored for scored in names)]
+    if not shared:
+        raise DataError("no frame is scored by every run: each of them is a bad row for one, or in no common location")
+    return shared
+
+
+def _notes(evaluations: list[Evaluation], shared: int) -> list[str]:
+    """What a reader must know before comparing the rows."""
+    notes = []
+    everything = {row["name"] for evaluation in evaluations for row in evaluation.rows}
+    if missing := len(everything) - shared:
+        what, verb = ("frame", "is") if missing == 1 else ("frames", "are")
+        notes.append(f"{missing} {what} that some row could not read {verb} left out of all.")
+    for setting, unit in {"max_depth": "m", "image_size": "pixels"}.items():
+        values = sorted({evaluation.model[setting] for evaluation in evaluations})
+        if len(values) > 1:
+            listed = " and ".join(f"{value:g}" for value in values)
+            notes.append(f"The runs differ in {setting} ({listed} {unit}): each is scored against its own truth.")
+    if any(evaluation.counts["bad_predictions"] for evaluation in evaluations):
+        notes.append("Some predictions were no depth (NaN, infinite or not positive); they are scored as 1 mm.")
+    return notes
+
+
+def _row(run: str, evaluation: Evaluation, frames: list[str], seed: int) -> Row:
+    by_name = {row["name"]: row for row in evaluation.rows}
+    figures, intervals = {}, {}
+    for metric in METRICS:
+        values = np.array([by_name[name][metric] for name in frames])
+        values = values[np.isfinite(values)]
+        figures[metric] = float(values.mean()) if values.size else float("nan")
+        intervals[metric] = bootstrap_interval(values, seed)
+    return Row("no input" if evaluation.control == "mean_depth" else run, evaluation, figures, intervals)
+
+
+def _mark_best(rows: list[Row]) -> list[Row]:
+    hearing = [row for row in rows if row.evaluation.control == "none" and row.evaluation.model["input"] == "audio"]
+    best = min(hearing, key=lambda row: row.figures["rmse"], default=None)
+    return [replace(row, is_best=row is best) for row in rows]
+
+
+def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list[Row]) -> list[SeedMean]:
+    row_of = {row.run: row for row in rows if row.evaluation.control == "none"}
+    groups: dict[str, dict[object, Row]] = defaultdict(dict)
+    for run, model in models.items():
+        row = row_of[names[run]]
+        data = {name: value for name, value in model.run.get("data", {}).items() if name != "data_dir"}
+        groups[repr((row.label, model.spec, sorted(data.items())))][model.run.get("seed")] = row
+    means = []
+    for group in (list(group.values()) for group in groups.values() if len(group) > 1):
+        table = np.array([[row.figures[metric] for metric in METRICS] for row in group])
+        mean = dict(zip(METRICS, table.mean(axis=0).tolist(), strict=True))
+        deviation = dict(zip(METRICS, table.std(axis=0, ddof=1).tolist(), strict=True))
+        means.append(SeedMean(group[0].label, [row.run for row in group], mean, deviation))
+    return sorted(means, key=lambda each: _order(each.label))
+
+
+def _all_curves(models: dict[str, DepthModel], names: dict[str, str]) -> dict[str, Curves]:
+    curves = {}
+    for run, model in models.items():
+        path = Path("logs") / experiment_name(model) / "metrics.csv"
+        if path.is_file():
+            curves[f"{model_label(model)} · {names[run]}"] = read_curves(path)
+    return curves

@@ -1,0 +1,265 @@
+"""Score a trained model on a split under a named protocol, and write down everything that the figures depend on."""
+
+import csv
+import json
+import logging
+import math
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from echodepth import __version__
+from echodepth.data.config import DataConfig
+from echodepth.data.dataset import DepthDataset, mean_depth_map, open_dataset
+from echodepth.data.sample import Part, Sample
+from echodepth.errors import ConfigError
+from echodepth.evaluation.config import EvaluateConfig
+from echodepth.evaluation.controls import ShuffledAudio
+from echodepth.evaluation.metrics import METRICS, DepthMetrics, per_image_metrics
+from echodepth.evaluation.protocols import Protocol, get_protocol
+from echodepth.files import written_whole
+from echodepth.inference.trained import choose_device, experiment_name, trained_data
+from echodepth.models.layers import count_parameters
+from echodepth.models.store import DepthModel, load_model
+
+log = logging.getLogger(__name__)
+
+Predictor = Callable[[Sample], Float[Tensor, "b 1 h w"]]
+KIND_LABELS = {"rgb": "RGB (upper bound)", "binaural": "audio", "distill": "audio + distillation"}
+CONTROL_LABELS = {"mean_depth": "mean-depth control", "shuffled_audio": "shuffled-audio control"}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's figures on one split, with all that is needed to doubt or repeat them.
+
+    Attributes:
+        experiment: the name under which the model was trained.
+        label: what it is, as tables say it: "audio", "RGB (upper bound)", "mean-depth control", ...
+        control: "none", or which control was scored in the model's place.
+        protocol: the rule's name.
+        split: train, val or test.
+        dataset: the reader's name.
+        data_dir: the dataset's root.
+        left_out: the one location that was scored, under ``loo``.
+        metrics: every figure as mean over images, and pooled over pixels as ``pooled_<name>``.
+        counts: images, pixels, images_without_valid, bad_predictions, bad_rows.
+        bad_rows: one message for each row that was left out.
+        rows: per image its name, its scored pixels, and every figure (NaN where it has none).
+        model: network, parameters, size, range, input, the run's seed and epoch.
+        commit: of the source tree, with "-dirty" when files differ from it; "unknown" outside a repository.
+        version: of this package.
+        seed: of the shuffled control.
+    """
+
+    experiment: str
+    label: str
+    control: str
+    protocol: str
+    split: str
+    dataset: str
+    data_dir: str
+    left_out: str | None
+    metrics: dict[str, float]
+    counts: dict[str, int]
+    bad_rows: list[str]
+    rows: list[dict[str, Any]]
+    model: dict[str, Any]
+    commit: str
+    version: str
+    seed: int
+
+
+def evaluate(config: EvaluateConfig) -> Evaluation:
+    """Score a model, log the figures and write them.
+
+    Writes ``evaluate_<split>_<protocol>[_<control>].json``, and ``.csv`` with a row per image, into ``config.out``
+    or ``results/<experiment>``.
+
+    Raises:
+        CheckpointError: there is no such model.
+        ConfigError: protocol, split and control do not fit the model.
+        DataError: the data are missing or, without ``skip_bad``, bad.
+    """
+    model = load_model(config.checkpoint, choose_device(config.device))
+    evaluation = score_model(model, config)
+    stem = f"evaluate_{config.split}_{config.protocol}" + (f"_{config.control}" if config.control != "none" else "")
+    folder = config.out if config.out is not None else Path("results") / evaluation.experiment
+    write_evaluation(evaluation, folder / stem)
+    log.info("%s\nwritten to %s.json and .csv", summary(evaluation), folder / stem)
+    return evaluation
+
+
+def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
+    """Score a loaded model, or a control in its place; ``config.checkpoint`` and ``config.out`` are not used."""
+    protocol = get_protocol(config.protocol)
+    data = scored_data(model, config)
+    dataset, predictor = _contender(model, config, data, protocol)
+    metrics, rows = _score(dataset, predictor, protocol, config)
+    return Evaluation(
+        experiment=experiment_name(model),
+        label=CONTROL_LABELS.get(config.control, model_label(model)),
+        control=config.control,
+        protocol=protocol.name,
+        split=config.split,
+        dataset=data.dataset,
+        data_dir=str(data.root),
+        left_out=data.leave_out if protocol.leave_one_out else None,
+        metrics={name: float(value) for name, value in metrics.items() if value.is_floating_point()},
+        counts={name: int(value) for name, value in metrics.items() if not value.is_floating_point()}
+        | {"bad_rows": len(dataset.bad_rows)},
+        bad_rows=dataset.bad_rows,
+        rows=rows,
+        model={
+            "network": type(model.network).__name__,
+            "parameters": count_parameters(model.network),
+            "input": model.input_key,
+            "image_size": model.image_size,
+            "max_depth": model.max_depth,
+            "seed": model.run.get("seed"),
+            "epoch": model.run.get("epoch"),
+        },
+        commit=source_commit(),
+        version=__version__,
+        seed=config.seed,
+    )
+
+
+def model_label(model: DepthModel) -> str:
+    """What a model is, as tables say it."""
+    kind = str(model.run.get("kind", "rgb" if model.input_key == "image" else "binaural"))
+    label = KIND_LABELS.get(kind, kind)
+    return label.replace("audio", "U-Net baseline") if model.spec.network == "unet_baseline" else label
+
+
+def scored_data(model: DepthModel, config: EvaluateConfig) -> DataConfig:
+    """The data settings of an evaluation: as trained, but for the flags that say otherwise.
+
+    Only protocol ``loo`` keeps to the location that training left out; the others score the dataset's own split.
+
+    Raises:
+        ConfigError: ``loo`` is asked of a model that left nothing out, of another dataset, or of another split.
+    """
+    trained = trained_data(model)
+    elsewhere = config.dataset not in (None, trained.dataset)
+    if get_protocol(config.protocol).leave_one_out:
+        if trained.leave_out is None or elsewhere:
+            raise ConfigError(
+                f"--protocol loo: {experiment_name(model)} was trained on all locations of its dataset; "
+                "train with --leave_out LOCATION and evaluate on that dataset"
+            )
+        if config.split != "test":
+            raise ConfigError(f"--protocol loo scores the location left out: use --split test, not {config.split}")
+        return _read_from(trained, config)
+    return replace(_read_from(trained, config), leave_out=None)
+
+
+def _read_from(trained: DataConfig, config: EvaluateConfig) -> DataConfig:
+    data = replace(trained, skip_bad=config.skip_bad)
+    if config.dataset is not None and config.dataset != trained.dataset:
+        # Neither the folder nor the locations of one dataset mean anything in another.
+        data = replace(data, dataset=config.dataset, data_dir=None, locations=(), leave_out=None)
+    return data if config.data_dir is None else replace(data, data_dir=config.data_dir)
+
+
+def _contender(
+    model: DepthModel, config: EvaluateConfig, data: DataConfig, protocol: Protocol
+) -> tuple[DepthDataset | ShuffledAudio, Predictor]:
+    """The frames to score and who predicts them: the model, or a control in its place."""
+
+    def predict(batch: Sample) -> Tensor:
+        raw: Tensor = batch[part]
+        depth: Tensor = model(raw.to(next(model.parameters()).device))
+        return depth
+
+    part: Part = "image" if model.input_key == "image" else "audio"
+    if config.control == "mean_depth":
+        training = _read_from(trained_data(model), config)
+        mean = mean_depth_map(open_dataset(training, "train", ("depth",)))
+        frames = open_dataset(data, config.split, ("depth",), protocol.depth_resize)
+        return frames, lambda batch: mean.expand(len(batch["depth"]), -1, -1, -1)
+    if config.control == "shuffled_audio" and part != "audio":
+        raise ConfigError(
+            f"--control shuffled_audio: {experiment_name(model)} takes images, there is no audio to shuffle"
+        )
+    frames = open_dataset(data, config.split, (part, "depth"), protocol.depth_resize)
+    return (ShuffledAudio(frames, config.seed) if config.control == "shuffled_audio" else frames), predict
+
+
+def _score(
+    dataset: Dataset[Sample], predictor: Predictor, protocol: Protocol, config: EvaluateConfig
+) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    total, rows = DepthMetrics(), []
+    loader = DataLoader(dataset, config.batch_size, num_workers=config.num_workers)
+    with torch.inference_mode():
+        for batch in tqdm(loader, desc=f"Scoring {config.split}", unit="batch", disable=None):
+            depth, prediction = batch["depth"], predictor(batch).cpu()
+            scored = protocol.scored(depth, batch["valid"])
+            total.update(prediction, depth, scored)
+            figures = per_image_metrics(prediction, depth, scored)
+            for i, name in enumerate(batch["name"]):
+                row = {"name": name, "pixels": int(scored[i].sum())}
+                rows.append(row | {metric: float(figures[metric][i]) for metric in METRICS})
+    return total.compute(), rows
+
+
+def summary(evaluation: Evaluation) -> str:
+    """Two lines for the terminal: what was scored, and the means over images."""
+    counts = evaluation.counts
+    bad = f", {counts['bad_predictions']} predictions were no depth" if counts["bad_predictions"] else ""
+    left_out = f", {counts['bad_rows']} bad rows left out" if counts["bad_rows"] else ""
+    figures = "  ".join(f"{name} {evaluation.metrics[name]:.4f}" for name in METRICS)
+    return (
+        f"{evaluation.experiment}, {evaluation.label}: {evaluation.dataset} {evaluation.split}, protocol "
+        f"{evaluation.protocol}, {counts['images']} images, {counts['pixels']} pixels{bad}{left_out}\n{figures}"
+    )
+
+
+def write_evaluation(evaluation: Evaluation, stem: Path) -> None:
+    """Write ``<stem>.json``, everything but the rows, and ``<stem>.csv``, a row per image."""
+    facts = {name: value for name, value in asdict(evaluation).items() if name != "rows"}
+    with written_whole(stem.with_name(stem.name + ".json")) as path:
+        path.write_text(to_json(facts), encoding="utf-8")
+    with written_whole(stem.with_name(stem.name + ".csv")) as path, path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ("name", "pixels", *METRICS))
+        writer.writeheader()
+        writer.writerows(_without_nan(row, "") for row in evaluation.rows)
+
+
+def to_json(value: dict[str, Any]) -> str:
+    """Strict JSON: NaN, which it does not know, becomes null."""
+    return json.dumps(_without_nan(value, None), indent=2, allow_nan=False) + "\n"
+
+
+def _without_nan(value: Any, stand_in: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nan(entry, stand_in) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry, stand_in) for entry in value]
+    return stand_in if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def source_commit() -> str:
+    """The commit of the tree that this code runs from, "-dirty" if it differs; "unknown" when installed elsewhere."""
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
+    try:
+        # An environment inside some other repository is not that repository's commit.
+        subprocess.run([*git, "ls-files", "--error-unmatch", here.name], check=True, capture_output=True)
+        told = subprocess.run(
+            [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return told.stdout.strip()

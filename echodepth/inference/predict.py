@@ -1,0 +1,136 @@
+"""From a file to a depth map: an image through an RGB model, a binaural recording through an audio model."""
+
+import logging
+from collections import Counter
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from PIL import Image
+from scipy.signal import resample_poly
+from torch import Tensor
+
+from echodepth.data.audio import SAMPLE_RATE, AudioCut, cut, read_wav
+from echodepth.data.frames import open_image, read_image
+from echodepth.errors import ConfigError, DataError
+from echodepth.files import written_whole
+from echodepth.inference.config import PredictConfig
+from echodepth.inference.trained import choose_device, experiment_name, trained_data
+from echodepth.models.store import DepthModel, load_model
+from echodepth.viz import depth_picture, display_limit, save_figure
+
+log = logging.getLogger(__name__)
+
+RECORDINGS = frozenset({".wav", ".flac"})
+FARTHEST_IN_PNG = 65.535
+"""Metres: 16 bits of millimetres end here."""
+_EXIF_ORIENTATION = 0x0112
+
+
+def predict(config: PredictConfig) -> list[Path]:
+    """Predict the depth of every file and write it.
+
+    For each file: ``<stem>_depth.npy`` (float32, metres), ``<stem>_depth.png`` (16 bits, millimetres, cut off at
+    65.535 m) and ``<stem>_depth_color.png`` (a picture with its scale in metres).
+
+    Returns:
+        The files written, three for each file given.
+
+    Raises:
+        CheckpointError: there is no such model.
+        ConfigError: no file is given, two would be written to one place, or one is not what the model takes.
+        DataError: a file is missing or unreadable.
+    """
+    if not config.files:
+        raise ConfigError("no file is given: name images for an RGB model, or WAV files for an audio model")
+    if twice := [stem for stem, count in Counter(path.stem for path in config.files).items() if count > 1]:
+        raise ConfigError(
+            f"two files are called {twice[0]}, and one result would replace the other: predict them apart"
+        )
+    model = load_model(config.checkpoint, choose_device(config.device))
+    folder = config.out if config.out is not None else Path("results") / experiment_name(model) / "predictions"
+    written: list[Path] = []
+    for path in config.files:
+        depth = predict_file(model, path)
+        written += write_depth(depth, folder / path.stem, model.max_depth)
+        log.info("%s: %.2f to %.2f m, median %.2f m", path, depth.min(), depth.max(), np.median(depth))
+    log.info("written to %s", folder)
+    return written
+
+
+def predict_file(model: DepthModel, path: Path) -> Float[np.ndarray, "h w"]:
+    """Predict the depth that one file shows, or lets hear.
+
+    Args:
+        model: from ``load_model``.
+        path: any picture that Pillow reads, for an RGB model; a two-channel WAV, left ear first, for an audio model.
+
+    Returns:
+        Metres, float32: of an image at the image's own size, of a recording at the model's.
+
+    Raises:
+        ConfigError: the file is not what the model takes.
+        DataError: the file is missing or unreadable, or the recording is mono or too short.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist")
+    is_recording = path.suffix.lower() in RECORDINGS
+    if is_recording != (model.input_key == "audio"):
+        given, wanted = ("a recording", "images") if is_recording else ("no WAV file", "two-channel recordings")
+        raise ConfigError(
+            f"{path} is {given}, but {experiment_name(model)} takes {wanted}: give such a file or another --checkpoint"
+        )
+    raw = _recording(model, path) if is_recording else torch.from_numpy(read_image(path, model.image_size))
+    training = model.training
+    try:
+        with torch.inference_mode():
+            depth: Tensor = model.eval()(raw[None].to(next(model.parameters()).device))
+            if not is_recording:
+                # A prediction is smooth where a measured map has holes and edges, so it may be interpolated.
+                depth = F.interpolate(depth, _own_size(path), mode="bilinear", align_corners=False)
+    finally:
+        model.train(training)
+    metres: np.ndarray = depth[0, 0].float().cpu().numpy()
+    return metres
+
+
+def write_depth(depth: Float[np.ndarray, "h w"], stem: Path, max_depth: float) -> list[Path]:
+    """Write a depth map in metres as ``<stem>_depth.npy``, ``_depth.png`` (mm) and ``_depth_color.png``."""
+    array, millimetres, picture = (
+        stem.with_name(stem.name + end) for end in ("_depth.npy", "_depth.png", "_depth_color.png")
+    )
+    with written_whole(array) as unfinished, unfinished.open("wb") as file:
+        np.save(file, depth.astype(np.float32))
+    with written_whole(millimetres) as unfinished:
+        Image.fromarray(to_millimetres(depth)).save(unfinished, format="PNG")
+    known = np.isfinite(depth)
+    save_figure(depth_picture(depth, known, display_limit(depth, known, max_depth), stem.name), picture)
+    return [array, millimetres, picture]
+
+
+def to_millimetres(depth: Float[np.ndarray, "h w"]) -> np.ndarray:
+    """Metres as uint16 millimetres, cut off at 65.535 m; what is no depth becomes 0, which readers take as unknown."""
+    known = np.nan_to_num(depth.astype(np.float64), nan=0.0)
+    rounded: np.ndarray = np.round(1000 * np.clip(known, 0, FARTHEST_IN_PNG)).astype(np.uint16)
+    return rounded
+
+
+def _recording(model: DepthModel, path: Path) -> Float[Tensor, "2 t"]:
+    audio, rate = read_wav(path)
+    if rate != SAMPLE_RATE:
+        log.info("%s was recorded at %d Hz and is resampled to the %d Hz of training", path, rate, SAMPLE_RATE)
+        common = gcd(rate, SAMPLE_RATE)
+        audio = resample_poly(audio, SAMPLE_RATE // common, rate // common, axis=1).astype(np.float32)
+    data = trained_data(model)
+    return torch.from_numpy(cut(audio, AudioCut(data.audio_start, data.cut_seconds), str(path)))
+
+
+def _own_size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as its pixels lie in the file."""
+    with open_image(path) as image:
+        if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+            log.warning("%s asks to be shown turned (EXIF orientation), which is not done: turn it first", path)
+        return image.height, image.width

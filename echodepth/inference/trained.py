@@ -1,0 +1,60 @@
+"""A trained model as its users meet it: on a device, with the data settings that it remembers."""
+
+import logging
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+
+from echodepth.data.config import DataConfig
+from echodepth.errors import CheckpointError, ConfigError
+from echodepth.models.store import DepthModel
+
+log = logging.getLogger(__name__)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is the first GPU, or else the CPU.
+
+    Raises:
+        ConfigError: torch knows no such device, or cannot use it here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--device {name} cannot be used here ({reason}); use --device cpu") from error
+    return device
+
+
+def experiment_name(model: DepthModel) -> str:
+    """The name under which the model was trained."""
+    return str(model.run.get("experiment_name", "unnamed"))
+
+
+def trained_data(model: DepthModel) -> DataConfig:
+    """The data settings the model was trained with, all of them resolved to numbers.
+
+    A checkpoint of weights alone does not hold them: BatVision V2's defaults are taken then, and said in the log.
+
+    Raises:
+        CheckpointError: the model's run names settings that this version does not know.
+    """
+    settings = model.run.get("data")
+    if settings is None:
+        log.warning("%s does not say what it was trained on: taken as BatVision V2's defaults", experiment_name(model))
+        settings = {"max_depth": model.max_depth}
+    if unknown := sorted(set(settings) - {field.name for field in fields(DataConfig)}):
+        raise CheckpointError(
+            f"{experiment_name(model)} was trained with data settings that this version does not know: "
+            f"{', '.join(unknown)}; use the version that trained it ({model.run.get('version', 'unknown')})"
+        )
+    data_dir = settings.get("data_dir")
+    locations = tuple(settings.get("locations", ()))
+    data = DataConfig(**{**settings, "data_dir": Path(data_dir) if data_dir else None, "locations": locations})
+    return replace(
+        data, image_size=model.image_size, max_depth=data.depth_limit, audio_seconds=data.cut_seconds, skip_bad=False
+    )
