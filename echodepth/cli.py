@@ -46,11 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Lightning's notices on hardware and loggers; its warnings still come through.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     command = tyro.cli(
-        OmitArgPrefixes[OmitSubcommandPrefixes[Command]],  # type: ignore[valid-type]
+        Command,
         prog="echodepth",
         description="See depth by ear, taught by sight.",
         args=arguments,
         use_underscores=True,
+        config=(OmitArgPrefixes, OmitSubcommandPrefixes),
     )
     try:
         run(command)

@@ -1,4 +1,4 @@
-"""Training runs on a tiny BatVision V2 root: what they leave behind, how they resume, that flags reach what they name."""
+"""Training runs on a tiny set: what they leave behind, how they resume, that flags reach what they name."""
 
 import csv
 import dataclasses

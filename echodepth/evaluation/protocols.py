@@ -1,7 +1,7 @@
 """The named rules by which depth is scored. A figure without its protocol cannot be compared with another.
 
 BatVision's own code resizes depth bilinearly *before* masking. The zeros of unmeasured pixels bleed into
-every edge (131 mm mean difference to nearest neighbour on one V2 frame, 10 m at worst), and ``depth > 0``
+every edge, by metres at worst on a genuine V2 frame, and ``depth > 0``
 then scores those pixels. ``official`` keeps that, so that published numbers can be met; the others do not.
 """
 

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from echodepth.simulate.scene import Block, Pose, Room, Vector, column, hidden, rotate
 
-_PATCHES_PER_M2 = (8.0, 40.0)  # of the shell, of furniture
+_SHELL_DENSITY, _FURNITURE_DENSITY = 8.0, 40.0  # patches per square metre; small things need finer ones
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,11 @@ def length(vectors: Float[np.ndarray, "3 n"]) -> Float[np.ndarray, " n"]:
 
 def draw_patches(room: Room, rng: np.random.Generator) -> Patches:
     """Divide all surfaces but the furniture's undersides into patches, with one point drawn in each."""
-    faces = [
-        _face_patches(block, face, density, rng, inward=block is room.shell)
-        for block, density in zip(
-            (room.shell, *room.boxes), (_PATCHES_PER_M2[0], *[_PATCHES_PER_M2[1]] * len(room.boxes)), strict=True
-        )
-        for face in range(6)
-        if block is room.shell or face != 4
+    faces = [_face_patches(room.shell, face, _SHELL_DENSITY, rng, inward=True) for face in range(6)]
+    faces += [
+        _face_patches(box, face, _FURNITURE_DENSITY, rng, inward=False)
+        for box in room.boxes
+        for face in (0, 1, 2, 3, 5)
     ]
     return Patches(
         np.concatenate([face.points for face in faces], axis=1),
@@ -113,10 +111,11 @@ def _face_patches(block: Block, face: int, density: float, rng: np.random.Genera
 
 
 def image_sources(room: Room, pose: Pose, rig: Rig, order: int = 3) -> Arrivals:
-    """The direct sound and all mirror paths over up to ``order`` walls that no furniture interrupts."""
+    """The direct sound, then all mirror paths over up to ``order`` walls that no furniture interrupts."""
     reach = np.arange(-order, order + 1)
     cell = np.stack(np.meshgrid(reach, reach, reach, indexing="ij")).reshape(3, -1)
-    cell = cell[:, np.abs(cell).sum(axis=0) <= order]
+    walls = np.abs(cell).sum(axis=0)
+    cell = cell[:, np.argsort(walls, kind="stable")[: (walls <= order).sum()]]
     size, head, emitter = room.size[:, None], column(pose.position), pose.to_world(rig.emitter)
     mirrored = cell % 2 == 1
     source = cell * size + np.where(mirrored, size - emitter, emitter)
@@ -199,7 +198,7 @@ def scattering(room: Room, patches: Patches, pose: Pose, rig: Rig) -> Arrivals:
 
 
 def arrivals(room: Room, patches: Patches, pose: Pose, rig: Rig) -> Arrivals:
-    """Everything that reaches the head, the direct sound first among equals."""
+    """Everything that reaches the head; the direct sound is the first of them."""
     parts = image_sources(room, pose, rig), face_reflections(room, pose, rig), scattering(room, patches, pose, rig)
     return Arrivals(
         np.concatenate([part.source for part in parts], axis=1),

@@ -18,7 +18,7 @@ Pattern = Literal["mottle", "planks", "tiles", "bricks", "stripes", "checks"]
 ROBOT_HEIGHT = 0.9
 """Metres from the floor to the camera and the head's centre; fixed, or else scale could not be seen."""
 
-_CLEARANCE = 0.5  # metres between the head's centre and anything solid at its height or below
+_CLEARANCE = 0.5  # metres along the floor between the head's centre and anything solid
 _SKIN = 1e-6  # of a segment's length: a surface does not hide its own points
 
 

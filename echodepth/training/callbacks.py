@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from echodepth.data.sample import Sample
+from echodepth.files import written_whole
 from echodepth.models.store import save_model
 from echodepth.training.depth_task import DepthTask, raw_input
 from echodepth.training.folders import RunFolders
@@ -123,12 +124,10 @@ class History(Checkpoint):
         # Nine digits give a float32 back exactly.
         self.rows.append(row | {name: f"{float(trainer.callback_metrics[name]):.9g}" for name in names})
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        unfinished = self.path.with_suffix(".unfinished")
-        with unfinished.open("w", newline="") as file:
+        with written_whole(self.path) as unfinished, unfinished.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
-        unfinished.replace(self.path)
 
 
 class ResultPictures(Callback):

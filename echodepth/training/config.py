@@ -14,6 +14,12 @@ Level = Literal["x1", "x2", "x3", "x4", "x5", "d1", "d2", "d3", "d4"]
 TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
 """A flag that takes its value: --bilinear False."""
 
+FLAGS_NOT_COMPARED = frozenset(
+    {"experiment_name", "seed", "teacher", "checkpoints", "save_frequency", "overwrite", "num_workers", "device"}
+    | {"use_wandb", "wandb_project", "use_tensorboard"}
+)
+"""Names, places and logging, which change no weight; seed and teacher, which a run records on their own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(DataConfig):

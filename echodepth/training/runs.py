@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 
 from echodepth import __version__
 from echodepth.data.config import DataConfig
@@ -23,12 +23,13 @@ from echodepth.errors import CheckpointError, ConfigError
 from echodepth.models.layers import count_parameters
 from echodepth.models.store import DepthModel, ModelSpec
 from echodepth.training.callbacks import BestModel, EpochCheckpoints, History, ResultPictures
-from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
+from echodepth.training.config import FLAGS_NOT_COMPARED, BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.distillation_task import DistillationTask
 from echodepth.training.folders import RunFolders
 
 log = logging.getLogger(__name__)
+DATA_FLAGS = [field.name for field in dataclasses.fields(DataConfig)]
 TERMINATED = 143
 """Exit status of a process that SIGTERM ended: 128 + 15."""
 
@@ -74,13 +75,20 @@ def _new_model(config: TrainConfig, kind: str, **facts: str) -> DepthModel:
         "experiment_name": config.experiment_name,
         "seed": config.seed,
         "version": __version__,
-        "data": _plain({field.name: getattr(config, field.name) for field in dataclasses.fields(DataConfig)}),
+        "data": _plain({name: getattr(config, name) for name in DATA_FLAGS}),
+        "flags": _plain({name: getattr(config, name) for name in _training_flags(config)}),
         **facts,
     }
     try:
         return DepthModel(model_spec(config), run)
     except ValueError as error:
         raise ConfigError(f"--{error}") from error
+
+
+def _training_flags(config: TrainConfig) -> list[str]:
+    """The flags that decide the weights, besides data and seed: runs that agree in them differ by chance alone."""
+    names = [field.name for field in dataclasses.fields(config)]
+    return [name for name in names if name not in (*DATA_FLAGS, *FLAGS_NOT_COMPARED)]
 
 
 def _check(config: TrainConfig) -> None:
@@ -109,7 +117,7 @@ def _fit(config: TrainConfig, task: DepthTask, parts: tuple[Part, ...]) -> Path:
     if config.checkpoints is not None and config.checkpoints >= config.nb_epochs:
         log.info("epoch %d is there: nothing is left to do up to --nb_epochs %d", config.checkpoints, config.nb_epochs)
         return folders.best
-    if rank_zero_only.rank == 0:
+    if _is_main_process():
         log.info(
             "%s: %s, %.2f M parameters, %d frames to train on, %d to validate",
             config.experiment_name,
@@ -141,11 +149,15 @@ def _prepare_folders(config: TrainConfig, folders: RunFolders, spec: ModelSpec) 
         if saved != vars(spec):
             raise CheckpointError(f"{path} holds another model: {saved}; the flags now ask for {vars(spec)}")
         return path
-    if rank_zero_only.rank == 0:
+    if _is_main_process():
         folders.start_afresh(config.overwrite)
         for folder in (folders.checkpoints, folders.results, folders.logs):
             folder.mkdir(parents=True, exist_ok=True)
     return None
+
+
+def _is_main_process() -> bool:
+    return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
 def _trainer(config: TrainConfig, folders: RunFolders) -> L.Trainer:

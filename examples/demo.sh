@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# From nothing to one report: simulate rooms, train the teacher, the student alone and the student with its teacher,
+# and compare them on rooms that none of them has heard. `make demo` calls it; with `quick` it is a glimpse.
+set -euo pipefail
+
+size=${1:-full}
+case $size in
+    full) rooms=60 poses=8 image_size=64 base=12 epochs=24 ;;
+    quick) rooms=16 poses=4 image_size=32 base=8 epochs=6 ;;
+    *)
+        echo "$0: say full or quick, not $size" >&2
+        exit 2
+        ;;
+esac
+data=data/demo_$size
+started=$SECONDS
+
+step() { printf '\n\033[1m%s\033[0m  (%d s so far)\n' "$1" "$((SECONDS - started))"; }
+
+flags=(
+    --dataset batvisionv2 --data_dir "$data" --image_size "$image_size" --base_channels "$base" --max_depth 20
+    --batch_size 16 --learning_rate 0.002 --nb_epochs "$epochs" --save_frequency "$epochs" --num_workers 0 --overwrite
+)
+
+step "1/5  Simulating $rooms rooms, $poses recordings each"
+echodepth simulate --out "$data" --rooms "$rooms" --poses "$poses" --image_size "$image_size"
+
+step "2/5  Training the teacher, which sees"
+echodepth train rgb "${flags[@]}" --experiment_name demo_rgb
+
+step "3/5  Training the student alone, which hears"
+echodepth train binaural "${flags[@]}" --attention_levels 3 4 5 --experiment_name demo_audio
+
+step "4/5  Training the student with its teacher"
+echodepth train distill "${flags[@]}" --attention_levels 3 4 5 --teacher demo_rgb --experiment_name demo_distilled
+
+step "5/5  Comparing them on unseen rooms"
+echodepth compare demo_rgb demo_audio demo_distilled --name demo
+
+printf '\nDone in %d s. Open the report: %s/results/demo/comparison.html\n' "$((SECONDS - started))" "$PWD"
