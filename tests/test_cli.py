@@ -13,7 +13,12 @@ from tests.conftest import ROOT
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, env={"PYTHONPATH": str(ROOT)}, check=False
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT)},
+        check=False,
     )
 
 
