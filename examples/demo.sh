@@ -5,8 +5,8 @@ set -euo pipefail
 
 size=${1:-full}
 case $size in
-    full) rooms=60 poses=8 image_size=64 base=12 epochs=24 ;;
-    quick) rooms=16 poses=4 image_size=32 base=8 epochs=6 ;;
+    full) rooms=80 poses=8 image_size=64 base=16 epochs=15 ;;
+    quick) rooms=24 poses=6 image_size=32 base=8 epochs=10 ;;
     *)
         echo "$0: say full or quick, not $size" >&2
         exit 2
@@ -19,7 +19,7 @@ step() { printf '\n\033[1m%s\033[0m  (%d s so far)\n' "$1" "$((SECONDS - started
 
 flags=(
     --dataset batvisionv2 --data_dir "$data" --image_size "$image_size" --base_channels "$base" --max_depth 20
-    --batch_size 16 --learning_rate 0.002 --nb_epochs "$epochs" --save_frequency "$epochs" --num_workers 0 --overwrite
+    --batch_size 8 --learning_rate 0.002 --nb_epochs "$epochs" --save_frequency "$epochs" --num_workers 0 --overwrite
 )
 
 step "1/5  Simulating $rooms rooms, $poses recordings each"

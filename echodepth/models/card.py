@@ -1,22 +1,28 @@
 """The page that goes with a saved model: what it is, what it was trained on, how well it did, how to use it."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
 
 from echodepth.models.layers import count_parameters
 
-if TYPE_CHECKING:
-    from echodepth.models.store import DepthModel
 
+def write_card(network: nn.Module, input_key: str, image_size: int, run: Mapping[str, Any]) -> str:
+    """Markdown that says only what is known.
 
-def write_card(model: "DepthModel") -> str:
-    """Markdown that says of ``model`` only what is known."""
-    run = model.run
-    takes = "one colour image" if model.input_key == "image" else "a chirp's echoes at two ears"
+    Args:
+        network: one of the project's networks.
+        input_key: ``image`` or ``audio``.
+        image_size: side of the depth map in pixels.
+        run: what is known of the training, as in ``DepthModel``.
+    """
+    takes = "one colour image" if input_key == "image" else "a chirp's echoes at two ears"
     lines = [
         f"# {run.get('experiment_name', 'Untitled model')}",
         "",
-        f"Depth in metres, up to {model.max_depth:g}, from {takes}: `{type(model.network).__name__}` with "
-        f"{count_parameters(model.network) / 1e6:.2f} M parameters, {model.image_size}x{model.image_size} pixels.",
+        f"Depth in metres, up to {network.max_depth:g}, from {takes}: `{type(network).__name__}` with "
+        f"{count_parameters(network) / 1e6:.2f} M parameters, {image_size}x{image_size} pixels.",
         "",
         "## Training",
         "",
@@ -41,8 +47,8 @@ def write_card(model: "DepthModel") -> str:
         "from echodepth.models.store import load_model",
         "",
         'model = load_model("this folder")  # front end included',
-        f"depth = model({model.input_key})  # {model.input_key}: "
-        + ("[B, 3, H, W] in 0..1" if model.input_key == "image" else "[B, 2, T], full scale 1, left ear first"),
+        f"depth = model({input_key})  # {input_key}: "
+        + ("[B, 3, H, W] in 0..1" if input_key == "image" else "[B, 2, T], full scale 1, left ear first"),
         "```",
         "",
     ]

@@ -114,7 +114,7 @@ def save_model(model: DepthModel, folder: Path) -> None:
     (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     save_file(weights, new / "model.safetensors")
-    (new / "README.md").write_text(write_card(model))
+    (new / "README.md").write_text(write_card(model.network, model.input_key, model.image_size, model.run))
     if folder.exists():
         folder.replace(old)
     new.replace(folder)

@@ -122,7 +122,7 @@ class BinauralConfig(TrainConfig):
     model: Literal["binaural_attention", "unet_baseline"] = "binaural_attention"
     """Ours, or BatVision's U-Net to compare with (published with --spectrogram magnitude)."""
     attention_levels: tuple[int, ...] = (2, 3, 4, 5)
-    """Levels out of 1 to 5 at which the ears look across; 3 4 5 costs a third at 256x256."""
+    """Levels out of 1 to 5 at which the ears look across; 3 4 5 needs half the arithmetic at 256x256."""
     spectrogram: Literal["log", "magnitude"] = "log"
     """Decibels on one fixed scale, or the plain magnitude of BatVision's code."""
     spec_masks: int = 0
