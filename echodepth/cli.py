@@ -37,14 +37,14 @@ Command = (
     | Annotated[PredictConfig, subcommand("predict")]
 )
 USER_ERROR = 2
+INTERRUPTED = 130
+"""Exit status of a process that Ctrl-C ended: 128 + 2."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command. A user's mistake ends with its message and exit status 2, not with a traceback."""
+    """Run one command. A user's mistake, or a disk's, ends with its message and exit status 2, not with a traceback."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("echodepth").setLevel(logging.INFO)
-    # Lightning's notices on hardware and loggers; its warnings still come through.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     command = tyro.cli(
         Command,
         prog="echodepth",
@@ -58,6 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except EchodepthError as error:
         print(f"echodepth: {plain_message(error)}", file=sys.stderr)
         raise SystemExit(USER_ERROR) from None
+    except OSError as error:
+        # A folder that may not be written to, a full disk, a file in a folder's place: the message names the path.
+        print(f"echodepth: {error}", file=sys.stderr)
+        raise SystemExit(USER_ERROR) from None
+    except KeyboardInterrupt:
+        print("echodepth: stopped", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
 
 
 def run(command: object) -> None:
@@ -86,6 +93,8 @@ def run(command: object) -> None:
 def _train(config: RGBConfig | BinauralConfig) -> None:
     from echodepth.training import runs
 
+    # Lightning's notices on hardware and loggers; its warnings still come through. Its import sets the level anew.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     match config:
         case RGBConfig():
             runs.train_rgb(config)

@@ -1,5 +1,7 @@
 """Errors that a user can mend: the command line prints their message alone, without a traceback."""
 
+import math
+
 
 class EchodepthError(Exception):
     """A user's mistake. The message names the file, row or argument, and the way out."""
@@ -15,6 +17,13 @@ class CheckpointError(EchodepthError):
 
 class ConfigError(EchodepthError):
     """An argument, or a combination of arguments, that makes no sense."""
+
+
+def require_at_least(least: int, **flags: int | float) -> None:
+    """Raise a ConfigError that names the first flag below ``least``, or not finite."""
+    for name, value in flags.items():
+        if not (math.isfinite(value) and value >= least):
+            raise ConfigError(f"--{name} must be at least {least}, not {value:g}")
 
 
 def plain_message(error: EchodepthError) -> str:

@@ -35,8 +35,8 @@ class Panel:
     """One cell of a picture grid.
 
     Attributes:
-        caption: written above the cell, in the first row and wherever it differs from the cell above. values:
-        [h, w, 3] in 0..1 for an image, [f, t] for a spectrogram (low frequencies first), [h, w] metres for
+        caption: written above the cell, in the first row and wherever it differs from the cell above.
+        values: [h, w, 3] in 0..1 for an image, [f, t] for a spectrogram (low frequencies first), [h, w] metres for
             depth and error.
         kind: how it is coloured.
         valid: [h, w], where a depth or error is known; everywhere when None.
@@ -162,8 +162,7 @@ def result_picture(
     """What a network was given, what it said, what is true, and the difference: a row per frame.
 
     Args:
-        inputs: for each frame a caption ("RGB", "left ear", "right ear") to an [h, w, 3] image in 0..1 or an
-        [f, t]
+        inputs: for each frame a caption ("RGB", "left ear", "right ear") to an [h, w, 3] image in 0..1 or an [f, t]
             spectrogram.
         prediction: metres.
         depth: true metres.

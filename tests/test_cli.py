@@ -9,6 +9,7 @@ import pytest
 from echodepth import cli
 from echodepth.errors import ConfigError, DataError, plain_message
 from tests.conftest import ROOT
+from tests.tiny import save_tiny_rgb
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -61,6 +62,54 @@ def test_a_mistake_ends_with_one_line_and_status_two(tmp_path: Path) -> None:
     assert shown.stderr.startswith("echodepth: BatVision V2 not found in nowhere: download it from https://doi.org/")
     assert shown.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_a_folders_place_is_named(
+    v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_tiny_rgb(tmp_path / "checkpoints" / "rgb", v2_root)
+    Path("taken").touch()
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evaluate", "--checkpoint", "rgb", "--out", "taken", "--device", "cpu"])
+    assert stop.value.code == cli.USER_ERROR
+    assert capsys.readouterr().err.splitlines()[-1] == "echodepth: [Errno 17] File exists: 'taken'"
+
+
+def test_ctrl_c_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(command: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["compare", "rgb"])
+    assert stop.value.code == cli.INTERRUPTED
+    assert capsys.readouterr().err == "echodepth: stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("evaluate --checkpoint rgb --batch_size 0", "--batch_size must be at least 1, not 0"),
+        ("evaluate --checkpoint rgb --num_workers -1", "--num_workers must be at least 0, not -1"),
+        ("compare rgb --pictures -1", "--pictures must be at least 0, not -1"),
+        ("compare rgb --seed -1", "--seed must be at least 0, not -1"),
+    ],
+)
+def test_a_flag_out_of_range_is_named(
+    flags: str,
+    message: str,
+    v2_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_tiny_rgb(tmp_path / "checkpoints" / "rgb", v2_root)
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*flags.split(), "--device", "cpu"])
+    assert stop.value.code == cli.USER_ERROR
+    assert capsys.readouterr().err == f"echodepth: {message}\n"
 
 
 def test_an_unknown_flag_is_refused_with_a_likely_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,6 +128,28 @@ def test_half_a_folder_is_refused(spoil: str, tmp_path: Path) -> None:
         load_model(tmp_path / "best")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [('"run"', '"ran"'), ('"base_channels"', '"bass_channels"'), ("{", "[{"), ('"format"', '"fromat"')]
+)
+def test_a_folder_of_another_making_is_refused(old: str, new: str, tmp_path: Path) -> None:
+    save_model(DepthModel(SPECS["rgb"]), tmp_path / "best")
+    path = tmp_path / "best" / "config.json"
+    text = path.read_text().replace(old, new, 1)
+    path.write_text(text + "]" if new == "[{" else text)
+    with pytest.raises(CheckpointError, match="is not a complete model folder"):
+        load_model(tmp_path / "best")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello\n", b"PK\x03\x04 half an archive"], ids=["empty", "text", "archive"])
+def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
+    """torch raises what its unpickler stumbles over, and advises to load such a file with its safeguards off."""
+    path = tmp_path / "broken.pth"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint") as refused:
+        load_model(path)
+    assert "weights_only" not in str(refused.value)
+
+
 def test_an_unknown_network_is_refused() -> None:
     with pytest.raises(CheckpointError, match="unknown network 'vit': there are rgb, binaural_attention"):
         DepthModel(ModelSpec("vit"))

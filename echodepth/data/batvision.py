@@ -83,9 +83,11 @@ def read_depth(path: Path) -> DepthMap:
         raise DataError(f"{path} cannot be read as a NumPy array: {error}") from error
     if raw.ndim != 2 or raw.dtype.kind not in "iuf":
         raise DataError(f"{path} holds {raw.dtype} of shape {raw.shape}: a depth map is a 2-D array of millimetres")
-    millimetres = raw.astype(np.float32)
-    valid = np.isfinite(millimetres) & (millimetres > 0)
-    metres = np.where(valid, millimetres, np.float32(0)) / np.float32(1000)
+    # In place: a V2 map has 0.9 M pixels, and this is the costliest step of reading a sample.
+    metres = raw.astype(np.float32)
+    metres /= np.float32(1000)
+    valid = (metres > 0) & (metres < np.inf)
+    np.copyto(metres, 0, where=~valid)
     if valid.any() and metres.max() < 0.05:
         raise DataError(f"{path} reaches only {1000 * metres.max():.3g} mm: is it in metres? Millimetres are expected")
     return DepthMap(metres, valid)

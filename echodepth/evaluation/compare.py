@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from echodepth.errors import ConfigError, DataError
+from echodepth.errors import ConfigError, DataError, require_at_least
 from echodepth.evaluation.comparison import Comparison, Curves, Row, SeedMean, bootstrap_interval, read_curves
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.evaluation.evaluate import (
@@ -59,6 +59,7 @@ def build_comparison(config: CompareConfig) -> Comparison:
         raise ConfigError(
             f"--name {config.name!r}: use letters, digits and . _ + - only; it names a folder in results/"
         )
+    require_at_least(0, pictures=config.pictures, seed=config.seed)
     device = choose_device(config.device)
     models = {run: load_model(run, device) for run in config.runs}
     models = dict(sorted(models.items(), key=lambda item: _order(model_label(item[1]))))

@@ -20,7 +20,7 @@ from echodepth import __version__
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, mean_depth_map, open_dataset
 from echodepth.data.sample import Part, Sample
-from echodepth.errors import ConfigError
+from echodepth.errors import ConfigError, require_at_least
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.controls import ShuffledAudio
 from echodepth.evaluation.metrics import METRICS, DepthMetrics, per_image_metrics
@@ -100,6 +100,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
 
 def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
     """Score a loaded model, or a control in its place; ``config.checkpoint`` and ``config.out`` are not used."""
+    require_at_least(1, batch_size=config.batch_size)
+    require_at_least(0, num_workers=config.num_workers, seed=config.seed)
     protocol = get_protocol(config.protocol)
     data = scored_data(model, config)
     dataset, predictor = _contender(model, config, data, protocol)

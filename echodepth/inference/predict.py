@@ -76,7 +76,7 @@ def predict_file(model: DepthModel, path: Path) -> Float[np.ndarray, "h w"]:
         DataError: the file is missing or unreadable, or the recording is mono or too short.
     """
     if not path.is_file():
-        raise DataError(f"{path} does not exist")
+        raise DataError(f"{path} is a folder: name the files in it" if path.is_dir() else f"{path} does not exist")
     is_recording = path.suffix.lower() in RECORDINGS
     if is_recording != (model.input_key == "audio"):
         given, wanted = ("a recording", "images") if is_recording else ("no WAV file", "two-channel recordings")

@@ -155,20 +155,33 @@ def _load_folder(folder: Path) -> DepthModel:
         config = json.loads((folder / "config.json").read_text())
         if config["format"] != FORMAT:
             raise CheckpointError(f"{folder}/config.json has format {config['format']}; this version reads {FORMAT}")
-        spec = ModelSpec(config["network"], config["arguments"], config["front_end"])
+        model = DepthModel(ModelSpec(config["network"], config["arguments"], config["front_end"]), config["run"])
         weights = load_file(folder / "model.safetensors")
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is not a complete model folder: {error!r}") from error
-    return _fill(DepthModel(spec, config["run"]), weights, folder)
+    return _fill(model, weights, folder)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The plain values and tensors of a ``.pth`` file with ``model_state_dict``, on the CPU.
+
+    Raises:
+        CheckpointError: the file is damaged, holds other objects, or no network.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+        # torch's own message advises to load such a file with its safeguards off.
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or holds other objects"
+        ) from error
+    if not isinstance(checkpoint, dict) or "model_state_dict" not in checkpoint:
+        raise CheckpointError(f"{path} has no model_state_dict: give a checkpoint of a depth network")
+    return checkpoint
 
 
 def _load_file(path: Path) -> DepthModel:
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read as a checkpoint of plain tensors: {error}") from error
-    if not isinstance(checkpoint, dict) or "model_state_dict" not in checkpoint:
-        raise CheckpointError(f"{path} has no model_state_dict: give a checkpoint of a depth network")
+    checkpoint = read_checkpoint(path)
     weights = checkpoint["model_state_dict"]
     if "model_spec" in checkpoint:
         spec, run = ModelSpec(**checkpoint["model_spec"]), checkpoint["run"]

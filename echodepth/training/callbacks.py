@@ -2,7 +2,9 @@
 
 Order matters. With averaged weights, validation runs on the average, which is swapped in before it and out after it;
 ``BestModel`` and ``ResultPictures`` come before the averaging callback, to find the average still in place.
-``EpochCheckpoints`` and ``History`` are Lightning ``Checkpoint`` callbacks, which run last, when all metrics are known.
+``History`` and ``EpochCheckpoints`` are Lightning ``Checkpoint`` callbacks, which run last, when all metrics are known.
+``History`` is the first of the two: it gathers the metrics of all processes. Were the first process to gather them (as
+its progress bar does) while the others already wait to save, neither would ever go on.
 """
 
 import csv
@@ -79,7 +81,8 @@ class BestModel(Callback):
         assert isinstance(pl_module, DepthTask)
         scores = {name: float(value) for name, value in pl_module.scores.compute().items()}
         pl_module.model.run |= {"epoch": trainer.current_epoch + 1, "validation": scores}
-        if scores["rmse"] < self.lowest:
+        # Never false for NaN: of a split without a scored pixel the latest model is kept, rather than none.
+        if not scores["rmse"] >= self.lowest:
             self.lowest = scores["rmse"]
             if trainer.is_global_zero:
                 save_model(pl_module.model, self.folders.best)
@@ -117,12 +120,14 @@ class History(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add the epoch's row."""
+        # Every process asks: the answer is a sum over all of them, which waits for each.
+        metrics = trainer.callback_metrics
         if not trainer.is_global_zero:
             return
-        names = sorted(name for name in trainer.callback_metrics if "/" in name)
+        names = sorted(name for name in metrics if "/" in name)
         row = {"epoch": str(trainer.current_epoch + 1), "seconds": f"{time.monotonic() - self.started:.1f}"}
         # Nine digits give a float32 back exactly.
-        self.rows.append(row | {name: f"{float(trainer.callback_metrics[name]):.9g}" for name in names})
+        self.rows.append(row | {name: f"{float(metrics[name]):.9g}" for name in names})
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         with written_whole(self.path) as unfinished, unfinished.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from echodepth.data.sample import Sample
 from echodepth.data.transforms import mask_spectrogram
+from echodepth.errors import ConfigError
 from echodepth.evaluation.metrics import DepthMetrics
 from echodepth.evaluation.protocols import get_protocol
 from echodepth.models.store import DepthModel
@@ -92,6 +93,17 @@ class DepthTask(L.LightningModule):
         self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         self.skipped_batches = 0
 
+    def on_validation_epoch_start(self) -> None:
+        """Stop a run that diverged, before its ruins are kept as the best model.
+
+        Weights are looked at rather than losses: with mixed precision a loss may overflow, and its step is left out.
+        """
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.model.state_dict().values()):
+            raise ConfigError(
+                f"training diverged in epoch {self.current_epoch + 1}: the network holds numbers that are not finite; "
+                "lower --learning_rate, or bound its steps with --gradient_clip 1"
+            )
+
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         """Score one batch under the ``valid`` protocol."""
         depth = self.model(raw_input(self.model, batch))
@@ -118,6 +130,17 @@ class DepthTask(L.LightningModule):
             optimizer, lambda step: learning_rate_factor(config.scheduler, step / steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let a resumed run's own flags decide: the states of optimiser and schedule bring those it was begun with."""
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        for group in (group for state in checkpoint["optimizer_states"] for group in state["param_groups"]):
+            if group["initial_lr"] != rate:
+                share = group["lr"] / group["initial_lr"] if group["initial_lr"] else 1.0
+                group |= {"lr": rate * share, "initial_lr": rate}
+            group["weight_decay"] = decay
+        for state in checkpoint["lr_schedulers"]:
+            state["base_lrs"] = [rate] * len(state["base_lrs"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a plain ``load_state_dict(checkpoint["model_state_dict"])`` needs, and what built the model."""

@@ -59,12 +59,16 @@ class RunFolders:
         return path
 
     def start_afresh(self, overwrite: bool) -> None:
-        """Make room for a new run; a ConfigError protects an older one unless ``overwrite``."""
-        if epochs := self.epochs():
+        """Make room for a new run; a ConfigError protects an older one, or its best model, unless ``overwrite``."""
+        epochs = self.epochs()
+        if epochs or self.best.exists():
             if not overwrite:
+                held = (
+                    f"epochs {', '.join(map(str, epochs))}: go on with --checkpoints {epochs[-1]}" if epochs else "best"
+                )
                 raise ConfigError(
-                    f"{self.checkpoints} already holds epochs {', '.join(map(str, epochs))}: go on with "
-                    f"--checkpoints {epochs[-1]}, choose another --experiment_name, or start over with --overwrite"
+                    f"{self.checkpoints} already holds {held}{',' if epochs else ':'} choose another "
+                    "--experiment_name, or start over with --overwrite"
                 )
             for folder in (self.checkpoints, self.results, self.logs):
                 shutil.rmtree(folder, ignore_errors=True)
