@@ -5,7 +5,7 @@ set -euo pipefail
 
 size=${1:-full}
 case $size in
-    full) rooms=80 poses=8 image_size=64 base=8 epochs=20 ;;
+    full) rooms=60 poses=8 image_size=64 base=8 epochs=15 ;;
     quick) rooms=24 poses=6 image_size=32 base=8 epochs=10 ;;
     *)
         echo "$0: say full or quick, not $size" >&2
