@@ -1,0 +1,97 @@
+"""What can be known to fail is refused before a run begins, with the flag's name and the way out."""
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.strategies import StrategyRegistry
+from lightning.pytorch.utilities import rank_zero_only
+
+from echodepth.errors import CheckpointError, ConfigError, require_at_least
+from echodepth.models.layers import MINIMUM_SIZE
+from echodepth.models.store import DepthModel, ModelSpec
+from echodepth.training.config import BinauralConfig, DistillationConfig, TrainConfig
+
+log = logging.getLogger(__name__)
+LEAST = {
+    1: ("batch_size", "nb_epochs", "save_frequency", "accumulate", "devices", "num_nodes"),
+    MINIMUM_SIZE: ("image_size",),
+    0: ("learning_rate", "weight_decay", "gradient_clip", "lambda_l1", "lambda_smooth", "lambda_edge", "seed"),
+}
+"""Flags by the least value that they can have."""
+LARGEST_SEED = 2**32 - 1
+INSTALL_LOGGERS = "install the loggers with pip install 'echodepth[track]'"
+
+
+def is_main_process() -> bool:
+    """Whether this is the process, of all that train together, that writes and speaks."""
+    return bool(getattr(rank_zero_only, "rank", 0) == 0)
+
+
+def check_flags(config: TrainConfig) -> None:
+    """Raise a ConfigError for a flag out of range, or a device or account that is not there."""
+    for least, names in LEAST.items():
+        require_at_least(least, **{name: getattr(config, name) for name in names})
+    if config.seed > LARGEST_SEED:
+        raise ConfigError(f"--seed must be at most {LARGEST_SEED}, not {config.seed}")
+    if config.ema_decay is not None and not 0 <= config.ema_decay < 1:
+        raise ConfigError(f"--ema_decay must be from 0 to below 1, such as 0.999, not {config.ema_decay}")
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: this torch sees no CUDA device; use --device cpu")
+    if config.device == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("--device mps: this torch sees no Apple GPU; use --device cpu")
+    if config.strategy not in ("auto", *StrategyRegistry.available_strategies()):
+        raise ConfigError(f"--strategy {config.strategy}: Lightning has no such strategy; give auto, ddp or fsdp")
+    if isinstance(config, BinauralConfig):
+        require_at_least(0, spec_masks=config.spec_masks)
+    if isinstance(config, DistillationConfig):
+        require_at_least(0, lambda_kd=config.lambda_kd, lambda_feat=config.lambda_feat)
+        if config.lambda_feat and not config.feature_levels:
+            raise ConfigError("--feature_levels names no level: give some, or --lambda_feat 0")
+    if config.use_wandb and is_main_process():
+        _log_in_to_wandb()
+
+
+def _log_in_to_wandb() -> None:
+    """Now, rather than after an older run was deleted and the data opened."""
+    try:
+        import wandb
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error}: {INSTALL_LOGGERS}") from error
+    try:
+        wandb.login()
+    except wandb.Error as error:
+        raise ConfigError(f"--use_wandb: {error} Or set WANDB_MODE=offline, which needs no account.") from error
+
+
+def check_batches(config: TrainConfig, spec: ModelSpec, training_frames: int) -> None:
+    """Batch norm needs two numbers of each channel: from two frames, or from a map of two pixels."""
+    share = math.ceil(training_frames / (config.devices * config.num_nodes))
+    # The baseline resizes its input, and has no norm on its single pixel.
+    single_pixel = config.image_size < 2 * MINIMUM_SIZE and spec.network != "unet_baseline"
+    if single_pixel and min(config.batch_size, share) == 1:
+        raise ConfigError(
+            f"--image_size {config.image_size} ends in maps of a single pixel, of which a batch of one frame has no "
+            f"statistics: give --image_size {2 * MINIMUM_SIZE}, or two frames or more to a batch"
+        )
+
+
+def check_resumable(checkpoint: dict[str, Any], model: DepthModel, path: Path) -> None:
+    """Refuse a state that does not fit the flags; say which other flags changed, for they count from here on."""
+    if checkpoint.get("model_spec") != vars(model.spec):
+        saved = checkpoint.get("model_spec")
+        raise CheckpointError(f"{path} holds another model: {saved}; the flags now ask for {vars(model.spec)}")
+    before, now = (run["data"] | run["flags"] | {"seed": run["seed"]} for run in (checkpoint["run"], model.run))
+    changed = [name for name in now if before.get(name) != now[name]]
+    for name in ("optimizer", "ema_decay"):
+        # Averaged weights in the checkpoint are not those that its optimiser's state belongs to.
+        if name in changed and (name == "optimizer" or None in (before.get(name), now[name])):
+            raise CheckpointError(
+                f"{path} was trained with --{name} {before.get(name)}, not {now[name]}, and its state fits no other: "
+                "resume with that, or begin another --experiment_name"
+            )
+    if changed and is_main_process():
+        listed = ", ".join(f"--{name} {now[name]} (was {before.get(name)})" for name in changed)
+        log.warning("resumed with other flags, which count from here on: %s", listed)
