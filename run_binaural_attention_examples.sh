@@ -22,8 +22,8 @@ train() { "$python" "$here/train_binaural_attention.py" --dataset batvisionv2 "$
 distil() {
     local teacher=checkpoints/rgb_teacher_for_kd/best
     if [ ! -f "$teacher/config.json" ]; then
-        echo "There is no $teacher yet: training it first"
-        bash "$here/run_rgb_depth_examples.sh" 6 "$@"
+        echo "There is no $teacher yet: training it first, with the same flags"
+        bash "$here/run_rgb_depth_examples.sh" 6 "$@" --experiment_name rgb_teacher_for_kd
     fi
     "$python" "$here/train_distillation.py" --dataset batvisionv2 --teacher "$teacher" \
         --lambda_kd 0.5 --lambda_feat 0.1 --experiment_name binaural_attn_distilled "$@"

@@ -74,14 +74,18 @@ def v2_row(location: str, number: int) -> str:
     )
 
 
-def write_real_v2_root(root: Path, real_data: Path) -> Path:
-    """The one genuine BatVision V2 instance, laid out as a root whose three splits list it."""
+def write_real_v2_root(
+    root: Path, real_data: Path, locations: Sequence[str] = ("Attic",), training_rows: int = 1
+) -> Path:
+    """The one genuine BatVision V2 instance, laid out as a root: every split of every location lists it."""
     sample = real_data / "batvision_v2_sample"
-    for part, name in (("audio", "audio_47.wav"), ("camera", "camera_47.jpeg"), ("depth", "depth_47.npy")):
-        (root / "Attic" / part).mkdir(parents=True)
-        (root / "Attic" / part / name).symlink_to(sample.resolve() / name)
-    for split in SPLITS:
-        (root / "Attic" / f"{split}.csv").write_text(f"{V2_COLUMNS}\n{v2_row('Attic', 47)}\n")
+    for location in locations:
+        for part, name in (("audio", "audio_47.wav"), ("camera", "camera_47.jpeg"), ("depth", "depth_47.npy")):
+            (root / location / part).mkdir(parents=True)
+            (root / location / part / name).symlink_to(sample.resolve() / name)
+        for split in SPLITS:
+            rows = [v2_row(location, 47)] * (training_rows if split == "train" else 1)
+            (root / location / f"{split}.csv").write_text("\n".join([V2_COLUMNS, *rows]) + "\n")
     return root
 
 

@@ -1,0 +1,270 @@
+"""Follow a page of the documentation as a reader would: its commands and its Python in order, in one folder, small."""
+
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from echodepth import cli
+from echodepth.errors import CheckpointError
+from echodepth.evaluation.config import CompareConfig, EvaluateConfig
+from echodepth.inference.config import PredictConfig
+from echodepth.models.store import find_checkpoint
+from echodepth.simulate.config import SimulateConfig
+from echodepth.training.config import DistillationConfig, TrainConfig
+from echodepth.training.folders import RunFolders
+from tests.conftest import ROOT
+from tests.tiny import save_tiny
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MENTIONED_FILE = re.compile(r"""["']([\w./-]+\.(?:wav|jpe?g|png|npy))["']""")
+LOADED_MODEL = re.compile(r"""load_model\(["'](.+?)["']""")
+SMALL_TRAINING: dict[str, Any] = {
+    **{"nb_epochs": 1, "image_size": 32, "base_channels": 4, "batch_size": 4},
+    **{"num_workers": 0, "device": "cpu", "use_wandb": False},
+}
+SMALL_ROOMS: dict[str, Any] = {"rooms": 4, "poses": 1, "image_size": 32, "workers": 1}
+KINDS = {
+    "rgb": ("rgb", "rgb"),
+    "teacher": ("rgb", "rgb"),
+    "unet": ("binaural", "unet_baseline"),
+    "distil": ("distill", "binaural_attention"),
+    "taught": ("distill", "binaural_attention"),
+}
+"""What an experiment's name says of it, for those that a page takes for granted: kind and network."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: the page, the number of its first line, its language and its text."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """One shell command, and the page and line where it begins."""
+
+    place: str
+    words: list[str]
+
+    def with_variable(self, name: str, value: str) -> "Command":
+        variable = re.compile(rf"\$(?:{name}\b|{{{name}}})")
+        return Command(self.place, [variable.sub(value, word) for word in self.words])
+
+
+def blocks(text: str, page: str) -> list[Block]:
+    found = [
+        Block(page, text.count("\n", 0, match.start(2)) + 1, match[1], match[2]) for match in FENCED.finditer(text)
+    ]
+    fences = len(re.findall(r"^\s*```", text, re.MULTILINE))
+    assert fences == 2 * len(found), (
+        f"{page}: {fences} fences, but {len(found)} blocks: write them unindented, in pairs"
+    )
+    return found
+
+
+def commands(block: Block) -> list[Command]:
+    """Its commands without comments: continued lines joined, loops unrolled."""
+    statements: list[Command] = []
+    start, joined = block.line, ""
+    for number, line in enumerate(block.text.splitlines(), block.line):
+        joined += line.removesuffix("\\")
+        if not line.endswith("\\"):
+            statements += _statements(joined, f"{block.page}:{start}")
+            start, joined = number + 1, ""
+    return _unrolled(statements)
+
+
+def _statements(line: str, place: str) -> list[Command]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|<>")
+    lexer.whitespace_split = True
+    statements: list[list[str]] = [[]]
+    for token in lexer:
+        if token in (";", "&&"):
+            statements.append([])
+        elif set(token) <= set(";&|<>"):
+            pytest.fail(f"{place}: {token} in a command is not supported by the tests: write it without")
+        elif token != "do" or statements[-1]:
+            statements[-1].append(token)
+    return [Command(place, words) for words in statements if words]
+
+
+def _unrolled(statements: list[Command]) -> list[Command]:
+    result, rest = [], list(statements)
+    while rest:
+        first = rest.pop(0)
+        if first.words[0] != "for":
+            result.append(first)
+            continue
+        _, variable, _, *values = first.words
+        body: list[Command] = []
+        depth = 1
+        while depth:
+            assert rest, f"{first.place}: this loop has no done"
+            body.append(rest.pop(0))
+            depth += (body[-1].words[0] == "for") - (body[-1].words[0] == "done")
+        result += [each.with_variable(variable, value) for value in values for each in _unrolled(body[:-1])]
+    return result
+
+
+class Reader:
+    """Someone who follows one page in the current folder, with BatVision in ``data`` and a small machine.
+
+    Training, simulating and drawing shrink; everything else is done as the page says it. Experiments and files that
+    a page takes for granted are there when it comes to them. What only sets up a machine is checked to exist.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.run_command = cli.run
+        monkeypatch.setattr(cli, "run", self._run_small)
+        # Names that docs/data.md takes for the reader's own.
+        self.names: dict[str, Any] = {"__name__": "page", "np": np, "soundfile": soundfile, "root": Path()}
+        self.names |= {"metres": np.full((24, 40), 2.0), "ears": np.zeros((9000, 2))}
+
+    def follow(self, block: Block) -> None:
+        if block.language == "bash":
+            for command in commands(block):
+                self._report(command.place, shlex.join(command.words), partial(self._type, command.words))
+        elif block.language == "python":
+            self._report(f"{block.page}:{block.line}", "this Python block", partial(self._execute, block))
+
+    def _report(self, place: str, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except SystemExit as stop:
+            if stop.code:
+                raise AssertionError(f"{place}: {what}: ended with status {stop.code}") from stop
+        except Exception as error:
+            raise AssertionError(f"{place}: {what}: {error}") from error
+
+    def _execute(self, block: Block) -> None:
+        for model in LOADED_MODEL.findall(block.text):
+            self._have_model(model)
+        for name in MENTIONED_FILE.findall(block.text):
+            self._have_file(Path(name))
+        # The blank lines make a traceback's line numbers the page's.
+        exec(compile("\n" * (block.line - 1) + block.text, block.page, "exec"), self.names)
+
+    def _type(self, words: list[str]) -> None:
+        while setting := re.fullmatch(r"([A-Z_]+)=(.*)", words[0]):
+            self.monkeypatch.setenv(setting[1], setting[2])
+            words = words[1:]
+        match words:
+            case ["echodepth", *arguments]:
+                cli.main(arguments)
+            case ["python", script, *arguments]:
+                self._python(script, arguments)
+            case ["torchrun", *arguments]:
+                at = next(index for index, word in enumerate(arguments) if word.endswith(".py"))
+                with self.monkeypatch.context() as patch:
+                    patch.setattr(cli, "run", lambda command: None)
+                    self._python(arguments[at], arguments[at + 1 :])
+            case ["bash", script, *arguments]:
+                self._bash(script, arguments)
+            case ["make", *goals]:
+                makefile = (ROOT / "Makefile").read_text()
+                for goal in goals:
+                    known = f"$({goal.split('=')[0]})" if "=" in goal else f"\n{goal}:"
+                    assert known in makefile, f"the Makefile knows no {goal}"
+            case ["pip", "install", *packages]:
+                extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+                wanted = {name for package in packages for name in re.findall(r"\w+(?=[\w,]*\])", package)}
+                assert wanted <= extras.keys(), f"pyproject.toml has no extra {wanted - extras.keys()}"
+            case ["git", "clone", _] | ["cd", _]:
+                pass
+            case _:
+                raise AssertionError(f"no test knows how to run {words[0]}: teach tests/pages.py")
+
+    def _python(self, script: str, arguments: list[str]) -> None:
+        assert (ROOT / script).is_file(), f"there is no {script}"
+        with self.monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", [script, *arguments])
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+
+    def _bash(self, script: str, arguments: list[str]) -> None:
+        assert (ROOT / script).is_file(), f"there is no {script}"
+        if not (script.endswith("_examples.sh") and arguments):
+            return
+        # With echo in Python's place, an example prints the command lines that it would run.
+        shown = subprocess.run(
+            ["bash", str(ROOT / script), *arguments],
+            env={**os.environ, "PYTHON": "echo"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert shown.returncode == 0, shown.stderr
+        for line in shown.stdout.splitlines():
+            if line.startswith(str(ROOT)):
+                path, *flags = shlex.split(line)
+                self._python(Path(path).name, flags)
+
+    def _run_small(self, command: object) -> None:
+        match command:
+            case cli.Train(run=config):
+                self._train_small(config)
+            case SimulateConfig():
+                self.run_command(replace(command, **SMALL_ROOMS))
+            case EvaluateConfig():
+                self._have_model(command.checkpoint, leave_out="Attic" if command.protocol == "loo" else None)
+                self.run_command(replace(command, device="cpu"))
+            case CompareConfig():
+                for run in command.runs:
+                    self._have_model(run, leave_out="Attic" if command.protocol == "loo" else None)
+                self.run_command(replace(command, device="cpu", pictures=1))
+            case PredictConfig():
+                self._have_model(command.checkpoint)
+                for path in command.files:
+                    self._have_file(path)
+                self.run_command(replace(command, device="cpu"))
+            case _:
+                raise AssertionError(f"no test knows how to make {command} small: teach tests/pages.py")
+
+    def _train_small(self, config: TrainConfig) -> None:
+        if isinstance(config, DistillationConfig):
+            self._have_model(config.teacher)
+        small = replace(config, **SMALL_TRAINING)
+        if config.checkpoints is not None:
+            folders = RunFolders(config.experiment_name)
+            if not folders.epochs():
+                self.run_command(cli.Train(replace(small, checkpoints=None)))  # type: ignore[arg-type]
+            last = folders.epochs()[-1]
+            small = replace(small, checkpoints=last, nb_epochs=last + 1)
+        self.run_command(cli.Train(small))  # type: ignore[arg-type]
+
+    def _have_model(self, name: str, **data: Any) -> None:
+        try:
+            find_checkpoint(name)
+        except CheckpointError:
+            experiment = name.removeprefix("checkpoints/").removesuffix("/best")
+            told = (kind for word, kind in KINDS.items() if word in experiment)
+            kind, network = next(told, ("binaural", "binaural_attention"))
+            save_tiny(Path("checkpoints") / experiment, Path("data/batvisionv2"), kind, network, **data)
+
+    def _have_file(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return
+        if path.suffix == ".wav":
+            shutil.copy(next(Path("data/batvisionv2").rglob("*.wav")), path)
+        elif path.suffix != ".npy":
+            Image.new("RGB", (40, 24), "teal").save(path)
