@@ -146,6 +146,9 @@ class Reader:
                 self._report(command.place, shlex.join(command.words), partial(self._type, command.words))
         elif block.language == "python":
             self._report(f"{block.page}:{block.line}", "this Python block", partial(self._execute, block))
+        else:
+            shown = f"{block.page}:{block.line}: {block.language} is neither bash nor python: would it go untested?"
+            assert block.language in ("", "csv"), shown
 
     def _report(self, place: str, what: str, action: Callable[[], None]) -> None:
         try:

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from echodepth.data.config import DataConfig
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
 from echodepth.simulate.config import SimulateConfig
-from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig
+from echodepth.training.config import DistillationConfig, RGBConfig
 from tests.conftest import ROOT
 from tests.pages import Block, Reader, blocks, commands
 from tests.roots import write_rgbd_root, write_v1_root
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CONFIGS = (SimulateConfig, DataConfig, RGBConfig, BinauralConfig, DistillationConfig, EvaluateConfig, CompareConfig)
+CONFIGS = (SimulateConfig, RGBConfig, DistillationConfig, EvaluateConfig, CompareConfig, PredictConfig)
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -47,7 +46,7 @@ def test_what_a_page_says_can_be_done(page: Path, reader: Reader) -> None:
 
 @each_page
 def test_the_flags_that_a_page_names_exist(page: Path) -> None:
-    known = {field.name for config in (*CONFIGS, PredictConfig) for field in dataclasses.fields(config)} | {"help"}
+    known = {field.name for config in CONFIGS for field in dataclasses.fields(config)} | {"help"}
     assert {*re.findall(r"`--(\w+)", page.read_text())} <= known
 
 
@@ -149,6 +148,11 @@ def test_a_page_that_is_wrong_is_named_with_its_line(reader: Reader, text: str, 
 def test_a_pipe_is_not_misread() -> None:
     with pytest.raises(pytest.fail.Exception, match=r"PAGE\.md:10: \| in a command is not supported"):
         commands(bash("echodepth --help | head"))
+
+
+def test_no_block_goes_untested_under_another_name(reader: Reader) -> None:
+    with pytest.raises(AssertionError, match=r"PAGE\.md:10: console is neither bash nor python"):
+        reader.follow(Block("PAGE.md", 10, "console", "$ make test\n"))
 
 
 def test_a_python_block_that_fails_is_named_with_its_line(reader: Reader) -> None:
