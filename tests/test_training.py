@@ -342,7 +342,9 @@ def test_a_student_starts_from_the_same_weights_with_a_teacher_and_without(v2_ro
 
 def test_a_checkpoint_file_can_teach(v2_root: Path) -> None:
     train(rgb(v2_root))
-    train(distil(v2_root, teacher="checkpoints/rgb/epoch_0001.pth"))
+    train(distil(v2_root, experiment_name="by_file", teacher="checkpoints/rgb/epoch_0001.pth"))
+    train(distil(v2_root, experiment_name="by_name", teacher="rgb"))
+    assert_bit_equal(last_weights("by_file", 1), last_weights("by_name", 1))
 
 
 def test_a_missing_teacher_is_an_error(v2_root: Path) -> None:

@@ -109,6 +109,8 @@ def test_a_teacher_follows_the_precision(v2_root: Path) -> None:
     """It stands outside the module that Lightning converts, and once met images of twice its precision."""
     train(rgb(v2_root))
     train(distil(v2_root, precision="64-true"))
+    weights = torch.load("checkpoints/taught/epoch_0001.pth", weights_only=True)["model_state_dict"]
+    assert {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()} == {torch.float64}
 
 
 def test_wandb_without_an_account_costs_no_older_run(v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
