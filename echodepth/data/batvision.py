@@ -27,6 +27,7 @@ _V1_FILES: dict[Part, tuple[tuple[str, ...], ...]] = {
 _HOME = {
     "batvisionv1": ("BatVision V1", "ROOT/train.csv beside dated folders"),
     "batvisionv2": ("BatVision V2", "ROOT/<location>/train.csv"),
+    "simulated": ("A simulated set", "ROOT/<location>/train.csv"),
 }
 
 
@@ -97,13 +98,14 @@ def _check_root(config: DataConfig) -> None:
     if config.root.is_dir():
         return
     title, _ = _HOME[config.dataset]
-    simulate = ""
-    if config.dataset == "batvisionv2":
-        simulate = f", or make a simulated set with `echodepth simulate --out {config.root}`"
-    raise DataError(
-        f"{title} not found in {config.root}: download it from https://doi.org/10.57745/HYLZNL{simulate}; "
-        "--data_dir says where it lies"
-    )
+    download, simulate = "download it from https://doi.org/10.57745/HYLZNL", "make a simulated set with"
+    command = f"`echodepth simulate --out {config.root}`"
+    ways = {
+        "batvisionv1": download,
+        "batvisionv2": f"{download}, or {simulate} {command}",
+        "simulated": f"make it with {command}",
+    }
+    raise DataError(f"{title} not found in {config.root}: {ways[config.dataset]}; --data_dir says where it lies")
 
 
 def _tables(config: DataConfig, split: Split) -> list[Path]:
@@ -122,7 +124,7 @@ def _wanted_locations(config: DataConfig, held_out_test: bool) -> set[str]:
 
 def _known_locations(config: DataConfig) -> set[str]:
     tables = [table for split in SPLITS for table in _tables(config, split)]
-    if config.dataset == "batvisionv2":
+    if config.dataset != "batvisionv1":
         return {table.parent.name for table in tables}
     return {record.location for table in tables for record in _read_table(config, table, ("depth",))}
 

@@ -1,16 +1,29 @@
 """The data flags, shared by training, evaluation and comparison. Imports nothing heavy: it feeds --help."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-DatasetName = Literal["batvisionv1", "batvisionv2", "rgbd"]
+DatasetName = Literal["batvisionv1", "batvisionv2", "rgbd", "simulated"]
 Split = Literal["train", "val", "test"]
 SPEED_OF_SOUND = 340.0
 """m/s, as in BatVision's own code, so that cuts and depths agree with published figures."""
 
-DEFAULT_MAX_DEPTH: dict[DatasetName, float] = {"batvisionv1": 12.0, "batvisionv2": 30.0, "rgbd": 10.0}
-"""Metres. BatVision: the clip of each version's official code; rgbd: the reach of a structured-light camera."""
+DEFAULT_MAX_DEPTH: dict[DatasetName, float] = {
+    "batvisionv1": 12.0,
+    "batvisionv2": 30.0,
+    "rgbd": 10.0,
+    "simulated": 30.0,
+}
+"""Metres. BatVision, and what is simulated in its format: the clip of each version's official code; rgbd: the reach
+of a structured-light camera."""
+
+
+def cache_folder() -> Path:
+    """Where things are kept that can be made again: ``ECHODEPTH_CACHE``, or echodepth in the user's cache."""
+    named = os.environ.get("ECHODEPTH_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "echodepth"
 
 
 @dataclass(frozen=True)
@@ -18,9 +31,9 @@ class DataConfig:
     """Which data is read, and how."""
 
     dataset: DatasetName = "batvisionv2"
-    """Which reader: batvisionv1, batvisionv2, or rgbd (any folder with a TUM association list)."""
+    """Which reader: batvisionv1, batvisionv2, rgbd (any folder with a TUM association list), or simulated."""
     data_dir: Path | None = None
-    """The dataset's root; data/<dataset> when not given."""
+    """The dataset's root; data/<dataset> when not given. simulated: ~/.cache/echodepth, filled at first use."""
     image_size: int = 256
     """Side in pixels of image, depth map and spectrogram as the network sees them."""
     max_depth: float | None = None
@@ -41,7 +54,9 @@ class DataConfig:
     @property
     def root(self) -> Path:
         """The dataset's folder."""
-        return self.data_dir if self.data_dir is not None else Path("data") / self.dataset
+        if self.data_dir is not None:
+            return self.data_dir
+        return cache_folder() / "simulated" if self.dataset == "simulated" else Path("data") / self.dataset
 
     @property
     def depth_limit(self) -> float:

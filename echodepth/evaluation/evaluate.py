@@ -29,6 +29,7 @@ from echodepth.files import written_whole
 from echodepth.inference.trained import choose_device, experiment_name, trained_data
 from echodepth.models.layers import count_parameters
 from echodepth.models.store import DepthModel, load_model
+from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,8 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
     require_at_least(0, num_workers=config.num_workers, seed=config.seed)
     protocol = get_protocol(config.protocol)
     data = scored_data(model, config)
+    if data.dataset == "simulated" and data.data_dir is None:
+        make_once(data.root)
     dataset, predictor = _contender(model, config, data, protocol)
     metrics, rows = _score(dataset, predictor, protocol, config)
     return Evaluation(

@@ -1,141 +1,121 @@
-"""What two ears on a spherical head make of the arriving sounds, and the recording of a chirp.
+"""From sounds that reach the head to the recording of a chirp.
 
-arrivals at the head's centre -> an impulse response per ear -> chirp, gain, onset, noise -> recording
+arrivals -> an impulse response per ear and octave -> octaves joined, chirp, loudspeaker -> gain, onset, noise
 """
 
 from functools import cache
 
 import numpy as np
 from jaxtyping import Complex, Float
+from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.signal import butter, chirp, sosfilt
 
-from echodepth.simulate.acoustics import Arrivals, Patches, Rig, arrivals, image_sources, length
-from echodepth.simulate.scene import Pose, Room, column, rotate
+from echodepth.simulate.acoustics import Arrivals
+from echodepth.simulate.head import SAMPLE_RATE, kemar, listen
+from echodepth.simulate.materials import OCTAVES
 
-SAMPLE_RATE = 44100
-"""Hz."""
 FRAMES = 20000
 """Samples of a recording, as in BatVision V2."""
 ONSET = 282
 """Sample at which the direct sound begins, give or take the jitter; measured on a genuine V2 recording."""
 
-_CHIRP_SECONDS = 3e-3
-_LEVEL = 0.36  # brings the direct sound to _DIRECT_RMS
-_DIRECT_RMS = 0.17  # of full scale, as in a genuine V2 recording
-_GAIN_JITTER = 0.5  # dB, standard deviation
-_ONSET_JITTER = 4.0  # samples, either way
-_TRANSFORM = 32768  # samples: holds a recording and the chirp's tail without wrapping around
-_TAPS = 64  # of the windowed sinc that places an arrival between samples
+_CHIRP_SECONDS = 3e-3  # BatVision: linear, 20 Hz to 20 kHz
+_LOUDSPEAKER = (70.0, 20e3)  # Hz: the JBL Flip 4's range by its data sheet; a slope of 12 dB per octave on either side
+_DIRECT_RMS = 0.17  # of full scale, over both ears' first 3 ms, as in a genuine V2 recording
+_LEVEL = 0.215  # brings the direct sound of the default rig there
+_GAIN_JITTER = 0.5  # dB, standard deviation: a battery's charge and a volume button's step, assumed
+_ONSET_JITTER = 4.0  # samples, either way: the recording is cut by the computer's clock, assumed
+_MOUNT_JITTER = np.radians(1.0)  # standard deviation of the head's turn against the camera, assumed
+_BACKGROUND = {31.5: -51.0, 63.0: -61.0, 125.0: -65.0, 4000.0: -65.0, 8000.0: -73.0, 16000.0: -75.0}
+"""Level of each octave, dB against full scale; only the differences count."""
+_TRANSFORM = next_fast_len(FRAMES + 512, real=True)  # the chirp and a response's length do not wrap into the start
 
 
-def at_ear(
-    sounds: Arrivals, pose: Pose, rig: Rig, side: int
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Bring sounds from the head's centre to an ear.
-
-    The way is the shortest one around the sphere: straight to an ear that sees the source, else along the tangent
-    and then the surface; far away this is Woodworth's formula (1938).
-
-    Args:
-        sounds: what arrives.
-        pose: where the head is.
-        rig: how large it is.
-        side: 1 is the left ear, -1 the right.
-
-    Returns:
-        Delay since emission in seconds; gain at low frequency; alpha, the factor on that gain at high frequency,
-        by the spherical-head model of Brown and Duda (IEEE Trans. Speech Audio Process. 6(5), 1998):
-        2 facing the source, 0.1 at 150 degrees from it.
-    """
-    offset = sounds.source - column(pose.position)
-    distance, radius = length(offset), rig.head_radius
-    left = rotate(column((0.0, float(side), 0.0)), pose.yaw)
-    angle = np.arccos(np.clip((offset * left).sum(axis=0) / distance, -1, 1))
-    horizon = np.arccos(np.minimum(radius / distance, 1))
-    straight = np.sqrt(distance**2 + radius**2 - 2 * distance * radius * np.cos(np.minimum(angle, horizon)))
-    way = straight + radius * np.maximum(angle - horizon, 0)
-    alpha = 1.05 + 0.95 * np.cos(angle * 180 / 150)
-    return (sounds.before + way) / rig.speed_of_sound, sounds.gain * distance / way, alpha
-
-
-def impulse_responses(sounds: Arrivals, pose: Pose, rig: Rig, lead: float = 0.0) -> Float[np.ndarray, "2 t"]:
-    """Pressure at the left and right ear after a unit impulse from the loudspeaker.
-
-    Args:
-        sounds: what arrives at the head's centre.
-        pose: where the head is.
-        rig: head and air.
-        lead: samples, whole or not, before the impulse is sent.
-
-    Returns:
-        ``FRAMES`` samples at ``SAMPLE_RATE`` for each ear, limited to the audible band by the sampling alone.
-    """
-    return np.fft.irfft(_ear_spectra(sounds, pose, rig, lead), _TRANSFORM)[:, :FRAMES]
-
-
-def _ear_spectra(sounds: Arrivals, pose: Pose, rig: Rig, lead: float) -> Complex[np.ndarray, "2 f"]:
-    # Brown and Duda's filter (1 + alpha s) / (1 + s), s = j w a / 2c, is linear in alpha: two pulse trains per ear
-    # and two fixed filters serve all directions.
-    s = 1j * np.pi * np.fft.rfftfreq(_TRANSFORM, 1 / SAMPLE_RATE) * rig.head_radius / rig.speed_of_sound
-    spectra = []
-    for side in (1, -1):
-        delay, gain, alpha = at_ear(sounds, pose, rig, side)
-        low, high = np.fft.rfft(_pulses(delay * SAMPLE_RATE + lead, np.stack([gain, gain * alpha])))
-        spectra.append((low + s * high) / (1 + s))
-    return np.stack(spectra)
-
-
-def _pulses(at: Float[np.ndarray, " n"], gains: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k t"]:
-    """Sums of band-limited unit pulses at fractional samples, each a sinc under a Hann window."""
-    first = np.floor(at).astype(np.int64) - _TAPS // 2 + 1
-    index = first[:, None] + np.arange(_TAPS)
-    behind = index - at[:, None]
-    pulse = np.sinc(behind) * np.cos(np.pi * behind / _TAPS) ** 2
-    inside = (index >= 0) & (index < _TRANSFORM)
-    where = index[inside]
-    return np.stack([np.bincount(where, (gain[:, None] * pulse)[inside], minlength=_TRANSFORM) for gain in gains])
+@cache
+def _octave_weights() -> Float[np.ndarray, "bands f"]:
+    """Each octave's share at each frequency: linear in log frequency between their centres, together 1."""
+    frequency = rfftfreq(_TRANSFORM, 1 / SAMPLE_RATE)
+    place = np.interp(np.log2(np.maximum(frequency, 1.0)), np.log2(OCTAVES), np.arange(len(OCTAVES)))
+    shares: np.ndarray = np.maximum(0, 1 - np.abs(place - np.arange(len(OCTAVES))[:, None])).astype(np.float32)
+    return shares
 
 
 @cache
 def _voice() -> Complex[np.ndarray, " f"]:
-    """Spectrum of the chirp as the loudspeaker plays it: 20 Hz to 20 kHz in 3 ms, through 100 Hz to 18 kHz."""
-    time = np.arange(int(_CHIRP_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
-    signal = np.zeros(4096)
+    """Spectrum of the chirp as the loudspeaker plays it."""
+    time = np.arange(round(_CHIRP_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
+    signal = np.zeros(512)
     signal[: time.size] = chirp(time, 20, _CHIRP_SECONDS, 20e3, phi=90)
-    loudspeaker = butter(2, (100, 18e3), "bandpass", fs=SAMPLE_RATE, output="sos")
-    return np.fft.rfft(sosfilt(loudspeaker, signal), _TRANSFORM)
+    loudspeaker = butter(2, _LOUDSPEAKER, "bandpass", fs=SAMPLE_RATE, output="sos")
+    return np.asarray(rfft(sosfilt(loudspeaker, signal), _TRANSFORM))
+
+
+def _ear_spectra(arrivals: Arrivals, speed_of_sound: float, lead: float) -> Complex[np.ndarray, "2 f"]:
+    ears = np.zeros((2, len(OCTAVES), _TRANSFORM), dtype=np.float32)
+    samples = arrivals.way / speed_of_sound * SAMPLE_RATE + lead
+    listen(kemar(), arrivals.direction, samples, arrivals.gain, ears)
+    spectra: np.ndarray = (rfft(ears) * _octave_weights()).sum(axis=1)
+    return spectra
+
+
+def impulse_responses(arrivals: Arrivals, speed_of_sound: float = 343.0, lead: float = 0.0) -> Float[np.ndarray, "2 t"]:
+    """Pressure at the left and right ear after a unit impulse from the loudspeaker.
+
+    Args:
+        arrivals: what reaches the head's centre.
+        speed_of_sound: m/s.
+        lead: samples, whole or not, before the impulse is sent.
+
+    Returns:
+        ``FRAMES`` samples at ``SAMPLE_RATE`` for each ear.
+    """
+    return np.asarray(irfft(_ear_spectra(arrivals, speed_of_sound, lead), _TRANSFORM)[:, :FRAMES])
+
+
+@cache
+def _background_shape() -> Float[np.ndarray, " f"]:
+    """Amplitude of the background at each frequency, from a genuine V2 recording's last 0.14 s: pink, with a rumble."""
+    frequency = rfftfreq(_TRANSFORM, 1 / SAMPLE_RATE)
+    level = np.interp(np.log2(np.maximum(frequency, 1)), np.log2([*_BACKGROUND]), [*_BACKGROUND.values()])
+    shape: np.ndarray = np.where(frequency < 20, 0, 10 ** (level / 20) / np.sqrt(np.maximum(frequency, 20)))
+    return shape.astype(np.float32)
 
 
 def _background(rng: np.random.Generator) -> Float[np.ndarray, "2 t"]:
-    """Pink noise from 20 Hz up, independent at the ears, of RMS 1."""
-    frequency = np.fft.rfftfreq(_TRANSFORM, 1 / SAMPLE_RATE)
-    shape = np.where(frequency < 20, 0, 1 / np.sqrt(np.maximum(frequency, 20)))
-    noise = np.fft.irfft(np.fft.rfft(rng.normal(size=(2, _TRANSFORM))) * shape)[:, :FRAMES]
+    """Noise, independent at the ears, of RMS 1."""
+    shape = _background_shape()
+    white = rng.standard_normal((2, shape.size, 2), dtype=np.float32)
+    noise = irfft((white[..., 0] + 1j * white[..., 1]) * shape, _TRANSFORM)[:, :FRAMES]
     scaled: np.ndarray = noise / np.sqrt((noise**2).mean())
     return scaled
 
 
+def _turned(arrivals: Arrivals, angle: float) -> Arrivals:
+    """What a head hears that is turned to the left by an angle in radians."""
+    forward, left, up = arrivals.direction.T
+    cosine, sine = np.cos(angle), np.sin(angle)
+    direction = np.stack([cosine * forward + sine * left, cosine * left - sine * forward, up], axis=1)
+    return Arrivals(direction, arrivals.way, arrivals.gain)
+
+
 def record(
-    room: Room, patches: Patches, pose: Pose, rng: np.random.Generator, snr: float = 35.0, rig: Rig | None = None
+    arrivals: Arrivals, rng: np.random.Generator, snr: float = 32.0, speed_of_sound: float = 343.0
 ) -> Float[np.ndarray, "2 t"]:
     """Play the chirp and record what both ears hear.
 
     Args:
-        room: where.
-        patches: the room's scattering points.
-        pose: of the robot.
-        rng: draws gain (0.5 dB), onset (4 samples either way) and background.
+        arrivals: what reaches the head's centre, the direct sound first.
+        rng: draws gain (0.5 dB), onset (4 samples either way), the head's turn against the camera (1 degree) and the
+            background.
         snr: direct sound over background in dB; infinite for silence.
-        rig: loudspeaker, head and air; the default one when None.
+        speed_of_sound: m/s.
 
     Returns:
         ``FRAMES`` samples per ear, left first, within full scale 1; louder samples clip, as in a recorder.
     """
-    rig = rig or Rig()
     gain = _LEVEL * 10 ** (rng.normal(0, _GAIN_JITTER) / 20)
-    direct = image_sources(room, pose, rig, order=0)
-    lead = ONSET - at_ear(direct, pose, rig, 1)[0][0] * SAMPLE_RATE + rng.uniform(-_ONSET_JITTER, _ONSET_JITTER)
-    spectra = _ear_spectra(arrivals(room, patches, pose, rig), pose, rig, lead)
-    echo = np.fft.irfft(spectra * _voice(), _TRANSFORM)[:, :FRAMES]
+    lead = ONSET - arrivals.way[0] / speed_of_sound * SAMPLE_RATE + rng.uniform(-_ONSET_JITTER, _ONSET_JITTER)
+    heard = _turned(arrivals, float(rng.normal(0, _MOUNT_JITTER)))
+    echo = irfft(_ear_spectra(heard, speed_of_sound, float(lead)) * _voice(), _TRANSFORM)[:, :FRAMES]
     noise = _DIRECT_RMS * 10 ** (-snr / 20) * _background(rng)
     return np.clip(gain * echo + noise, -1, 1)

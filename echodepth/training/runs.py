@@ -21,6 +21,7 @@ from echodepth.distillation.teacher import FrozenTeacher
 from echodepth.errors import ConfigError
 from echodepth.models.layers import count_parameters
 from echodepth.models.store import DepthModel, ModelSpec, read_checkpoint
+from echodepth.simulate.default_set import make_once
 from echodepth.training.callbacks import BestModel, EpochCheckpoints, History, ResultPictures
 from echodepth.training.checks import (
     INSTALL_LOGGERS,
@@ -99,6 +100,8 @@ def _training_flags(config: TrainConfig) -> list[str]:
 
 def _fit(config: TrainConfig, task: DepthTask, parts: tuple[Part, ...]) -> Path:
     folders = RunFolders(config.experiment_name)
+    if config.dataset == "simulated" and config.data_dir is None:
+        make_once(config.root)
     data = DepthDataModule(
         config,
         parts,

@@ -1,0 +1,145 @@
+"""What a simulated set says of itself: a card with settings and statistics, and a sheet of pictures."""
+
+import json
+import platform
+from collections import Counter
+from dataclasses import asdict
+
+import joblib
+import numba
+import numpy as np
+import PIL
+import scipy
+import soundfile
+from PIL import Image
+from scipy.signal import stft
+
+import echodepth
+from echodepth.errors import ConfigError
+from echodepth.files import written_whole
+from echodepth.simulate.config import SimulateConfig
+from echodepth.simulate.head import SAMPLE_RATE
+from echodepth.simulate.plan import Instance
+from echodepth.simulate.render import FIELD_OF_VIEW
+from echodepth.simulate.rig import Rig
+from echodepth.simulate.scene import ROBOT_HEIGHT
+
+VERSION = 2
+"""Of the simulated world: a higher one makes other samples of the same seed."""
+
+CARD = "simulation.json"
+_CONTACT_SHEET = "contact_sheet.png"
+_LONG_VIEW = 8.0  # metres
+
+
+def rig_of(config: SimulateConfig) -> Rig:
+    """The loudspeaker and the air of a set."""
+    return Rig(speed_of_sound=config.speed_of_sound)
+
+
+def _settings(config: SimulateConfig) -> dict[str, object]:
+    """What decides the samples' bytes."""
+    named = asdict(config) | config.amount._asdict()
+    left_out = ("out", "workers", "backend", "preset")
+    return {"simulator": VERSION, **{name: value for name, value in named.items() if name not in left_out}}
+
+
+def claim(config: SimulateConfig) -> dict[str, object]:
+    """Put a card with the settings into the root, or see that the card there has the same.
+
+    Raises:
+        ConfigError: the root holds a set with other settings, or something else.
+    """
+    wanted, path = _settings(config), config.out / CARD
+    if path.exists():
+        there = json.loads(path.read_text())["settings"]
+        if changed := [name for name in wanted if there.get(name) != wanted[name]]:
+            differences = ", ".join(f"{name} {there.get(name)} (asked for: {wanted[name]})" for name in changed)
+            raise ConfigError(
+                f"{config.out} was simulated with {differences}: give those settings again to finish it, "
+                "another --out, or delete the folder"
+            )
+    elif config.out.exists() and any(config.out.iterdir()):
+        raise ConfigError(f"{config.out} is not empty and holds no {CARD}: give --out a new or empty folder")
+    card: dict[str, object] = {
+        "what": "Simulated binaural echoes, images and depth in BatVision V2's format",
+        "settings": wanted,
+        "conventions": {
+            "field_of_view_degrees": FIELD_OF_VIEW,
+            "robot_height_m": ROBOT_HEIGHT,
+            "rig": asdict(rig_of(config)),
+            "head": "MIT KEMAR, Gardner and Martin 1994",
+        },
+        "versions": {
+            "echodepth": echodepth.__version__,
+            "python": platform.python_version(),
+            **{each.__name__.lower(): each.__version__ for each in (np, scipy, numba, joblib, PIL)},
+        },
+    }
+    if not path.exists():
+        with written_whole(path) as unfinished:
+            unfinished.write_text(json.dumps(card, indent=2) + "\n")
+    return card
+
+
+def finish(config: SimulateConfig, card: dict[str, object], instances: list[Instance], kinds: dict[int, str]) -> None:
+    """Draw the contact sheet and write the card with the set's statistics.
+
+    Args:
+        config: of the set.
+        card: from `claim`.
+        instances: all recordings, whose files are there.
+        kinds: what sort of room each is, by number.
+    """
+    _draw_contact_sheet(config, instances, kinds)
+    with written_whole(config.out / CARD) as unfinished:
+        unfinished.write_text(json.dumps(card | _statistics(config, instances, kinds), indent=2) + "\n")
+
+
+def _statistics(config: SimulateConfig, instances: list[Instance], kinds: dict[int, str]) -> dict[str, object]:
+    # Every fourth row and column: a large set's depth would not fit in memory.
+    maps = [np.load(i.path(config.out, "depth"), mmap_mode="r")[::4, ::4].ravel() for i in instances]
+    depth = np.concatenate(maps) / 1000
+    valid = depth[depth > 0]
+    low, median, high = np.percentile(valid, (5, 50, 95))
+    return {
+        "samples": dict(Counter(instance.split for instance in instances)),
+        "rooms": dict(sorted(Counter(kinds.values()).items())),
+        "depth": {
+            "median_m": round(float(median), 3),
+            "percentile_5_m": round(float(low), 3),
+            "percentile_95_m": round(float(high), 3),
+            "largest_m": round(float(depth.max()), 3),
+            "share_beyond_8_m": round(float((valid > _LONG_VIEW).mean()), 4),
+            "invalid_share": round(float((depth == 0).mean()), 4),
+            "pixels_per_metre": np.bincount(valid.astype(np.int64)).tolist(),
+        },
+    }
+
+
+def _draw_contact_sheet(
+    config: SimulateConfig, instances: list[Instance], kinds: dict[int, str], columns: int = 8
+) -> None:
+    """Image, depth (grey where invalid) and both ears' spectrograms of a few samples, side by side."""
+    from matplotlib.figure import Figure
+
+    chosen = [instances[int(at)] for at in np.linspace(0, len(instances) - 1, min(columns, len(instances)))]
+    figure = Figure(figsize=(2.3 * len(chosen) + 0.6, 9.2), layout="constrained")
+    axes = figure.subplots(4, len(chosen), squeeze=False)
+    for column, instance in zip(axes.T, chosen, strict=True):
+        column[0].imshow(Image.open(instance.path(config.out, "camera")))
+        column[0].set_title(f"{kinds[instance.room]} {instance.room}, pose {instance.pose} ({instance.split})", size=8)
+        metres = np.load(instance.path(config.out, "depth")) / 1000
+        column[1].set_facecolor("0.6")
+        shown = column[1].imshow(np.where(metres > 0, metres, np.nan), cmap="magma_r", vmin=0)
+        figure.colorbar(shown, ax=column[1], location="bottom", label="depth (m)", shrink=0.9)
+        ears = soundfile.read(str(instance.path(config.out, "audio")))[0][:4410].T
+        for cell, ear, name in zip(column[2:], ears, ("left", "right"), strict=True):
+            frequency, time, spectrum = stft(ear, SAMPLE_RATE, nperseg=256, noverlap=224)
+            level = 20 * np.log10(np.abs(spectrum) + 1e-6)
+            cell.pcolormesh(1000 * time, frequency / 1000, level, vmin=-95, vmax=-30, rasterized=True)
+            cell.set(xlabel=f"{name} ear, time (ms)", ylabel="kHz" if column is axes.T[0] else "")
+        for cell in column[:2]:
+            cell.set(xticks=[], yticks=[])
+    with written_whole(config.out / _CONTACT_SHEET) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=110)

@@ -1,0 +1,76 @@
+"""Make echodepth/simulate/kemar.npz from the SOFA file of MIT's KEMAR measurements.
+
+The file is /usr/share/libmysofa/MIT_KEMAR_normal_pinna.sofa of Debian's package libmysofa1; reading it needs h5py
+(pip install h5py), which echodepth itself does not need:
+
+    python scripts/make_kemar.py MIT_KEMAR_normal_pinna.sofa
+
+The measurements are free to use with a citation: B. Gardner and K. Martin, HRTF Measurements of a KEMAR Dummy-Head
+Microphone, MIT Media Lab Perceptual Computing Technical Report 280, 1994.
+"""
+
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+from scipy.optimize import least_squares
+
+CITATION = (
+    "B. Gardner and K. Martin, HRTF Measurements of a KEMAR Dummy-Head Microphone, "
+    "MIT Media Lab Perceptual Computing Technical Report 280, 1994"
+)
+TARGET = Path(__file__).parent.parent / "echodepth" / "simulate" / "kemar.npz"
+SPEED_OF_SOUND = 343.0
+FIRST, TAPS, FADE = 20, 120, 16  # before tap 28 all responses are 49 dB down, after tap 136 about 35 dB
+HEARD = 0.15  # of a response's peak: where its onset is
+
+
+def onsets(responses: np.ndarray) -> np.ndarray:
+    """Samples at which responses first reach a share of their peak, between samples."""
+    grid = np.arange(0, responses.shape[1] - 1, 0.05)
+    fine = np.stack([np.interp(grid, np.arange(responses.shape[1]), np.abs(one)) for one in responses])
+    return grid[(fine > HEARD * fine.max(axis=1, keepdims=True)).argmax(axis=1)]
+
+
+def main() -> None:
+    """Read, cut, fit and write."""
+    with h5py.File(sys.argv[1]) as file:
+        responses, places = file["Data.IR"][:, 0, :], file["SourcePosition"][:]  # receiver 0 is the left ear
+        rate = float(file["Data.SamplingRate"][0])
+    azimuth, elevation = np.radians(places[:, 0]), np.radians(places[:, 1])
+    directions = np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=1
+    )
+    level_with_ear = elevation == 0
+
+    # Woodworth (1938): from an angle t off the ear's axis, sound is early by a cos(t) / c where the ear sees the
+    # source, and late by a (t - pi/2) / c where it does not.
+    angle = np.arccos(np.clip(directions[level_with_ear, 1], -1, 1))
+    late = np.where(angle < np.pi / 2, -np.cos(angle), angle - np.pi / 2)
+    found = onsets(responses[level_with_ear])
+    fit = least_squares(lambda p: p[0] + p[1] / SPEED_OF_SOUND * rate * late - found, (48.0, 0.09), loss="soft_l1")
+    centre, radius = fit.x
+
+    spectrum = np.abs(np.fft.rfft(responses[level_with_ear]))
+    frequency = np.fft.rfftfreq(responses.shape[1], 1 / rate)
+    level = spectrum[:, (frequency > 500) & (frequency < 2000)].mean()
+    cut = responses[:, FIRST : FIRST + TAPS] / level
+    cut[:, -FADE:] *= np.cos(np.linspace(0, np.pi / 2, FADE)) ** 2
+    scale = np.abs(cut).max() / 32767
+    np.savez_compressed(
+        TARGET,
+        responses=np.round(cut / scale).astype(np.int16),
+        scale=scale,
+        directions=directions.astype(np.float32),
+        centre=centre - FIRST,
+        radius=radius,
+        rate=rate,
+        citation=CITATION,
+    )
+    print(f"centre {centre - FIRST:.2f} samples, radius {100 * radius:.2f} cm, residual {np.abs(fit.fun).mean():.2f}")
+    print(f"{TARGET}: {TARGET.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
