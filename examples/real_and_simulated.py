@@ -1,0 +1,60 @@
+"""Draw a genuine BatVision V2 recording beside simulated ones: spectrograms, and how the energy decays.
+
+    python examples/real_and_simulated.py RECORDING.wav SIMULATED_ROOT
+
+RECORDING.wav is one of V2's audio files, SIMULATED_ROOT a set made by `echodepth simulate`. The picture is written to
+results/real_and_simulated.png.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.signal import stft
+
+from echodepth.data.audio import find_onset, read_wav
+from echodepth.files import written_whole
+
+SHOWN = 0.1  # seconds after the direct sound
+TARGET = Path("results") / "real_and_simulated.png"
+
+
+def decay(sound: np.ndarray, rate: int) -> np.ndarray:
+    """Level of each ear's 2 ms, against that of the direct sound's first 3 ms, in decibels."""
+    width = rate // 500
+    blocks = sound[:, : sound.shape[1] // width * width].reshape(2, -1, width)
+    direct = (sound[:, : int(0.003 * rate)] ** 2).mean()
+    return np.asarray(10 * np.log10((blocks**2).mean(axis=2) / direct + 1e-12))
+
+
+def main() -> None:
+    """Read, draw and write."""
+    genuine, root = Path(sys.argv[1]), Path(sys.argv[2])
+    simulated = sorted(root.glob("*/audio/*.wav"))
+    chosen = {"genuine": genuine} | {
+        f"simulated: {path.stem}": path for path in simulated[:: max(1, len(simulated) // 3)][:3]
+    }
+    figure = Figure(figsize=(4.2 * len(chosen), 9), layout="constrained")
+    axes = figure.subplots(3, len(chosen), sharey="row")
+    for column, (name, path) in zip(axes.T, chosen.items(), strict=True):
+        sound, rate = read_wav(path)
+        onset = find_onset(sound)
+        sound = sound[:, onset:]
+        for cell, ear, side in zip(column[:2], sound, ("left", "right"), strict=True):
+            frequency, time, spectrum = stft(ear[: int(SHOWN * rate)], rate, nperseg=256, noverlap=224)
+            level = 20 * np.log10(np.abs(spectrum) + 1e-7)
+            cell.pcolormesh(1000 * time, frequency / 1000, level, vmin=-100, vmax=-30, rasterized=True)
+            cell.set(title=f"{name}, {side} ear", xlabel="after the direct sound (ms)", ylabel="kHz")
+        levels = decay(sound, rate)
+        for ear, side in zip(levels, ("left", "right"), strict=True):
+            column[2].plot(2 * np.arange(ear.size), ear, label=side, linewidth=1)
+        column[2].set(xlim=(0, 380), ylim=(-60, 5), xlabel="after the direct sound (ms)", ylabel="level (dB)")
+        column[2].legend()
+    with written_whole(TARGET) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=80)
+    print(f"written to {TARGET}")
+
+
+if __name__ == "__main__":
+    main()
