@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+BENCHMARKS := simulate
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test lint format demo clean
+.PHONY: help test lint format demo bench clean
 help:
 	@echo "make test           run the tests"
 	@echo "make lint           ruff and mypy"
 	@echo "make demo           simulate rooms, train, distil, compare: one report (QUICK=1 for a glimpse)"
+	@echo "make bench          measure speed against other ways: ratios, into docs/results/benchmarks.json"
 	@echo "make format         let ruff format the code"
 	@echo "make clean          remove .venv and caches"
 
@@ -32,6 +34,9 @@ format: $(READY)
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh $(if $(QUICK),quick,full)
+
+bench: $(READY)
+	for each in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$each || exit; done
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

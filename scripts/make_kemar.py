@@ -30,7 +30,8 @@ def onsets(responses: np.ndarray) -> np.ndarray:
     """Samples at which responses first reach a share of their peak, between samples."""
     grid = np.arange(0, responses.shape[1] - 1, 0.05)
     fine = np.stack([np.interp(grid, np.arange(responses.shape[1]), np.abs(one)) for one in responses])
-    return grid[(fine > HEARD * fine.max(axis=1, keepdims=True)).argmax(axis=1)]
+    found: np.ndarray = grid[(fine > HEARD * fine.max(axis=1, keepdims=True)).argmax(axis=1)]
+    return found
 
 
 def main() -> None:
@@ -49,7 +50,13 @@ def main() -> None:
     angle = np.arccos(np.clip(directions[level_with_ear, 1], -1, 1))
     late = np.where(angle < np.pi / 2, -np.cos(angle), angle - np.pi / 2)
     found = onsets(responses[level_with_ear])
-    fit = least_squares(lambda p: p[0] + p[1] / SPEED_OF_SOUND * rate * late - found, (48.0, 0.09), loss="soft_l1")
+
+    def misfit(head: np.ndarray) -> np.ndarray:
+        centre, radius = head
+        wrong: np.ndarray = centre + radius / SPEED_OF_SOUND * rate * late - found
+        return wrong
+
+    fit = least_squares(misfit, (48.0, 0.09), loss="soft_l1")
     centre, radius = fit.x
 
     spectrum = np.abs(np.fft.rfft(responses[level_with_ear]))

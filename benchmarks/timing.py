@@ -1,0 +1,74 @@
+"""Measure A and B in turn, so that whatever else the machine does falls on both, and keep the medians."""
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+from echodepth.files import written_whole
+
+KEPT = Path(__file__).resolve().parents[1] / "docs" / "results" / "benchmarks.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What two ways of doing one thing cost.
+
+    Attributes:
+        ours: median of this project's figures.
+        other: median of the other's.
+        unit: of both; one per time, such as samples/s, is better when it is larger.
+        runs: how often each was measured.
+    """
+
+    ours: float
+    other: float
+    unit: str
+    runs: int
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the other."""
+        return self.ours / self.other
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Time that this process's threads computed, in sum: other processes on the machine do not count."""
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def in_turn(ours: Callable[[], float], other: Callable[[], float], runs: int, unit: str, warm_up: int = 1) -> Outcome:
+    """Measure two things one after the other, again and again.
+
+    Args:
+        ours: does it once and returns the figure.
+        other: as ``ours``.
+        runs: how many figures of each count.
+        unit: of the figures.
+        warm_up: how many figures before them do not.
+    """
+    figures = [(ours(), other()) for _ in range(warm_up + runs)][warm_up:]
+    return Outcome(median(a for a, _ in figures), median(b for _, b in figures), unit, runs)
+
+
+def keep(name: str, outcome: Outcome, packages: tuple[str, ...]) -> None:
+    """Print an outcome, and put it into docs/results/benchmarks.json with the machine and the packages' versions."""
+    print(f"{name:40} ratio {outcome.ratio:8.3f}   {outcome.ours:.4g} against {outcome.other:.4g} {outcome.unit}")
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    kept[name] = {
+        "ratio": outcome.ratio,
+        "ours": outcome.ours,
+        "other": outcome.other,
+        "unit": outcome.unit,
+        "runs": outcome.runs,
+        "versions": {"machine": platform.machine(), "python": platform.python_version()}
+        | {package: version(package) for package in packages},
+    }
+    with written_whole(KEPT) as unfinished:
+        unfinished.write_text(json.dumps(dict(sorted(kept.items())), indent=2) + "\n")
