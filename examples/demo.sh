@@ -5,8 +5,8 @@ set -euo pipefail
 
 size=${1:-full}
 case $size in
-    full) rooms=60 poses=8 image_size=64 base=8 epochs=15 ;;
-    quick) rooms=24 poses=6 image_size=32 base=8 epochs=10 ;;
+    full) amount=(--preset demo) image_size=64 epochs=12 ;;
+    quick) amount=(--rooms 40 --poses 5 --image_size 32) image_size=32 epochs=12 ;;
     *)
         echo "$0: say full or quick, not $size" >&2
         exit 2
@@ -18,12 +18,12 @@ started=$SECONDS
 step() { printf '\n\033[1m%s\033[0m  (%d s so far)\n' "$1" "$((SECONDS - started))"; }
 
 flags=(
-    --dataset batvisionv2 --data_dir "$data" --image_size "$image_size" --base_channels "$base" --max_depth 20
-    --batch_size 8 --learning_rate 0.002 --nb_epochs "$epochs" --save_frequency "$epochs" --num_workers 0 --overwrite
+    --dataset simulated --data_dir "$data" --image_size "$image_size" --base_channels 8 --batch_size 8
+    --learning_rate 0.002 --nb_epochs "$epochs" --save_frequency "$epochs" --num_workers 0 --overwrite
 )
 
-step "1/5  Simulating $rooms rooms, $poses recordings each"
-echodepth simulate --out "$data" --rooms "$rooms" --poses "$poses" --image_size "$image_size"
+step "1/5  Simulating rooms, and what a robot sees and hears in them"
+echodepth simulate --out "$data" "${amount[@]}"
 
 step "2/5  Training the teacher, which sees"
 echodepth train rgb "${flags[@]}" --experiment_name demo_rgb

@@ -37,7 +37,8 @@ SMALL_TRAINING: dict[str, Any] = {
     **{"nb_epochs": 1, "image_size": 32, "base_channels": 4, "batch_size": 4},
     **{"num_workers": 0, "device": "cpu", "use_wandb": False},
 }
-SMALL_ROOMS: dict[str, Any] = {"rooms": 4, "poses": 1, "image_size": 32, "workers": 1}
+# No cluster is at hand.
+SMALL_ROOMS: dict[str, Any] = {"rooms": 4, "poses": 1, "image_size": 32, "workers": 1, "backend": "loky"}
 KINDS = {
     "rgb": ("rgb", "rgb"),
     "teacher": ("rgb", "rgb"),
@@ -174,6 +175,8 @@ class Reader:
         match words:
             case ["echodepth", *arguments]:
                 cli.main(arguments)
+            case ["python", "-m", module]:
+                assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), f"there is no module {module}"
             case ["python", script, *arguments]:
                 self._python(script, arguments)
             case ["torchrun", *arguments]:

@@ -17,7 +17,7 @@ class Amount(NamedTuple):
 
 
 PRESETS: dict[Preset, Amount] = {
-    "demo": Amount(60, 8, 128),
+    "demo": Amount(120, 6, 128),
     "batvision-like": Amount(312, 10, 256),  # BatVision V2 has 3120 instances
 }
 
@@ -29,7 +29,7 @@ class SimulateConfig:
     out: Path
     """The root to write; an interrupted run continues where it stopped."""
     preset: Preset = "batvision-like"
-    """How much: demo is 60 rooms x 8 poses at 128 pixels, batvision-like 312 x 10 at 256; the world is the same."""
+    """How much: demo is 120 rooms x 6 poses at 128 pixels, batvision-like 312 x 10 at 256; the world is the same."""
     rooms: int | None = None
     """How many rooms; about 70 % go to train, 10 % to val, 20 % to test, whole rooms only. Default: the preset's."""
     poses: int | None = None

@@ -7,9 +7,11 @@ known to be unfinished.
 """
 
 import csv
+import logging
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from threading import Thread
@@ -68,7 +70,7 @@ def simulate(config: SimulateConfig) -> Path:
     """
     instances = plan(config)
     rooms = [list(members) for _, members in groupby(instances, key=lambda instance: instance.room)]
-    _register(config)
+    _join_cluster(config)
     card = claim(config)
     kinds: dict[int, str] = {}
     with tqdm(total=len(instances), unit="sample", desc="simulate") as progress:
@@ -81,20 +83,25 @@ def simulate(config: SimulateConfig) -> Path:
     return config.out
 
 
-def _register(config: SimulateConfig) -> None:
-    """Make joblib know a cluster's engine."""
+def _join_cluster(config: SimulateConfig) -> None:
+    """Make joblib know a cluster's engine; its address is where that engine's own variable points."""
     try:
         if config.backend == "ray":
             from ray.util.joblib import register_ray
 
             register_ray()
         elif config.backend == "dask":
-            import distributed  # noqa: F401  its import is what registers it
+            from distributed import Client
+
+            logging.getLogger("distributed").setLevel(logging.WARNING)
+            Client(set_as_default=True)
     except ImportError as error:
         package = "ray" if config.backend == "ray" else "distributed"
         raise ConfigError(
             f"--backend {config.backend} needs the package {package}: pip install {package}, or use --backend loky"
         ) from error
+    except OSError as error:
+        raise ConfigError(f"--backend {config.backend}: no scheduler answers: {error}") from error
 
 
 def _made(config: SimulateConfig, rooms: list[list[Instance]]) -> Iterator[tuple[int, str, int]]:
@@ -107,9 +114,17 @@ def _made(config: SimulateConfig, rooms: list[list[Instance]]) -> Iterator[tuple
             yield write_room(config, room)
         return
     parent = os.getpid() if config.backend == "loky" else None
+    # A worker on another machine has another working directory.
+    everywhere = replace(config, out=config.out.absolute())
+    work = [delayed(_work)(everywhere, room, parent) for room in others]
     with parallel_config(config.backend, n_jobs=config.workers):
-        pool = Parallel(return_as="generator_unordered", batch_size=1)
-        yield from pool(delayed(_work)(config, room, parent) for room in others)
+        if config.backend == "ray":
+            # joblib takes results from Ray's engine in lists only: short ones, so that progress shows.
+            at_a_time = 4 * config.workers
+            for start in range(0, len(work), at_a_time):
+                yield from Parallel(batch_size=1)(work[start : start + at_a_time])
+        else:
+            yield from Parallel(return_as="generator_unordered", batch_size=1)(work)
 
 
 def _work(config: SimulateConfig, room: list[Instance], parent: int | None) -> tuple[int, str, int]:
