@@ -24,7 +24,7 @@ from echodepth.errors import CheckpointError
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
 from echodepth.models.store import find_checkpoint
-from echodepth.simulate.config import SimulateConfig
+from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
 from echodepth.training.config import DistillationConfig, TrainConfig
 from echodepth.training.folders import RunFolders
 from tests.conftest import ROOT
@@ -137,6 +137,8 @@ class Reader:
         self.monkeypatch = monkeypatch
         self.run_command = cli.run
         monkeypatch.setattr(cli, "run", self._run_small)
+        monkeypatch.setenv("ECHODEPTH_CACHE", str(Path("cache").absolute()))
+        monkeypatch.setitem(PRESETS, "demo", Amount(4, 1, 32))
         # Names that docs/data.md takes for the reader's own.
         self.names: dict[str, Any] = {"__name__": "page", "np": np, "soundfile": soundfile, "root": Path()}
         self.names |= {"metres": np.full((24, 40), 2.0), "ears": np.zeros((9000, 2))}
@@ -178,6 +180,9 @@ class Reader:
             case ["python", "-m", module]:
                 assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), f"there is no module {module}"
             case ["python", script, *arguments]:
+                for word in arguments:
+                    if word.endswith(".wav"):
+                        self._have_file(Path(word))
                 self._python(script, arguments)
             case ["torchrun", *arguments]:
                 at = next(index for index, word in enumerate(arguments) if word.endswith(".py"))

@@ -21,7 +21,6 @@ from PIL import Image
 from echodepth import cli
 from echodepth.errors import ConfigError
 from echodepth.files import remove_abandoned
-from echodepth.simulate import config as simulate_config
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
 from echodepth.simulate.plan import plan
 from echodepth.simulate.writer import simulate, write_room
@@ -272,7 +271,7 @@ def test_dataset_simulated_is_made_at_first_use_then_reused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ECHODEPTH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(simulate_config.PRESETS, "demo", Amount(3, 2, 32))
+    monkeypatch.setitem(PRESETS, "demo", Amount(3, 2, 32))
     train = ["train", "rgb", "--dataset", "simulated", "--image_size", "32", "--base_channels", "4"]
     train += ["--batch_size", "2", "--num_workers", "0", "--device", "cpu", "--nb_epochs", "1"]
     cli.main([*train, "--experiment_name", "first"])
