@@ -202,7 +202,7 @@ def test_splits_share_no_room_and_every_location_has_all_three(rooms: int) -> No
 def test_a_preset_gives_what_was_not_asked_for() -> None:
     assert SimulateConfig(Path("o")).amount == Amount(312, 10, 256)
     assert SimulateConfig(Path("o"), preset="demo").amount == PRESETS["demo"] == Amount(120, 6, 128)
-    assert SimulateConfig(Path("o"), preset="demo", rooms=5, image_size=32).amount == Amount(5, 8, 32)
+    assert SimulateConfig(Path("o"), preset="demo", rooms=5, image_size=32).amount == Amount(5, 6, 32)
 
 
 def test_a_preset_and_the_same_amount_in_words_are_the_same_set(
