@@ -5,14 +5,14 @@ set -euo pipefail
 
 size=${1:-full}
 case $size in
-    full) amount=(--preset demo) image_size=64 epochs=12 ;;
-    quick) amount=(--rooms 40 --poses 5 --image_size 32) image_size=32 epochs=12 ;;
+    full) name=demo amount=(--preset demo) image_size=64 epochs=12 ;;
+    quick) name=demo_quick amount=(--rooms 40 --poses 5 --image_size 32) image_size=32 epochs=12 ;;
     *)
         echo "$0: say full or quick, not $size" >&2
         exit 2
         ;;
 esac
-data=data/demo_$size
+data=data/$name
 started=$SECONDS
 
 step() { printf '\n\033[1m%s\033[0m  (%d s so far)\n' "$1" "$((SECONDS - started))"; }
@@ -26,15 +26,15 @@ step "1/5  Simulating rooms, and what a robot sees and hears in them"
 echodepth simulate --out "$data" "${amount[@]}"
 
 step "2/5  Training the teacher, which sees"
-echodepth train rgb "${flags[@]}" --experiment_name demo_rgb
+echodepth train rgb "${flags[@]}" --experiment_name "${name}_rgb"
 
 step "3/5  Training the student alone, which hears"
-echodepth train binaural "${flags[@]}" --attention_levels 3 4 5 --experiment_name demo_audio
+echodepth train binaural "${flags[@]}" --attention_levels 3 4 5 --experiment_name "${name}_audio"
 
 step "4/5  Training the student with its teacher"
-echodepth train distill "${flags[@]}" --attention_levels 3 4 5 --teacher demo_rgb --experiment_name demo_distilled
+echodepth train distill "${flags[@]}" --attention_levels 3 4 5 --teacher "${name}_rgb" --experiment_name "${name}_distilled"
 
 step "5/5  Comparing them on unseen rooms"
-echodepth compare demo_rgb demo_audio demo_distilled --name demo
+echodepth compare "${name}_rgb" "${name}_audio" "${name}_distilled" --name "$name"
 
-printf '\nDone in %d s. Open the report: %s/results/demo/comparison.html\n' "$((SECONDS - started))" "$PWD"
+printf '\nDone in %d s. Open the report: %s/results/%s/comparison.html\n' "$((SECONDS - started))" "$PWD" "$name"
