@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from echodepth.models.front_end import FLOOR_DB, EchoFrontEnd, ImageFrontEnd
+from echodepth.models.front_end import CUES, FLOOR_DB, LARGEST_ILD, EchoFrontEnd, ImageFrontEnd
 
 RATE = 44_100
 
@@ -66,9 +66,72 @@ def test_frames_of_a_batch_do_not_share_a_scale() -> None:
     torch.testing.assert_close(front_end(with_loud_neighbour)[:1], front_end(audio))
 
 
+def cues(left: Tensor, right: Tensor, size: int = 128) -> Tensor:
+    """[ear, resolution, cue, size, size]."""
+    heard: Tensor = EchoFrontEnd(size, cues=True)(torch.stack([left, right])[None])
+    return heard[0].reshape(2, 2, CUES, size, size)
+
+
+def test_the_first_cue_is_the_spectrogram_without_cues() -> None:
+    audio = torch.randn(2, 7782) / 10
+    assert torch.equal(cues(*audio)[:, 0, 0], EchoFrontEnd(128)(audio[None])[0])
+
+
+@pytest.mark.parametrize("delay", [0, 3, -3])
+def test_a_delay_between_the_ears_is_the_phase_that_it_takes(delay: int) -> None:
+    frequency = RATE / 32
+    time = torch.arange(7782)
+    left = 0.3 * torch.sin(2 * math.pi * time / 32)
+    right = 0.3 * torch.sin(2 * math.pi * (time - delay) / 32)
+    expected = 2 * math.pi * frequency * delay / RATE
+    row = round(frequency / (RATE / 2) * 128)
+    for ear, sign in ((0, 1), (1, -1)):
+        for resolution in (0, 1):
+            _, ild, cosine, sine, coherence = cues(left, right)[ear, resolution, :, row, 64]
+            assert cosine.item() == pytest.approx(math.cos(expected), abs=0.02)
+            assert sine.item() == pytest.approx(sign * math.sin(expected), abs=0.02)
+            assert coherence.item() == pytest.approx(1.0, abs=0.02)
+            assert abs(ild.item()) < 0.01
+
+
+def test_a_louder_ear_is_the_level_difference_in_decibels() -> None:
+    left, right = sine(RATE / 8, 0.4), sine(RATE / 8, 0.1)
+    for resolution in (0, 1):
+        ild = cues(left, right)[:, resolution, 1, 32, 64]
+        assert (ild * LARGEST_ILD).tolist() == pytest.approx([20 * math.log10(4), -20 * math.log10(4)], abs=0.1)
+
+
+def test_noise_that_the_ears_share_is_coherent_and_noise_of_each_is_not() -> None:
+    noise = torch.randn(2, 7782) / 10
+    for resolution in (0, 1):
+        assert cues(noise[0], noise[0])[0, resolution, 4].mean() > 0.99
+        assert cues(noise[0], noise[1])[0, resolution, 4].mean() < 0.6
+
+
+def test_swapping_the_ears_swaps_the_cues() -> None:
+    left, right = torch.randn(2, 7782) / 10
+    assert torch.equal(cues(right, left), cues(left, right).flip(0))
+
+
+def test_a_finer_window_tells_close_tones_apart_and_blurs_a_click() -> None:
+    click = torch.zeros(7782)
+    click[3890] = 1.0
+    sharp, blurred = cues(click, click)[0, :, 0].mean(dim=1)  # level over time, per resolution
+    assert (sharp > sharp.max() / 2).sum() < (blurred > blurred.max() / 2).sum()
+    tones = sine(5000, 0.3) + sine(5600, 0.3)
+    rough, fine = cues(tones, tones, 257)[0, :, 0, 58:66, 128]  # 5000 to 5600 Hz, a row is 86 Hz
+    assert fine.max() - fine.min() > 2 * (rough.max() - rough.min())
+
+
+def test_cues_of_silence_are_zero() -> None:
+    assert cues(torch.zeros(4000), torch.zeros(4000)).abs().max() < 1e-5
+
+
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="spectrogram must be log or magnitude, not mel"):
         EchoFrontEnd(spectrogram="mel")
+    with pytest.raises(ValueError, match="cues need --spectrogram log"):
+        EchoFrontEnd(spectrogram="magnitude", cues=True)
     with pytest.raises(ValueError, match=r"audio must be \[B, 2, T\] .* not \[1, 1, 100\]"):
         EchoFrontEnd()(torch.zeros(1, 1, 100))
 

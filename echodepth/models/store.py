@@ -91,7 +91,7 @@ class DepthModel(nn.Module):
         """Channels of x1..x5 and d1..d4."""
         training = self.training
         side = MINIMUM_SIZE
-        channels = 3 if self.input_key == "image" else 2 * EchoFrontEnd.ear_channels
+        channels = 2 * self.front_end.ear_channels if isinstance(self.front_end, EchoFrontEnd) else 3
         with torch.no_grad():
             example = next(self.network.parameters()).new_zeros(1, channels, side, side)
             _, features = self.network.eval()(example, return_features=True)

@@ -125,6 +125,8 @@ class BinauralConfig(TrainConfig):
     """Levels out of 1 to 5 at which the ears look across; 3 4 5 needs half the arithmetic at 256x256."""
     spectrogram: Literal["log", "magnitude"] = "log"
     """Decibels on one fixed scale, or the plain magnitude of BatVision's code."""
+    cues: bool = False
+    """Give each ear what differs from the other (level, phase, coherence), and a second resolution."""
     spec_masks: int = 0
     """Bands of time and of frequency hidden in each training spectrogram; 0 is off."""
 

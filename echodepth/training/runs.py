@@ -19,6 +19,7 @@ from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.sample import Part
 from echodepth.distillation.teacher import FrozenTeacher
 from echodepth.errors import ConfigError
+from echodepth.models.front_end import EchoFrontEnd
 from echodepth.models.layers import count_parameters
 from echodepth.models.store import DepthModel, ModelSpec, read_checkpoint
 from echodepth.simulate.default_set import make_once
@@ -70,7 +71,8 @@ def model_spec(config: TrainConfig) -> ModelSpec:
         return ModelSpec("rgb", arguments | {"bilinear": config.bilinear}, front_end)
     if config.model == "binaural_attention":
         arguments |= {"bilinear": config.bilinear, "attention_levels": list(config.attention_levels)}
-    return ModelSpec(config.model, arguments, front_end | {"spectrogram": config.spectrogram})
+    front_end |= {"spectrogram": config.spectrogram, "cues": config.cues}
+    return ModelSpec(config.model, arguments | {"ear_channels": EchoFrontEnd(**front_end).ear_channels}, front_end)
 
 
 def _new_model(config: TrainConfig, kind: str, **facts: str) -> DepthModel:
