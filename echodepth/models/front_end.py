@@ -129,7 +129,8 @@ class EchoFrontEnd(nn.Module):
             return_complex=True,
         )
         # A full-scale sine has half the window's sum as its magnitude; a periodic Hann window's sum is half its length.
-        return spectrum.unflatten(0, (-1, 2)) / (win_length / 4)
+        scaled: Tensor = spectrum.unflatten(0, (-1, 2)) / (win_length / 4)
+        return scaled
 
 
 def level(spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
