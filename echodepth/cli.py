@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
+from echodepth.benchmark.config import BenchmarkConfig
 from echodepth.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
@@ -35,6 +36,7 @@ Command = (
     | Annotated[EvaluateConfig, subcommand("evaluate")]
     | Annotated[CompareConfig, subcommand("compare")]
     | Annotated[PredictConfig, subcommand("predict")]
+    | Annotated[BenchmarkConfig, subcommand("benchmark")]
 )
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -84,6 +86,10 @@ def run(command: object) -> None:
             from echodepth.evaluation.compare import compare
 
             compare(command)
+        case BenchmarkConfig():
+            from echodepth.benchmark.study import benchmark
+
+            benchmark(command)
         case PredictConfig():
             from echodepth.inference.predict import predict
 

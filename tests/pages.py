@@ -20,6 +20,7 @@ import soundfile
 from PIL import Image
 
 from echodepth import cli
+from echodepth.benchmark.config import BenchmarkConfig
 from echodepth.errors import CheckpointError
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
@@ -242,6 +243,8 @@ class Reader:
                 for run in command.runs:
                     self._have_model(run, leave_out="Attic" if command.protocol == "loo" else None)
                 self.run_command(replace(command, device="cpu", pictures=1))
+            case BenchmarkConfig():
+                self.run_command(replace(command, preset="tiny", methods=("none",), seeds=(0,)))
             case PredictConfig():
                 self._have_model(command.checkpoint)
                 for path in command.files:

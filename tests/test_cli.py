@@ -25,7 +25,17 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["simulate"], ["train"], ["train", "rgb"], ["train", "distill"], ["evaluate"], ["compare"], ["predict"]],
+    [
+        [],
+        ["simulate"],
+        ["train"],
+        ["train", "rgb"],
+        ["train", "distill"],
+        ["evaluate"],
+        ["compare"],
+        ["predict"],
+        ["benchmark"],
+    ],
     ids=" ".join,
 )
 def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:

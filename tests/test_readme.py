@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from echodepth.benchmark.config import BenchmarkConfig
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
 from echodepth.simulate.config import SimulateConfig
@@ -15,7 +16,10 @@ from tests.pages import Block, Reader, blocks, commands
 from tests.roots import write_rgbd_root, write_v1_root
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CONFIGS = (SimulateConfig, RGBConfig, DistillationConfig, EvaluateConfig, CompareConfig, PredictConfig)
+CONFIGS = (
+    *(SimulateConfig, RGBConfig, DistillationConfig, EvaluateConfig, CompareConfig, PredictConfig),
+    BenchmarkConfig,
+)
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 

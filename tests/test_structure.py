@@ -14,6 +14,7 @@ FLOORS = [
     {"models", "data", "simulate", "viz"} | EVERYWHERE,
     {"distillation"},
     {"training", "evaluation", "inference"},
+    {"benchmark"},
     {"cli", "__main__"},
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))

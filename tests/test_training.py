@@ -245,6 +245,8 @@ def test_an_older_run_is_not_overwritten_by_accident(v2_root: Path) -> None:
         {"lambda_edge": 0.5},
         {"use_adaptive_loss": True},
         {"locations": ("Attic",)},
+        {"label_fraction": 0.5},
+        {"label_fraction": 0.5, "label_seed": 1},
         {"precision": "bf16-mixed"},
         {"nb_epochs": 2},
     ],
@@ -275,9 +277,30 @@ def test_every_audio_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "flags", [{"lambda_kd": 0.0}, {"lambda_feat": 0.0}, {"kd_loss": "silog"}, {"kd_loss": "mse"},
-              {"feature_levels": ("x1",)}, {"teacher": "other"}], ids=str,
-)  # fmt: skip
+    "flags",
+    [
+        {"lambda_kd": 0.0},
+        {"kd_loss": "silog"},
+        {"kd_loss": "mse"},
+        {"kd_where": "unmeasured"},
+        {"lambda_kd_edge": 0.5},
+        {"lambda_rank": 0.5},
+        {"lambda_feat": 0.0},
+        {"feature_levels": ("x1",)},
+        {"feature_distance": "squared"},
+        {"feature_distance": "margin"},
+        {"lambda_align": 0.5},
+        {"lambda_align": 0.5, "align_levels": ("x5",)},
+        {"lambda_attention": 0.5},
+        {"lambda_affinity": 0.5},
+        {"lambda_contrast": 0.5},
+        {"kd_schedule": "warmup"},
+        {"wrong_pairs": True},
+        {"label_fraction": 0.5},
+        {"teacher": "other"},
+    ],
+    ids=str,
+)
 def test_every_distillation_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, Any]) -> None:
     for seed, name in enumerate(("rgb", "other")):
         save_model(untrained_teacher(v2_root, seed), Path("checkpoints") / name / "best")

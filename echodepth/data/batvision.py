@@ -163,6 +163,8 @@ def _record(config: DataConfig, table: Path, line: int, row: dict[str, str], par
     return Record(
         name=name,
         location=location,
+        # A simulated file is numbered by its room and by the pose in it.
+        room=name.rpartition("_")[0] if config.dataset == "simulated" else location,
         image=config.root / files["image"][0] if "image" in parts else None,
         audio=tuple(config.root / path for path in files["audio"]) if "audio" in parts else (),
         depth=config.root / files["depth"][0] if "depth" in parts else None,

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from echodepth.data.config import DataConfig, Split
 from echodepth.data.dataset import DepthDataset, open_dataset
+from echodepth.data.labels import ALL_LABELS, Labels
 from echodepth.data.sample import ALL_PARTS, Part, Sample
 from echodepth.data.transforms import color_jitter, random_flip
 from echodepth.errors import ConfigError
@@ -48,6 +49,7 @@ class DepthDataModule(LightningDataModule):
         flip: mirror training samples at random, ears included.
         color_jitter: strength of random brightness, contrast and saturation, 0 for none, at most 1.
         first_epoch: epochs done before this run, when it is resumed.
+        labels: how much of the training split's depth is taken as known.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -63,6 +65,7 @@ class DepthDataModule(LightningDataModule):
         flip: bool = True,
         color_jitter: float = 0.0,
         first_epoch: int = 0,
+        labels: Labels = ALL_LABELS,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -79,6 +82,7 @@ class DepthDataModule(LightningDataModule):
         self.flip = flip
         self.color_jitter = color_jitter
         self.first_epoch = first_epoch
+        self.labels = labels
         self._datasets: dict[Split, DepthDataset] = {}
 
     def setup(self, stage: str) -> None:
@@ -143,7 +147,8 @@ class DepthDataModule(LightningDataModule):
 
     def _open(self, split: Split) -> DepthDataset:
         if split not in self._datasets:
-            self._datasets[split] = open_dataset(self.config, split, self.parts)
+            labels = self.labels if split == "train" else ALL_LABELS
+            self._datasets[split] = open_dataset(self.config, split, self.parts, labels=labels)
         return self._datasets[split]
 
     def _place(self) -> tuple[int, int]:

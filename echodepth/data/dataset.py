@@ -17,6 +17,7 @@ from echodepth.data import batvision, rgbd
 from echodepth.data.audio import AudioCut, cut, read_ear_arrays, read_wav
 from echodepth.data.config import DataConfig, Split
 from echodepth.data.frames import DepthMap, DepthResize, read_image, resize_depth
+from echodepth.data.labels import ALL_LABELS, Labels
 from echodepth.data.sample import ALL_PARTS, Part, Record, Sample
 from echodepth.errors import ConfigError, DataError
 
@@ -34,6 +35,7 @@ class Decoder:
         max_depth: metres; farther depth is clipped.
         audio_cut: which stretch of the recording is used.
         depth_resize: ``nearest``, or ``bilinear`` as in the official baseline.
+        depth_known: otherwise depth files are not touched, and no pixel is valid.
     """
 
     read_depth: Callable[[Path], DepthMap]
@@ -42,13 +44,14 @@ class Decoder:
     max_depth: float
     audio_cut: AudioCut
     depth_resize: DepthResize = "nearest"
+    depth_known: bool = True
 
     def files(self, record: Record) -> list[Path]:
         """The files that decoding this record reads."""
         by_part: dict[Part, list[Path | None]] = {
             "image": [record.image],
             "audio": [*record.audio],
-            "depth": [record.depth],
+            "depth": [record.depth if self.depth_known else None],
         }
         return [path for part in self.parts for path in by_part[part] if path is not None]
 
@@ -63,7 +66,10 @@ class Decoder:
             sample["image"] = torch.from_numpy(read_image(record.image, self.image_size))
         if "audio" in self.parts:
             sample["audio"] = torch.from_numpy(self._audio(record.audio))
-        if "depth" in self.parts and record.depth is not None:
+        if "depth" in self.parts and not self.depth_known:
+            sample["depth"] = torch.zeros(1, self.image_size, self.image_size)
+            sample["valid"] = torch.zeros(1, self.image_size, self.image_size, dtype=torch.bool)
+        elif "depth" in self.parts and record.depth is not None:
             depth = resize_depth(self.read_depth(record.depth), self.image_size, self.max_depth, self.depth_resize)
             if not depth.valid.any():
                 raise DataError(
@@ -95,19 +101,28 @@ class DepthDataset(Dataset[Sample]):
         records: the split's instances.
         decoder: how their files are read.
         skip_bad: leave bad rows out, log and list them, instead of raising at the first.
+        labelled: rooms whose depth is known; of the others no depth is read, and no pixel is valid. None: all.
 
     Attributes:
         records: the instances that are used.
         decoder: how their files are read.
+        labelled: as given.
         bad_rows: one message for each row left out.
 
     Raises:
         DataError: a file is missing, or no row is usable. Rows that cannot be decoded raise it when they are read.
     """
 
-    def __init__(self, records: list[Record], decoder: Decoder, skip_bad: bool = False) -> None:
+    def __init__(
+        self,
+        records: list[Record],
+        decoder: Decoder,
+        skip_bad: bool = False,
+        labelled: frozenset[str] | None = None,
+    ) -> None:
         self.records = records
         self.decoder = decoder
+        self.labelled = labelled
         self.bad_rows: list[str] = []
         if skip_bad:
             self._leave_bad_rows_out()
@@ -125,15 +140,20 @@ class DepthDataset(Dataset[Sample]):
         """
         record = self.records[index]
         try:
-            return self.decoder(record)
+            return self._decoder_of(record)(record)
         except DataError as error:
             raise DataError(f"{record.source}: {error}") from error
+
+    def _decoder_of(self, record: Record) -> Decoder:
+        if self.labelled is None or record.room in self.labelled:
+            return self.decoder
+        return replace(self.decoder, depth_known=False)
 
     def _require_files(self) -> None:
         missing = [
             f"{record.source}: {path} does not exist"
             for record in self.records
-            for path in self.decoder.files(record)
+            for path in self._decoder_of(record).files(record)
             if not path.is_file()
         ]
         if missing:
@@ -162,6 +182,7 @@ def open_dataset(
     split: Split,
     parts: tuple[Part, ...] = ALL_PARTS,
     depth_resize: DepthResize = "nearest",
+    labels: Labels = ALL_LABELS,
 ) -> DepthDataset:
     """Open one split of a dataset.
 
@@ -170,6 +191,7 @@ def open_dataset(
         split: train, val or test.
         parts: what a sample holds besides its name; the files of other parts need not exist.
         depth_resize: ``nearest`` for all but the official protocol, which is ``bilinear``.
+        labels: how much of the split's depth is taken as known.
 
     Returns:
         The split: index it for a Sample, or hand it to a DataLoader.
@@ -198,7 +220,7 @@ def open_dataset(
         audio_cut=AudioCut(config.audio_start, config.cut_seconds),
         depth_resize=depth_resize,
     )
-    return DepthDataset(records, decoder, config.skip_bad)
+    return DepthDataset(labels.kept(records), decoder, config.skip_bad, labels.rooms(records))
 
 
 def mean_depth_map(dataset: DepthDataset) -> Float[Tensor, "1 h w"]:

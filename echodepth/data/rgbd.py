@@ -51,6 +51,7 @@ def list_records(config: DataConfig, split: Split, parts: tuple[Part, ...]) -> l
             Record(
                 name=depth,
                 location=config.root.name,
+                room=config.root.name,
                 image=config.root / image if "image" in parts else None,
                 audio=(),
                 depth=config.root / depth if "depth" in parts else None,

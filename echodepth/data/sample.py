@@ -34,10 +34,12 @@ class Record:
     """Where one instance lies on disk: one stereo file or one file per ear as ``audio``.
 
     Paths of parts that were not asked for are absent. ``source`` is the list and line that name the instance.
+    ``room`` is the smallest place that is known to hold several instances: a simulated room, else the location.
     """
 
     name: str
     location: str
+    room: str
     image: Path | None
     audio: tuple[Path, ...]
     depth: Path | None

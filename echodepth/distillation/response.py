@@ -1,31 +1,71 @@
-"""Matching the teacher's answer: its depth map is a target, also where no depth was measured (arXiv 1503.02531)."""
+"""Matching the teacher's answer: its depth map is a target (arXiv 1503.02531)."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from echodepth.distillation.terms import Term, View
 
+Where = Literal["everywhere", "unmeasured"]
+
+
+def teacher_depth(student: View, teacher: View) -> Float[Tensor, "b 1 h w"]:
+    """The teacher's depth at the student's size."""
+    if teacher.depth.shape == student.depth.shape:
+        return teacher.depth
+    return F.interpolate(teacher.depth, student.depth.shape[-2:], mode="bilinear", antialias=True)
+
 
 class Response(Term):
-    """The student's depth against the teacher's, over every pixel.
-
-    Ground truth knows nothing of the pixels that the camera lost; the teacher has an opinion on all of them.
+    """The student's depth against the teacher's.
 
     Args:
         loss: of (prediction, target, valid), in metres.
+        where: ``everywhere``, or ``unmeasured``: only where the depth was not measured, so that a measurement is never
+            contradicted.
     """
 
-    def __init__(self, loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, loss: Callable[[Tensor, Tensor, Tensor], Tensor], where: Where = "everywhere") -> None:
         super().__init__()
         self.loss = loss
+        self.where = where
 
-    def forward(self, student: View, teacher: View) -> Float[Tensor, ""]:
-        """The loss, with all pixels valid. A teacher's map of another size is resized to the student's."""
-        target = teacher.depth
-        if target.shape != student.depth.shape:
-            target = F.interpolate(target, student.depth.shape[-2:], mode="bilinear", antialias=True)
-        return self.loss(student.depth, target, torch.ones_like(target, dtype=torch.bool))
+    def forward(self, student: View, teacher: View, valid: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+        """The loss; a teacher's map of another size is resized to the student's."""
+        taught = ~valid if self.where == "unmeasured" else torch.ones_like(valid)
+        return self.loss(student.depth, teacher_depth(student, teacher), taught)
+
+
+class Ranking(Term):
+    """Which of two places is nearer, as the teacher sees it (arXiv 1604.03901).
+
+    What is near and what is far is often right where the metres are not. Of pairs that the teacher holds apart by
+    ``apart`` at least, the student pays the softplus of the log ratio by which it has them in the wrong order.
+
+    Args:
+        pairs: of places, drawn anew for each batch, the same in all its frames.
+        apart: ratio of the teacher's depths from which on a pair counts.
+        sharpness: how fast the price falls once the order is right; 10 halves it every 7 % of depth.
+    """
+
+    def __init__(self, pairs: int = 1024, apart: float = 1.1, sharpness: float = 10.0) -> None:
+        super().__init__()
+        self.pairs = pairs
+        self.least = float(torch.tensor(apart).log())
+        self.sharpness = sharpness
+
+    def forward(self, student: View, teacher: View, valid: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+        """Mean over the pairs that count; 0 where none does."""
+        places = torch.randint(student.depth[0].numel(), (2, self.pairs)).to(student.depth.device)
+        ratios = []
+        for depth in (student.depth, teacher_depth(student, teacher)):
+            log_depth = depth.clamp(min=1e-3).log().flatten(1)
+            ratios.append(log_depth[:, places[0]] - log_depth[:, places[1]])
+        own, seen = ratios
+        counts = seen.abs() > self.least
+        price = F.softplus(-self.sharpness * seen.sign() * own) / self.sharpness
+        return torch.where(counts, price, 0.0).sum() / counts.sum().clamp(min=1)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
@@ -29,8 +29,8 @@ class Term(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self, student: View, teacher: View) -> Float[Tensor, ""]:
-        """How far the student's view is from the teacher's."""
+    def forward(self, student: View, teacher: View, valid: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+        """How far the student's view is from the teacher's; ``valid`` is where depth was measured."""
 
 
 class Distillation(nn.Module):
@@ -46,6 +46,6 @@ class Distillation(nn.Module):
         self.terms = nn.ModuleDict(terms)
         self.weights = {name: weights[name] for name in terms}
 
-    def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
+    def forward(self, student: View, teacher: View, valid: Bool[Tensor, "b 1 h w"]) -> dict[str, Tensor]:
         """The terms by name, each times its weight."""
-        return {name: self.weights[name] * term(student, teacher) for name, term in self.terms.items()}
+        return {name: self.weights[name] * term(student, teacher, valid) for name, term in self.terms.items()}

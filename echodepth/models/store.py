@@ -89,14 +89,20 @@ class DepthModel(nn.Module):
 
     def feature_channels(self) -> dict[str, int]:
         """Channels of x1..x5 and d1..d4."""
+        return {level: shape[1] for level, shape in self._feature_shapes(MINIMUM_SIZE).items()}
+
+    def feature_sizes(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of x1..x5 and d1..d4."""
+        return {level: (shape[2], shape[3]) for level, shape in self._feature_shapes(self.image_size).items()}
+
+    def _feature_shapes(self, side: int) -> dict[str, torch.Size]:
         training = self.training
-        side = MINIMUM_SIZE
         channels = 2 * self.front_end.ear_channels if isinstance(self.front_end, EchoFrontEnd) else 3
         with torch.no_grad():
             example = next(self.network.parameters()).new_zeros(1, channels, side, side)
             _, features = self.network.eval()(example, return_features=True)
         self.train(training)
-        return {level: feature.shape[1] for level, feature in features.items()}
+        return {level: feature.shape for level, feature in features.items()}
 
     def forward(self, raw: Tensor, return_features: bool = False) -> Tensor | tuple[Tensor, Features]:
         """Depth [B,1,S,S] in metres from images [B,3,H,W] in 0..1 or waveforms [B,2,T]; features on request."""

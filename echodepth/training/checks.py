@@ -12,13 +12,22 @@ from lightning.pytorch.utilities import rank_zero_only
 from echodepth.errors import CheckpointError, ConfigError, require_at_least
 from echodepth.models.layers import MINIMUM_SIZE
 from echodepth.models.store import DepthModel, ModelSpec
-from echodepth.training.config import BinauralConfig, DistillationConfig, TrainConfig
+from echodepth.training.config import TERM_WEIGHTS, BinauralConfig, DistillationConfig, TrainConfig
 
 log = logging.getLogger(__name__)
 LEAST = {
     1: ("batch_size", "nb_epochs", "save_frequency", "accumulate", "devices", "num_nodes"),
     MINIMUM_SIZE: ("image_size",),
-    0: ("learning_rate", "weight_decay", "gradient_clip", "lambda_l1", "lambda_smooth", "lambda_edge", "seed"),
+    0: (
+        "learning_rate",
+        "weight_decay",
+        "gradient_clip",
+        "lambda_l1",
+        "lambda_smooth",
+        "lambda_edge",
+        "seed",
+        "label_seed",
+    ),
 }
 """Flags by the least value that they can have."""
 LARGEST_SEED = 2**32 - 1
@@ -36,6 +45,8 @@ def check_flags(config: TrainConfig) -> None:
         require_at_least(least, **{name: getattr(config, name) for name in names})
     if config.seed > LARGEST_SEED:
         raise ConfigError(f"--seed must be at most {LARGEST_SEED}, not {config.seed}")
+    if not 0 < config.label_fraction <= 1:
+        raise ConfigError(f"--label_fraction must be above 0 and up to 1, such as 0.1, not {config.label_fraction}")
     if config.ema_decay is not None and not 0 <= config.ema_decay < 1:
         raise ConfigError(f"--ema_decay must be from 0 to below 1, such as 0.999, not {config.ema_decay}")
     if config.device == "cuda" and not torch.cuda.is_available():
@@ -47,9 +58,10 @@ def check_flags(config: TrainConfig) -> None:
     if isinstance(config, BinauralConfig):
         require_at_least(0, spec_masks=config.spec_masks)
     if isinstance(config, DistillationConfig):
-        require_at_least(0, lambda_kd=config.lambda_kd, lambda_feat=config.lambda_feat)
-        if config.lambda_feat and not config.feature_levels:
-            raise ConfigError("--feature_levels names no level: give some, or --lambda_feat 0")
+        require_at_least(0, **{flag: getattr(config, flag) for flag in TERM_WEIGHTS.values()})
+        for weight, levels in (("lambda_feat", "feature_levels"), ("lambda_align", "align_levels")):
+            if getattr(config, weight) and not getattr(config, levels):
+                raise ConfigError(f"--{levels} names no level: give some, or --{weight} 0")
     if config.use_wandb and is_main_process():
         _log_in_to_wandb()
 

@@ -11,6 +11,7 @@ import tyro
 from echodepth.data.config import DataConfig
 
 Level = Literal["x1", "x2", "x3", "x4", "x5", "d1", "d2", "d3", "d4"]
+EncoderLevel = Literal["x1", "x2", "x3", "x4", "x5"]
 TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
 """A flag that takes its value: --bilinear False."""
 
@@ -67,6 +68,13 @@ class TrainConfig(DataConfig):
     """Average the weights with this decay (for instance 0.999); validation and the saved model use the average."""
     seed: int = 0
     """Decides everything random: the same command twice gives the same numbers."""
+
+    # Labels
+    label_fraction: float = 1.0
+    """Share of the training rooms (BatVision: locations) whose measured depth is used. The other frames are left out;
+    with a teacher they stay, and it alone teaches on them."""
+    label_seed: int = 0
+    """Decides which rooms; a smaller share is part of a larger one."""
 
     # Augmentation
     flip: TrueOrFalse = True
@@ -142,8 +150,43 @@ class DistillationConfig(BinauralConfig):
     lambda_kd: float = 0.5
     """Weight of the distance to the teacher's depth."""
     kd_loss: Literal["l1", "mse", "silog"] = "l1"
-    """That distance, taken over every pixel, also where no depth was measured."""
+    """That distance."""
+    kd_where: Literal["everywhere", "unmeasured"] = "everywhere"
+    """Taken over every pixel, or only where no depth was measured."""
+    lambda_kd_edge: float = 0.0
+    """Weight of the distance to the differences between neighbours in the teacher's depth."""
+    lambda_rank: float = 0.0
+    """Weight of the order of near and far in the teacher's depth."""
     lambda_feat: float = 0.1
-    """Weight of the distance to the teacher's features."""
+    """Weight of the distance to the teacher's features, position by position."""
     feature_levels: tuple[Level, ...] = ("x5", "d4", "d3", "d2", "d1")
     """Which features are matched; x1 to x4 are frequency by time here and rows by columns there."""
+    feature_distance: Literal["direction", "squared", "margin"] = "direction"
+    """Of unit vectors; the plain squared error; or only what exceeds a margin."""
+    lambda_align: float = 0.0
+    """Weight of the distance to the teacher's encoder features, after a learned alignment."""
+    align_levels: tuple[EncoderLevel, ...] = ("x3", "x4", "x5")
+    """Which levels are aligned."""
+    lambda_attention: float = 0.0
+    """Weight of the distance to where the teacher's decoder features are strong."""
+    lambda_affinity: float = 0.0
+    """Weight of the distance to which frames of a batch the teacher finds alike."""
+    lambda_contrast: float = 0.0
+    """Weight of finding each frame's own sight among the batch."""
+    kd_schedule: Literal["constant", "warmup", "decay"] = "constant"
+    """How all of these weights go over the run: as they are, rising over its first fifth, or falling to zero."""
+    wrong_pairs: bool = False
+    """A control: the teacher looks at another frame of the batch. What still helps is no knowledge of the frame."""
+
+
+TERM_WEIGHTS = {
+    "kd": "lambda_kd",
+    "kd_edge": "lambda_kd_edge",
+    "rank": "lambda_rank",
+    "feat": "lambda_feat",
+    "align": "lambda_align",
+    "attention": "lambda_attention",
+    "affinity": "lambda_affinity",
+    "contrast": "lambda_contrast",
+}
+"""Each term's flag."""

@@ -40,6 +40,9 @@ class DepthTask(L.LightningModule):
         config: the run's flags.
     """
 
+    needs_truth = True
+    """Whether a batch without a valid pixel teaches nothing."""
+
     def __init__(self, model: DepthModel, config: TrainConfig) -> None:
         super().__init__()
         self.model = model
@@ -77,7 +80,7 @@ class DepthTask(L.LightningModule):
         if self.spec_masks:
             prepared = mask_spectrogram(prepared, self.spec_masks)
         losses = self.losses(prepared, batch)
-        if not batch["valid"].any():
+        if self.needs_truth and not batch["valid"].any():
             self.skipped_batches += 1
             # The other devices wait for this one's gradient: send them zeros.
             return 0.0 * losses["loss"] if self.trainer.world_size > 1 else None

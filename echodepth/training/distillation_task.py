@@ -4,27 +4,55 @@ from jaxtyping import Float
 from torch import Tensor
 
 from echodepth.data.sample import Sample
-from echodepth.distillation.features import FeatureMatching
-from echodepth.distillation.response import Response
+from echodepth.distillation.alignment import Alignment
+from echodepth.distillation.features import AttentionTransfer, FeatureMatching
+from echodepth.distillation.relations import Affinity, Contrast
+from echodepth.distillation.response import Ranking, Response
 from echodepth.distillation.teacher import FrozenTeacher
 from echodepth.distillation.terms import Distillation, Term, View
+from echodepth.models.layers import DECODER_LEVELS
 from echodepth.models.store import DepthModel
-from echodepth.training.config import DistillationConfig
+from echodepth.training.config import TERM_WEIGHTS, DistillationConfig
 from echodepth.training.depth_task import DepthTask
-from echodepth.training.losses import l1_loss, mse_loss, silog_loss
+from echodepth.training.losses import gradient_loss, l1_loss, mse_loss, silog_loss
 
 KD_LOSSES = {"l1": l1_loss, "mse": mse_loss, "silog": silog_loss}
+SUMMARY_LEVEL = "x5"
+"""The level at which a map is nearly a summary of its frame."""
 
 
 def build_distillation(config: DistillationConfig, student: DepthModel, teacher: DepthModel) -> Distillation:
-    """The terms whose weights are not zero. A new term gets its flag in the config and its line here."""
-    terms: dict[str, Term] = {}
-    if config.lambda_kd:
-        terms["kd"] = Response(KD_LOSSES[config.kd_loss])
-    if config.lambda_feat:
-        channels = student.feature_channels(), teacher.feature_channels()
-        terms["feat"] = FeatureMatching(config.feature_levels, *channels)
-    return Distillation(terms, {"kd": config.lambda_kd, "feat": config.lambda_feat})
+    """The terms whose weights are not zero. A new term gets its flag in the config, its weight and its line here."""
+    weights = {name: getattr(config, flag) for name, flag in TERM_WEIGHTS.items() if getattr(config, flag)}
+    channels = student.feature_channels(), teacher.feature_channels()
+
+    def build(name: str) -> Term:
+        match name:
+            case "kd":
+                return Response(KD_LOSSES[config.kd_loss], config.kd_where)
+            case "kd_edge":
+                return Response(gradient_loss, config.kd_where)
+            case "rank":
+                return Ranking()
+            case "feat":
+                return FeatureMatching(config.feature_levels, *channels, config.feature_distance)
+            case "align":
+                return Alignment(config.align_levels, *channels, teacher.feature_sizes())
+            case "attention":
+                return AttentionTransfer(DECODER_LEVELS)
+            case "affinity":
+                return Affinity((SUMMARY_LEVEL,))
+            case _:
+                return Contrast(SUMMARY_LEVEL, *channels)
+
+    return Distillation({name: build(name) for name in weights}, weights)
+
+
+def schedule(kind: str, progress: float) -> float:
+    """What all weights of the distillation are multiplied by after this share of the epochs."""
+    if kind == "warmup":
+        return min(5 * progress, 1.0)
+    return 1.0 - progress if kind == "decay" else 1.0
 
 
 class DistillationTask(DepthTask):
@@ -36,15 +64,21 @@ class DistillationTask(DepthTask):
         config: the run's flags.
     """
 
+    needs_truth = False
+
     def __init__(self, model: DepthModel, teacher: FrozenTeacher, config: DistillationConfig) -> None:
         super().__init__(model, config)
         self.teacher = teacher
+        self.wrong_pairs = config.wrong_pairs
+        self.kd_schedule = config.kd_schedule
         self.distillation = build_distillation(config, model, teacher.model)
 
     def losses(self, prepared: Float[Tensor, "b c h w"], batch: Sample) -> dict[str, Tensor]:
         """The supervised terms, the distillation's terms, and the sum of all as ``loss``."""
         depth, features = self.model.network(prepared, return_features=True)
         supervised = self.supervised(depth, batch)
-        taught = self.distillation(View(depth, features), self.teacher.look(batch["image"]))
+        image = batch["image"].roll(1, dims=0) if self.wrong_pairs else batch["image"]
+        taught = self.distillation(View(depth, features), self.teacher.look(image), batch["valid"])
         total = supervised.pop("loss")
-        return {**supervised, **taught, "loss": sum(taught.values(), total)}
+        weight = schedule(self.kd_schedule, self.current_epoch / self.config.nb_epochs)
+        return {**supervised, **taught, "loss": sum((weight * term for term in taught.values()), total)}

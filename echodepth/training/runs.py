@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from echodepth import __version__
 from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
+from echodepth.data.labels import Labels
 from echodepth.data.sample import Part
 from echodepth.distillation.teacher import FrozenTeacher
 from echodepth.errors import ConfigError
@@ -113,6 +114,7 @@ def _fit(config: TrainConfig, task: DepthTask, parts: tuple[Part, ...]) -> Path:
         flip=config.flip,
         color_jitter=config.color_jitter,
         first_epoch=config.checkpoints or 0,
+        labels=Labels(config.label_fraction, config.label_seed, isinstance(config, DistillationConfig)),
     )
     # Opened before any folder is touched: a mistyped --data_dir must not cost an older run, nor leave empty folders.
     sizes = len(data.train_set), len(data.val_set)

@@ -1,0 +1,1 @@
+"""Declared experiments: many runs, one table."""

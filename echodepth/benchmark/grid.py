@@ -1,0 +1,85 @@
+"""Which runs a study consists of."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from echodepth.benchmark.config import BenchmarkConfig, Study
+from echodepth.errors import ConfigError
+
+TeacherData = Literal["none", "same", "elsewhere"]
+FEW = 0.1
+"""The small share of labelled rooms."""
+
+_ALONE: dict[str, Any] = {"lambda_kd": 0.0, "lambda_feat": 0.0}
+_BEST: dict[str, Any] = {"lambda_kd": 1.0, "lambda_feat": 0.0, "lambda_align": 0.5, "lambda_rank": 0.5}
+DISTILLING: dict[str, dict[str, Any]] = {
+    "response": _ALONE | {"lambda_kd": 1.0},
+    "edge": _ALONE | {"lambda_kd": 1.0, "lambda_kd_edge": 1.0},
+    "rank": _ALONE | {"lambda_kd": 1.0, "lambda_rank": 1.0},
+    "pixelwise": _ALONE | {"lambda_feat": 0.5, "feature_levels": ("x1", "x2", "x3", "x4", "x5")},
+    "decoder": _ALONE | {"lambda_feat": 0.5, "feature_levels": ("d1", "d2", "d3", "d4")},
+    "aligned": _ALONE | {"lambda_align": 0.5},
+    "attention": _ALONE | {"lambda_attention": 0.5},
+    "affinity": _ALONE | {"lambda_affinity": 10.0},
+    "contrast": _ALONE | {"lambda_contrast": 0.1},
+    "best": _BEST,
+    "wrong_pair": _BEST | {"wrong_pairs": True},
+}
+"""Each way of teaching, by its flags."""
+
+METHODS: dict[Study, tuple[str, ...]] = {
+    "distillation": ("teacher", "none", *DISTILLING),
+    "cues": ("none", "cues"),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        method: ``teacher``, ``none``, ``cues`` or a key of ``DISTILLING``.
+        label_fraction: share of the student's training rooms whose depth is known.
+        teacher_data: what the teacher learnt from: the student's labelled rooms (``same``), or all of as many other
+            rooms (``elsewhere``).
+        seed: of teacher and student.
+    """
+
+    method: str
+    label_fraction: float
+    teacher_data: TeacherData
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its experiment."""
+        return f"{self.method}_{self.label_fraction:g}_{self.teacher_data}_{self.seed}"
+
+    @property
+    def teacher(self) -> "Run":
+        """The training of its teacher."""
+        fraction = 1.0 if self.teacher_data == "elsewhere" else self.label_fraction
+        return Run("teacher", fraction, self.teacher_data, self.seed)
+
+
+def runs_of(config: BenchmarkConfig) -> list[Run]:
+    """All runs of a study, teachers first.
+
+    Raises:
+        ConfigError: a method is unknown.
+    """
+    known = METHODS[config.study]
+    if unknown := sorted({*config.methods} - {*known}):
+        raise ConfigError(f"--methods {', '.join(unknown)}: {config.study} has {', '.join(known)}")
+    wanted = config.methods or known
+    students = []
+    for seed in config.seeds:
+        for method in (name for name in wanted if name != "teacher"):
+            fractions = (1.0,) if config.study == "cues" else (1.0, FEW)
+            if method not in DISTILLING:
+                students += [Run(method, fraction, "none", seed) for fraction in fractions]
+            else:
+                settings: tuple[tuple[float, TeacherData], ...] = ((1.0, "same"), (FEW, "same"), (FEW, "elsewhere"))
+                students += [Run(method, *setting, seed) for setting in settings]
+    teachers = {run.teacher: None for run in students if run.method in DISTILLING}
+    return [*teachers, *students]

@@ -1,0 +1,118 @@
+"""A study: which runs it has, that they are done once, and the arithmetic of its table."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echodepth.benchmark.config import BenchmarkConfig
+from echodepth.benchmark.grid import DISTILLING, Run, runs_of
+from echodepth.benchmark.study import benchmark, config_of, rooms
+from echodepth.benchmark.table import gap_closed, markdown
+from echodepth.errors import ConfigError
+from echodepth.training.config import TERM_WEIGHTS, DistillationConfig
+
+
+def row(method: str, rmse: float, fraction: float = 1.0, source: str = "same", seed: int = 0) -> dict[str, Any]:
+    figures = {"rmse": rmse, "abs_rel": 0.2, "delta1": 0.7}
+    return {"method": method, "label_fraction": fraction, "teacher_data": source, "seed": seed, **figures}
+
+
+def test_every_way_of_teaching_runs_in_three_settings_and_a_student_alone_in_two() -> None:
+    runs = runs_of(BenchmarkConfig("distillation", seeds=(0, 1)))
+    assert Counter(run.method for run in runs if run.seed == 0) == {
+        **dict.fromkeys(DISTILLING, 3),
+        "none": 2,
+        "teacher": 3,
+    }
+    assert len({run.name for run in runs}) == len(runs)
+    teachers = [run for run in runs if run.method == "teacher"]
+    assert runs[: len(teachers)] == teachers
+    assert {run.teacher for run in runs if run.method in DISTILLING} == set(teachers)
+
+
+def test_a_teacher_from_elsewhere_knows_all_labels_of_other_rooms() -> None:
+    teacher = Run("response", 0.1, "elsewhere", 0).teacher
+    assert teacher == Run("teacher", 1.0, "elsewhere", 0)
+    assert config_of(teacher, "small").data_dir == rooms("small", elsewhere=True)
+    assert config_of(Run("response", 0.1, "elsewhere", 0), "small").data_dir == rooms("small", elsewhere=False)
+
+
+def test_alone_or_taught_a_student_makes_the_same_number_of_steps() -> None:
+    alone, taught = (config_of(Run(method, 0.1, "same", 0), "small") for method in ("none", "response"))
+    assert alone.nb_epochs * alone.label_fraction == pytest.approx(taught.nb_epochs)
+
+
+def test_each_way_of_teaching_has_a_weight_and_the_control_differs_by_its_pairs_alone() -> None:
+    for flags in DISTILLING.values():
+        config = DistillationConfig(teacher="any", **flags)
+        assert any(getattr(config, weight) for weight in TERM_WEIGHTS.values())
+    assert DISTILLING["wrong_pair"] == DISTILLING["best"] | {"wrong_pairs": True}
+
+
+def test_the_gap_closed_by_hand() -> None:
+    rows = [
+        row("none", 1.25, 0.1, "none"),
+        row("none", 1.35, 0.1, "none", seed=1),
+        row("teacher", 0.7, 1.0, "elsewhere"),
+        row("teacher", 0.9, 0.1, "same"),
+        row("response", 1.15, 0.1, "elsewhere"),
+        row("response", 1.20, 0.1, "same"),
+    ]
+    assert gap_closed(rows, 0.1, "elsewhere", rows[4:5]) == pytest.approx((1.3 - 1.15) / (1.3 - 0.7))
+    assert gap_closed(rows, 0.1, "same", rows[5:6]) == pytest.approx((1.3 - 1.2) / (1.3 - 0.9))
+    assert gap_closed(rows, 0.1, "none", rows[:2]) is None
+    text = markdown(BenchmarkConfig("distillation"), rows)
+    assert "| 0.1 | none | none | 1.300 ± 0.071 | 0.200 ± 0.000 | 0.700 ± 0.000 |  |" in text
+    assert "| 0.1 | elsewhere | response | 1.150 | 0.200 | 0.700 | 25 % |" in text
+
+
+def test_an_unknown_method_lists_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"--methods telepathy: cues has none, cues"):
+        runs_of(BenchmarkConfig("cues", methods=("telepathy",)))
+
+
+def test_a_study_is_done_once_and_tells_what_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = BenchmarkConfig("distillation", preset="tiny", methods=("none", "response"), seeds=(0,), workers=1)
+    folder = benchmark(config)
+    told = json.loads((folder / "val.json").read_text())
+    assert Counter((r["method"], r["label_fraction"], r["teacher_data"]) for r in told) == dict.fromkeys(
+        [
+            *(("teacher", 1.0, "same"), ("teacher", 0.1, "same"), ("teacher", 1.0, "elsewhere")),
+            *(("none", 1.0, "none"), ("none", 0.1, "none")),
+            *(("response", 1.0, "same"), ("response", 0.1, "same"), ("response", 0.1, "elsewhere")),
+            *(("mean_depth", 1.0, "none"), ("shuffled_audio", 1.0, "none")),
+        ],
+        1,
+    )
+    assert {"method", "label_fraction", "teacher_data", "seed", "split", "rmse", "abs_rel", "delta1"} <= told[0].keys()
+    assert "| 0.1 | elsewhere | response |" in capsys.readouterr().out
+    written = {path: path.stat().st_mtime_ns for path in Path("checkpoints").rglob("*.pth")}
+    (folder / "val" / "response_1_same_0.json").unlink()
+    benchmark(config)
+    assert {path: path.stat().st_mtime_ns for path in Path("checkpoints").rglob("*.pth")} == written
+    assert json.loads((folder / "val.json").read_text()) == told
+    # Killed after its eighth epoch, a run goes on from there; killed before its first checkpoint, it starts over.
+    early, late = Path("checkpoints/benchmark_tiny_none_1_none_0"), Path("checkpoints/benchmark_tiny_none_0.1_none_0")
+    for path in (early / "epoch_0001.pth", late / "epoch_0010.pth", *folder.glob("val/none_*.json")):
+        path.unlink()
+    kept = (late / "epoch_0008.pth").stat().st_mtime_ns
+    benchmark(config)
+    assert (late / "epoch_0008.pth").stat().st_mtime_ns == kept
+    assert json.loads((folder / "val.json").read_text()) == told
+
+
+def test_workers_that_were_begun_elsewhere_follow_to_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """joblib keeps its workers: a second study from another folder once looked for its rooms in the first one's."""
+    for place in ("first", "second"):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        folder = benchmark(BenchmarkConfig("cues", preset="tiny", methods=("none",), seeds=(0,), workers=2))
+        assert (tmp_path / place / folder / "val.json").is_file()
