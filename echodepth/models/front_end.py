@@ -112,14 +112,17 @@ class EchoFrontEnd(nn.Module):
         if self.cues:
             finer = self._spectrum(audio, _FINER * self.win_length, _FINER * self.hop_length)
             ears = [compare_ears(each, self.image_size) for each in (spectrum, finer)]
-            return torch.cat(ears, dim=2).flatten(1, 2)  # [B, 2 * 2 * CUES, S, S]
-        if self.spectrogram == "log":
-            return _resize(level(spectrum), self.image_size)
-        return _resize(spectrum.abs() * (self.win_length / 4), self.image_size)
+            heard = torch.cat(ears, dim=2).flatten(1, 2)  # [B, 2 * 2 * CUES, S, S]
+        elif self.spectrogram == "log":
+            heard = _resize(level(spectrum), self.image_size)
+        else:
+            heard = _resize(spectrum.abs() * (self.win_length / 4), self.image_size)
+        return heard.to(audio.dtype)
 
     def _spectrum(self, audio: Float[Tensor, "b 2 t"], win_length: int, hop_length: int) -> Complex[Tensor, "b 2 f n"]:
         """A full-scale sine has magnitude 1."""
-        window = torch.hann_window(win_length, device=audio.device)
+        # Single precision whatever the network's: torch has no transform of half-precision audio on a CPU.
+        window = torch.hann_window(win_length, dtype=torch.float32, device=audio.device)
         spectrum = torch.stft(
             audio.flatten(0, 1).float(),
             max(self.n_fft, win_length),
