@@ -14,7 +14,7 @@ from echodepth.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
 from echodepth.simulate.config import SimulateConfig
-from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig
+from echodepth.training.config import BinauralConfig, DistillationConfig, PrepareConfig, RGBConfig
 
 TrainingConfig = (
     Annotated[RGBConfig, subcommand("rgb")]
@@ -32,6 +32,7 @@ class Train:
 
 Command = (
     Annotated[SimulateConfig, subcommand("simulate")]
+    | Annotated[PrepareConfig, subcommand("prepare")]
     | Annotated[Train, subcommand("train")]
     | Annotated[EvaluateConfig, subcommand("evaluate")]
     | Annotated[CompareConfig, subcommand("compare")]
@@ -78,6 +79,10 @@ def run(command: object) -> None:
             from echodepth.simulate.writer import simulate
 
             simulate(command)
+        case PrepareConfig():
+            from echodepth.training.prepare import prepare
+
+            prepare(command)
         case EvaluateConfig():
             from echodepth.evaluation.evaluate import evaluate
 

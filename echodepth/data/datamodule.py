@@ -1,11 +1,13 @@
 """The splits as loaders for Lightning: seeded order, sharding over processes, augmentation on the device."""
 
+import logging
 from collections.abc import Iterator
 
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
+from echodepth.data.cache import Hearing, open_prepared
 from echodepth.data.config import DataConfig, Split
 from echodepth.data.dataset import DepthDataset, open_dataset
 from echodepth.data.labels import ALL_LABELS, Labels
@@ -13,6 +15,7 @@ from echodepth.data.sample import ALL_PARTS, Part, Sample
 from echodepth.data.transforms import color_jitter, random_flip
 from echodepth.errors import ConfigError
 
+log = logging.getLogger(__name__)
 _STAGE_SPLITS: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
@@ -50,6 +53,8 @@ class DepthDataModule(LightningDataModule):
         color_jitter: strength of random brightness, contrast and saturation, 0 for none, at most 1.
         first_epoch: epochs done before this run, when it is resumed.
         labels: how much of the training split's depth is taken as known.
+        prepared: forms of the sound in which a prepared split is as good as the files, the best first; empty reads the
+            files.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -66,6 +71,7 @@ class DepthDataModule(LightningDataModule):
         color_jitter: float = 0.0,
         first_epoch: int = 0,
         labels: Labels = ALL_LABELS,
+        prepared: tuple[Hearing, ...] = (),
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -83,6 +89,7 @@ class DepthDataModule(LightningDataModule):
         self.color_jitter = color_jitter
         self.first_epoch = first_epoch
         self.labels = labels
+        self.prepared = prepared
         self._datasets: dict[Split, DepthDataset] = {}
 
     def setup(self, stage: str) -> None:
@@ -148,8 +155,17 @@ class DepthDataModule(LightningDataModule):
     def _open(self, split: Split) -> DepthDataset:
         if split not in self._datasets:
             labels = self.labels if split == "train" else ALL_LABELS
-            self._datasets[split] = open_dataset(self.config, split, self.parts, labels=labels)
+            self._datasets[split] = self._open_prepared(split, labels) or open_dataset(
+                self.config, split, self.parts, labels=labels
+            )
         return self._datasets[split]
+
+    def _open_prepared(self, split: Split, labels: Labels) -> DepthDataset | None:
+        for hearing in self.prepared:
+            if dataset := open_prepared(self.config, split, self.parts, hearing, labels):
+                log.info("%s: prepared %s", split, hearing.name if "audio" in self.parts else "images")
+                return dataset
+        return None
 
     def _place(self) -> tuple[int, int]:
         """How many processes train together, and which of them this is."""

@@ -200,6 +200,14 @@ def open_dataset(
         ConfigError: a setting makes no sense.
         DataError: something is missing or, without ``config.skip_bad``, unusable.
     """
+    records, decoder = list_split(config, split, parts, depth_resize)
+    return DepthDataset(labels.kept(records), decoder, config.skip_bad, labels.rooms(records))
+
+
+def list_split(
+    config: DataConfig, split: Split, parts: tuple[Part, ...], depth_resize: DepthResize = "nearest"
+) -> tuple[list[Record], Decoder]:
+    """A split's instances and how their files are read; opens none of them. Arguments and errors: ``open_dataset``."""
     if config.image_size < 1:
         raise ConfigError(f"image_size is {config.image_size}: give the side in pixels, such as 256")
     if not config.depth_limit > 0:
@@ -220,7 +228,7 @@ def open_dataset(
         audio_cut=AudioCut(config.audio_start, config.cut_seconds),
         depth_resize=depth_resize,
     )
-    return DepthDataset(labels.kept(records), decoder, config.skip_bad, labels.rooms(records))
+    return records, decoder
 
 
 def mean_depth_map(dataset: DepthDataset) -> Float[Tensor, "1 h w"]:

@@ -17,6 +17,8 @@ class Sample(TypedDict, total=False):
     Attributes:
         image: RGB in 0..1.
         audio: waveforms of the left and right ear, full scale 1, cut from the direct sound's onset.
+        spectrogram: in the place of ``audio`` where it was prepared: what the front end makes of it, the left ear's
+            channels, then the right's.
         depth: metres along the optical axis; 0 where not valid.
         valid: where depth was measured.
         name: the instance's place in its dataset, for messages and per-image tables.
@@ -24,6 +26,7 @@ class Sample(TypedDict, total=False):
 
     image: Float[Tensor, "*batch 3 h w"]
     audio: Float[Tensor, "*batch 2 t"]
+    spectrogram: Float[Tensor, "*batch c s s"]
     depth: Float[Tensor, "*batch 1 h w"]
     valid: Bool[Tensor, "*batch 1 h w"]
     name: str

@@ -36,6 +36,10 @@ def flip_left_right(batch: Sample, flip: Bool[Tensor, " b"]) -> Sample:
         flipped["image"] = chosen(batch["image"], -1)
     if "audio" in batch:
         flipped["audio"] = chosen(batch["audio"], -2)
+    if "spectrogram" in batch:
+        swapped = torch.cat([*reversed(batch["spectrogram"].chunk(2, dim=-3))], dim=-3)
+        where = flip.to(swapped.device).view(-1, 1, 1, 1)
+        flipped["spectrogram"] = torch.where(where, swapped, batch["spectrogram"])
     if "depth" in batch:
         flipped["depth"] = chosen(batch["depth"], -1)
     if "valid" in batch:

@@ -22,7 +22,7 @@ from torch import Tensor
 from echodepth.data.sample import Sample
 from echodepth.files import written_whole
 from echodepth.models.store import save_model
-from echodepth.training.depth_task import DepthTask, raw_input
+from echodepth.training.depth_task import DepthTask, network_input
 from echodepth.training.folders import RunFolders
 from echodepth.viz import result_picture, save_figure
 
@@ -161,11 +161,11 @@ class ResultPictures(Callback):
             return
         assert isinstance(pl_module, DepthTask)
         model = pl_module.model
-        raw = raw_input(model, batch)[:PICTURED_FRAMES]
+        heard_or_seen = network_input(model, batch)[:PICTURED_FRAMES]
         epoch = trainer.current_epoch + 1
         figure = result_picture(
-            inputs=_captioned_inputs(batch, model.front_end(raw) if model.input_key == "audio" else None),
-            prediction=_array(model(raw)[:, 0]),
+            inputs=_captioned_inputs(batch, heard_or_seen if model.input_key == "audio" else None),
+            prediction=_array(model.network(heard_or_seen)[:, 0]),
             depth=_array(batch["depth"][:PICTURED_FRAMES, 0]),
             valid=_array(batch["valid"][:PICTURED_FRAMES, 0]),
             max_depth=model.max_depth,

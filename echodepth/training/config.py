@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import DataConfig
+from echodepth.data.config import DataConfig, Split
 
 Level = Literal["x1", "x2", "x3", "x4", "x5", "d1", "d2", "d3", "d4"]
 EncoderLevel = Literal["x1", "x2", "x3", "x4", "x5"]
@@ -16,7 +16,17 @@ TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
 """A flag that takes its value: --bilinear False."""
 
 FLAGS_NOT_COMPARED = frozenset(
-    {"experiment_name", "seed", "teacher", "checkpoints", "save_frequency", "overwrite", "num_workers", "device"}
+    {
+        "experiment_name",
+        "seed",
+        "teacher",
+        "checkpoints",
+        "save_frequency",
+        "overwrite",
+        "num_workers",
+        "device",
+        "use_prepared",
+    }
     | {"use_wandb", "wandb_project", "use_tensorboard"}
 )
 """Names, places and logging, which change no weight; seed and teacher, which a run records on their own."""
@@ -91,6 +101,8 @@ class TrainConfig(DataConfig):
     """Start over where the experiment already has checkpoints, and delete them."""
 
     # Machine
+    use_prepared: TrueOrFalse = True
+    """Read what `echodepth prepare` has kept of the dataset, where it is there and fits."""
     num_workers: int = 4
     """Processes that read data; 0 reads in the training process."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -111,6 +123,22 @@ class TrainConfig(DataConfig):
     """W&B's project."""
     use_tensorboard: bool = False
     """Log to TensorBoard under logs/<experiment>."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig(DataConfig):
+    """Decode a dataset once, into memory-mapped arrays that training then reads in place of the files."""
+
+    splits: tuple[Split, ...] = ("train", "val")
+    """Which splits: training reads these two."""
+    sound: Literal["waveform", "spectrogram"] = "waveform"
+    """How sound is kept: waveforms serve every front end; spectrograms, of the front end below, spare it."""
+    spectrogram: Literal["log", "magnitude"] = "log"
+    """As in training; counts for --sound spectrogram."""
+    cues: bool = False
+    """As in training; counts for --sound spectrogram."""
+    workers: int = 2
+    """Processes."""
 
 
 @dataclass(frozen=True, kw_only=True)

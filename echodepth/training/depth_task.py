@@ -76,7 +76,7 @@ class DepthTask(L.LightningModule):
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor | None:
         """One batch; a batch without a valid pixel is counted and skipped."""
-        prepared = self.model.front_end(raw_input(self.model, batch))
+        prepared = network_input(self.model, batch)
         if self.spec_masks:
             prepared = mask_spectrogram(prepared, self.spec_masks)
         losses = self.losses(prepared, batch)
@@ -109,7 +109,7 @@ class DepthTask(L.LightningModule):
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         """Score one batch under the ``valid`` protocol."""
-        depth = self.model(raw_input(self.model, batch))
+        depth = self.model.network(network_input(self.model, batch))
         valid = get_protocol(VALIDATION_PROTOCOL).scored(batch["depth"], batch["valid"])
         self.scores.update(depth, batch["depth"], valid)
         loss = self.supervised(depth, batch)["loss"]
@@ -156,6 +156,9 @@ class DepthTask(L.LightningModule):
         checkpoint["run"] = self.model.run
 
 
-def raw_input(model: DepthModel, batch: Sample) -> Tensor:
-    """The part of a batch that the model takes."""
-    return batch["image"] if model.input_key == "image" else batch["audio"]
+def network_input(model: DepthModel, batch: Sample) -> Tensor:
+    """What the network takes: a prepared spectrogram, or what the front end makes of the batch."""
+    if model.input_key == "audio" and "spectrogram" in batch:
+        return batch["spectrogram"]
+    prepared: Tensor = model.front_end(batch["image"] if model.input_key == "image" else batch["audio"])
+    return prepared

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from echodepth import __version__
+from echodepth.data.cache import Hearing
 from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.labels import Labels
@@ -115,6 +116,7 @@ def _fit(config: TrainConfig, task: DepthTask, parts: tuple[Part, ...]) -> Path:
         color_jitter=config.color_jitter,
         first_epoch=config.checkpoints or 0,
         labels=Labels(config.label_fraction, config.label_seed, isinstance(config, DistillationConfig)),
+        prepared=(Hearing(task.model.front_end.settings), Hearing()) if config.use_prepared else (),
     )
     # Opened before any folder is touched: a mistyped --data_dir must not cost an older run, nor leave empty folders.
     sizes = len(data.train_set), len(data.val_set)
