@@ -92,22 +92,30 @@ def test_direct_sound_comes_first_after_distance_over_c(seed: int) -> None:
     np.testing.assert_allclose(np.linalg.norm(sounds.direction, axis=1), 1, atol=1e-9)
 
 
+def face_images(room: Room, pose: Pose) -> Float[ndarray, "6 3"]:
+    """The loudspeaker mirrored in the shell's faces, -x, +x, -y, +y, floor and ceiling."""
+    images = np.tile(pose.to_world(OMNI.emitter), (6, 1))
+    for face in range(6):
+        axis, far = divmod(face, 2)
+        images[face, axis] = 2 * far * room.size[axis] - images[face, axis]
+    return images
+
+
 @pytest.mark.parametrize("seed", range(10))
-def test_first_wall_echo_comes_at_the_hand_worked_sample(seed: int) -> None:
+def test_first_echo_of_every_face_comes_at_the_hand_worked_sample(seed: int) -> None:
+    """The very first echo is the floor's, and as a robot's height is fixed, was once the same in all ten rooms."""
     room, pose = shoebox(seed)
-    head, emitter = np.array(pose.position), pose.to_world(OMNI.emitter)
-    images = []
-    for axis in range(3):
-        for wall in (0.0, room.size[axis]):
-            image = emitter.copy()
-            image[axis] = 2 * wall - emitter[axis]
-            images.append(image)
-    nearest = min(images, key=lambda image: math.dist(head, image))
-    echoes = acoustics.early(room, pose, OMNI)
-    first = 1 + int(echoes.way[1:].argmin())
-    assert echoes.way[first] / C * 44100 == pytest.approx(math.dist(head, nearest) / C * 44100, abs=0.01)
-    expected = (nearest - head) / math.dist(head, nearest) @ pose.axes
-    np.testing.assert_allclose(echoes.direction[first], expected, atol=1e-9)
+    head, images = np.array(pose.position), face_images(room, pose)
+    echoes = acoustics.early(room, pose, OMNI, order=1)
+    way = np.linalg.norm(images - head, axis=1)
+    ours, by_hand = 1 + echoes.way[1:].argsort(), way.argsort()
+    assert echoes.way[ours] / C * 44100 == pytest.approx(way[by_hand] / C * 44100, abs=0.01)
+    expected = ((images - head) / way[:, None] @ pose.axes)[by_hand]
+    np.testing.assert_allclose(echoes.direction[ours], expected, atol=1e-9)
+    # No reflection of a higher order comes before the nearest wall's.
+    nearest_wall = way[:4].min()
+    later = acoustics.early(room, pose, OMNI).way[1:]
+    assert set(np.round(later[later < nearest_wall - 1e-6], 6)) <= set(np.round(way[4:], 6))
 
 
 def test_pressure_falls_as_one_over_the_way() -> None:
@@ -370,10 +378,15 @@ def test_first_reflections_lie_where_they_were_measured(measured: dict[str, Floa
             image = source.copy()
             image[wall // 2] = 2 * (wall % 2) * room.size[wall // 2] - source[wall // 2]
             ours = np.abs(paths.way - math.dist(image, listener)).argmin()
+            assert paths.way[ours] == pytest.approx(math.dist(image, listener), abs=1e-3)
             errors[wall, number] = abs(measured["T_reflct"].reshape(6, 12)[wall, number] * speed - paths.way[ours])
     mean = errors.mean(axis=1)
     assert (np.delete(mean, 2) < 0.10).all(), mean
     assert mean[2] > 0.3  # the geometry that was published for the wall y = 0 is off
+    # Of the 60 echoes of the other five, the published geometry itself misses 12 by more: up to 15 cm at the wall
+    # x = 5.7 m and 22 cm at the floor.
+    assert (np.delete(errors, 2, axis=0) < 0.10).sum() >= 48
+    assert np.delete(errors, 2, axis=0).max() < 0.22
 
 
 def test_measured_room_decays_in_the_measured_time(measured: dict[str, Float[ndarray, "..."]]) -> None:

@@ -2,12 +2,14 @@
 
 import csv
 import os
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pytest
 
 from echodepth import cli
@@ -148,6 +150,31 @@ def test_no_answer_is_a_wrong_number() -> None:
     shown = run(RGB, python="echo")
     assert shown.returncode == 2
     assert "choose from 1 to 8" in shown.stderr
+
+
+def test_a_recording_is_drawn_beside_simulated_ones(v2_root: Path) -> None:
+    recording = next(v2_root.glob("Attic/audio/*.wav"))
+    command = [sys.executable, str(ROOT / "examples" / "real_and_simulated.py"), str(recording), str(v2_root)]
+    shown = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert Path("results/real_and_simulated.png").is_file()
+    assert shown.stdout.count("quartiles") == 3
+
+
+def test_figures_of_a_recording_are_those_of_a_decay_worked_out_by_hand() -> None:
+    rate, seconds = 44100, 0.5  # for 60 dB
+    time = np.arange(20000) / rate
+    sound = np.random.default_rng(0).standard_normal((2, time.size)) * 10 ** (-3 * time / seconds)
+    level, until, sixty = runpy.run_path(str(ROOT / "examples" / "real_and_simulated.py"))["figures"](
+        sound, rate
+    ).values()
+    # The mean of 10^(-12 t) from 5 to 20 ms, against that from 0 to 3 ms.
+    energy = [(10 ** (-12 * a) - 10 ** (-12 * b)) / (b - a) for a, b in ((0, 0.003), (0.005, 0.02))]
+    assert level == pytest.approx(10 * np.log10(energy[1] / energy[0]), abs=1)
+    assert until == pytest.approx(0.25, abs=0.02)
+    assert sixty == pytest.approx(seconds, rel=0.15)
 
 
 @pytest.mark.parametrize("script", [RGB, BINAURAL, "examples/menu.sh", "examples/demo.sh"])

@@ -42,6 +42,9 @@ CASES = {
     "binaural, no attention, two channels an ear": Case(
         lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (), ear_channels=2), 4
     ),
+    "binaural, separated": Case(
+        lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (3, 5), convolution="separated"), 2
+    ),
     "baseline": Case(lambda: UNetBaseline(2, SIDE, MAX_DEPTH), 2),
 }
 
@@ -160,6 +163,11 @@ def test_ladder_of_the_documented_width() -> None:
         (lambda: RGBDepthNet(64, bilinear=False), 31_037_633),
         (lambda: BinauralAttentionDepthNet(64), 29_411_209),
         (lambda: BinauralAttentionDepthNet(32), 7_358_409),
+        (lambda: BinauralAttentionDepthNet(64, bilinear=False), 56_166_345),
+        (lambda: BinauralAttentionDepthNet(64, convolution="separated"), 24_212_105),
+        (lambda: BinauralAttentionDepthNet(32, convolution="separated"), 6_061_385),
+        (lambda: BinauralAttentionDepthNet(64, bilinear=False, convolution="separated"), 47_825_609),
+        (lambda: BinauralAttentionDepthNet(32, bilinear=False, convolution="separated"), 11_967_849),
         (lambda: UNetBaseline(64), 54_538_561),
     ],
 )
@@ -176,6 +184,7 @@ def test_parameters_are_as_documented(network: Callable[[], nn.Module], paramete
         (lambda: RGBDepthNet(max_depth=-1.0), "max_depth must be a positive number of metres, not -1"),
         (lambda: BinauralAttentionDepthNet(attention_levels=(0, 6)), r"attention_levels .* not \[0, 6\]"),
         (lambda: BinauralAttentionDepthNet(ear_channels=0), "ear_channels must be at least 1, not 0"),
+        (lambda: BinauralAttentionDepthNet(convolution="depthwise"), "convolution must be full or separated, not dep"),
     ],
 )
 def test_a_wrong_constructor_argument_is_named(make: Callable[[], nn.Module], message: str) -> None:

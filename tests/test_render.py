@@ -39,6 +39,31 @@ def test_depth_of_a_room_equals_geometry_to_a_millimetre() -> None:
     assert depth[row, 32] == pytest.approx(2.5, abs=1e-3)
 
 
+@pytest.mark.parametrize("yaw", [0.0, 0.7, -2.5])
+def test_every_pixel_of_a_room_with_a_box_equals_the_slabs_that_its_ray_crosses(yaw: float) -> None:
+    pose, size = Pose((1.3, 2.2, 0.9), yaw, 0.04, -0.03), 48
+    thing = box(3.0, 3.6, (0.5, 0.4, 0.7), 0.4)
+    across, upward = focal_lengths(size)
+    middle = (np.arange(size) + 0.5 - size / 2) / np.array([[across], [upward]])
+    left, up = np.broadcast_arrays(-middle[0][None, :], -middle[1][:, None])
+    rays = np.stack([np.ones_like(left), left, up], axis=-1) @ pose.axes.T  # as long as a step of 1 m in depth
+
+    def slabs(block: Block) -> tuple[np.ndarray, np.ndarray]:
+        """Depth at which each ray enters and leaves a block."""
+        cosine, sine = math.cos(block.yaw), math.sin(block.yaw)
+        turn = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
+        start, way = turn @ (np.array(pose.position) - np.array(block.centre)), rays @ turn.T
+        ends = np.sort([(side * np.array(block.half) - start) / way for side in (-1, 1)], axis=0)
+        return ends[0].max(axis=-1), ends[1].min(axis=-1)
+
+    enter, leave = slabs(thing)
+    room = room_of(thing)
+    _, wall = slabs(room.shell)
+    expected = np.where((enter < leave) & (enter > 0), enter, wall)
+    assert np.abs(render.depth_map(room, pose, size) - expected).max() < 1e-3
+    assert ((enter < leave) & (enter > 0)).any() == (yaw > -1)
+
+
 def test_face_of_a_turned_box_lies_where_trigonometry_says() -> None:
     # On the axis a face turned by 0.3 is half / cos(0.3) nearer than the centre, wherever one looks from.
     for yaw in (0.0, 1.0, -2.2):

@@ -19,6 +19,9 @@ SPECS = {
         {"base_channels": 4, "output_size": 32, "attention_levels": [3, 5]},
         {"image_size": 32, "spectrogram": "magnitude"},
     ),
+    "binaural_attention, separated": ModelSpec(
+        "binaural_attention", {"base_channels": 4, "output_size": 32, "convolution": "separated"}, {"image_size": 32}
+    ),
     "unet_baseline": ModelSpec("unet_baseline", {"base_channels": 2, "output_size": 32}, {"image_size": 32}),
 }
 
@@ -75,6 +78,27 @@ def test_attention_levels_are_read_off_a_plain_state_dict(tmp_path: Path) -> Non
     network = create_binaural_attention_model(base_channels=4, attention_levels=(2, 5))
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
     assert load_model(tmp_path / "original.pth").spec.arguments["attention_levels"] == [2, 5]
+
+
+@pytest.mark.parametrize("bilinear", [True, False])
+@pytest.mark.parametrize("convolution", ["full", "separated"])
+def test_the_convolution_is_read_off_a_plain_state_dict(convolution: str, bilinear: bool, tmp_path: Path) -> None:
+    network = create_binaural_attention_model(4, bilinear, attention_levels=(), convolution=convolution).eval()
+    torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
+    model = load_model(tmp_path / "original.pth")
+    assert model.spec.arguments["convolution"] == convolution
+    heard = torch.rand(1, 2, 32, 32)
+    assert torch.equal(model.network(heard), network(heard))
+
+
+def test_a_folder_from_before_there_was_a_choice_of_convolution_is_read(tmp_path: Path) -> None:
+    spec = SPECS["binaural_attention"]
+    assert "convolution" not in spec.arguments
+    model = DepthModel(spec).eval()
+    save_model(model, tmp_path / "best")
+    again = load_model(tmp_path / "best")
+    x = raw(model)
+    assert torch.equal(again(x), model(x))
 
 
 def test_an_experiment_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

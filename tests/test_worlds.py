@@ -1,6 +1,8 @@
 """Rooms by chance: what they promise about their size, their furniture, their views and where a robot stands."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyroomacoustics
@@ -9,7 +11,7 @@ import pytest
 from echodepth.simulate import furniture, materials, render, worlds
 from echodepth.simulate.geometry import first_hit, hidden
 from echodepth.simulate.materials import Material
-from echodepth.simulate.scene import Block, Room, corners_of
+from echodepth.simulate.scene import Block, Piece, Room, corners_of
 
 SEEDS = range(40)
 ALL = [material for value in vars(materials).values() for material in (value if isinstance(value, tuple) else (value,))]
@@ -88,6 +90,41 @@ def test_one_sees_through_a_doorway_but_not_through_its_wall() -> None:
         assert not hidden(room.world, x - 0.3, door, 1.0, x + 0.05, door, 1.0)
         assert hidden(room.world, x - 0.3, low.centre[1], 1.0, x + 0.3, low.centre[1], 1.0)
         assert hidden(room.world, x - 0.3, door, lintel.centre[2], x + 0.3, door, lintel.centre[2])
+
+
+def test_ceilings_are_stepped_in_some_rooms_of_every_kind_and_never_lower_than_a_door() -> None:
+    stepped, rooms = set(), [drawn(seed)[0] for seed in range(120)]
+    for room in rooms:
+        for piece in room.pieces:
+            low, high = (min(b.centre[2] + side * b.half[2] for b in piece) for side in (-1, 1))
+            across = 2 * piece[0].half[1] == pytest.approx(room.size[1])
+            if low > 1.0 and high == pytest.approx(room.size[2]) and across:
+                assert low > furniture.DOOR_HEIGHT
+                stepped.add(id(room))
+    assert 0.2 < len(stepped) / len(rooms) < 0.5
+    assert {room.kind for room in rooms if id(room) in stepped} == {room.kind for room in rooms}
+
+
+def test_every_piece_of_furniture_stands_in_some_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    makers = ["table", "chair", "desk", "bookcase", "cupboard", "sofa"]
+    makers += ["pillar", "door", "open_door", "window", "picture", "radiator"]
+    made: dict[str, list[list[float]]] = {name: [] for name in makers}
+
+    def remembered(name: str) -> Callable[..., Piece]:
+        make = getattr(furniture, name)
+
+        def maker(*arguments: Any) -> Piece:
+            piece: Piece = make(*arguments)
+            made[name].append([half for block in piece for half in block.half])
+            return piece
+
+        return maker
+
+    for name in makers:
+        monkeypatch.setattr(furniture, name, remembered(name))
+    kept = [[h for block in piece for h in block.half] for seed in SEEDS for piece in drawn(seed)[0].pieces]
+    for name, shapes in made.items():
+        assert any(shape in kept for shape in shapes), name
 
 
 def test_views_are_as_long_as_in_public_buildings() -> None:

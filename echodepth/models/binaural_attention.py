@@ -11,7 +11,8 @@ the map::
                        x1   x2   x3   x4   x5 ── d4 ── d3 ── d2 ── d1 ── head ── depth [B,1,S,S]
 
 Rows of the input are frequencies, columns are time; the map that comes out is rows and columns of an image. The
-decoder learns that change of axes.
+decoder learns that change of axes. As frequency and time are unlike each other, the encoders can convolve along one
+after the other (HTF-EchoDepth, 2026), while the decoder, which draws an image, always convolves over both.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from echodepth.models.cross_attention import CrossAttention
 from echodepth.models.layers import (
+    CONVOLUTIONS,
     ENCODER_LEVELS,
     Decoder,
     DepthHead,
@@ -53,6 +55,7 @@ class BinauralAttentionDepthNet(nn.Module):
         max_depth: metres; the output lies in (0, max_depth).
         attention_levels: levels, out of 1 to 5, at which the ears look across; none is allowed.
         ear_channels: spectrogram channels of one ear.
+        convolution: of the ears' encoders: ``full`` (3x3), or ``separated`` along frequency (3x1), then time (1x3).
 
     Raises:
         ValueError: an argument is out of range.
@@ -66,6 +69,7 @@ class BinauralAttentionDepthNet(nn.Module):
         max_depth: float = 30.0,
         attention_levels: Sequence[int] = (2, 3, 4, 5),
         ear_channels: int = 1,
+        convolution: str = "full",
     ) -> None:
         super().__init__()
         check_network_arguments(base_channels, output_size)
@@ -73,13 +77,15 @@ class BinauralAttentionDepthNet(nn.Module):
             raise ValueError(f"attention_levels must be out of 1 to 5, not {wrong}")
         if ear_channels < 1:
             raise ValueError(f"ear_channels must be at least 1, not {ear_channels}")
+        if convolution not in CONVOLUTIONS:
+            raise ValueError(f"convolution must be {' or '.join(CONVOLUTIONS)}, not {convolution}")
         self.output_size = output_size
         self.max_depth = max_depth
         self.ear_channels = ear_channels
         channels = dict(zip(ENCODER_LEVELS, ladder_channels(base_channels, bilinear), strict=True))
         attended = [f"x{level}" for level in sorted(set(attention_levels))]
-        self.left_encoder = Encoder(ear_channels, base_channels, bilinear)
-        self.right_encoder = Encoder(ear_channels, base_channels, bilinear)
+        self.left_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
+        self.right_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
         self.left_to_right = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.right_to_left = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
@@ -159,6 +165,9 @@ def create_binaural_attention_model(
     max_depth: float = 30.0,
     attention_levels: Sequence[int] = (2, 3, 4, 5),
     ear_channels: int = 1,
+    convolution: str = "full",
 ) -> BinauralAttentionDepthNet:
     """Make a :class:`BinauralAttentionDepthNet`; the arguments are those of the class."""
-    return BinauralAttentionDepthNet(base_channels, bilinear, output_size, max_depth, attention_levels, ear_channels)
+    return BinauralAttentionDepthNet(
+        base_channels, bilinear, output_size, max_depth, attention_levels, ear_channels, convolution
+    )

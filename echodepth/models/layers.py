@@ -53,11 +53,40 @@ class DoubleConv(nn.Sequential):
         )
 
 
+class SeparatedDoubleConv(nn.Sequential):
+    """Twice: along the rows' axis (3x1), then along the columns' (1x3), which in a spectrogram are frequency and time.
+
+    It sees the same 3x3 places as ``DoubleConv``. Each of the four convolutions has its own norm and ReLU, as Szegedy
+    et al. (arXiv 1512.00567, 3.1) found a factorised convolution worse, wherever they tried, with a linear first half.
+    That half already widens, so that a single channel at the entrance is no bottleneck.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        layers: list[nn.Module] = []
+        for channels in (in_channels, out_channels):
+            layers += [
+                nn.Conv2d(channels, out_channels, (3, 1), padding=(1, 0), bias=False),
+                nn.BatchNorm2d(out_channels),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(out_channels, out_channels, (1, 3), padding=(0, 1), bias=False),
+                nn.BatchNorm2d(out_channels),
+                nn.ReLU(inplace=True),
+            ]
+        super().__init__(*layers)
+
+
+CONVOLUTIONS: dict[str, type[DoubleConv | SeparatedDoubleConv]] = {
+    "full": DoubleConv,
+    "separated": SeparatedDoubleConv,
+}
+"""What an encoder may be made of."""
+
+
 class Down(nn.Sequential):
     """Halve the size (odd sizes round down), then convolve twice."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(nn.MaxPool2d(2), DoubleConv(in_channels, out_channels))
+    def __init__(self, in_channels: int, out_channels: int, convolution: str) -> None:
+        super().__init__(nn.MaxPool2d(2), CONVOLUTIONS[convolution](in_channels, out_channels))
 
 
 class Up(nn.Module):
@@ -86,14 +115,13 @@ class Up(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The way down: x1 at full size to x5 at a sixteenth."""
+    """The way down: x1 at full size to x5 at a sixteenth; ``convolution`` is a key of ``CONVOLUTIONS``."""
 
-    def __init__(self, in_channels: int, base_channels: int, bilinear: bool) -> None:
+    def __init__(self, in_channels: int, base_channels: int, bilinear: bool, convolution: str = "full") -> None:
         super().__init__()
         channels = ladder_channels(base_channels, bilinear)
-        self.stages = nn.ModuleList(
-            [DoubleConv(in_channels, channels[0]), *(Down(a, b) for a, b in pairwise(channels))]
-        )
+        entrance = CONVOLUTIONS[convolution](in_channels, channels[0])
+        self.stages = nn.ModuleList([entrance, *(Down(a, b, convolution) for a, b in pairwise(channels))])
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Features:
         """All five levels, by name."""

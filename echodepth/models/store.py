@@ -220,5 +220,6 @@ def _infer_spec(weights: Mapping[str, Tensor], path: Path) -> ModelSpec:
     if network != "rgb":
         attended = {name.split(".")[1] for name in weights if name.startswith("left_to_right.")}
         arguments["attention_levels"] = [int(level.removeprefix("x")) for level in sorted(attended)]
+        arguments["convolution"] = "full" if first.shape[2:] == (3, 3) else "separated"
     log.warning("%s does not say its image size and range: taken as 256 pixels and 30 m", path)
     return ModelSpec(network, arguments)

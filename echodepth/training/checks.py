@@ -57,6 +57,11 @@ def check_flags(config: TrainConfig) -> None:
         raise ConfigError(f"--strategy {config.strategy}: Lightning has no such strategy; give auto, ddp or fsdp")
     if isinstance(config, BinauralConfig):
         require_at_least(0, spec_masks=config.spec_masks)
+        if config.model == "unet_baseline" and config.convolution != "full":
+            raise ConfigError(
+                f"--convolution {config.convolution} is for the ears of --model binaural_attention; unet_baseline has "
+                "none: leave it out"
+            )
     if isinstance(config, DistillationConfig):
         require_at_least(0, **{flag: getattr(config, flag) for flag in TERM_WEIGHTS.values()})
         for weight, levels in (("lambda_feat", "feature_levels"), ("lambda_align", "align_levels")):

@@ -159,6 +159,8 @@ class BinauralConfig(TrainConfig):
     """Ours, or BatVision's U-Net to compare with (published with --spectrogram magnitude)."""
     attention_levels: tuple[int, ...] = (2, 3, 4, 5)
     """Levels out of 1 to 5 at which the ears look across; 3 4 5 needs half the arithmetic at 256x256."""
+    convolution: Literal["full", "separated"] = "full"
+    """Of the ears' encoders: over frequency and time at once (3x3), or along one after the other (3x1, 1x3)."""
     spectrogram: Literal["log", "magnitude"] = "log"
     """Decibels on one fixed scale, or the plain magnitude of BatVision's code."""
     cues: bool = False
