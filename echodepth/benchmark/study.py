@@ -23,8 +23,9 @@ from echodepth.models.store import load_model
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
 from echodepth.training import runs as training
-from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig
+from echodepth.training.config import BinauralConfig, DistillationConfig, PrepareConfig, RGBConfig
 from echodepth.training.folders import RunFolders
+from echodepth.training.prepare import prepare
 
 log = logging.getLogger(__name__)
 ELSEWHERE_SEED = 1_000_000
@@ -64,12 +65,25 @@ def rooms(preset: Preset, elsewhere: bool) -> Path:
 
 def _make_rooms(preset: Preset, elsewhere: bool, workers: int) -> None:
     root, scale = rooms(preset, elsewhere), SCALES[preset]
+    amount = scale.elsewhere if elsewhere else scale.rooms
     if not any(root.glob("*/test.csv")):
         seed = ELSEWHERE_SEED if elsewhere else 0
-        wanted = SimulateConfig(
-            root, rooms=scale.rooms, poses=scale.poses, image_size=scale.image_size, seed=seed, workers=workers
+        simulate(
+            SimulateConfig(
+                root, rooms=amount.rooms, poses=amount.poses, image_size=scale.image_size, seed=seed, workers=workers
+            )
         )
-        simulate(wanted)
+    for cues in (False,) if elsewhere else (False, True):
+        prepare(
+            PrepareConfig(
+                dataset="simulated",
+                data_dir=root,
+                image_size=scale.image_size,
+                sound="spectrogram",
+                cues=cues,
+                workers=workers,
+            )
+        )
 
 
 def config_of(run: Run, preset: Preset) -> RGBConfig | BinauralConfig | DistillationConfig:

@@ -38,9 +38,9 @@ def markdown(config: BenchmarkConfig, rows: Rows) -> str:
     scale = SCALES[config.preset]
     seeds = len({row["seed"] for row in rows})
     said = (
-        f"{scale.rooms} simulated rooms x {scale.poses}, {scale.image_size} pixels, {scale.base_channels} base "
-        f"channels, {scale.epochs} epochs, {seeds} seed{'s' if seeds > 1 else ''} (mean ± sd), {config.split} rooms, "
-        f"protocol valid."
+        f"{scale.rooms.rooms} simulated rooms x {scale.rooms.poses} ({scale.elsewhere.rooms} x {scale.elsewhere.poses} "
+        f"elsewhere), {scale.image_size} pixels, {scale.base_channels} base channels, {scale.epochs} epochs, "
+        f"{seeds} seed{'s' if seeds > 1 else ''} (mean ± sd), {config.split} rooms, protocol valid."
     )
     lines = [
         f"# {config.study}, {config.preset}",
