@@ -232,7 +232,7 @@ def calibration_picture(calibration: Mapping[str, Any], title: str = "") -> Figu
         calibration: figures and curves as the evaluation makes them.
         title: above everything.
     """
-    figure = _new_figure((8.4, 4.0))
+    figure = _new_figure((8.4, 4.6))
     axes = figure.subplots(1, 2)
     curves, share = calibration["sparsification"], (0, 100)
     percent = 100 * np.asarray(curves["removed"])
@@ -247,7 +247,7 @@ def calibration_picture(calibration: Mapping[str, Any], title: str = "") -> Figu
     axes[1].plot(*coverage, color="C0", marker=".", label="the model (below: too sure)")
     axes[1].set(xlabel="expected coverage, %", ylabel="observed coverage, %", xlim=share, ylim=share)
     for axis in axes:
-        axis.legend(fontsize=7.5, frameon=False)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8, frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=11)
     return figure

@@ -55,10 +55,17 @@ def _write_frame(root: Path, row: list[tuple[str, str]], wall: float, rng: np.ra
 
 
 def save_tiny(
-    folder: Path, root: Path, kind: str = "binaural", network: str = "binaural_attention", **data: Any
+    folder: Path,
+    root: Path,
+    kind: str = "binaural",
+    network: str = "binaural_attention",
+    uncertainty: bool = False,
+    **data: Any,
 ) -> DepthModel:
     """An untrained model, saved as ``<folder>/best`` as training would; the folder's name is the experiment's."""
     arguments: dict[str, Any] = {"base_channels": 2, "output_size": SIDE, "max_depth": 30.0}
+    if uncertainty:
+        arguments["uncertainty"] = True
     if network == "binaural_attention":
         arguments["attention_levels"] = [5]
     settings = {"dataset": "batvisionv2", "data_dir": str(root), "image_size": SIDE, "audio_seconds": SECONDS} | data
@@ -68,8 +75,8 @@ def save_tiny(
     return model
 
 
-def save_tiny_rgb(folder: Path, root: Path, **data: Any) -> DepthModel:
-    return save_tiny(folder, root, "rgb", "rgb", **data)
+def save_tiny_rgb(folder: Path, root: Path, uncertainty: bool = False, **data: Any) -> DepthModel:
+    return save_tiny(folder, root, "rgb", "rgb", uncertainty, **data)
 
 
 def constant(model: DepthModel, metres: float) -> DepthModel:
