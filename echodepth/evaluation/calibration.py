@@ -39,7 +39,7 @@ class Calibration:
     """Gathers a split image by image; every figure is a mean over the images that have it.
 
     Attributes:
-        images: of each, its curves by name (``removed by``, ``error``) and its figures.
+        images: of each that was scored, its curves over ``REMOVED`` and ``LEVELS`` and its correlations, by name.
     """
 
     images: list[dict[str, Any]] = field(default_factory=list)

@@ -212,7 +212,8 @@ class ScaleHead(BoundedHead):
         # Drawn aside, so that whatever is drawn next is the same with a scale and without.
         with torch.random.fork_rng(devices=[]):
             super().__init__(in_channels, start=1 + math.log(start) / self.SPAN)
-            self.hidden = nn.Conv2d(in_channels, in_channels, 3, padding=1)
+            # Beyond the border lies no edge of the room, so none is made there by zeros.
+            self.hidden = nn.Conv2d(in_channels, in_channels, 3, padding=1, padding_mode="replicate")
         self.max_depth = max_depth
 
     def forward(self, x: Float[Tensor, "b c h w"], output_size: int) -> Float[Tensor, "b 1 s s"]:
