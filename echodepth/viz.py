@@ -6,10 +6,10 @@ leak in a long training run.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -158,6 +158,7 @@ def result_picture(
     valid: Bool[np.ndarray, "n h w"],
     max_depth: float,
     title: str,
+    expected: Float[np.ndarray, "n h w"] | None = None,
 ) -> Figure:
     """What a network was given, what it said, what is true, and the difference: a row per frame.
 
@@ -169,6 +170,7 @@ def result_picture(
         valid: where the truth is known.
         max_depth: metres; the depth scale ends here at the latest, and earlier for a small room.
         title: above everything, such as the experiment and epoch.
+        expected: metres that the network expected to be off.
 
     Raises:
         ValueError: ``inputs`` has another number of frames than the maps.
@@ -183,6 +185,8 @@ def result_picture(
         row.append(Panel("prediction", prediction[i], "depth"))
         row.append(Panel("truth", depth[i], "depth", valid[i]))
         row.append(Panel("error", error[i], "error", valid[i], note))
+        if expected is not None:
+            row.append(Panel("expected error", expected[i], "error"))
         rows.append(row)
     depth_limit = display_limit(depth, valid, max_depth)
     return picture_grid(rows, depth_limit, display_limit(error, valid, depth_limit), title)
@@ -203,11 +207,49 @@ def depth_picture(
     depth: Float[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"], max_depth: float, title: str = ""
 ) -> Figure:
     """One depth map with its colour bar in metres."""
-    height, width = depth.shape
+    return _one_map(Panel(title, depth, "depth", valid), DEPTH_COLOURS, max_depth, "depth in m")
+
+
+def error_picture(error: Float[np.ndarray, "h w"], title: str = "") -> Figure:
+    """One map of expected errors with its colour bar in metres."""
+    limit = display_limit(error, np.isfinite(error))
+    return _one_map(Panel(title, error, "error"), ERROR_COLOURS, limit, "expected error in m")
+
+
+def _one_map(panel: Panel, colours: str, limit: float, label: str) -> Figure:
+    height, width = panel.values.shape
     figure = _new_figure((5.2, 4.2 * min(max(height / width, 0.4), 1.6) + 0.4))
     axis = figure.subplots()
-    _draw_panel(axis, Panel(title, depth, "depth", valid), max_depth, 1.0, with_caption=True)
-    _metre_bar(figure, [axis], DEPTH_COLOURS, max_depth, "depth in m")
+    _draw_panel(axis, panel, limit, limit, with_caption=True)
+    _metre_bar(figure, [axis], colours, limit, label)
+    return figure
+
+
+def calibration_picture(calibration: Mapping[str, Any], title: str = "") -> Figure:
+    """How well a model knows where it is wrong: its sparsification beside the best and none, and its coverage.
+
+    Args:
+        calibration: figures and curves as the evaluation makes them.
+        title: above everything.
+    """
+    figure = _new_figure((8.4, 4.6))
+    axes = figure.subplots(1, 2)
+    curves, share = calibration["sparsification"], (0, 100)
+    percent = 100 * np.asarray(curves["removed"])
+    axes[0].axhline(curves["mae"][0], color="0.6", linestyle=":", label="removed at random")
+    axes[0].plot(percent, curves["mae"], color="C0", label=f"by the model, AURG {calibration['aurg']:.3f} m")
+    axes[0].plot(percent, curves["oracle_mae"], color="C1", linestyle="--", label="by the error itself (oracle)")
+    label = f"between the two, AUSE {calibration['ause']:.3f} m"
+    axes[0].fill_between(percent, curves["oracle_mae"], curves["mae"], color="C0", alpha=0.15, label=label)
+    axes[0].set(xlabel="least sure pixels removed, %", ylabel="MAE of the rest, m", xlim=(0, 95), ylim=(0, None))
+    coverage = [100 * np.asarray(calibration["coverage"][key]) for key in ("expected", "observed")]
+    axes[1].plot(share, share, color="0.6", linestyle=":", label="as it should be")
+    axes[1].plot(*coverage, color="C0", marker=".", label="the model (below: too sure)")
+    axes[1].set(xlabel="expected coverage, %", ylabel="observed coverage, %", xlim=share, ylim=share)
+    for axis in axes:
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8, frameon=False)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=11)
     return figure
 
 

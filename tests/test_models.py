@@ -15,6 +15,7 @@ from echodepth.models.layers import (
     ENCODER_LEVELS,
     FEATURE_LEVELS,
     DepthHead,
+    DepthNet,
     count_parameters,
     decoder_channels,
     ladder_channels,
@@ -30,7 +31,7 @@ SIDE = 24
 class Case:
     """A network small enough to test, and how many channels it takes."""
 
-    make: Callable[[], nn.Module]
+    make: Callable[[], DepthNet]
     channels: int
 
 
@@ -45,6 +46,8 @@ CASES = {
     "binaural, separated": Case(
         lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (3, 5), convolution="separated"), 2
     ),
+    "rgb, uncertain": Case(lambda: RGBDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 3),
+    "binaural, uncertain": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 2),
     "baseline": Case(lambda: UNetBaseline(2, SIDE, MAX_DEPTH), 2),
 }
 
@@ -88,7 +91,8 @@ class TestContract:
 
     def test_every_parameter_gets_a_finite_gradient(self, case: Case) -> None:
         network = case.make()
-        network(torch.rand(2, case.channels, 32, 32)).sum().backward()
+        depth, scale, _ = network.predict(torch.rand(2, case.channels, 32, 32))
+        (depth.sum() + (0 if scale is None else scale.sum())).backward()
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
@@ -169,6 +173,7 @@ def test_ladder_of_the_documented_width() -> None:
         (lambda: BinauralAttentionDepthNet(64, bilinear=False, convolution="separated"), 47_825_609),
         (lambda: BinauralAttentionDepthNet(32, bilinear=False, convolution="separated"), 11_967_849),
         (lambda: UNetBaseline(64), 54_538_561),
+        (lambda: RGBDepthNet(64, uncertainty=True), 17_262_977 + (64 * 9 + 1) * 64 + 64 + 1),
     ],
 )
 def test_parameters_are_as_documented(network: Callable[[], nn.Module], parameters: int) -> None:

@@ -9,6 +9,7 @@ import soundfile
 import torch
 from PIL import Image
 
+from echodepth.models.layers import Prediction
 from echodepth.models.store import DepthModel, ModelSpec, save_model
 
 SIDE = 32
@@ -54,10 +55,17 @@ def _write_frame(root: Path, row: list[tuple[str, str]], wall: float, rng: np.ra
 
 
 def save_tiny(
-    folder: Path, root: Path, kind: str = "binaural", network: str = "binaural_attention", **data: Any
+    folder: Path,
+    root: Path,
+    kind: str = "binaural",
+    network: str = "binaural_attention",
+    uncertainty: bool = False,
+    **data: Any,
 ) -> DepthModel:
     """An untrained model, saved as ``<folder>/best`` as training would; the folder's name is the experiment's."""
     arguments: dict[str, Any] = {"base_channels": 2, "output_size": SIDE, "max_depth": 30.0}
+    if uncertainty:
+        arguments["uncertainty"] = True
     if network == "binaural_attention":
         arguments["attention_levels"] = [5]
     settings = {"dataset": "batvisionv2", "data_dir": str(root), "image_size": SIDE, "audio_seconds": SECONDS} | data
@@ -67,11 +75,13 @@ def save_tiny(
     return model
 
 
-def save_tiny_rgb(folder: Path, root: Path, **data: Any) -> DepthModel:
-    return save_tiny(folder, root, "rgb", "rgb", **data)
+def save_tiny_rgb(folder: Path, root: Path, uncertainty: bool = False, **data: Any) -> DepthModel:
+    return save_tiny(folder, root, "rgb", "rgb", uncertainty, **data)
 
 
 def constant(model: DepthModel, metres: float) -> DepthModel:
     """The same model with an answer known beforehand."""
-    model.network.forward = lambda x, return_features=False: torch.full((len(x), 1, SIDE, SIDE), metres)
+    model.network.predict = lambda x: Prediction(  # type: ignore[method-assign]
+        torch.full((len(x), 1, SIDE, SIDE), metres), None, {}
+    )
     return model

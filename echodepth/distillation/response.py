@@ -15,29 +15,47 @@ Where = Literal["everywhere", "unmeasured"]
 
 def teacher_depth(student: View, teacher: View) -> Float[Tensor, "b 1 h w"]:
     """The teacher's depth at the student's size."""
-    if teacher.depth.shape == student.depth.shape:
-        return teacher.depth
-    return F.interpolate(teacher.depth, student.depth.shape[-2:], mode="bilinear", antialias=True)
+    return _at_size_of(student, teacher.depth)
+
+
+def confidence(student: View, teacher: View) -> Float[Tensor, "b 1 h w"]:
+    """The teacher's depth over its scale, at the student's size: 20 where it expects to be off by a twentieth.
+
+    Relative, because errors grow with distance, for this teacher as for any. The inverse scale by itself would weigh
+    down whatever is far, sure or not; how much a metre far away counts against one nearby is for the loss to say.
+    """
+    assert teacher.scale is not None, "a teacher without uncertainty is refused before a run begins"
+    return _at_size_of(student, teacher.depth / teacher.scale)
+
+
+def _at_size_of(student: View, seen: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h2 w2"]:
+    if seen.shape == student.depth.shape:
+        return seen
+    return F.interpolate(seen, student.depth.shape[-2:], mode="bilinear", antialias=True)
 
 
 class Response(Term):
     """The student's depth against the teacher's.
 
     Args:
-        loss: of (prediction, target, valid), in metres.
+        loss: of (prediction, target, valid), in metres, and with ``by_confidence`` of a weight too.
         where: ``everywhere``, or ``unmeasured``: only where the depth was not measured, so that a measurement is never
             contradicted.
+        by_confidence: pixels count by the teacher's ``confidence`` relative to its mean over the batch, so that the
+            term stays as large as without.
     """
 
-    def __init__(self, loss: Callable[[Tensor, Tensor, Tensor], Tensor], where: Where = "everywhere") -> None:
+    def __init__(self, loss: Callable[..., Tensor], where: Where = "everywhere", by_confidence: bool = False) -> None:
         super().__init__()
         self.loss = loss
         self.where = where
+        self.by_confidence = by_confidence
 
     def forward(self, student: View, teacher: View, valid: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
         """The loss; a teacher's map of another size is resized to the student's."""
         taught = ~valid if self.where == "unmeasured" else torch.ones_like(valid)
-        return self.loss(student.depth, teacher_depth(student, teacher), taught)
+        weight = (confidence(student, teacher),) if self.by_confidence else ()
+        return self.loss(student.depth, teacher_depth(student, teacher), taught, *weight)
 
 
 class Ranking(Term):

@@ -41,7 +41,7 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def look(self, image: Float[Tensor, "b 3 h w"]) -> View:
-        """Depth and the nine feature maps for images in 0..1, on the images' own device and in their precision."""
+        """Depth, scale and the nine feature maps for images in 0..1, on their own device and in their precision."""
         self.model.to(image)
-        depth, features = self.model(image, return_features=True)
-        return View(depth, features)
+        depth, scale, features = self.model.predict(image)
+        return View(depth, features, scale)

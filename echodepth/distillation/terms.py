@@ -15,10 +15,12 @@ class View:
     Attributes:
         depth: metres, [B,1,S,S].
         features: the maps x1..x5 and d1..d4.
+        scale: metres that the depth is expected to be off, [B,1,S,S]; None of a network that does not say.
     """
 
     depth: Float[Tensor, "b 1 h w"]
     features: Mapping[str, Tensor]
+    scale: Float[Tensor, "b 1 h w"] | None = None
 
 
 class Term(nn.Module, ABC):

@@ -21,6 +21,7 @@ from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, mean_depth_map, open_dataset
 from echodepth.data.sample import Part, Sample
 from echodepth.errors import ConfigError, require_at_least
+from echodepth.evaluation.calibration import Calibration
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.controls import ShuffledAudio
 from echodepth.evaluation.metrics import METRICS, DepthMetrics, per_image_metrics
@@ -30,10 +31,12 @@ from echodepth.inference.trained import choose_device, experiment_name, trained_
 from echodepth.models.layers import count_parameters
 from echodepth.models.store import DepthModel, load_model
 from echodepth.simulate.default_set import make_once
+from echodepth.viz import calibration_picture, save_figure
 
 log = logging.getLogger(__name__)
 
-Predictor = Callable[[Sample], Float[Tensor, "b 1 h w"]]
+Predictor = Callable[[Sample], tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"] | None]]
+"""Of a batch, depth and, where it is told, how far off that is expected to be."""
 KIND_LABELS = {"rgb": "RGB (upper bound)", "binaural": "audio", "distill": "audio + distillation"}
 CONTROL_LABELS = {"mean_depth": "mean-depth control", "shuffled_audio": "shuffled-audio control"}
 
@@ -59,6 +62,7 @@ class Evaluation:
         commit: of the source tree, with "-dirty" when files differ from it; "unknown" outside a repository.
         version: of this package.
         seed: of the shuffled control.
+        calibration: how well the model knows where it is wrong, see ``Calibration``; None of a model that does not say.
     """
 
     experiment: str
@@ -77,13 +81,14 @@ class Evaluation:
     commit: str
     version: str
     seed: int
+    calibration: dict[str, Any] | None = None
 
 
 def evaluate(config: EvaluateConfig) -> Evaluation:
     """Score a model, log the figures and write them.
 
     Writes ``evaluate_<split>_<protocol>[_<control>].json``, and ``.csv`` with a row per image, into ``config.out``
-    or ``results/<experiment>``.
+    or ``results/<experiment>``; of a model with uncertainty also a picture of it, ``..._calibration.png``.
 
     Raises:
         CheckpointError: there is no such model.
@@ -95,6 +100,9 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     stem = f"evaluate_{config.split}_{config.protocol}" + (f"_{config.control}" if config.control != "none" else "")
     folder = config.out if config.out is not None else Path("results") / evaluation.experiment
     write_evaluation(evaluation, folder / stem)
+    if evaluation.calibration:
+        title = f"{evaluation.experiment}, {evaluation.label}: {config.split}, protocol {config.protocol}"
+        save_figure(calibration_picture(evaluation.calibration, title), folder / f"{stem}_calibration.png")
     log.info("%s\nwritten to %s.json and .csv", summary(evaluation), folder / stem)
     return evaluation
 
@@ -108,7 +116,7 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
     if data.dataset == "simulated" and data.data_dir is None:
         make_once(data.root)
     dataset, predictor = _contender(model, config, data, protocol)
-    metrics, rows = _score(dataset, predictor, protocol, config)
+    metrics, rows, calibration = _score(dataset, predictor, protocol, config)
     return Evaluation(
         experiment=experiment_name(model),
         label=CONTROL_LABELS.get(config.control, model_label(model)),
@@ -135,6 +143,7 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
         commit=source_commit(),
         version=__version__,
         seed=config.seed,
+        calibration=calibration,
     )
 
 
@@ -180,17 +189,17 @@ def _contender(
 ) -> tuple[DepthDataset | ShuffledAudio, Predictor]:
     """The frames to score and who predicts them: the model, or a control in its place."""
 
-    def predict(batch: Sample) -> Tensor:
+    def predict(batch: Sample) -> tuple[Tensor, Tensor | None]:
         raw: Tensor = batch[part]
-        depth: Tensor = model(raw.to(next(model.parameters()).device))
-        return depth
+        depth, scale, _ = model.predict(raw.to(next(model.parameters()).device))
+        return depth, scale
 
     part: Part = "image" if model.input_key == "image" else "audio"
     if config.control == "mean_depth":
         training = _read_from(trained_data(model), config)
         mean = mean_depth_map(open_dataset(training, "train", ("depth",)))
         frames = open_dataset(data, config.split, ("depth",), protocol.depth_resize)
-        return frames, lambda batch: mean.expand(len(batch["depth"]), -1, -1, -1)
+        return frames, lambda batch: (mean.expand(len(batch["depth"]), -1, -1, -1), None)
     if config.control == "shuffled_audio" and part != "audio":
         raise ConfigError(
             f"--control shuffled_audio: {experiment_name(model)} takes images, there is no audio to shuffle"
@@ -201,27 +210,33 @@ def _contender(
 
 def _score(
     dataset: Dataset[Sample], predictor: Predictor, protocol: Protocol, config: EvaluateConfig
-) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-    total, rows = DepthMetrics(), []
+) -> tuple[dict[str, Tensor], list[dict[str, Any]], dict[str, Any] | None]:
+    total, rows, calibration = DepthMetrics(), [], Calibration()
     loader = DataLoader(dataset, config.batch_size, num_workers=config.num_workers)
     with torch.inference_mode():
         for batch in tqdm(loader, desc=f"Scoring {config.split}", unit="batch", disable=None):
-            depth, prediction = batch["depth"], predictor(batch).cpu()
-            scored = protocol.scored(depth, batch["valid"])
+            depth = batch["depth"]
+            answer, scale = predictor(batch)
+            prediction, scored = answer.cpu(), protocol.scored(depth, batch["valid"])
             total.update(prediction, depth, scored)
+            if scale is not None:
+                calibration.update(prediction, scale.cpu(), depth, scored)
             figures = per_image_metrics(prediction, depth, scored)
             for i, name in enumerate(batch["name"]):
                 row = {"name": name, "pixels": int(scored[i].sum())}
                 rows.append(row | {metric: float(figures[metric][i]) for metric in METRICS})
-    return total.compute(), rows
+    return total.compute(), rows, calibration.compute() or None
 
 
 def summary(evaluation: Evaluation) -> str:
-    """Two lines for the terminal: what was scored, and the means over images."""
+    """Lines for the terminal: what was scored, the means over images, and those of the uncertainty if there is one."""
     counts = evaluation.counts
     bad = f", {counts['bad_predictions']} predictions were no depth" if counts["bad_predictions"] else ""
     left_out = f", {counts['bad_rows']} bad rows left out" if counts["bad_rows"] else ""
     figures = "  ".join(f"{name} {evaluation.metrics[name]:.4f}" for name in METRICS)
+    if evaluation.calibration:
+        told = {name: value for name, value in evaluation.calibration.items() if isinstance(value, float)}
+        figures += "\n" + "  ".join(f"{name} {value:.4f}" for name, value in told.items())
     return (
         f"{evaluation.experiment}, {evaluation.label}: {evaluation.dataset} {evaluation.split}, protocol "
         f"{evaluation.protocol}, {counts['images']} images, {counts['pixels']} pixels{bad}{left_out}\n{figures}"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy.signal import resample_poly
 from torch import Tensor
@@ -20,7 +21,7 @@ from echodepth.files import written_whole
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.trained import choose_device, experiment_name, trained_data
 from echodepth.models.store import DepthModel, load_model
-from echodepth.viz import depth_picture, display_limit, save_figure
+from echodepth.viz import depth_picture, display_limit, error_picture, save_figure
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,11 @@ def predict(config: PredictConfig) -> list[Path]:
     """Predict the depth of every file and write it.
 
     For each file: ``<stem>_depth.npy`` (float32, metres), ``<stem>_depth.png`` (16 bits, millimetres, cut off at
-    65.535 m) and ``<stem>_depth_color.png`` (a picture with its scale in metres).
+    65.535 m) and ``<stem>_depth_color.png`` (a picture with its scale in metres). A model with uncertainty also writes
+    how far off it expects to be, likewise, as ``<stem>_uncertainty``.
 
     Returns:
-        The files written, three for each file given.
+        The files written, three for each map.
 
     Raises:
         CheckpointError: there is no such model.
@@ -54,9 +56,13 @@ def predict(config: PredictConfig) -> list[Path]:
     folder = config.out if config.out is not None else Path("results") / experiment_name(model) / "predictions"
     written: list[Path] = []
     for path in config.files:
-        depth = predict_file(model, path)
+        depth, scale = predict_maps(model, path)
         written += write_depth(depth, folder / path.stem, model.max_depth)
-        log.info("%s: %.2f to %.2f m, median %.2f m", path, depth.min(), depth.max(), np.median(depth))
+        said = f"{path}: {depth.min():.2f} to {depth.max():.2f} m, median {np.median(depth):.2f} m"
+        if scale is not None:
+            written += write_uncertainty(scale, folder / path.stem)
+            said += f", expected to be off by {np.median(scale):.2f} m"
+        log.info(said)
     log.info("written to %s", folder)
     return written
 
@@ -75,6 +81,15 @@ def predict_file(model: DepthModel, path: Path) -> Float[np.ndarray, "h w"]:
         ConfigError: the file is not what the model takes.
         DataError: the file is missing or unreadable, or the recording is mono or too short.
     """
+    return predict_maps(model, path)[0]
+
+
+def predict_maps(model: DepthModel, path: Path) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"] | None]:
+    """``predict_file``, and beside its depth how far off that is expected to be, in metres.
+
+    Returns:
+        Depth, and the mean absolute error to expect at each pixel; None of a model trained without ``--uncertainty``.
+    """
     if not path.is_file():
         raise DataError(f"{path} is a folder: name the files in it" if path.is_dir() else f"{path} does not exist")
     is_recording = path.suffix.lower() in RECORDINGS
@@ -87,27 +102,36 @@ def predict_file(model: DepthModel, path: Path) -> Float[np.ndarray, "h w"]:
     training = model.training
     try:
         with torch.inference_mode():
-            depth: Tensor = model.eval()(raw[None].to(next(model.parameters()).device))
+            depth, scale, _ = model.eval().predict(raw[None].to(next(model.parameters()).device))
+            maps = torch.cat([depth, scale] if scale is not None else [depth], dim=1)
             if not is_recording:
                 # A prediction is smooth where a measured map has holes and edges, so it may be interpolated.
-                depth = F.interpolate(depth, _own_size(path), mode="bilinear", align_corners=False)
+                maps = F.interpolate(maps, _own_size(path), mode="bilinear", align_corners=False)
     finally:
         model.train(training)
-    metres: np.ndarray = depth[0, 0].float().cpu().numpy()
-    return metres
+    metres = maps[0].float().cpu().numpy()
+    return metres[0], metres[1] if scale is not None else None
 
 
 def write_depth(depth: Float[np.ndarray, "h w"], stem: Path, max_depth: float) -> list[Path]:
     """Write a depth map in metres as ``<stem>_depth.npy``, ``_depth.png`` (mm) and ``_depth_color.png``."""
-    array, millimetres, picture = (
-        stem.with_name(stem.name + end) for end in ("_depth.npy", "_depth.png", "_depth_color.png")
-    )
-    with written_whole(array) as unfinished, unfinished.open("wb") as file:
-        np.save(file, depth.astype(np.float32))
-    with written_whole(millimetres) as unfinished:
-        Image.fromarray(to_millimetres(depth)).save(unfinished, format="PNG")
     known = np.isfinite(depth)
-    save_figure(depth_picture(depth, known, display_limit(depth, known, max_depth), stem.name), picture)
+    picture = depth_picture(depth, known, display_limit(depth, known, max_depth), stem.name)
+    return _write_map(depth, picture, stem.with_name(f"{stem.name}_depth"))
+
+
+def write_uncertainty(scale: Float[np.ndarray, "h w"], stem: Path) -> list[Path]:
+    """Write a map of expected errors in metres as ``write_depth`` does, to ``<stem>_uncertainty.npy`` and so on."""
+    return _write_map(scale, error_picture(scale, stem.name), stem.with_name(f"{stem.name}_uncertainty"))
+
+
+def _write_map(metres: Float[np.ndarray, "h w"], figure: Figure, stem: Path) -> list[Path]:
+    array, millimetres, picture = (stem.with_name(stem.name + end) for end in (".npy", ".png", "_color.png"))
+    with written_whole(array) as unfinished, unfinished.open("wb") as file:
+        np.save(file, metres.astype(np.float32))
+    with written_whole(millimetres) as unfinished:
+        Image.fromarray(to_millimetres(metres)).save(unfinished, format="PNG")
+    save_figure(figure, picture)
     return [array, millimetres, picture]
 
 

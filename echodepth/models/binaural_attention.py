@@ -16,7 +16,6 @@ after the other (HTF-EchoDepth, 2026), while the decoder, which draws an image, 
 """
 
 from collections.abc import Sequence
-from typing import Literal, overload
 
 import torch
 from jaxtyping import Float
@@ -28,8 +27,11 @@ from echodepth.models.layers import (
     ENCODER_LEVELS,
     Decoder,
     DepthHead,
+    DepthNet,
     Encoder,
     Features,
+    Prediction,
+    ScaleHead,
     check_input,
     check_network_arguments,
     ladder_channels,
@@ -45,7 +47,7 @@ class Fusion(nn.Sequential):
         )
 
 
-class BinauralAttentionDepthNet(nn.Module):
+class BinauralAttentionDepthNet(DepthNet):
     """Depth in metres from two ears' spectrograms, with its features on request.
 
     Args:
@@ -56,6 +58,7 @@ class BinauralAttentionDepthNet(nn.Module):
         attention_levels: levels, out of 1 to 5, at which the ears look across; none is allowed.
         ear_channels: spectrogram channels of one ear.
         convolution: of the ears' encoders: ``full`` (3x3), or ``separated`` along frequency (3x1), then time (1x3).
+        uncertainty: also say how far off the depth is expected to be.
 
     Raises:
         ValueError: an argument is out of range.
@@ -70,6 +73,7 @@ class BinauralAttentionDepthNet(nn.Module):
         attention_levels: Sequence[int] = (2, 3, 4, 5),
         ear_channels: int = 1,
         convolution: str = "full",
+        uncertainty: bool = False,
     ) -> None:
         super().__init__()
         check_network_arguments(base_channels, output_size)
@@ -91,22 +95,14 @@ class BinauralAttentionDepthNet(nn.Module):
         self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
         self.decoder = Decoder(base_channels, bilinear)
         self.head = DepthHead(base_channels, max_depth)
+        if uncertainty:
+            self.scale_head = ScaleHead(base_channels, max_depth)
 
-    @overload
-    def forward(self, spectrograms: Tensor, return_features: Literal[False] = False) -> Tensor: ...
-    @overload
-    def forward(self, spectrograms: Tensor, return_features: Literal[True]) -> tuple[Tensor, Features]: ...
-    def forward(
-        self, spectrograms: Float[Tensor, "b c f t"], return_features: bool = False
-    ) -> Float[Tensor, "b 1 s s"] | tuple[Float[Tensor, "b 1 s s"], Features]:
-        """Predict depth.
+    def predict(self, spectrograms: Float[Tensor, "b c f t"]) -> Prediction:
+        """Depth, its scale where there is one, and the features, x1..x5 after fusion.
 
         Args:
             spectrograms: the left ear's channels, then the right ear's; any size of at least 16.
-            return_features: also return x1..x5 after fusion and d1..d4.
-
-        Returns:
-            Depth in metres, and with ``return_features`` the nine feature maps by name.
 
         Raises:
             ValueError: ``spectrograms`` has the wrong number of channels or is too small.
@@ -120,7 +116,8 @@ class BinauralAttentionDepthNet(nn.Module):
             features[level] = fuse(torch.cat(ears, dim=1))
         features |= self.decoder(features)  # d1 [B,C,F,T] .. d4 [B,4C,F/8,T/8]
         depth = self.head(features["d1"], self.output_size)  # [B,1,S,S]
-        return (depth, features) if return_features else depth
+        scale = self.scale_head(features["d1"], self.output_size) if self.scale_head is not None else None
+        return Prediction(depth, scale, features)
 
     @torch.no_grad()
     def attention_maps(
@@ -129,7 +126,7 @@ class BinauralAttentionDepthNet(nn.Module):
         """Where each ear looks from one place of its own map, for a picture.
 
         Args:
-            spectrograms: as for ``forward``.
+            spectrograms: as for ``predict``.
             frequency: the place's row, as a fraction of the height in 0..1.
             time: the place's column, as a fraction of the width in 0..1.
 
@@ -166,8 +163,9 @@ def create_binaural_attention_model(
     attention_levels: Sequence[int] = (2, 3, 4, 5),
     ear_channels: int = 1,
     convolution: str = "full",
+    uncertainty: bool = False,
 ) -> BinauralAttentionDepthNet:
     """Make a :class:`BinauralAttentionDepthNet`; the arguments are those of the class."""
     return BinauralAttentionDepthNet(
-        base_channels, bilinear, output_size, max_depth, attention_levels, ear_channels, convolution
+        base_channels, bilinear, output_size, max_depth, attention_levels, ear_channels, convolution, uncertainty
     )

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
-from echodepth.models.layers import count_parameters
+from echodepth.models.layers import DepthNet, count_parameters
 
 
-def write_card(network: nn.Module, input_key: str, image_size: int, run: Mapping[str, Any]) -> str:
+def write_card(network: DepthNet, input_key: str, image_size: int, run: Mapping[str, Any]) -> str:
     """Markdown that says only what is known.
 
     Args:
@@ -49,7 +47,8 @@ def write_card(network: nn.Module, input_key: str, image_size: int, run: Mapping
         'model = load_model("this folder")  # front end included',
         f"depth = model({input_key})  # {input_key}: "
         + ("[B, 3, H, W] in 0..1" if input_key == "image" else "[B, 2, T], full scale 1, left ear first"),
-        "```",
-        "",
     ]
+    if network.scale_head is not None:
+        lines += [f"depth, scale, _ = model.predict({input_key})  # scale: metres that depth is expected to be off"]
+    lines += ["```", ""]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Blocks that both networks are made of: double convolutions, the ladder up and down, the bounded depth head.
+"""Blocks that both networks are made of: double convolutions, the ladder up and down, the bounded heads.
 
 The feature ladder, for base channels C; transposed convolutions (``bilinear=False``) need wider maps::
 
@@ -9,8 +9,10 @@ The feature ladder, for base channels C; transposed convolutions (``bilinear=Fal
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Literal, NamedTuple, overload
 
 import torch
 import torch.nn.functional as F
@@ -155,12 +157,48 @@ class Decoder(nn.Module):
         return {level: features[level] for level in DECODER_LEVELS}
 
 
-class DepthHead(nn.Module):
-    """Features to metres in (0, max_depth), with a gradient that is alive over the whole range.
+class BoundedHead(nn.Module, ABC):
+    """Features to one bounded number a pixel, with a gradient that is alive over the whole range.
 
     The logistic function is nearly exponential for near depths and linear in the middle, which suits depth, but
     float32 rounds it to 1 beyond a logit of 17, where its gradient is exactly zero. One part in a hundred of an
     algebraic sigmoid, whose slope falls as 1/z², keeps every output movable.
+
+    Args:
+        in_channels: channels of the maps it reads.
+        start: share of the range, in 0..1, at which an untrained head lies.
+    """
+
+    TAIL = 0.01
+
+    def __init__(self, in_channels: int, start: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 1, kernel_size=1)
+        # A small weight starts the map nearly flat, yet lets the gradient through to every layer below.
+        nn.init.normal_(self.conv.weight, std=0.1 / math.sqrt(in_channels))
+        nn.init.constant_(torch.as_tensor(self.conv.bias), math.log(start / (1 - start)))
+
+    def forward(self, x: Float[Tensor, "b c h w"], output_size: int) -> Float[Tensor, "b 1 s s"]:
+        """Metres, resized to ``output_size`` before they are bounded."""
+        logit = self.conv(x)
+        if logit.shape[-2:] != (output_size, output_size):
+            logit = F.interpolate(logit, (output_size, output_size), mode="bilinear", align_corners=False)
+        return self.bound(logit)
+
+    @abstractmethod
+    def bound(self, logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The bounded function itself, in metres."""
+
+    def share(self, logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Share of the range, in 0..1; in float32 at least, as half precision would round it to its ends."""
+        z = logit if logit.dtype == torch.float64 else logit.float()
+        tail = 0.5 / (1 + z.abs())
+        algebraic = torch.where(z < 0, tail, 1 - tail)
+        return (1 - self.TAIL) * torch.sigmoid(z) + self.TAIL * algebraic
+
+
+class DepthHead(BoundedHead):
+    """Features to depth, in metres in (0, max_depth).
 
     Args:
         in_channels: channels of the last decoder level.
@@ -169,32 +207,104 @@ class DepthHead(nn.Module):
             of ``max_depth``.
     """
 
-    TAIL = 0.01
-
     def __init__(self, in_channels: int, max_depth: float, initial_depth: float = 3.0) -> None:
-        super().__init__()
         if not (math.isfinite(max_depth) and max_depth > 0):
             raise ValueError(f"max_depth must be a positive number of metres, not {max_depth}")
+        super().__init__(in_channels, start=min(initial_depth / max_depth, 0.25))
         self.max_depth = max_depth
-        self.conv = nn.Conv2d(in_channels, 1, kernel_size=1)
-        start = min(initial_depth / max_depth, 0.25)
-        # A small weight starts the map nearly flat, yet lets the gradient through to every layer below.
-        nn.init.normal_(self.conv.weight, std=0.1 / math.sqrt(in_channels))
-        nn.init.constant_(torch.as_tensor(self.conv.bias), math.log(start / (1 - start)))
-
-    def forward(self, x: Float[Tensor, "b c h w"], output_size: int) -> Float[Tensor, "b 1 s s"]:
-        """Depth in metres, resized to ``output_size`` before it is bounded."""
-        logit = self.conv(x)
-        if logit.shape[-2:] != (output_size, output_size):
-            logit = F.interpolate(logit, (output_size, output_size), mode="bilinear", align_corners=False)
-        return self.bound(logit)
 
     def bound(self, logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The bounded function itself; in float32 at least, as half precision would round it to its ends."""
-        z = logit if logit.dtype == torch.float64 else logit.float()
-        tail = 0.5 / (1 + z.abs())
-        algebraic = torch.where(z < 0, tail, 1 - tail)
-        return self.max_depth * ((1 - self.TAIL) * torch.sigmoid(z) + self.TAIL * algebraic)
+        """Depth of a logit."""
+        return self.max_depth * self.share(logit)
+
+
+class ScaleHead(BoundedHead):
+    """Features to how far off the depth is expected to be: the scale b of a Laplace distribution, in metres.
+
+    b is the mean absolute error (arXiv 1703.04977). Its logarithm is bounded, so that b is positive and neither a
+    certain pixel nor a hopeless one runs away. The head reads d1 and does not shape it: depth is learnt as if there
+    were no head, and is as accurate (arXiv 2212.09184).
+
+    Args:
+        in_channels: channels of the last decoder level.
+        max_depth: upper end of the depth's range in metres, and of the scale's.
+        initial_scale: metres that an untrained head predicts, about an untrained network's error; from a hundredth
+            to a quarter of ``max_depth``.
+    """
+
+    SPAN = 8.0
+    """Natural logarithm of the largest scale over the least: of 30 m, one centimetre."""
+
+    def __init__(self, in_channels: int, max_depth: float, initial_scale: float = 1.0) -> None:
+        start = min(max(initial_scale / max_depth, 0.01), 0.25)
+        # Drawn aside, so that whatever is drawn next is the same with a scale and without.
+        with torch.random.fork_rng(devices=[]):
+            super().__init__(in_channels, start=1 + math.log(start) / self.SPAN)
+            # Beyond the border lies no edge of the room, so none is made there by zeros.
+            self.hidden = nn.Conv2d(in_channels, in_channels, 3, padding=1, padding_mode="replicate")
+        self.max_depth = max_depth
+
+    def forward(self, x: Float[Tensor, "b c h w"], output_size: int) -> Float[Tensor, "b 1 s s"]:
+        """The scale in metres; one 3x3 convolution lets it see the edges, where depth is mistaken most."""
+        return super().forward(F.relu(self.hidden(x.detach())), output_size)
+
+    def bound(self, logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Scale of a logit."""
+        return self.max_depth * torch.exp(self.SPAN * (self.share(logit) - 1))
+
+
+class Prediction(NamedTuple):
+    """What a network makes of a batch.
+
+    Attributes:
+        depth: metres in (0, max_depth), [B,1,S,S].
+        scale: metres that the depth is expected to be off, likewise; None of a network without ``uncertainty``.
+        features: the maps x1..x5 and d1..d4.
+    """
+
+    depth: Float[Tensor, "b 1 s s"]
+    scale: Float[Tensor, "b 1 s s"] | None
+    features: Features
+
+
+class DepthNet(nn.Module, ABC):
+    """What all networks share: ``predict`` says everything, ``forward`` is a view of it."""
+
+    scale_head: ScaleHead | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale_head = None
+
+    @abstractmethod
+    def predict(self, x: Float[Tensor, "b c h w"]) -> Prediction:
+        """Depth, its scale where there is one, and the features.
+
+        Raises:
+            ValueError: ``x`` has the wrong number of channels or is too small.
+        """
+
+    @overload
+    def forward(self, x: Tensor, return_features: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, x: Tensor, return_features: Literal[True]) -> tuple[Tensor, Features]: ...
+    def forward(
+        self, x: Float[Tensor, "b c h w"], return_features: bool = False
+    ) -> Float[Tensor, "b 1 s s"] | tuple[Float[Tensor, "b 1 s s"], Features]:
+        """Predict depth.
+
+        Args:
+            x: as for ``predict``.
+            return_features: also return x1..x5 and d1..d4.
+
+        Returns:
+            Depth in metres, and with ``return_features`` the nine feature maps by name.
+
+        Raises:
+            ValueError: ``x`` has the wrong number of channels or is too small.
+        """
+        depth, _, features = self.predict(x)
+        return (depth, features) if return_features else depth
 
 
 def check_network_arguments(base_channels: int, output_size: int) -> None:

@@ -13,22 +13,22 @@ Its feature ladder has the same shapes as the audio student's at every level, wh
 level by level, possible at all.
 """
 
-from typing import Literal, overload
-
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from echodepth.models.layers import (
     Decoder,
     DepthHead,
+    DepthNet,
     Encoder,
-    Features,
+    Prediction,
+    ScaleHead,
     check_input,
     check_network_arguments,
 )
 
 
-class RGBDepthNet(nn.Module):
+class RGBDepthNet(DepthNet):
     """Monocular depth in metres, with its features on request.
 
     Args:
@@ -36,13 +36,19 @@ class RGBDepthNet(nn.Module):
         bilinear: upsample bilinearly; otherwise by transposed convolutions, with 1.8 times the parameters.
         output_size: side in pixels of the square depth map.
         max_depth: metres; the output lies in (0, max_depth).
+        uncertainty: also say how far off the depth is expected to be.
 
     Raises:
         ValueError: an argument is out of range.
     """
 
     def __init__(
-        self, base_channels: int = 64, bilinear: bool = True, output_size: int = 256, max_depth: float = 30.0
+        self,
+        base_channels: int = 64,
+        bilinear: bool = True,
+        output_size: int = 256,
+        max_depth: float = 30.0,
+        uncertainty: bool = False,
     ) -> None:
         super().__init__()
         check_network_arguments(base_channels, output_size)
@@ -51,22 +57,14 @@ class RGBDepthNet(nn.Module):
         self.encoder = Encoder(3, base_channels, bilinear)
         self.decoder = Decoder(base_channels, bilinear)
         self.head = DepthHead(base_channels, max_depth)
+        if uncertainty:
+            self.scale_head = ScaleHead(base_channels, max_depth)
 
-    @overload
-    def forward(self, rgb: Tensor, return_features: Literal[False] = False) -> Tensor: ...
-    @overload
-    def forward(self, rgb: Tensor, return_features: Literal[True]) -> tuple[Tensor, Features]: ...
-    def forward(
-        self, rgb: Float[Tensor, "b c h w"], return_features: bool = False
-    ) -> Float[Tensor, "b 1 s s"] | tuple[Float[Tensor, "b 1 s s"], Features]:
-        """Predict depth.
+    def predict(self, rgb: Float[Tensor, "b c h w"]) -> Prediction:
+        """Depth, its scale where there is one, and the features.
 
         Args:
             rgb: colours in 0..1; any height and width of at least 16.
-            return_features: also return x1..x5 and d1..d4.
-
-        Returns:
-            Depth in metres, and with ``return_features`` the nine feature maps by name.
 
         Raises:
             ValueError: ``rgb`` has the wrong number of channels or is too small.
@@ -75,11 +73,16 @@ class RGBDepthNet(nn.Module):
         features = self.encoder(rgb)  # x1 [B,C,H,W] .. x5 [B,8C,H/16,W/16]
         features |= self.decoder(features)  # d1 [B,C,H,W] .. d4 [B,4C,H/8,W/8]
         depth = self.head(features["d1"], self.output_size)  # [B,1,S,S]
-        return (depth, features) if return_features else depth
+        scale = self.scale_head(features["d1"], self.output_size) if self.scale_head is not None else None
+        return Prediction(depth, scale, features)
 
 
 def create_rgb_depth_model(
-    base_channels: int = 64, bilinear: bool = True, output_size: int = 256, max_depth: float = 30.0
+    base_channels: int = 64,
+    bilinear: bool = True,
+    output_size: int = 256,
+    max_depth: float = 30.0,
+    uncertainty: bool = False,
 ) -> RGBDepthNet:
     """Make an :class:`RGBDepthNet`; the arguments are those of the class."""
-    return RGBDepthNet(base_channels, bilinear, output_size, max_depth)
+    return RGBDepthNet(base_channels, bilinear, output_size, max_depth, uncertainty)

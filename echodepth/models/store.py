@@ -22,11 +22,11 @@ from echodepth.errors import CheckpointError
 from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.card import write_card
 from echodepth.models.front_end import EchoFrontEnd, ImageFrontEnd
-from echodepth.models.layers import MINIMUM_SIZE, Features
+from echodepth.models.layers import MINIMUM_SIZE, DepthNet, Features, Prediction
 from echodepth.models.rgb_depth import RGBDepthNet
 from echodepth.models.unet_baseline import UNetBaseline
 
-NETWORKS: dict[str, type[nn.Module]] = {
+NETWORKS: dict[str, type[DepthNet]] = {
     "rgb": RGBDepthNet,
     "binaural_attention": BinauralAttentionDepthNet,
     "unet_baseline": UNetBaseline,
@@ -87,6 +87,11 @@ class DepthModel(nn.Module):
         """Side of the depth map, in pixels."""
         return self.front_end.image_size
 
+    @property
+    def uncertainty(self) -> bool:
+        """Whether it says how far off it expects to be."""
+        return self.network.scale_head is not None
+
     def feature_channels(self) -> dict[str, int]:
         """Channels of x1..x5 and d1..d4."""
         return {level: shape[1] for level, shape in self._feature_shapes(MINIMUM_SIZE).items()}
@@ -108,6 +113,10 @@ class DepthModel(nn.Module):
         """Depth [B,1,S,S] in metres from images [B,3,H,W] in 0..1 or waveforms [B,2,T]; features on request."""
         result: Tensor | tuple[Tensor, Features] = self.network(self.front_end(raw), return_features)
         return result
+
+    def predict(self, raw: Tensor) -> Prediction:
+        """Depth, its scale where the network has one, and the features, from the same input."""
+        return self.network.predict(self.front_end(raw))
 
 
 def save_model(model: DepthModel, folder: Path) -> None:
@@ -217,6 +226,8 @@ def _infer_spec(weights: Mapping[str, Tensor], path: Path) -> ModelSpec:
         "base_channels": first.shape[0],
         "bilinear": "decoder.stages.d1.up.weight" not in weights,
     }
+    if "scale_head.conv.weight" in weights:
+        arguments["uncertainty"] = True
     if network != "rgb":
         attended = {name.split(".")[1] for name in weights if name.startswith("left_to_right.")}
         arguments["attention_levels"] = [int(level.removeprefix("x")) for level in sorted(attended)]

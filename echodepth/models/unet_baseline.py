@@ -11,7 +11,6 @@ dropout of pix2pix, which makes its images varied, is left out. Other input size
 """
 
 from itertools import pairwise
-from typing import Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +21,8 @@ from echodepth.models.layers import (
     DECODER_LEVELS,
     ENCODER_LEVELS,
     DepthHead,
-    Features,
+    DepthNet,
+    Prediction,
     check_input,
     check_network_arguments,
 )
@@ -30,8 +30,8 @@ from echodepth.models.layers import (
 INPUT_SIZE = 256
 
 
-class UNetBaseline(nn.Module):
-    """BatVision's baseline, behind the same interface as the other networks.
+class UNetBaseline(DepthNet):
+    """BatVision's baseline, behind the same interface as the other networks, without a scale.
 
     Args:
         base_channels: channels of the first level; 64 as published, which gives 54.4 M parameters.
@@ -62,22 +62,13 @@ class UNetBaseline(nn.Module):
         )
         self.head = DepthHead(base_channels, max_depth)
 
-    @overload
-    def forward(self, spectrograms: Tensor, return_features: Literal[False] = False) -> Tensor: ...
-    @overload
-    def forward(self, spectrograms: Tensor, return_features: Literal[True]) -> tuple[Tensor, Features]: ...
-    def forward(
-        self, spectrograms: Float[Tensor, "b c f t"], return_features: bool = False
-    ) -> Float[Tensor, "b 1 s s"] | tuple[Float[Tensor, "b 1 s s"], Features]:
-        """Predict depth.
+    def predict(self, spectrograms: Float[Tensor, "b c f t"]) -> Prediction:
+        """Depth and the features.
+
+        x1..x5 are the first five levels down, half to 1/32 of the size; d1..d4 the last four up, full to 1/8.
 
         Args:
             spectrograms: the left ear's channels, then the right ear's; any size of at least 16.
-            return_features: also return x1..x5 (the first five levels down, half to 1/32 of the size) and d1..d4
-                (the last four levels up, full to 1/8).
-
-        Returns:
-            Depth in metres, and with ``return_features`` the nine feature maps by name.
 
         Raises:
             ValueError: ``spectrograms`` has the wrong number of channels or is too small.
@@ -92,12 +83,10 @@ class UNetBaseline(nn.Module):
         for double, skip in zip(self.up[1:], reversed(encoded[1:-1]), strict=True):
             decoded.append(double(torch.cat([skip, decoded[-1]], dim=1)))
         decoded.append(self.last(torch.cat([encoded[0], decoded[-1]], dim=1)))
-        depth: Tensor = self.head(decoded[-1], self.output_size)
-        if not return_features:
-            return depth
+        depth = self.head(decoded[-1], self.output_size)
         features = dict(zip(ENCODER_LEVELS, encoded, strict=False))
         features |= dict(zip(DECODER_LEVELS, reversed(decoded), strict=False))
-        return depth, features
+        return Prediction(depth, None, features)
 
 
 def _halve(in_channels: int, out_channels: int, norm: bool) -> nn.Sequential:

@@ -163,13 +163,15 @@ class ResultPictures(Callback):
         model = pl_module.model
         heard_or_seen = network_input(model, batch)[:PICTURED_FRAMES]
         epoch = trainer.current_epoch + 1
+        depth, scale, _ = model.network.predict(heard_or_seen)
         figure = result_picture(
             inputs=_captioned_inputs(batch, heard_or_seen if model.input_key == "audio" else None),
-            prediction=_array(model.network(heard_or_seen)[:, 0]),
+            prediction=_array(depth[:, 0]),
             depth=_array(batch["depth"][:PICTURED_FRAMES, 0]),
             valid=_array(batch["valid"][:PICTURED_FRAMES, 0]),
             max_depth=model.max_depth,
             title=f"{self.folders.experiment}, epoch {epoch}, validation",
+            expected=_array(scale[:, 0]) if scale is not None else None,
         )
         save_figure(figure, self.folders.results / f"epoch_{epoch:04d}.png")
 

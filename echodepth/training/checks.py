@@ -25,6 +25,7 @@ LEAST = {
         "lambda_l1",
         "lambda_smooth",
         "lambda_edge",
+        "lambda_uncertainty",
         "seed",
         "label_seed",
     ),
@@ -55,6 +56,8 @@ def check_flags(config: TrainConfig) -> None:
         raise ConfigError("--device mps: this torch sees no Apple GPU; use --device cpu")
     if config.strategy not in ("auto", *StrategyRegistry.available_strategies()):
         raise ConfigError(f"--strategy {config.strategy}: Lightning has no such strategy; give auto, ddp or fsdp")
+    if config.uncertainty and not config.lambda_uncertainty:
+        raise ConfigError("--lambda_uncertainty 0 teaches no --uncertainty: give it a weight, or leave both out")
     if isinstance(config, BinauralConfig):
         require_at_least(0, spec_masks=config.spec_masks)
         if config.model == "unet_baseline" and config.convolution != "full":
@@ -62,11 +65,15 @@ def check_flags(config: TrainConfig) -> None:
                 f"--convolution {config.convolution} is for the ears of --model binaural_attention; unet_baseline has "
                 "none: leave it out"
             )
+        if config.uncertainty and config.model == "unet_baseline":
+            raise ConfigError("--uncertainty: BatVision's U-Net has none; leave it out, or --model unet_baseline")
     if isinstance(config, DistillationConfig):
         require_at_least(0, **{flag: getattr(config, flag) for flag in TERM_WEIGHTS.values()})
         for weight, levels in (("lambda_feat", "feature_levels"), ("lambda_align", "align_levels")):
             if getattr(config, weight) and not getattr(config, levels):
                 raise ConfigError(f"--{levels} names no level: give some, or --{weight} 0")
+        if config.kd_confidence and not config.lambda_kd:
+            raise ConfigError("--kd_confidence weighs what --lambda_kd 0 leaves out: give a --lambda_kd above 0")
     if config.use_wandb and is_main_process():
         _log_in_to_wandb()
 

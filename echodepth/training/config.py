@@ -57,6 +57,12 @@ class TrainConfig(DataConfig):
     use_adaptive_loss: bool = False
     """A curriculum: reconstruction first, then edges, then smoothness."""
 
+    # Uncertainty
+    uncertainty: bool = False
+    """Also learn how far off the depth is to be expected, pixel by pixel; the depth is learnt as without."""
+    lambda_uncertainty: float = 0.1
+    """Weight of that lesson, with --uncertainty."""
+
     # Training
     batch_size: int = 64
     """Frames a step and device."""
@@ -183,6 +189,8 @@ class DistillationConfig(BinauralConfig):
     """That distance."""
     kd_where: Literal["everywhere", "unmeasured"] = "everywhere"
     """Taken over every pixel, or only where no depth was measured."""
+    kd_confidence: bool = False
+    """Each pixel counts by how sure the teacher is of it; needs a teacher trained with --uncertainty."""
     lambda_kd_edge: float = 0.0
     """Weight of the distance to the differences between neighbours in the teacher's depth."""
     lambda_rank: float = 0.0

@@ -15,9 +15,10 @@ from echodepth.data.transforms import mask_spectrogram
 from echodepth.errors import ConfigError
 from echodepth.evaluation.metrics import DepthMetrics
 from echodepth.evaluation.protocols import get_protocol
+from echodepth.models.layers import Prediction
 from echodepth.models.store import DepthModel
 from echodepth.training.config import BinauralConfig, TrainConfig
-from echodepth.training.losses import DepthLoss
+from echodepth.training.losses import DepthLoss, laplace_nll
 
 VALIDATION_PROTOCOL = "valid"
 Scheduler = Literal["none", "cosine", "step"]
@@ -65,14 +66,18 @@ class DepthTask(L.LightningModule):
 
     def losses(self, prepared: Float[Tensor, "b c h w"], batch: Sample) -> dict[str, Tensor]:
         """The terms of the loss by name, and their sum as ``loss``; ``prepared`` is what the front end made."""
-        return self.supervised(self.model.network(prepared), batch)
+        return self.supervised(self.model.network.predict(prepared), batch)
 
-    def supervised(self, depth: Float[Tensor, "b 1 h w"], batch: Sample) -> dict[str, Tensor]:
-        """The loss against the measured depth."""
+    def supervised(self, prediction: Prediction, batch: Sample) -> dict[str, Tensor]:
+        """The loss against the measured depth, and the lesson on its own error of a network that has a scale."""
         # An echo network's smoothness is guided by the depth's own edges: sound has no image, with or without teacher.
         image = batch["image"] if self.model.input_key == "image" else None
         progress = self.current_epoch / self.config.nb_epochs
-        return self.objective(depth, batch["depth"], batch["valid"], image, progress)
+        losses = self.objective(prediction.depth, batch["depth"], batch["valid"], image, progress)
+        if prediction.scale is not None:
+            nll = laplace_nll(prediction.depth, prediction.scale, batch["depth"], batch["valid"])
+            losses |= {"uncertainty": nll, "loss": losses["loss"] + self.config.lambda_uncertainty * nll}
+        return losses
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor | None:
         """One batch; a batch without a valid pixel is counted and skipped."""
@@ -109,11 +114,13 @@ class DepthTask(L.LightningModule):
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         """Score one batch under the ``valid`` protocol."""
-        depth = self.model.network(network_input(self.model, batch))
+        prediction = self.model.network.predict(network_input(self.model, batch))
         valid = get_protocol(VALIDATION_PROTOCOL).scored(batch["depth"], batch["valid"])
-        self.scores.update(depth, batch["depth"], valid)
-        loss = self.supervised(depth, batch)["loss"]
-        self.log("val/loss", loss, batch_size=len(depth), sync_dist=True)
+        self.scores.update(prediction.depth, batch["depth"], valid)
+        losses = self.supervised(prediction, batch)
+        for name in ("loss", "uncertainty"):
+            if name in losses:
+                self.log(f"val/{name}", losses[name], batch_size=len(valid), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of the whole validation split."""

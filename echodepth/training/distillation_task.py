@@ -10,6 +10,7 @@ from echodepth.distillation.relations import Affinity, Contrast
 from echodepth.distillation.response import Ranking, Response
 from echodepth.distillation.teacher import FrozenTeacher
 from echodepth.distillation.terms import Distillation, Term, View
+from echodepth.errors import ConfigError
 from echodepth.models.layers import DECODER_LEVELS
 from echodepth.models.store import DepthModel
 from echodepth.training.config import TERM_WEIGHTS, DistillationConfig
@@ -22,14 +23,23 @@ SUMMARY_LEVEL = "x5"
 
 
 def build_distillation(config: DistillationConfig, student: DepthModel, teacher: DepthModel) -> Distillation:
-    """The terms whose weights are not zero. A new term gets its flag in the config, its weight and its line here."""
+    """The terms whose weights are not zero. A new term gets its flag in the config, its weight and its line here.
+
+    Raises:
+        ConfigError: the teacher's confidence is asked for, and it has none.
+    """
+    if config.kd_confidence and not teacher.uncertainty:
+        raise ConfigError(
+            f"--kd_confidence: {config.teacher} does not say how sure it is; train the teacher with --uncertainty, "
+            "or leave --kd_confidence out"
+        )
     weights = {name: getattr(config, flag) for name, flag in TERM_WEIGHTS.items() if getattr(config, flag)}
     channels = student.feature_channels(), teacher.feature_channels()
 
     def build(name: str) -> Term:
         match name:
             case "kd":
-                return Response(KD_LOSSES[config.kd_loss], config.kd_where)
+                return Response(KD_LOSSES[config.kd_loss], config.kd_where, config.kd_confidence)
             case "kd_edge":
                 return Response(gradient_loss, config.kd_where)
             case "rank":
@@ -75,10 +85,11 @@ class DistillationTask(DepthTask):
 
     def losses(self, prepared: Float[Tensor, "b c h w"], batch: Sample) -> dict[str, Tensor]:
         """The supervised terms, the distillation's terms, and the sum of all as ``loss``."""
-        depth, features = self.model.network(prepared, return_features=True)
-        supervised = self.supervised(depth, batch)
+        prediction = self.model.network.predict(prepared)
+        supervised = self.supervised(prediction, batch)
         image = batch["image"].roll(1, dims=0) if self.wrong_pairs else batch["image"]
-        taught = self.distillation(View(depth, features), self.teacher.look(image), batch["valid"])
+        own = View(prediction.depth, prediction.features, prediction.scale)
+        taught = self.distillation(own, self.teacher.look(image), batch["valid"])
         total = supervised.pop("loss")
         weight = schedule(self.kd_schedule, self.current_epoch / self.config.nb_epochs)
         return {**supervised, **taught, "loss": sum((weight * term for term in taught.values()), total)}

@@ -25,9 +25,14 @@ NEAREST = 1e-3
 """Metres: the least depth whose logarithm is taken."""
 
 
-def masked_mean(values: Float[Tensor, "*shape"], valid: Bool[Tensor, "*shape"]) -> Scalar:
-    """Mean of the valid values; 0 where there are none."""
-    return torch.where(valid, values, 0.0).sum() / valid.sum().clamp(min=1)
+def masked_mean(
+    values: Float[Tensor, "*shape"], valid: Bool[Tensor, "*shape"], weight: Float[Tensor, "*shape"] | None = None
+) -> Scalar:
+    """Mean of the valid values; 0 where there are none. Of positive weights, their proportions alone count."""
+    if weight is None:
+        return torch.where(valid, values, 0.0).sum() / valid.sum().clamp(min=1)
+    share = torch.where(valid, weight, 0.0)
+    return (share * torch.where(valid, values, 0.0)).sum() / share.sum().clamp(min=torch.finfo(share.dtype).tiny)
 
 
 def _known(target: Tensor, valid: Tensor) -> Tensor:
@@ -35,26 +40,44 @@ def _known(target: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, target, 1.0)
 
 
-def l1_loss(prediction: Depth, target: Depth, valid: Valid) -> Scalar:
-    """Mean absolute error in metres."""
-    return masked_mean((prediction - _known(target, valid)).abs(), valid)
+def l1_loss(prediction: Depth, target: Depth, valid: Valid, weight: Depth | None = None) -> Scalar:
+    """Mean absolute error in metres, of pixels that count by their ``weight``."""
+    return masked_mean((prediction - _known(target, valid)).abs(), valid, weight)
 
 
-def mse_loss(prediction: Depth, target: Depth, valid: Valid) -> Scalar:
-    """Mean squared error in square metres."""
-    return masked_mean((prediction - _known(target, valid)).square(), valid)
+def mse_loss(prediction: Depth, target: Depth, valid: Valid, weight: Depth | None = None) -> Scalar:
+    """Mean squared error in square metres, of pixels that count by their ``weight``."""
+    return masked_mean((prediction - _known(target, valid)).square(), valid, weight)
 
 
-def silog_loss(prediction: Depth, target: Depth, valid: Valid) -> Scalar:
+def silog_loss(prediction: Depth, target: Depth, valid: Valid, weight: Depth | None = None) -> Scalar:
     """Scale-invariant logarithmic error (arXiv 1406.2283), as the root that arXiv 1907.10326 trains with.
 
-    ``10 * sqrt(var(g) + 0.15 * mean(g)²)`` for g = log prediction - log target.
+    ``10 * sqrt(var(g) + 0.15 * mean(g)²)`` for g = log prediction - log target, of pixels that count by their
+    ``weight``.
     """
     log_ratio = torch.log(prediction.clamp(min=NEAREST)) - torch.log(_known(target, valid).clamp(min=NEAREST))
-    mean = masked_mean(log_ratio, valid)
-    variance = masked_mean((log_ratio - mean).square(), valid)
+    mean = masked_mean(log_ratio, valid, weight)
+    variance = masked_mean((log_ratio - mean).square(), valid, weight)
     # The root's slope is infinite at 0, where a perfect prediction would turn its gradient to NaN.
     return SILOG_SCALE * torch.sqrt(variance + (1 - SILOG_FOCUS) * mean.square() + 1e-8)
+
+
+def laplace_nll(prediction: Depth, scale: Depth, target: Depth, valid: Valid) -> Scalar:
+    """Negative log-likelihood of the error under a Laplace distribution (arXiv 1703.04977): |r| / b + log 2b.
+
+    It is least where the scale b is the mean absolute error. The error r is taken as given, so that the scale learns
+    from the depth and the depth from its own loss alone (arXiv 2212.09184): else a network excuses with a large b
+    what it could have learnt.
+
+    Args:
+        prediction: metres; gets no gradient.
+        scale: b in metres, positive.
+        target: metres.
+        valid: where the target is known.
+    """
+    error = (prediction - _known(target, valid)).abs().detach()
+    return masked_mean(error / scale + torch.log(2 * scale), valid)
 
 
 def gradient_loss(prediction: Depth, target: Depth, valid: Valid, scales: int = 4) -> Scalar:

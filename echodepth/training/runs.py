@@ -68,6 +68,8 @@ def model_spec(config: TrainConfig) -> ModelSpec:
         "output_size": config.image_size,
         "max_depth": config.depth_limit,
     }
+    if config.uncertainty:
+        arguments["uncertainty"] = True
     front_end: dict[str, Any] = {"image_size": config.image_size}
     if not isinstance(config, BinauralConfig):
         return ModelSpec("rgb", arguments | {"bilinear": config.bilinear}, front_end)
