@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from echodepth.models.binaural_attention import BinauralAttentionDepthNet, create_binaural_attention_model
+from echodepth.models.heads import DepthHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
     ENCODER_LEVELS,
     FEATURE_LEVELS,
-    DepthHead,
     DepthNet,
     count_parameters,
     decoder_channels,

@@ -14,7 +14,10 @@ from echodepth.distillation.teacher import FrozenTeacher
 from echodepth.distillation.terms import View
 from echodepth.errors import CheckpointError, ConfigError
 from echodepth.models.binaural_attention import create_binaural_attention_model
-from echodepth.models.layers import DepthNet, ScaleHead
+from echodepth.models.heads import ScaleHead
+from echodepth.models.layers import (
+    DepthNet,
+)
 from echodepth.models.rgb_depth import create_rgb_depth_model
 from echodepth.models.store import DepthModel, ModelSpec, load_model, save_model
 from echodepth.training.losses import l1_loss, laplace_nll, masked_mean, mse_loss, silog_loss

@@ -22,16 +22,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.models.cross_attention import CrossAttention
+from echodepth.models.heads import DepthHead, ScaleHead
 from echodepth.models.layers import (
     CONVOLUTIONS,
     ENCODER_LEVELS,
     Decoder,
-    DepthHead,
     DepthNet,
     Encoder,
     Features,
     Prediction,
-    ScaleHead,
     check_input,
     check_network_arguments,
     ladder_channels,

@@ -16,13 +16,12 @@ level by level, possible at all.
 from jaxtyping import Float
 from torch import Tensor
 
+from echodepth.models.heads import DepthHead, ScaleHead
 from echodepth.models.layers import (
     Decoder,
-    DepthHead,
     DepthNet,
     Encoder,
     Prediction,
-    ScaleHead,
     check_input,
     check_network_arguments,
 )

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from echodepth.models.heads import DepthHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
     ENCODER_LEVELS,
-    DepthHead,
     DepthNet,
     Prediction,
     check_input,
