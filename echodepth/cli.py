@@ -14,7 +14,13 @@ from echodepth.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
 from echodepth.simulate.config import SimulateConfig
-from echodepth.training.config import BinauralConfig, DistillationConfig, PrepareConfig, RGBConfig
+from echodepth.training.config import (
+    BinauralConfig,
+    CacheTeacherConfig,
+    DistillationConfig,
+    PrepareConfig,
+    RGBConfig,
+)
 
 TrainingConfig = (
     Annotated[RGBConfig, subcommand("rgb")]
@@ -33,6 +39,7 @@ class Train:
 Command = (
     Annotated[SimulateConfig, subcommand("simulate")]
     | Annotated[PrepareConfig, subcommand("prepare")]
+    | Annotated[CacheTeacherConfig, subcommand("cache-teacher")]
     | Annotated[Train, subcommand("train")]
     | Annotated[EvaluateConfig, subcommand("evaluate")]
     | Annotated[CompareConfig, subcommand("compare")]
@@ -83,6 +90,10 @@ def run(command: object) -> None:
             from echodepth.training.prepare import prepare
 
             prepare(command)
+        case CacheTeacherConfig():
+            from echodepth.training.teaching import cache_teacher
+
+            cache_teacher(command)
         case EvaluateConfig():
             from echodepth.evaluation.evaluate import evaluate
 

@@ -26,10 +26,10 @@ from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
 from echodepth.models.store import find_checkpoint
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
-from echodepth.training.config import DistillationConfig, TrainConfig
+from echodepth.training.config import CacheTeacherConfig, DistillationConfig, TrainConfig
 from echodepth.training.folders import RunFolders
 from tests.conftest import ROOT
-from tests.tiny import save_tiny
+from tests.tiny import save_tiny, save_tiny_hf
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MENTIONED_FILE = re.compile(r"""["']([\w./-]+\.(?:wav|jpe?g|png|npy))["']""")
@@ -236,6 +236,9 @@ class Reader:
                 self._train_small(config)
             case SimulateConfig():
                 self.run_command(replace(command, **SMALL_ROOMS))
+            case CacheTeacherConfig():
+                teacher = self._have_teacher(command.teacher)
+                self.run_command(replace(command, teacher=teacher, image_size=32, num_workers=0, device="cpu"))
             case EvaluateConfig():
                 self._have_model(command.checkpoint, leave_out="Attic" if command.protocol == "loo" else None)
                 self.run_command(replace(command, device="cpu"))
@@ -255,7 +258,7 @@ class Reader:
 
     def _train_small(self, config: TrainConfig) -> None:
         if isinstance(config, DistillationConfig):
-            self._have_model(config.teacher)
+            config = replace(config, teacher=self._have_teacher(config.teacher))
         small = replace(config, **SMALL_TRAINING)
         if config.checkpoints is not None:
             folders = RunFolders(config.experiment_name)
@@ -264,6 +267,14 @@ class Reader:
             last = folders.epochs()[-1]
             small = replace(small, checkpoints=last, nb_epochs=last + 1)
         self.run_command(cli.Train(small))  # type: ignore[arg-type]
+
+    def _have_teacher(self, name: str) -> str:
+        """A model of Hugging Face that a page names is fetched from nowhere: a tiny one takes its place."""
+        if not name.startswith("hf:"):
+            self._have_model(name)
+            return name
+        folder = Path("hugging_face")
+        return f"hf:{folder if folder.exists() else save_tiny_hf(folder)}"
 
     def _have_model(self, name: str, **data: Any) -> None:
         try:

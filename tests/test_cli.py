@@ -28,6 +28,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     [
         [],
         ["simulate"],
+        ["cache-teacher"],
         ["train"],
         ["train", "rgb"],
         ["train", "distill"],
@@ -51,7 +52,8 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         "import sys, contextlib, io, echodepth.cli\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
         "    echodepth.cli.main(['train', 'rgb', '--help'])\n"
-        "print([m for m in ('torch', 'lightning', 'scipy', 'matplotlib', 'numpy', 'PIL') if m in sys.modules])\n"
+        "heavy = ('torch', 'lightning', 'scipy', 'matplotlib', 'numpy', 'PIL', 'transformers')\n"
+        "print([m for m in heavy if m in sys.modules])\n"
     )
     assert run("-c", script, cwd=tmp_path).stdout.strip() == "[]"
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from echodepth.data.sample import Sample
 from echodepth.distillation.alignment import Alignment
 from echodepth.distillation.features import MARGIN, AttentionTransfer, FeatureMatching, feature_loss
 from echodepth.distillation.relations import Affinity, Contrast
@@ -15,7 +16,7 @@ from echodepth.distillation.teacher import FrozenTeacher
 from echodepth.distillation.terms import Distillation, Term, View
 from echodepth.errors import ConfigError
 from echodepth.models.store import DepthModel, ModelSpec, save_model
-from echodepth.training.distillation_task import schedule
+from echodepth.training.distillation_task import DistillationTask, schedule
 from echodepth.training.losses import l1_loss, silog_loss
 
 RGB = ModelSpec("rgb", {"base_channels": 4, "output_size": 32}, {"image_size": 32})
@@ -209,10 +210,22 @@ def test_a_teacher_is_frozen_and_belongs_to_no_module(tmp_path: Path) -> None:
             self.teacher = teacher
 
     task = Task().train()
-    seen = teacher.look(torch.rand(2, 3, 32, 32))
+    seen = teacher.look(Sample(image=torch.rand(2, 3, 32, 32)))
     assert not seen.depth.requires_grad
     assert not any(f.requires_grad for f in seen.features.values())
     assert not teacher.model.training
     assert all(not p.requires_grad for p in teacher.model.parameters())
     assert all(name.startswith("student.") for name in task.state_dict())
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.model.state_dict().items())
+
+
+def test_where_nothing_was_measured_the_teacher_fills_in_and_measurements_stay() -> None:
+    depth, valid = torch.tensor([[[[2.0, 0.0]]]]), torch.tensor([[[[True, False]]]])
+    student, teacher = View(torch.full((1, 1, 1, 2), 3.0), {}), View(torch.tensor([[[[9.0, 5.0]]]]), {})
+    batch = Sample(depth=depth, valid=valid, name="one")
+    filled = DistillationTask._filled(batch, student, teacher)
+    assert filled["depth"].flatten().tolist() == [2.0, 5.0]
+    assert filled["valid"].all()
+    assert filled["name"] == "one"
+    # The batch itself is what the other terms are told of measurements.
+    assert batch["valid"].flatten().tolist() == [True, False]

@@ -299,6 +299,8 @@ def test_every_audio_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, 
         {"wrong_pairs": True},
         {"label_fraction": 0.5},
         {"teacher": "other"},
+        {"teacher_align": "scale"},
+        {"fill_labels": True},
     ],
     ids=str,
 )

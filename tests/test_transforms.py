@@ -40,6 +40,12 @@ def test_only_the_chosen_samples_are_flipped_and_the_input_stays() -> None:
     assert flipped["name"] == original["name"]
 
 
+def test_a_batch_says_which_of_its_samples_are_mirrored() -> None:
+    once = flip_left_right(batch(), torch.tensor([False, True, True]))
+    assert once["mirrored"].tolist() == [False, True, True]
+    assert flip_left_right(once, torch.tensor([False, True, False]))["mirrored"].tolist() == [False, False, True]
+
+
 def test_flipping_twice_changes_nothing() -> None:
     original, flip = batch(), torch.tensor([True, False, True])
     twice = flip_left_right(flip_left_right(original, flip), flip)
@@ -51,7 +57,7 @@ def test_flipping_twice_changes_nothing() -> None:
 def test_absent_parts_stay_absent(part: str) -> None:
     original = batch()
     small = Sample(image=original["image"]) if part == "image" else Sample(audio=original["audio"])
-    assert {*random_flip(small)} == {part}
+    assert {*random_flip(small)} == {part, "mirrored"}
 
 
 def test_half_of_the_samples_are_flipped_whole() -> None:

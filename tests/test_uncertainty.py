@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from echodepth.data.sample import Sample
 from echodepth.distillation.response import Response, confidence
 from echodepth.distillation.teacher import FrozenTeacher
 from echodepth.distillation.terms import View
@@ -275,7 +276,7 @@ def test_the_confidence_of_a_teacher_of_another_size_is_resized() -> None:
 def test_the_teacher_shows_its_scale() -> None:
     teacher = FrozenTeacher(DepthModel(SPEC))
     image = torch.rand(1, 3, 32, 32)
-    seen, expected = teacher.look(image), teacher.model.predict(image).scale
+    seen, expected = teacher.look(Sample(image=image)), teacher.model.predict(image).scale
     assert seen.scale is not None
     assert expected is not None
     assert torch.equal(seen.scale, expected)

@@ -1,6 +1,7 @@
 """A tiny BatVision V2 set and tiny models, for the tests of what comes after training."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,36 @@ def constant(model: DepthModel, metres: float) -> DepthModel:
         torch.full((len(x), 1, SIDE, SIDE), metres), None, {}
     )
     return model
+
+
+PREPROCESSOR: dict[str, Any] = {
+    **{"do_resize": True, "size": {"height": 28, "width": 28}, "ensure_multiple_of": 14, "keep_aspect_ratio": True},
+    **{"resample": 3, "do_normalize": True, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]},
+}
+
+
+def save_tiny_hf(folder: Path, kind: str = "metric") -> Path:
+    """An untrained Depth Anything of two layers, in the format of Hugging Face."""
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+
+    backbone = Dinov2Config(
+        **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 14},
+        out_indices=[1, 2],
+        reshape_hidden_states=False,
+    )
+    config = DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=16,
+        reassemble_factors=[1, 0.5],
+        neck_hidden_sizes=[8, 8],
+        fusion_hidden_size=8,
+        head_hidden_size=4,
+        depth_estimation_type=kind,
+        max_depth=20 if kind == "metric" else 1,
+        initializer_range=0.2,  # with the usual 0.02, pictures hardly differ after so few layers
+    )
+    model = DepthAnythingForDepthEstimation(config)
+    torch.nn.init.constant_(model.head.conv3.bias, 1.0)  # a relative model's answer would end at 0 half of the times
+    model.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
+    return folder

@@ -11,13 +11,15 @@ FEW = 0.1
 """The small share of labelled rooms."""
 
 _ALONE: dict[str, Any] = {"lambda_kd": 0.0, "lambda_feat": 0.0}
-_BEST: dict[str, Any] = {"lambda_kd": 1.0, "lambda_feat": 0.0, "lambda_align": 0.5, "lambda_rank": 0.5}
+_DECODER = ("d1", "d2", "d3", "d4")
+_BEST: dict[str, Any] = {"fill_labels": True, "lambda_kd": 1.0, "lambda_feat": 1.0, "feature_levels": _DECODER}
 DISTILLING: dict[str, dict[str, Any]] = {
+    "filled": _ALONE | {"fill_labels": True},
     "response": _ALONE | {"lambda_kd": 1.0},
     "edge": _ALONE | {"lambda_kd": 1.0, "lambda_kd_edge": 1.0},
     "rank": _ALONE | {"lambda_kd": 1.0, "lambda_rank": 1.0},
     "pixelwise": _ALONE | {"lambda_feat": 0.5, "feature_levels": ("x1", "x2", "x3", "x4", "x5")},
-    "decoder": _ALONE | {"lambda_feat": 0.5, "feature_levels": ("d1", "d2", "d3", "d4")},
+    "decoder": _ALONE | {"lambda_feat": 0.5, "feature_levels": _DECODER},
     "aligned": _ALONE | {"lambda_align": 0.5},
     "attention": _ALONE | {"lambda_attention": 0.5},
     "affinity": _ALONE | {"lambda_affinity": 10.0},

@@ -22,6 +22,7 @@ class Sample(TypedDict, total=False):
         depth: metres along the optical axis; 0 where not valid.
         valid: where depth was measured.
         name: the instance's place in its dataset, for messages and per-image tables.
+        mirrored: whether augmentation has exchanged left and right; absent where it has not been drawn.
     """
 
     image: Float[Tensor, "*batch 3 h w"]
@@ -30,6 +31,7 @@ class Sample(TypedDict, total=False):
     depth: Float[Tensor, "*batch 1 h w"]
     valid: Bool[Tensor, "*batch 1 h w"]
     name: str
+    mirrored: Bool[Tensor, "*batch"]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def flip_left_right(batch: Sample, flip: Bool[Tensor, " b"]) -> Sample:
         flip: which samples are mirrored.
 
     Returns:
-        A new batch.
+        A new batch, which says in ``mirrored`` what was done to it.
     """
 
     def chosen(tensor: Tensor, axis: int) -> Tensor:
@@ -44,6 +44,7 @@ def flip_left_right(batch: Sample, flip: Bool[Tensor, " b"]) -> Sample:
         flipped["depth"] = chosen(batch["depth"], -1)
     if "valid" in batch:
         flipped["valid"] = chosen(batch["valid"], -1)
+    flipped["mirrored"] = batch["mirrored"] ^ flip if "mirrored" in batch else flip
     return flipped
 
 

@@ -182,7 +182,15 @@ class DistillationConfig(BinauralConfig):
     experiment_name: str = "distillation"
     """Names the folders under checkpoints/, results/ and logs/."""
     teacher: str
-    """A model folder (checkpoints/<experiment>/best), a .pth with model_state_dict, or an experiment's name."""
+    """A model folder (checkpoints/<experiment>/best), a .pth with model_state_dict, or an experiment's name; or a depth
+    model of Hugging Face, hf:ORG/NAME or hf:FOLDER."""
+    teacher_align: Literal["auto", "none", "scale", "affine"] = "auto"
+    """What makes the teacher's depth metres, fitted once where depth was measured: nothing, a factor, or a factor and
+    an offset of its inverse. auto: none for ours, scale for metric models of Hugging Face, affine for relative ones."""
+    teacher_cache: TrueOrFalse = True
+    """Use what echodepth cache-teacher has kept of this teacher, if it fits these frames and terms."""
+    fill_labels: bool = False
+    """Let the teacher's depth stand wherever none was measured, in one loss with what was; for few labels."""
     lambda_kd: float = 0.5
     """Weight of the distance to the teacher's depth."""
     kd_loss: Literal["l1", "mse", "silog"] = "l1"
@@ -215,6 +223,22 @@ class DistillationConfig(BinauralConfig):
     """How all of these weights go over the run: as they are, rising over its first fifth, or falling to zero."""
     wrong_pairs: bool = False
     """A control: the teacher looks at another frame of the batch. What still helps is no knowledge of the frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheTeacherConfig(DataConfig):
+    """Look with a teacher at every training frame once, and keep what it says: students then train without asking."""
+
+    teacher: str
+    """As of train distill: an experiment, a model folder, a .pth, hf:ORG/NAME or hf:FOLDER."""
+    levels: tuple[Level, ...] = ()
+    """Features to keep beside the depth; train distill's defaults need x5 d4 d3 d2 d1, and much disk."""
+    batch_size: int = 16
+    """Frames looked at together."""
+    num_workers: int = 4
+    """Processes that read data; 0 reads in the main process."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
 
 
 TERM_WEIGHTS = {

@@ -1,5 +1,6 @@
 """Training of a student on echoes with a teacher beside it that sees."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -7,8 +8,8 @@ from echodepth.data.sample import Sample
 from echodepth.distillation.alignment import Alignment
 from echodepth.distillation.features import AttentionTransfer, FeatureMatching
 from echodepth.distillation.relations import Affinity, Contrast
-from echodepth.distillation.response import Ranking, Response
-from echodepth.distillation.teacher import FrozenTeacher
+from echodepth.distillation.response import Ranking, Response, teacher_depth
+from echodepth.distillation.teacher import Teacher
 from echodepth.distillation.terms import Distillation, Term, View
 from echodepth.errors import ConfigError
 from echodepth.models.layers import DECODER_LEVELS
@@ -22,7 +23,27 @@ SUMMARY_LEVEL = "x5"
 """The level at which a map is nearly a summary of its frame."""
 
 
-def build_distillation(config: DistillationConfig, student: DepthModel, teacher: DepthModel) -> Distillation:
+def levels_of(config: DistillationConfig) -> dict[str, tuple[str, ...]]:
+    """The teacher's features that each term with a weight compares, by the weight's flag."""
+    levels = {
+        "lambda_feat": config.feature_levels,
+        "lambda_align": config.align_levels,
+        "lambda_attention": DECODER_LEVELS,
+        "lambda_affinity": (SUMMARY_LEVEL,),
+        "lambda_contrast": (SUMMARY_LEVEL,),
+    }
+    return {flag: compared for flag, compared in levels.items() if getattr(config, flag)}
+
+
+def require_features(config: DistillationConfig, teacher: Teacher) -> None:
+    """Raise a ConfigError for terms that compare features which the teacher does not show."""
+    shown = teacher.feature_channels().keys()
+    if blind := [flag for flag, levels in levels_of(config).items() if not shown >= {*levels}]:
+        zeros = " ".join(f"--{flag} 0" for flag in blind)
+        raise ConfigError(f"--teacher {config.teacher} shows its depth, but no features to compare: give {zeros}")
+
+
+def build_distillation(config: DistillationConfig, student: DepthModel, teacher: Teacher) -> Distillation:
     """The terms whose weights are not zero. A new term gets its flag in the config, its weight and its line here.
 
     Raises:
@@ -70,26 +91,43 @@ class DistillationTask(DepthTask):
 
     Args:
         model: the student, an echo model.
-        teacher: frozen; not part of this module, so that no optimiser or checkpoint holds it.
+        teacher: not part of this module, so that no optimiser or checkpoint holds it.
         config: the run's flags.
     """
 
     needs_truth = False
 
-    def __init__(self, model: DepthModel, teacher: FrozenTeacher, config: DistillationConfig) -> None:
+    def __init__(self, model: DepthModel, teacher: Teacher, config: DistillationConfig) -> None:
         super().__init__(model, config)
         self.teacher = teacher
         self.wrong_pairs = config.wrong_pairs
+        self.fill_labels = config.fill_labels
         self.kd_schedule = config.kd_schedule
-        self.distillation = build_distillation(config, model, teacher.model)
+        self.distillation = build_distillation(config, model, teacher)
 
     def losses(self, prepared: Float[Tensor, "b c h w"], batch: Sample) -> dict[str, Tensor]:
         """The supervised terms, the distillation's terms, and the sum of all as ``loss``."""
         prediction = self.model.network.predict(prepared)
-        supervised = self.supervised(prediction, batch)
-        image = batch["image"].roll(1, dims=0) if self.wrong_pairs else batch["image"]
+        seen = self.teacher.look(_of_another_frame(batch) if self.wrong_pairs else batch)
         own = View(prediction.depth, prediction.features, prediction.scale)
-        taught = self.distillation(own, self.teacher.look(image), batch["valid"])
+        supervised = self.supervised(prediction, self._filled(batch, own, seen) if self.fill_labels else batch)
+        taught = self.distillation(own, seen, batch["valid"])
         total = supervised.pop("loss")
         weight = schedule(self.kd_schedule, self.current_epoch / self.config.nb_epochs)
         return {**supervised, **taught, "loss": sum((weight * term for term in taught.values()), total)}
+
+    @staticmethod
+    def _filled(batch: Sample, own: View, seen: View) -> Sample:
+        """The batch with the teacher's depth wherever none was measured: one loss, in which each pixel counts alike."""
+        depth = torch.where(batch["valid"], batch["depth"], teacher_depth(own, seen))
+        return {**batch, "depth": depth, "valid": torch.ones_like(batch["valid"])}
+
+
+def _of_another_frame(batch: Sample) -> Sample:
+    """The same batch, each frame in its neighbour's place: picture, name and side together."""
+    other = batch.copy()
+    other["image"] = batch["image"].roll(1, dims=0)
+    other["name"] = batch["name"][-1:] + batch["name"][:-1]  # a batch has a list of names
+    if "mirrored" in batch:
+        other["mirrored"] = batch["mirrored"].roll(1, dims=0)
+    return other

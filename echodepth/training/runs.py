@@ -19,7 +19,7 @@ from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.labels import Labels
 from echodepth.data.sample import Part
-from echodepth.distillation.teacher import FrozenTeacher
+from echodepth.distillation.teacher import load_teacher
 from echodepth.errors import ConfigError
 from echodepth.models.front_end import EchoFrontEnd
 from echodepth.models.layers import count_parameters
@@ -35,8 +35,9 @@ from echodepth.training.checks import (
 )
 from echodepth.training.config import FLAGS_NOT_COMPARED, BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
 from echodepth.training.depth_task import DepthTask
-from echodepth.training.distillation_task import DistillationTask
+from echodepth.training.distillation_task import DistillationTask, require_features
 from echodepth.training.folders import RunFolders
+from echodepth.training.teaching import open_teacher
 
 log = logging.getLogger(__name__)
 DATA_FLAGS = [field.name for field in dataclasses.fields(DataConfig)]
@@ -46,19 +47,25 @@ TERMINATED = 143
 
 def train_rgb(config: RGBConfig) -> Path:
     """Train the teacher; returns its model folder."""
-    return _fit(config, DepthTask(_new_model(config, kind="rgb"), config), ("image", "depth"))
+    model = _new_model(config, kind="rgb")
+    return _fit(config, DepthTask(model, config), _open_data(config, model, ("image", "depth")))
 
 
 def train_binaural(config: BinauralConfig) -> Path:
     """Train on echoes alone; returns the model folder."""
-    return _fit(config, DepthTask(_new_model(config, kind="binaural"), config), ("audio", "depth"))
+    model = _new_model(config, kind="binaural")
+    return _fit(config, DepthTask(model, config), _open_data(config, model, ("audio", "depth")))
 
 
 def train_distillation(config: DistillationConfig) -> Path:
     """Train on echoes with a teacher; returns the student's model folder."""
     student = _new_model(config, kind="distill", teacher=config.teacher)
-    teacher = FrozenTeacher.load(config.teacher)
-    return _fit(config, DistillationTask(student, teacher, config), ("image", "audio", "depth"))
+    live = load_teacher(config.teacher)
+    require_features(config, live)
+    data = _open_data(config, student, ("image", "audio", "depth"))
+    teacher, facts = open_teacher(config, live, data.train_set)
+    del live  # a cached teacher needs no network, and it may be a large one
+    return _fit(config, DistillationTask(student, teacher, config), data, facts)
 
 
 def model_spec(config: TrainConfig) -> ModelSpec:
@@ -105,11 +112,10 @@ def _training_flags(config: TrainConfig) -> list[str]:
     return [name for name in names if name not in (*DATA_FLAGS, *FLAGS_NOT_COMPARED)]
 
 
-def _fit(config: TrainConfig, task: DepthTask, parts: tuple[Part, ...]) -> Path:
-    folders = RunFolders(config.experiment_name)
+def _open_data(config: TrainConfig, model: DepthModel, parts: tuple[Part, ...]) -> DepthDataModule:
     if config.dataset == "simulated" and config.data_dir is None:
         make_once(config.root)
-    data = DepthDataModule(
+    return DepthDataModule(
         config,
         parts,
         batch_size=config.batch_size,
@@ -119,8 +125,12 @@ def _fit(config: TrainConfig, task: DepthTask, parts: tuple[Part, ...]) -> Path:
         color_jitter=config.color_jitter,
         first_epoch=config.checkpoints or 0,
         labels=Labels(config.label_fraction, config.label_seed, isinstance(config, DistillationConfig)),
-        prepared=(Hearing(task.model.front_end.settings), Hearing()) if config.use_prepared else (),
+        prepared=(Hearing(model.front_end.settings), Hearing()) if config.use_prepared else (),
     )
+
+
+def _fit(config: TrainConfig, task: DepthTask, data: DepthDataModule, teacher: dict[str, Any] | None = None) -> Path:
+    folders = RunFolders(config.experiment_name)
     # Opened before any folder is touched: a mistyped --data_dir must not cost an older run, nor leave empty folders.
     sizes = len(data.train_set), len(data.val_set)
     check_batches(config, task.model.spec, sizes[0])
@@ -136,7 +146,7 @@ def _fit(config: TrainConfig, task: DepthTask, parts: tuple[Part, ...]) -> Path:
             count_parameters(task.model.network) / 1e6,
             *sizes,
         )
-        _write_config(config, folders, task.model, data)
+        _write_config(config, folders, task.model, data, teacher)
     with warnings.catch_warnings():
         # Few workers are a choice on a small machine, and short sets are no mistake here.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -208,7 +218,13 @@ def _loggers(config: TrainConfig, folders: RunFolders) -> list[Logger]:
     return loggers
 
 
-def _write_config(config: TrainConfig, folders: RunFolders, model: DepthModel, data: DepthDataModule) -> None:
+def _write_config(
+    config: TrainConfig,
+    folders: RunFolders,
+    model: DepthModel,
+    data: DepthDataModule,
+    teacher: dict[str, Any] | None,
+) -> None:
     """What this run is: enough to repeat it, and to doubt it."""
     facts = {
         "version": __version__,
@@ -219,6 +235,7 @@ def _write_config(config: TrainConfig, folders: RunFolders, model: DepthModel, d
         "validation_frames": len(data.val_set),
         "bad_rows": data.train_set.bad_rows + data.val_set.bad_rows,
         "audio_cut_seconds": config.cut_seconds if model.input_key == "audio" else None,
+        "teacher": teacher,
     }
     resolved = {"flags": _plain(dataclasses.asdict(config)), "model": vars(model.spec), "facts": facts}
     (folders.logs / "config.json").write_text(json.dumps(resolved, indent=2) + "\n")
