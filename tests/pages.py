@@ -26,7 +26,7 @@ from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
 from echodepth.models.store import find_checkpoint
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
-from echodepth.training.config import CacheTeacherConfig, DistillationConfig, TrainConfig
+from echodepth.training.config import CacheTeacherConfig, DistillationConfig, PrepareConfig, TrainConfig
 from echodepth.training.folders import RunFolders
 from tests.conftest import ROOT
 from tests.tiny import save_tiny, save_tiny_hf
@@ -236,6 +236,8 @@ class Reader:
                 self._train_small(config)
             case SimulateConfig():
                 self.run_command(replace(command, **SMALL_ROOMS))
+            case PrepareConfig():
+                self.run_command(replace(command, image_size=32, workers=1))
             case CacheTeacherConfig():
                 teacher = self._have_teacher(command.teacher)
                 self.run_command(replace(command, teacher=teacher, image_size=32, num_workers=0, device="cpu"))

@@ -188,3 +188,15 @@ def test_a_run_finds_prepared_spectrograms_of_its_own_front_end_and_says_so(
         with caplog.at_level("INFO", logger="echodepth"):
             train_binaural(BinauralConfig(experiment_name=run, **flags, attention_levels=(), cues=cues))
         assert any("prepared spectrogram" in message for message in caplog.messages) == said
+
+
+def test_workers_that_were_begun_elsewhere_follow_to_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """joblib keeps its workers: a second folder's files were once looked for in the first."""
+    for place in ("first", "second"):
+        write_v2_root(tmp_path / place / f"rooms_{place}")
+        monkeypatch.chdir(tmp_path / place)
+        config = v2(Path(f"rooms_{place}"))
+        write_prepared(config, "train", Hearing(), workers=2)
+        assert open_prepared(config, "train", ALL_PARTS, Hearing()) is not None

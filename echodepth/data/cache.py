@@ -11,6 +11,7 @@ decibels at most. A folder is found by its settings, and believed as long as no 
 in size or time since.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -262,16 +263,18 @@ def _write_arrays(dataset: DepthDataset, folder: Path, units: float, hearing: He
         open_memmap(folder / f"{name}.npy", "w+", array.dtype, (len(dataset), *array.shape[1:])).flush()
     chunks = [range(start, min(start + CHUNK, len(dataset))) for start in range(0, len(dataset), CHUNK)]
     pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-    work = pool(delayed(_write_chunk)(dataset, rows, folder, units, hearing) for rows in chunks)
+    work = pool(delayed(_write_chunk)(dataset, rows, folder, units, hearing, Path.cwd()) for rows in chunks)
     with tqdm(total=len(dataset), desc=f"prepare {folder.name}", unit="frame", disable=None) as bar:
         for done in work:
             bar.update(done)
     return list(first)
 
 
-def _write_chunk(dataset: DepthDataset, rows: range, folder: Path, units: float, hearing: Hearing) -> int:
-    for name, array in _encode([dataset[row] for row in rows], units, hearing).items():
-        open_memmap(folder / f"{name}.npy", "r+")[rows.start : rows.stop] = array
+def _write_chunk(dataset: DepthDataset, rows: range, folder: Path, units: float, hearing: Hearing, home: Path) -> int:
+    # joblib keeps its workers, and they keep the working directory that they were begun in.
+    with contextlib.chdir(home):
+        for name, array in _encode([dataset[row] for row in rows], units, hearing).items():
+            open_memmap(folder / f"{name}.npy", "r+")[rows.start : rows.stop] = array
     return len(rows)
 
 
