@@ -74,6 +74,19 @@ def test_an_unknown_method_lists_those_there_are() -> None:
         runs_of(BenchmarkConfig("cues", methods=("telepathy",)))
 
 
+def test_shares_are_those_asked_for_and_a_share_of_nothing_is_refused() -> None:
+    runs = runs_of(BenchmarkConfig("distillation", methods=("none", "best"), label_fractions=(0.25,), seeds=(0,)))
+    assert {(run.method, run.label_fraction, run.teacher_data) for run in runs} == {
+        ("teacher", 0.25, "same"),
+        ("teacher", 1.0, "elsewhere"),
+        ("none", 0.25, "none"),
+        ("best", 0.25, "same"),
+        ("best", 0.25, "elsewhere"),
+    }
+    with pytest.raises(ConfigError, match=r"--label_fractions must be above 0 and up to 1, such as 0.1, not 0$"):
+        runs_of(BenchmarkConfig("distillation", label_fractions=(0.0,)))
+
+
 def test_a_study_is_done_once_and_tells_what_was_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,7 +99,7 @@ def test_a_study_is_done_once_and_tells_what_was_asked(
             *(("teacher", 1.0, "same"), ("teacher", 0.1, "same"), ("teacher", 1.0, "elsewhere")),
             *(("none", 1.0, "none"), ("none", 0.1, "none")),
             *(("response", 1.0, "same"), ("response", 0.1, "same"), ("response", 0.1, "elsewhere")),
-            *(("mean_depth", 1.0, "none"), ("shuffled_audio", 1.0, "none")),
+            *((control, share, "none") for control in ("mean_depth", "shuffled_audio") for share in (1.0, 0.1)),
         ],
         1,
     )

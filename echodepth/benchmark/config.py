@@ -7,6 +7,8 @@ import tyro
 
 Study = Literal["distillation", "cues"]
 Preset = Literal["tiny", "small"]
+FEW = 0.1
+"""The small share of labelled rooms."""
 
 
 class Rooms(NamedTuple):
@@ -55,6 +57,8 @@ class BenchmarkConfig:
     """Choose a method on val; report on test, once."""
     methods: tuple[str, ...] = ()
     """Only these methods; all when empty."""
+    label_fractions: tuple[float, ...] = (1.0, FEW)
+    """Shares of the training rooms whose depth is known."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One run each."""
     workers: int = 2

@@ -7,9 +7,6 @@ from echodepth.benchmark.config import BenchmarkConfig, Study
 from echodepth.errors import ConfigError
 
 TeacherData = Literal["none", "same", "elsewhere"]
-FEW = 0.1
-"""The small share of labelled rooms."""
-
 _ALONE: dict[str, Any] = {"lambda_kd": 0.0, "lambda_feat": 0.0}
 _DECODER = ("d1", "d2", "d3", "d4")
 _BEST: dict[str, Any] = {"fill_labels": True, "lambda_kd": 1.0, "lambda_feat": 1.0, "feature_levels": _DECODER}
@@ -68,8 +65,10 @@ def runs_of(config: BenchmarkConfig) -> list[Run]:
     """All runs of a study, teachers first.
 
     Raises:
-        ConfigError: a method is unknown.
+        ConfigError: a method is unknown, or a share is none.
     """
+    if wrong := [fraction for fraction in config.label_fractions if not 0 < fraction <= 1]:
+        raise ConfigError(f"--label_fractions must be above 0 and up to 1, such as 0.1, not {wrong[0]:g}")
     known = METHODS[config.study]
     if unknown := sorted({*config.methods} - {*known}):
         raise ConfigError(f"--methods {', '.join(unknown)}: {config.study} has {', '.join(known)}")
@@ -77,11 +76,10 @@ def runs_of(config: BenchmarkConfig) -> list[Run]:
     students = []
     for seed in config.seeds:
         for method in (name for name in wanted if name != "teacher"):
-            fractions = (1.0,) if config.study == "cues" else (1.0, FEW)
-            if method not in DISTILLING:
-                students += [Run(method, fraction, "none", seed) for fraction in fractions]
-            else:
-                settings: tuple[tuple[float, TeacherData], ...] = ((1.0, "same"), (FEW, "same"), (FEW, "elsewhere"))
-                students += [Run(method, *setting, seed) for setting in settings]
+            for fraction in (1.0,) if config.study == "cues" else config.label_fractions:
+                # A teacher from elsewhere is for those who have few labels of their own.
+                taught_by: tuple[TeacherData, ...] = ("same",) if fraction == 1.0 else ("same", "elsewhere")
+                sources = taught_by if method in DISTILLING else ("none",)
+                students += [Run(method, fraction, source, seed) for source in sources]
     teachers = {run.teacher: None for run in students if run.method in DISTILLING}
     return [*teachers, *students]
