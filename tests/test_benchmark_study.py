@@ -70,7 +70,7 @@ def test_the_gap_closed_by_hand() -> None:
 
 
 def test_an_unknown_method_lists_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"--methods telepathy: cues has none, cues"):
+    with pytest.raises(ConfigError, match=r"--methods telepathy: cues has none, cues, separated"):
         runs_of(BenchmarkConfig("cues", methods=("telepathy",)))
 
 

@@ -11,10 +11,11 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from echodepth import cli
 from tests.conftest import ROOT
-from tests.tiny import save_tiny_rgb
+from tests.tiny import save_tiny, save_tiny_rgb
 
 RGB, BINAURAL = "run_rgb_depth_examples.sh", "run_binaural_attention_examples.sh"
 EXPERIMENTS = {
@@ -161,6 +162,19 @@ def test_a_recording_is_drawn_beside_simulated_ones(v2_root: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     assert Path("results/real_and_simulated.png").is_file()
     assert shown.stdout.count("quartiles") == 3
+
+
+def test_what_teaching_changes_is_drawn_at_even_steps_from_the_best_frame_to_the_worst(
+    v2_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_tiny(Path("alone"), v2_root)
+    save_tiny(Path("taught"), v2_root, "distill")
+    save_tiny_rgb(Path("seer"), v2_root)
+    main = runpy.run_path(str(ROOT / "examples" / "what_teaching_changes.py"))["main"]
+    main(["alone", "taught", "seer"], Path("picture.png"))
+    assert capsys.readouterr().out == "picture.png\n"
+    with Image.open("picture.png") as picture:
+        assert picture.height > 500
 
 
 def test_figures_of_a_recording_are_those_of_a_decay_worked_out_by_hand() -> None:

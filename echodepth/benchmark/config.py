@@ -50,7 +50,8 @@ class BenchmarkConfig:
     """
 
     study: Annotated[Study, tyro.conf.Positional]
-    """distillation: what each way of teaching is worth; cues: what the ears' differences are worth without it."""
+    """distillation: what each way of teaching is worth; cues: what the ears' differences, and separated
+    convolutions, are worth without it."""
     preset: Preset = "small"
     """small: 320 rooms x 4, 64 pixels, a few minutes a run; tiny only shows that everything works."""
     split: Literal["val", "test"] = "val"

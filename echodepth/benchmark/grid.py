@@ -28,7 +28,7 @@ DISTILLING: dict[str, dict[str, Any]] = {
 
 METHODS: dict[Study, tuple[str, ...]] = {
     "distillation": ("teacher", "none", *DISTILLING),
-    "cues": ("none", "cues"),
+    "cues": ("none", "cues", "separated"),
 }
 
 
@@ -37,7 +37,7 @@ class Run:
     """One training.
 
     Attributes:
-        method: ``teacher``, ``none``, ``cues`` or a key of ``DISTILLING``.
+        method: ``teacher``, ``none``, ``cues``, ``separated`` or a key of ``DISTILLING``.
         label_fraction: share of the student's training rooms whose depth is known.
         teacher_data: what the teacher learnt from: the student's labelled rooms (``same``), or all of as many other
             rooms (``elsewhere``).

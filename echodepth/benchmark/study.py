@@ -113,6 +113,8 @@ def config_of(run: Run, preset: Preset) -> RGBConfig | BinauralConfig | Distilla
     if taught:
         teacher = f"benchmark_{preset}_{run.teacher.name}"
         return DistillationConfig(**common, teacher=teacher, **DISTILLING[run.method])
+    if run.method == "separated":
+        common["convolution"] = "separated"
     return BinauralConfig(**common, cues=run.method == "cues")
 
 
