@@ -26,7 +26,7 @@ distil() {
         bash "$here/run_rgb_depth_examples.sh" 6 "$@" --experiment_name rgb_teacher_for_kd
     fi
     "$python" "$here/train_distillation.py" --dataset batvisionv2 --teacher "$teacher" \
-        --lambda_kd 0.5 --lambda_feat 0.1 --experiment_name binaural_attn_distilled "$@"
+        --experiment_name binaural_attn_distilled "$@"
 }
 
 example() {

@@ -14,6 +14,7 @@ import numpy as np
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.evaluate import score_model
 from echodepth.evaluation.views import view_frames
+from echodepth.inference.trained import trained_data
 from echodepth.models.store import load_model
 from echodepth.viz import Panel, display_limit, input_panels, picture_grid, save_figure
 
@@ -24,7 +25,9 @@ NAMES = ("student alone", "student, taught", "teacher")
 def main(experiments: list[str], target: Path) -> None:
     """Score the first, choose the frames, and draw what all three make of them."""
     models = [load_model(experiment) for experiment in experiments]
-    told = EvaluateConfig(experiments[0], device="cpu")
+    # The teacher may have learnt elsewhere: all are shown the first one's rooms.
+    data = trained_data(models[0])
+    told = EvaluateConfig(experiments[0], dataset=data.dataset, data_dir=data.root, device="cpu")
     rows = sorted(score_model(models[0], told).rows, key=lambda row: float(row["rmse"]))
     places = np.linspace(0.1, 0.9, FRAMES) * (len(rows) - 1)
     frames = [str(rows[round(place)]["name"]) for place in places]

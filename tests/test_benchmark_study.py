@@ -49,6 +49,7 @@ def test_each_way_of_teaching_has_a_weight_and_the_control_differs_by_its_pairs_
     for flags in DISTILLING.values():
         config = DistillationConfig(teacher="any", **flags)
         assert config.fill_labels or any(getattr(config, weight) for weight in TERM_WEIGHTS.values())
+    assert DistillationConfig(teacher="any", **DISTILLING["best"]) == DistillationConfig(teacher="any")
     assert DISTILLING["wrong_pair"] == DISTILLING["best"] | {"wrong_pairs": True}
 
 

@@ -300,7 +300,7 @@ def test_every_audio_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, 
         {"label_fraction": 0.5},
         {"teacher": "other"},
         {"teacher_align": "scale"},
-        {"fill_labels": True},
+        {"fill_labels": False},
     ],
     ids=str,
 )

@@ -7,7 +7,7 @@ from echodepth.benchmark.config import BenchmarkConfig, Study
 from echodepth.errors import ConfigError
 
 TeacherData = Literal["none", "same", "elsewhere"]
-_ALONE: dict[str, Any] = {"lambda_kd": 0.0, "lambda_feat": 0.0}
+_ALONE: dict[str, Any] = {"fill_labels": False, "lambda_kd": 0.0, "lambda_feat": 0.0}
 _DECODER = ("d1", "d2", "d3", "d4")
 _BEST: dict[str, Any] = {"fill_labels": True, "lambda_kd": 1.0, "lambda_feat": 1.0, "feature_levels": _DECODER}
 DISTILLING: dict[str, dict[str, Any]] = {

@@ -189,9 +189,9 @@ class DistillationConfig(BinauralConfig):
     an offset of its inverse. auto: none for ours, scale for metric models of Hugging Face, affine for relative ones."""
     teacher_cache: TrueOrFalse = True
     """Use what echodepth cache-teacher has kept of this teacher, if it fits these frames and terms."""
-    fill_labels: bool = False
+    fill_labels: TrueOrFalse = True
     """Let the teacher's depth stand wherever none was measured, in one loss with what was; for few labels."""
-    lambda_kd: float = 0.5
+    lambda_kd: float = 1.0
     """Weight of the distance to the teacher's depth."""
     kd_loss: Literal["l1", "mse", "silog"] = "l1"
     """That distance."""
@@ -203,9 +203,9 @@ class DistillationConfig(BinauralConfig):
     """Weight of the distance to the differences between neighbours in the teacher's depth."""
     lambda_rank: float = 0.0
     """Weight of the order of near and far in the teacher's depth."""
-    lambda_feat: float = 0.1
+    lambda_feat: float = 1.0
     """Weight of the distance to the teacher's features, position by position."""
-    feature_levels: tuple[Level, ...] = ("x5", "d4", "d3", "d2", "d1")
+    feature_levels: tuple[Level, ...] = ("d1", "d2", "d3", "d4")
     """Which features are matched; x1 to x4 are frequency by time here and rows by columns there."""
     feature_distance: Literal["direction", "squared", "margin"] = "direction"
     """Of unit vectors; the plain squared error; or only what exceeds a margin."""
