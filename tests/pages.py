@@ -184,6 +184,8 @@ class Reader:
                 for word in arguments:
                     if word.endswith(".wav"):
                         self._have_file(Path(word))
+                    elif word.startswith("benchmark_"):
+                        self._have_model(word)
                 self._python(script, arguments)
             case ["torchrun", *arguments]:
                 at = next(index for index, word in enumerate(arguments) if word.endswith(".py"))
