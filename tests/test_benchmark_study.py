@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from echodepth.benchmark.grid import DISTILLING, Run, runs_of
 from echodepth.benchmark.study import benchmark, config_of, rooms
 from echodepth.benchmark.table import gap_closed, markdown
 from echodepth.errors import ConfigError
-from echodepth.training.config import TERM_WEIGHTS, DistillationConfig
+from echodepth.training.config import TERM_WEIGHTS, BinauralConfig, DistillationConfig
 
 
 def row(method: str, rmse: float, fraction: float = 1.0, source: str = "same", seed: int = 0) -> dict[str, Any]:
@@ -43,6 +44,18 @@ def test_a_teacher_from_elsewhere_knows_all_labels_of_other_rooms() -> None:
 def test_alone_or_taught_a_student_makes_the_same_number_of_steps() -> None:
     alone, taught = (config_of(Run(method, 0.1, "same", 0), "small") for method in ("none", "response"))
     assert alone.nb_epochs * alone.label_fraction == pytest.approx(taught.nb_epochs)
+
+
+def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None:
+    standard, light = (config_of(run, "small") for run in runs_of(BenchmarkConfig("light", seeds=(0,))))
+    default = BinauralConfig()
+    assert (standard.base_channels, light.base_channels) == (default.base_channels, default.base_channels)
+    assert isinstance(standard, BinauralConfig)
+    assert isinstance(light, BinauralConfig)
+    assert (standard.model, standard.attention_levels) == (default.model, default.attention_levels)
+    assert light == replace(
+        standard, model="light", attention_levels=light.attention_levels, experiment_name=light.experiment_name
+    )
 
 
 def test_each_way_of_teaching_has_a_weight_and_the_control_differs_by_its_pairs_alone() -> None:

@@ -20,6 +20,7 @@ from echodepth.models.layers import (
     decoder_channels,
     ladder_channels,
 )
+from echodepth.models.light_binaural import LightBinauralDepthNet
 from echodepth.models.rgb_depth import RGBDepthNet, create_rgb_depth_model
 from echodepth.models.unet_baseline import UNetBaseline
 
@@ -48,6 +49,10 @@ CASES = {
     ),
     "rgb, uncertain": Case(lambda: RGBDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 3),
     "binaural, uncertain": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 2),
+    "light": Case(lambda: LightBinauralDepthNet(16, SIDE, MAX_DEPTH), 2),
+    "light, uncertain, no attention, two channels an ear": Case(
+        lambda: LightBinauralDepthNet(16, SIDE, MAX_DEPTH, (), ear_channels=2, uncertainty=True), 4
+    ),
     "baseline": Case(lambda: UNetBaseline(2, SIDE, MAX_DEPTH), 2),
 }
 
@@ -189,6 +194,8 @@ def test_parameters_are_as_documented(network: Callable[[], nn.Module], paramete
         (lambda: RGBDepthNet(max_depth=-1.0), "max_depth must be a positive number of metres, not -1"),
         (lambda: BinauralAttentionDepthNet(attention_levels=(0, 6)), r"attention_levels .* not \[0, 6\]"),
         (lambda: BinauralAttentionDepthNet(ear_channels=0), "ear_channels must be at least 1, not 0"),
+        (lambda: LightBinauralDepthNet(base_channels=30), "base_channels must be a multiple of 4 .* not 30"),
+        (lambda: LightBinauralDepthNet(attention_levels=(7,)), r"attention_levels .* not \[7\]"),
         (lambda: BinauralAttentionDepthNet(convolution="depthwise"), "convolution must be full or separated, not dep"),
     ],
 )

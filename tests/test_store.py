@@ -22,6 +22,7 @@ SPECS = {
     "binaural_attention, separated": ModelSpec(
         "binaural_attention", {"base_channels": 4, "output_size": 32, "convolution": "separated"}, {"image_size": 32}
     ),
+    "light": ModelSpec("light", {"base_channels": 8, "output_size": 32, "attention_levels": [5]}, {"image_size": 32}),
     "unet_baseline": ModelSpec("unet_baseline", {"base_channels": 2, "output_size": 32}, {"image_size": 32}),
 }
 

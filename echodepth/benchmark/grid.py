@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from echodepth.benchmark.config import BenchmarkConfig, Study
+from echodepth.benchmark.config import SCALES, BenchmarkConfig, Preset, Scale, Study
 from echodepth.errors import ConfigError
 
 TeacherData = Literal["none", "same", "elsewhere"]
@@ -26,10 +26,31 @@ DISTILLING: dict[str, dict[str, Any]] = {
 }
 """Each way of teaching, by its flags."""
 
+ALONE: dict[str, dict[str, Any]] = {
+    "none": {},
+    "cues": {"cues": True},
+    "separated": {"convolution": "separated"},
+    "standard": {"attention_levels": (2, 3, 4, 5), "learning_rate": 1e-3},
+    "light": {"model": "light", "learning_rate": 1e-3},
+}
+"""Students without a teacher, by their flags."""
+
 METHODS: dict[Study, tuple[str, ...]] = {
     "distillation": ("teacher", "none", *DISTILLING),
     "cues": ("none", "cues", "separated"),
+    "light": ("standard", "light"),
 }
+
+
+def scale_of(method: str, preset: Preset) -> Scale:
+    """How large a method's runs are: a preset's scale, or of the study of light students eight times as wide.
+
+    Those are compared at the width that the standard student has by default, in half the epochs to be affordable.
+    """
+    scale = SCALES[preset]
+    if method not in METHODS["light"]:
+        return scale
+    return scale._replace(base_channels=8 * scale.base_channels, epochs=max(1, scale.epochs // 2))
 
 
 @dataclass(frozen=True)
@@ -37,7 +58,7 @@ class Run:
     """One training.
 
     Attributes:
-        method: ``teacher``, ``none``, ``cues``, ``separated`` or a key of ``DISTILLING``.
+        method: ``teacher``, or a key of ``ALONE`` or ``DISTILLING``.
         label_fraction: share of the student's training rooms whose depth is known.
         teacher_data: what the teacher learnt from: the student's labelled rooms (``same``), or all of as many other
             rooms (``elsewhere``).
@@ -76,7 +97,7 @@ def runs_of(config: BenchmarkConfig) -> list[Run]:
     students = []
     for seed in config.seeds:
         for method in (name for name in wanted if name != "teacher"):
-            for fraction in (1.0,) if config.study == "cues" else config.label_fractions:
+            for fraction in config.label_fractions if config.study == "distillation" else (1.0,):
                 # A teacher from elsewhere is for those who have few labels of their own.
                 taught_by: tuple[TeacherData, ...] = ("same",) if fraction == 1.0 else ("same", "elsewhere")
                 sources = taught_by if method in DISTILLING else ("none",)

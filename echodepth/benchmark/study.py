@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from echodepth.benchmark.config import SCALES, BenchmarkConfig, Preset
-from echodepth.benchmark.grid import DISTILLING, Run, runs_of
+from echodepth.benchmark.grid import ALONE, DISTILLING, Run, runs_of, scale_of
 from echodepth.benchmark.table import write_tables
 from echodepth.errors import require_at_least
 from echodepth.evaluation.config import Control, EvaluateConfig
@@ -88,7 +88,7 @@ def _make_rooms(preset: Preset, elsewhere: bool, workers: int) -> None:
 
 def config_of(run: Run, preset: Preset) -> RGBConfig | BinauralConfig | DistillationConfig:
     """The flags of a run."""
-    scale = SCALES[preset]
+    scale = scale_of(run.method, preset)
     # Alone, a network has only its labelled frames: it sees each as often as makes the same number of steps.
     taught = run.method in DISTILLING
     epochs = scale.epochs if taught else round(scale.epochs / run.label_fraction)
@@ -113,9 +113,7 @@ def config_of(run: Run, preset: Preset) -> RGBConfig | BinauralConfig | Distilla
     if taught:
         teacher = f"benchmark_{preset}_{run.teacher.name}"
         return DistillationConfig(**common, teacher=teacher, **DISTILLING[run.method])
-    if run.method == "separated":
-        common["convolution"] = "separated"
-    return BinauralConfig(**common, cues=run.method == "cues")
+    return BinauralConfig(**common | ALONE[run.method])
 
 
 def _finish(run: Run, preset: Preset, split: str, folder: Path, home: Path) -> None:
@@ -169,7 +167,7 @@ def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[di
     """What a student is worth that hears nothing, or another frame."""
     rows = []
     controls: tuple[Control, ...] = ("mean_depth", "shuffled_audio")
-    for run in (run for run in runs if run.method == "none"):
+    for run in (run for run in runs if run.method in ("none", "standard")):
         for control in controls:
             name = Run(control, run.label_fraction, "none", run.seed)
             path = folder / config.split / f"{name.name}.json"

@@ -6,7 +6,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from echodepth.benchmark.config import SCALES, BenchmarkConfig
+from echodepth.benchmark.config import BenchmarkConfig
+from echodepth.benchmark.grid import METHODS, scale_of
 from echodepth.files import written_whole
 
 Rows = list[dict[str, Any]]
@@ -35,7 +36,7 @@ def write_tables(config: BenchmarkConfig, rows: Rows, folder: Path) -> Path:
 
 def markdown(config: BenchmarkConfig, rows: Rows) -> str:
     """The table; a row is a method in one setting."""
-    scale = SCALES[config.preset]
+    scale = scale_of(METHODS[config.study][-1], config.preset)
     seeds = len({row["seed"] for row in rows})
     said = (
         f"{scale.rooms.rooms} simulated rooms x {scale.rooms.poses} ({scale.elsewhere.rooms} x {scale.elsewhere.poses} "

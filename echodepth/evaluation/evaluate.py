@@ -151,7 +151,8 @@ def model_label(model: DepthModel) -> str:
     """What a model is, as tables say it."""
     kind = str(model.run.get("kind", "rgb" if model.input_key == "image" else "binaural"))
     label = KIND_LABELS.get(kind, kind)
-    return label.replace("audio", "U-Net baseline") if model.spec.network == "unet_baseline" else label
+    names = {"unet_baseline": "U-Net baseline", "light": "light audio"}
+    return label.replace("audio", names.get(model.spec.network, "audio"))
 
 
 def scored_data(model: DepthModel, config: EvaluateConfig) -> DataConfig:

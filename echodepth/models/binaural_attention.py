@@ -31,6 +31,7 @@ from echodepth.models.layers import (
     Encoder,
     Features,
     Prediction,
+    check_ears,
     check_input,
     check_network_arguments,
     ladder_channels,
@@ -76,10 +77,7 @@ class BinauralAttentionDepthNet(DepthNet):
     ) -> None:
         super().__init__()
         check_network_arguments(base_channels, output_size)
-        if wrong := sorted(set(attention_levels) - {1, 2, 3, 4, 5}):
-            raise ValueError(f"attention_levels must be out of 1 to 5, not {wrong}")
-        if ear_channels < 1:
-            raise ValueError(f"ear_channels must be at least 1, not {ear_channels}")
+        check_ears(attention_levels, ear_channels)
         if convolution not in CONVOLUTIONS:
             raise ValueError(f"convolution must be {' or '.join(CONVOLUTIONS)}, not {convolution}")
         self.output_size = output_size

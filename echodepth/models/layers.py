@@ -9,7 +9,7 @@ The feature ladder, for base channels C; transposed convolutions (``bilinear=Fal
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, overload
 
@@ -218,6 +218,14 @@ def check_network_arguments(base_channels: int, output_size: int) -> None:
         raise ValueError(f"base_channels must be at least 1, not {base_channels}")
     if output_size < 1:
         raise ValueError(f"output_size must be at least 1 pixel, not {output_size}")
+
+
+def check_ears(attention_levels: Sequence[int], ear_channels: int) -> None:
+    """Raise a ValueError that names a binaural network's argument out of range."""
+    if wrong := sorted(set(attention_levels) - {1, 2, 3, 4, 5}):
+        raise ValueError(f"attention_levels must be out of 1 to 5, not {wrong}")
+    if ear_channels < 1:
+        raise ValueError(f"ear_channels must be at least 1, not {ear_channels}")
 
 
 def check_input(x: Tensor, channels: int, argument: str, meaning: str) -> None:

@@ -23,12 +23,14 @@ from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.card import write_card
 from echodepth.models.front_end import EchoFrontEnd, ImageFrontEnd
 from echodepth.models.layers import MINIMUM_SIZE, DepthNet, Features, Prediction
+from echodepth.models.light_binaural import LightBinauralDepthNet
 from echodepth.models.rgb_depth import RGBDepthNet
 from echodepth.models.unet_baseline import UNetBaseline
 
 NETWORKS: dict[str, type[DepthNet]] = {
     "rgb": RGBDepthNet,
     "binaural_attention": BinauralAttentionDepthNet,
+    "light": LightBinauralDepthNet,
     "unet_baseline": UNetBaseline,
 }
 FORMAT = 1

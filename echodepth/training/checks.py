@@ -60,10 +60,10 @@ def check_flags(config: TrainConfig) -> None:
         raise ConfigError("--lambda_uncertainty 0 teaches no --uncertainty: give it a weight, or leave both out")
     if isinstance(config, BinauralConfig):
         require_at_least(0, spec_masks=config.spec_masks)
-        if config.model == "unet_baseline" and config.convolution != "full":
+        if config.model != "binaural_attention" and config.convolution != "full":
             raise ConfigError(
-                f"--convolution {config.convolution} is for the ears of --model binaural_attention; unet_baseline has "
-                "none: leave it out"
+                f"--convolution {config.convolution} is for the ears of --model binaural_attention; {config.model} has "
+                "its own: leave it out"
             )
         if config.uncertainty and config.model == "unet_baseline":
             raise ConfigError("--uncertainty: BatVision's U-Net has none; leave it out, or --model unet_baseline")
@@ -93,12 +93,12 @@ def _log_in_to_wandb() -> None:
 def check_batches(config: TrainConfig, spec: ModelSpec, training_frames: int) -> None:
     """Batch norm needs two numbers of each channel: from two frames, or from a map of two pixels."""
     share = math.ceil(training_frames / (config.devices * config.num_nodes))
-    # The baseline resizes its input, and has no norm on its single pixel.
-    single_pixel = config.image_size < 2 * MINIMUM_SIZE and spec.network != "unet_baseline"
-    if single_pixel and min(config.batch_size, share) == 1:
+    # The baseline resizes its input, and has no norm on its single pixel; the light network halves once more.
+    needed = {"unet_baseline": MINIMUM_SIZE, "light": 4 * MINIMUM_SIZE}.get(spec.network, 2 * MINIMUM_SIZE)
+    if config.image_size < needed and min(config.batch_size, share) == 1:
         raise ConfigError(
             f"--image_size {config.image_size} ends in maps of a single pixel, of which a batch of one frame has no "
-            f"statistics: give --image_size {2 * MINIMUM_SIZE}, or two frames or more to a batch"
+            f"statistics: give --image_size {needed}, or two frames or more to a batch"
         )
 
 

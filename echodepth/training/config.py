@@ -161,12 +161,17 @@ class BinauralConfig(TrainConfig):
 
     experiment_name: str = "binaural_attention"
     """Names the folders under checkpoints/, results/ and logs/."""
-    model: Literal["binaural_attention", "unet_baseline"] = "binaural_attention"
-    """Ours, or BatVision's U-Net to compare with (published with --spectrogram magnitude)."""
+    model: Annotated[Literal["binaural_attention", "light", "unet_baseline"], tyro.conf.arg(aliases=("--student",))] = (
+        "binaural_attention"
+    )
+    """Ours; its light form for a robot's processor; or BatVision's U-Net to compare with (published with --spectrogram
+    magnitude)."""
     attention_levels: tuple[int, ...] = (2, 3, 4, 5)
-    """Levels out of 1 to 5 at which the ears look across; 3 4 5 needs half the arithmetic at 256x256."""
+    """Levels out of 1 to 5 at which the ears of binaural_attention look across; 3 4 5 needs half the arithmetic at
+    256x256."""
     convolution: Literal["full", "separated"] = "full"
-    """Of the ears' encoders: over frequency and time at once (3x3), or along one after the other (3x1, 1x3)."""
+    """Of binaural_attention's encoders: over frequency and time at once (3x3), or along one after the other (3x1,
+    1x3)."""
     spectrogram: Literal["log", "magnitude"] = "log"
     """Decibels on one fixed scale, or the plain magnitude of BatVision's code."""
     cues: bool = False
