@@ -177,6 +177,7 @@ def test_ladder_of_the_documented_width() -> None:
         (lambda: BinauralAttentionDepthNet(32, convolution="separated"), 6_061_385),
         (lambda: BinauralAttentionDepthNet(64, bilinear=False, convolution="separated"), 47_825_609),
         (lambda: BinauralAttentionDepthNet(32, bilinear=False, convolution="separated"), 11_967_849),
+        (lambda: LightBinauralDepthNet(64), 527_797),
         (lambda: UNetBaseline(64), 54_538_561),
         (lambda: RGBDepthNet(64, uncertainty=True), 17_262_977 + (64 * 9 + 1) * 64 + 64 + 1),
     ],

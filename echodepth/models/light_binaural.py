@@ -8,14 +8,10 @@ decoder stops at half size, since echoes tell no finer detail::
     right [B,E,H,W] ─┴─ x1 ─ x2 ─ x3 ─ x4 ─ x5     at 1/2 .. 1/32, C 2C 4C 8C 8C channels an ear
                                     ⇅    ⇅         cross-attention at attention_levels
                         ◇    ◇    ◇    ◇    ◇      fusion of both ears
-                        x1   x2   x3   x4   x5 ── crossing ── d4 ── d3 ── d2 ── d1 ── head ── depth [B,1,S,S]
-                                                  at 1/32     1/16  1/8   1/4   1/2
-
-The standard decoder has to learn by convolutions that a row of its input is a frequency and a row of its output a
-row of pixels. ``Crossing`` does it in one step: each place of the image asks all places of the spectrogram.
+                        x1   x2   x3   x4   x5 ── d4 ── d3 ── d2 ── d1 ── head ── depth [B,1,S,S]
+                                                  1/16  1/8   1/4   1/2
 """
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -25,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.models.binaural_attention import Fusion
-from echodepth.models.cross_attention import CrossAttention, attention
+from echodepth.models.cross_attention import CrossAttention
 from echodepth.models.heads import DepthHead, ScaleHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
@@ -62,45 +58,6 @@ class Separable(nn.Sequential):
         """The layers, and ``x`` itself where the shapes agree."""
         y: Tensor = super().forward(x)
         return x + y if self.is_residual else y
-
-
-class Crossing(nn.Module):
-    """From places in frequency and time to places in an image.
-
-    A grid of learned questions, one for each place of the image, attends to the spectrogram's places, which are told
-    apart by learned embeddings of their own (the output queries of Perceiver IO, arXiv 2107.14795).
-
-    Args:
-        channels: of the map that comes in and of the one that goes out.
-        side: of both grids; maps of another size interpolate them.
-    """
-
-    def __init__(self, channels: int, side: int = 8, heads: int = 4) -> None:
-        super().__init__()
-        self.heads = heads
-        self.questions = nn.Parameter(torch.randn(1, channels, side, side) / math.sqrt(channels))
-        self.places = nn.Parameter(torch.randn(1, channels, side, side) / math.sqrt(channels))
-        self.key = nn.Conv2d(channels, channels, 1)
-        self.value = nn.Conv2d(channels, channels, 1)
-        self.out = Separable(2 * channels, channels)
-
-    def forward(self, x: Float[Tensor, "b c f t"]) -> Float[Tensor, "b c f t"]:
-        """Each place of the image, from what it asked for and what lies at the same place of ``x``."""
-        questions, places = (_fitted(grid, x.shape[-2:]) for grid in (self.questions, self.places))
-        key, value = self.key(x + places), self.value(x + places)
-        query = questions.expand_as(x)
-        found = attention(*(self._tokens(m) for m in (query, key, value)))
-        return self.out(torch.cat([x, found.mT.reshape(x.shape)], dim=1))
-
-    def _tokens(self, x: Tensor) -> Tensor:
-        b, c = x.shape[:2]
-        return x.reshape(b * self.heads, c // self.heads, -1).mT.contiguous()
-
-
-def _fitted(grid: Tensor, size: Sequence[int]) -> Tensor:
-    if grid.shape[-2:] == tuple(size):
-        return grid
-    return F.interpolate(grid, tuple(size), mode="bilinear", align_corners=False)
 
 
 class LightUp(nn.Module):
@@ -163,7 +120,6 @@ class LightBinauralDepthNet(DepthNet):
         self.left_to_right = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.right_to_left = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
-        self.crossing = Crossing(channels["x5"])
         drawn = dict(zip(DECODER_LEVELS, decoder_channels(first, bilinear=True), strict=True))
         below = [*list(drawn.values())[1:], channels["x5"]]
         self.decoder = nn.ModuleDict(
@@ -196,7 +152,7 @@ class LightBinauralDepthNet(DepthNet):
             if level in self.left_to_right:
                 ears = self.left_to_right[level](left, right), self.right_to_left[level](right, left)
             features[level] = self.fusion[level](torch.cat(ears, dim=1))
-        y = self.crossing(features["x5"])
+        y = features["x5"]
         drawn: Features = {}
         for level, up in self.decoder.items():
             y = drawn[level] = up(y, features[level.replace("d", "x")])
