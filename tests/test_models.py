@@ -47,6 +47,7 @@ CASES = {
         lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (3, 5), convolution="separated"), 2
     ),
     "rgb, uncertain": Case(lambda: RGBDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 3),
+    "binaural, in a band": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (2,), attention="band"), 2),
     "binaural, uncertain": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 2),
     "baseline": Case(lambda: UNetBaseline(2, SIDE, MAX_DEPTH), 2),
 }
@@ -190,6 +191,10 @@ def test_parameters_are_as_documented(network: Callable[[], nn.Module], paramete
         (lambda: BinauralAttentionDepthNet(attention_levels=(0, 6)), r"attention_levels .* not \[0, 6\]"),
         (lambda: BinauralAttentionDepthNet(ear_channels=0), "ear_channels must be at least 1, not 0"),
         (lambda: BinauralAttentionDepthNet(convolution="depthwise"), "convolution must be full or separated, not dep"),
+        (
+            lambda: BinauralAttentionDepthNet(attention="all"),
+            "attention must be one of full, band, time, pooled, not all",
+        ),
     ],
 )
 def test_a_wrong_constructor_argument_is_named(make: Callable[[], nn.Module], message: str) -> None:

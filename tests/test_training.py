@@ -263,6 +263,7 @@ def test_every_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, Any]) 
         {"attention_levels": (5,)},
         {"model": "unet_baseline", "base_channels": 2},
         {"convolution": "separated"},
+        {"attention": "band"},
         {"spectrogram": "magnitude"},
         {"cues": True},
         {"spec_masks": 3},

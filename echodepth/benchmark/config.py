@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import tyro
 
-Study = Literal["distillation", "cues"]
+Study = Literal["distillation", "cues", "attention"]
 Preset = Literal["tiny", "small"]
 FEW = 0.1
 """The small share of labelled rooms."""
@@ -51,7 +51,7 @@ class BenchmarkConfig:
 
     study: Annotated[Study, tyro.conf.Positional]
     """distillation: what each way of teaching is worth; cues: what the ears' differences, and separated
-    convolutions, are worth without it."""
+    convolutions, are worth without it; attention: what each form of looking across is worth at levels 2 to 5."""
     preset: Preset = "small"
     """small: 320 rooms x 4, 64 pixels, a few minutes a run; tiny only shows that everything works."""
     split: Literal["val", "test"] = "val"

@@ -26,9 +26,13 @@ DISTILLING: dict[str, dict[str, Any]] = {
 }
 """Each way of teaching, by its flags."""
 
+LOOKING = ("full", "band", "time", "pooled")
+"""Each form of attention, by its name."""
+
 METHODS: dict[Study, tuple[str, ...]] = {
     "distillation": ("teacher", "none", *DISTILLING),
     "cues": ("none", "cues", "separated"),
+    "attention": LOOKING,
 }
 
 
@@ -37,7 +41,7 @@ class Run:
     """One training.
 
     Attributes:
-        method: ``teacher``, ``none``, ``cues``, ``separated`` or a key of ``DISTILLING``.
+        method: ``teacher``, ``none``, ``cues``, ``separated``, one of ``LOOKING`` or a key of ``DISTILLING``.
         label_fraction: share of the student's training rooms whose depth is known.
         teacher_data: what the teacher learnt from: the student's labelled rooms (``same``), or all of as many other
             rooms (``elsewhere``).
@@ -76,7 +80,7 @@ def runs_of(config: BenchmarkConfig) -> list[Run]:
     students = []
     for seed in config.seeds:
         for method in (name for name in wanted if name != "teacher"):
-            for fraction in (1.0,) if config.study == "cues" else config.label_fractions:
+            for fraction in config.label_fractions if config.study == "distillation" else (1.0,):
                 # A teacher from elsewhere is for those who have few labels of their own.
                 taught_by: tuple[TeacherData, ...] = ("same",) if fraction == 1.0 else ("same", "elsewhere")
                 sources = taught_by if method in DISTILLING else ("none",)

@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from echodepth.benchmark.config import SCALES, BenchmarkConfig, Preset
-from echodepth.benchmark.grid import DISTILLING, Run, runs_of
+from echodepth.benchmark.grid import DISTILLING, LOOKING, Run, runs_of
 from echodepth.benchmark.table import write_tables
 from echodepth.errors import require_at_least
 from echodepth.evaluation.config import Control, EvaluateConfig
@@ -113,6 +113,8 @@ def config_of(run: Run, preset: Preset) -> RGBConfig | BinauralConfig | Distilla
     if taught:
         teacher = f"benchmark_{preset}_{run.teacher.name}"
         return DistillationConfig(**common, teacher=teacher, **DISTILLING[run.method])
+    if run.method in LOOKING:
+        common |= {"attention": run.method, "attention_levels": (2, 3, 4, 5)}
     if run.method == "separated":
         common["convolution"] = "separated"
     return BinauralConfig(**common, cues=run.method == "cues")
@@ -169,7 +171,7 @@ def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[di
     """What a student is worth that hears nothing, or another frame."""
     rows = []
     controls: tuple[Control, ...] = ("mean_depth", "shuffled_audio")
-    for run in (run for run in runs if run.method == "none"):
+    for run in (run for run in runs if run.method in ("none", "full")):
         for control in controls:
             name = Run(control, run.label_fraction, "none", run.seed)
             path = folder / config.split / f"{name.name}.json"
