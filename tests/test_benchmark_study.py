@@ -13,6 +13,8 @@ from echodepth.benchmark.grid import DISTILLING, Run, runs_of
 from echodepth.benchmark.study import benchmark, config_of, rooms
 from echodepth.benchmark.table import gap_closed, markdown
 from echodepth.errors import ConfigError
+from echodepth.models.cross_attention import ATTENTIONS
+from echodepth.models.store import load_model
 from echodepth.training.config import TERM_WEIGHTS, BinauralConfig, DistillationConfig
 
 
@@ -88,6 +90,20 @@ def test_an_unknown_method_lists_those_there_are() -> None:
         runs_of(BenchmarkConfig("cues", methods=("telepathy",)))
 
 
+def test_forms_of_attention_differ_in_nothing_else_and_clash_with_no_other_study() -> None:
+    runs = runs_of(BenchmarkConfig("attention", seeds=(0,)))
+    assert [(run.method, run.label_fraction, run.teacher_data) for run in runs] == [
+        (form, 1.0, "none") for form in ATTENTIONS
+    ]
+    full, *others = (config_of(run, "small") for run in runs)
+    alone = config_of(Run("none", 1.0, "none", 0), "small")
+    assert replace(full, experiment_name=alone.experiment_name, attention_levels=(4, 5)) == alone
+    for form, other in zip(list(ATTENTIONS)[1:], others, strict=True):
+        assert other == replace(full, experiment_name=other.experiment_name, attention=form)
+    elsewhere = {run.name for study in ("distillation", "cues") for run in runs_of(BenchmarkConfig(study))}
+    assert not elsewhere & {run.name for run in runs}
+
+
 def test_shares_are_those_asked_for_and_a_share_of_nothing_is_refused() -> None:
     runs = runs_of(BenchmarkConfig("distillation", methods=("none", "best"), label_fractions=(0.25,), seeds=(0,)))
     assert {(run.method, run.label_fraction, run.teacher_data) for run in runs} == {
@@ -132,6 +148,17 @@ def test_a_study_is_done_once_and_tells_what_was_asked(
     benchmark(config)
     assert (late / "epoch_0008.pth").stat().st_mtime_ns == kept
     assert json.loads((folder / "val.json").read_text()) == told
+
+
+def test_forms_of_attention_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = json.loads(
+        (benchmark(BenchmarkConfig("attention", preset="tiny", seeds=(0,), workers=1)) / "val.json").read_text()
+    )
+    assert [row["method"] for row in told] == [*ATTENTIONS, "mean_depth", "shuffled_audio"]
+    for form in ATTENTIONS:
+        arguments = load_model(f"benchmark_tiny_{form}_1_none_0").spec.arguments
+        assert (arguments["attention"], arguments["attention_levels"]) == (form, [2, 3, 4, 5])
 
 
 def test_workers_that_were_begun_elsewhere_follow_to_this_folder(

@@ -48,6 +48,7 @@ CASES = {
         lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (3, 5), convolution="separated"), 2
     ),
     "rgb, uncertain": Case(lambda: RGBDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 3),
+    "binaural, in a band": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (2,), attention="band"), 2),
     "binaural, uncertain": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 2),
     "light": Case(lambda: LightBinauralDepthNet(16, SIDE, MAX_DEPTH), 2),
     "light, uncertain, no attention, two channels an ear": Case(
@@ -198,6 +199,10 @@ def test_parameters_are_as_documented(network: Callable[[], nn.Module], paramete
         (lambda: LightBinauralDepthNet(base_channels=30), "base_channels must be a multiple of 4 .* not 30"),
         (lambda: LightBinauralDepthNet(attention_levels=(7,)), r"attention_levels .* not \[7\]"),
         (lambda: BinauralAttentionDepthNet(convolution="depthwise"), "convolution must be full or separated, not dep"),
+        (
+            lambda: BinauralAttentionDepthNet(attention="all"),
+            "attention must be one of full, band, time, pooled, not all",
+        ),
     ],
 )
 def test_a_wrong_constructor_argument_is_named(make: Callable[[], nn.Module], message: str) -> None:

@@ -23,6 +23,9 @@ SPECS = {
         "binaural_attention", {"base_channels": 4, "output_size": 32, "convolution": "separated"}, {"image_size": 32}
     ),
     "light": ModelSpec("light", {"base_channels": 8, "output_size": 32, "attention_levels": [5]}, {"image_size": 32}),
+    "binaural_attention, in a band": ModelSpec(
+        "binaural_attention", {"base_channels": 4, "output_size": 32, "attention": "band"}, {"image_size": 32}
+    ),
     "unet_baseline": ModelSpec("unet_baseline", {"base_channels": 2, "output_size": 32}, {"image_size": 32}),
 }
 
@@ -92,9 +95,9 @@ def test_the_convolution_is_read_off_a_plain_state_dict(convolution: str, biline
     assert torch.equal(model.network(heard), network(heard))
 
 
-def test_a_folder_from_before_there_was_a_choice_of_convolution_is_read(tmp_path: Path) -> None:
+def test_a_folder_from_before_there_was_a_choice_of_convolution_or_attention_is_read(tmp_path: Path) -> None:
     spec = SPECS["binaural_attention"]
-    assert "convolution" not in spec.arguments
+    assert not {"convolution", "attention"} & spec.arguments.keys()
     model = DepthModel(spec).eval()
     save_model(model, tmp_path / "best")
     again = load_model(tmp_path / "best")

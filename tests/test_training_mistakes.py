@@ -45,8 +45,10 @@ def test_a_flag_out_of_range_is_named_before_anything_is_written(
 def test_a_flag_of_the_ears_out_of_range_is_named(v2_root: Path) -> None:
     with pytest.raises(ConfigError, match="--spec_masks must be at least 0"):
         train(binaural(v2_root, spec_masks=-1))
-    with pytest.raises(ConfigError, match="--convolution separated is for the ears of --model binaural_attention"):
+    with pytest.raises(ConfigError, match="--convolution separated is for --model binaural_attention"):
         train(binaural(v2_root, model="unet_baseline", convolution="separated"))
+    with pytest.raises(ConfigError, match="--attention band is for --model binaural_attention"):
+        train(binaural(v2_root, model="unet_baseline", attention="band"))
     with pytest.raises(ConfigError, match="--feature_levels names no level"):
         train(distil(v2_root, feature_levels=()))
 

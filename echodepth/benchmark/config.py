@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import tyro
 
-Study = Literal["distillation", "cues", "light"]
+Study = Literal["distillation", "cues", "attention", "light"]
 Preset = Literal["tiny", "small"]
 FEW = 0.1
 """The small share of labelled rooms."""
@@ -51,7 +51,8 @@ class BenchmarkConfig:
 
     study: Annotated[Study, tyro.conf.Positional]
     """distillation: what each way of teaching is worth; cues: what the ears' differences, and separated
-    convolutions, are worth without it; light: what the light student loses against the standard one."""
+    convolutions, are worth without it; attention: what each form of looking across is worth at levels 2 to 5; light:
+    what the light student loses against the standard one."""
     preset: Preset = "small"
     """small: 320 rooms x 4, 64 pixels, a few minutes a run; tiny only shows that everything works."""
     split: Literal["val", "test"] = "val"

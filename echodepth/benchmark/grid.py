@@ -26,10 +26,13 @@ DISTILLING: dict[str, dict[str, Any]] = {
 }
 """Each way of teaching, by its flags."""
 
+LOOKING = ("full", "band", "time", "pooled")
+"""Each form of attention, by its name."""
 ALONE: dict[str, dict[str, Any]] = {
     "none": {},
     "cues": {"cues": True},
     "separated": {"convolution": "separated"},
+    **{form: {"attention": form, "attention_levels": (2, 3, 4, 5)} for form in LOOKING},
     "standard": {"attention_levels": (2, 3, 4, 5), "learning_rate": 1e-3},
     "light": {"model": "light", "learning_rate": 1e-3},
 }
@@ -38,6 +41,7 @@ ALONE: dict[str, dict[str, Any]] = {
 METHODS: dict[Study, tuple[str, ...]] = {
     "distillation": ("teacher", "none", *DISTILLING),
     "cues": ("none", "cues", "separated"),
+    "attention": LOOKING,
     "light": ("standard", "light"),
 }
 

@@ -167,7 +167,7 @@ def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[di
     """What a student is worth that hears nothing, or another frame."""
     rows = []
     controls: tuple[Control, ...] = ("mean_depth", "shuffled_audio")
-    for run in (run for run in runs if run.method in ("none", "standard")):
+    for run in (run for run in runs if run.method in ("none", "full", "standard")):
         for control in controls:
             name = Run(control, run.label_fraction, "none", run.seed)
             path = folder / config.split / f"{name.name}.json"

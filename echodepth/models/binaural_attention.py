@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from echodepth.models.cross_attention import CrossAttention
+from echodepth.models.cross_attention import ATTENTIONS, CrossAttention
 from echodepth.models.heads import DepthHead, ScaleHead
 from echodepth.models.layers import (
     CONVOLUTIONS,
@@ -58,6 +58,9 @@ class BinauralAttentionDepthNet(DepthNet):
         attention_levels: levels, out of 1 to 5, at which the ears look across; none is allowed.
         ear_channels: spectrogram channels of one ear.
         convolution: of the ears' encoders: ``full`` (3x3), or ``separated`` along frequency (3x1), then time (1x3).
+        attention: what a place of one ear's map looks at in the other's: all of it (``full``), every frequency within
+            two columns of its time (``band``), every time at its own frequency (``time``), or means over neighbours,
+            32x32 of them (``pooled``).
         uncertainty: also say how far off the depth is expected to be.
 
     Raises:
@@ -73,6 +76,7 @@ class BinauralAttentionDepthNet(DepthNet):
         attention_levels: Sequence[int] = (2, 3, 4, 5),
         ear_channels: int = 1,
         convolution: str = "full",
+        attention: str = "full",
         uncertainty: bool = False,
     ) -> None:
         super().__init__()
@@ -80,6 +84,8 @@ class BinauralAttentionDepthNet(DepthNet):
         check_ears(attention_levels, ear_channels)
         if convolution not in CONVOLUTIONS:
             raise ValueError(f"convolution must be {' or '.join(CONVOLUTIONS)}, not {convolution}")
+        if attention not in ATTENTIONS:
+            raise ValueError(f"attention must be one of {', '.join(ATTENTIONS)}, not {attention}")
         self.output_size = output_size
         self.max_depth = max_depth
         self.ear_channels = ear_channels
@@ -87,8 +93,9 @@ class BinauralAttentionDepthNet(DepthNet):
         attended = [f"x{level}" for level in sorted(set(attention_levels))]
         self.left_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
         self.right_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
-        self.left_to_right = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
-        self.right_to_left = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
+        looking = ATTENTIONS[attention]
+        self.left_to_right = nn.ModuleDict({level: looking(channels[level]) for level in attended})
+        self.right_to_left = nn.ModuleDict({level: looking(channels[level]) for level in attended})
         self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
         self.decoder = Decoder(base_channels, bilinear)
         self.head = DepthHead(base_channels, max_depth)
@@ -160,9 +167,18 @@ def create_binaural_attention_model(
     attention_levels: Sequence[int] = (2, 3, 4, 5),
     ear_channels: int = 1,
     convolution: str = "full",
+    attention: str = "full",
     uncertainty: bool = False,
 ) -> BinauralAttentionDepthNet:
     """Make a :class:`BinauralAttentionDepthNet`; the arguments are those of the class."""
     return BinauralAttentionDepthNet(
-        base_channels, bilinear, output_size, max_depth, attention_levels, ear_channels, convolution, uncertainty
+        base_channels,
+        bilinear,
+        output_size,
+        max_depth,
+        attention_levels,
+        ear_channels,
+        convolution,
+        attention,
+        uncertainty,
     )

@@ -1,92 +1,21 @@
-"""Exact attention whose memory grows linearly with the number of positions.
+"""How one ear looks across at the other: four forms, that differ in which places a place may look at.
 
-At level 2 of a 256x256 input there are 128x128 positions: the full matrix of weights would take 1.07 GB a sample
-and direction. Here the queries go by in chunks, only the result is kept, and the backward pass computes each
-chunk's weights again (arXiv 2112.05682). The function is the textbook one, softmax(QKᵀ/√d)V (arXiv 1706.03762).
+Rows of a map are frequencies, columns are times, the same for both ears.
 """
-
-import math
-from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-CHUNK_BYTES = 32 * 2**20
-"""Room for one chunk of weights, all samples of the batch together: large enough for matrix products to run at
-full speed, small beside the features."""
-
-
-def _chunk_rows(query: Tensor, key: Tensor) -> int:
-    bytes_per_row = query.shape[0] * key.shape[1] * query.element_size()
-    return max(1, CHUNK_BYTES // max(1, bytes_per_row))
-
-
-def _weights(query: Tensor, key: Tensor) -> Tensor:
-    return torch.softmax((query / math.sqrt(query.shape[-1])) @ key.mT, dim=-1)
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    rows = _chunk_rows(query, key)
-    return torch.cat([_weights(part, key) @ value for part in query.split(rows, dim=1)], dim=1)
-
-
-class _Recomputed(torch.autograd.Function):
-    """Attention that saves its inputs and output only."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        # The three come from one kind of layer in one dtype: keep it, as the backward pass runs without autocast.
-        with torch.autocast(query.device.type, enabled=False):
-            out = _attend(query, key, value)
-        ctx.save_for_backward(query, key, value, out)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value, out = ctx.saved_tensors
-        scale = 1 / math.sqrt(query.shape[-1])
-        rows = _chunk_rows(query, key)
-        grad_query = torch.empty_like(query)
-        grad_key, grad_value = torch.zeros_like(key), torch.zeros_like(value)
-        # The softmax's own backward needs sum_j w_ij * (g_i . v_j), which equals g_i . out_i.
-        dots = (grad_out * out).sum(-1, keepdim=True)
-        for start in range(0, query.shape[1], rows):
-            part = slice(start, start + rows)
-            weights = _weights(query[:, part], key)
-            grad_value += weights.mT @ grad_out[:, part]
-            grad_scores = grad_out[:, part] @ value.mT
-            grad_scores.sub_(dots[:, part]).mul_(weights)
-            grad_query[:, part] = (grad_scores @ key) * scale
-            grad_key += grad_scores.mT @ (query[:, part] * scale)
-        return grad_query, grad_key, grad_value
-
-
-def attention(
-    query: Float[Tensor, "b n d"], key: Float[Tensor, "b m d"], value: Float[Tensor, "b m c"]
-) -> Float[Tensor, "b n c"]:
-    """softmax(query keyᵀ / √d) value, exact, in memory linear in n and m.
-
-    Args:
-        query: what each position looks for.
-        key: what each position of the other map offers.
-        value: what is carried over; may be of another width than query and key.
-
-    Returns:
-        For each query, the mean of the values weighted by likeness. First derivatives only.
-    """
-    if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
-        return cast(Tensor, _Recomputed.apply(query, key, value))  # type: ignore[no-untyped-call]
-    return _attend(query, key, value)
+from echodepth.models.exact_attention import attention
+from echodepth.models.local_attention import attend_band, attend_time, band, pool, pooling
 
 
 class CrossAttention(nn.Module):
-    """One ear's map, enriched with what matches it in the other ear's map.
+    """One ear's map, enriched with what matches it anywhere in the other ear's map.
 
     Queries and keys are an eighth as wide as the values (SAGAN, arXiv 1805.08318), and the result joins through
-    a gate that starts at zero, so that an untrained network is two plain encoders.
+    a gate that starts at zero, so that an untrained network is two plain encoders. Every form has these same weights.
 
     Args:
         channels: of both maps.
@@ -100,20 +29,87 @@ class CrossAttention(nn.Module):
         self.value = nn.Conv2d(channels, channels, 1)
         self.gate = nn.Parameter(torch.zeros(1))
 
-    def forward(self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f t"]) -> Float[Tensor, "b c f t"]:
+    def forward(self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f2 t2"]) -> Float[Tensor, "b c f t"]:
         """Add to ``own`` what it finds in ``other``."""
-        query, key, value = (_positions(m) for m in (self.query(own), self.key(other), self.value(other)))
-        found = attention(query, key, value)  # [B, F*T, C]
-        return own + self.gate * found.mT.reshape(own.shape)
+        found = self.attend(self.query(own), self.key(other), self.value(other))
+        return own + self.gate * found
+
+    def attend(
+        self, query: Float[Tensor, "b d f t"], key: Float[Tensor, "b d f2 t2"], value: Float[Tensor, "b c f2 t2"]
+    ) -> Float[Tensor, "b c f t"]:
+        """What each place finds among those that it may look at."""
+        rows = (x.flatten(2).mT.contiguous() for x in (query, key, value))  # products are slow on transposed views
+        return attention(*rows).mT.unflatten(2, query.shape[2:])
+
+    def look(
+        self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f2 t2"], row: int, column: int
+    ) -> Float[Tensor, "b f2 t2"]:
+        """Where in ``other`` the position (row, column) of ``own`` looks: one row of the weights, summing to 1."""
+        rows, columns = self.reach(row, column, *other.shape[2:])
+        query = self.query(own[:, :, row : row + 1, column : column + 1]).flatten(2).mT  # [B,1,d]
+        key = self.key(other[:, :, rows, columns])
+        scores = query @ key.flatten(2) / query.shape[-1] ** 0.5  # [B,1,n]
+        weights = other.new_zeros(len(other), *other.shape[2:])
+        weights[:, rows, columns] = torch.softmax(scores, dim=-1).view(len(other), *key.shape[2:])
+        return weights
+
+    def reach(self, row: int, column: int, rows: int, columns: int) -> tuple[slice, slice]:
+        """Which rows and columns the position may look at, out of how many."""
+        return slice(rows), slice(columns)
+
+
+class BandAttention(CrossAttention):
+    """Looks at every frequency, at the same time and ``local_attention.BAND`` columns to either side.
+
+    The same echo is at both ears within a millisecond: that is the geometry of a head. Which frequencies belong
+    together is not known beforehand, as each is shadowed in its own way.
+    """
+
+    def attend(
+        self, query: Float[Tensor, "b d f t"], key: Float[Tensor, "b d f t"], value: Float[Tensor, "b c f t"]
+    ) -> Float[Tensor, "b c f t"]:
+        """What each place finds in the columns around its own."""
+        return attend_band(query, key, value)
+
+    def reach(self, row: int, column: int, rows: int, columns: int) -> tuple[slice, slice]:
+        """All rows, and few columns."""
+        return slice(rows), band(column, columns)
+
+
+class TimeAttention(CrossAttention):
+    """Looks at every time, at the same frequency (axial attention along one axis, arXiv 1912.12180)."""
+
+    def attend(
+        self, query: Float[Tensor, "b d f t"], key: Float[Tensor, "b d f t"], value: Float[Tensor, "b c f t"]
+    ) -> Float[Tensor, "b c f t"]:
+        """What each place finds in its row."""
+        return attend_time(query, key, value)
+
+    def reach(self, row: int, column: int, rows: int, columns: int) -> tuple[slice, slice]:
+        """One row, all columns."""
+        return slice(row, row + 1), slice(columns)
+
+
+class PooledAttention(CrossAttention):
+    """Looks everywhere, at means over neighbours: 32x32 of them (spatial reduction, arXiv 2102.12122)."""
+
+    def forward(self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f t"]) -> Float[Tensor, "b c f t"]:
+        """Add to ``own`` what it finds in ``other``; to take the mean before the 1x1 convolutions is to do less."""
+        return super().forward(own, pool(other))
 
     def look(
         self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f t"], row: int, column: int
     ) -> Float[Tensor, "b f t"]:
-        """Where in ``other`` the position (row, column) of ``own`` looks: one row of the weights, summing to 1."""
-        query = _positions(self.query(own[:, :, row : row + 1, column : column + 1]))
-        return _weights(query, _positions(self.key(other))).reshape(own.shape[0], *own.shape[2:])
+        """Where the position looks; the weight of a mean is shared by all that it is the mean of."""
+        weights = super().look(own, pool(other), row, column)
+        along_rows, along_columns = (pooling(size).to(other) for size in other.shape[2:])
+        return along_rows.mT @ weights @ along_columns
 
 
-def _positions(x: Tensor) -> Tensor:
-    """[B,C,F,T] to [B,F*T,C], laid out in memory that way: matrix products are slow on transposed views."""
-    return x.flatten(2).mT.contiguous()
+ATTENTIONS: dict[str, type[CrossAttention]] = {
+    "full": CrossAttention,
+    "band": BandAttention,
+    "time": TimeAttention,
+    "pooled": PooledAttention,
+}
+"""What an ear may look at."""

@@ -220,6 +220,7 @@ def _fill(model: DepthModel, weights: Mapping[str, Tensor], path: Path) -> Depth
 
 def _infer_spec(weights: Mapping[str, Tensor], path: Path) -> ModelSpec:
     """A bare ``model_state_dict`` tells all but the size and the range, which are then the documented defaults."""
+    said = "its image size and range: taken as 256 pixels and 30 m"
     network = "rgb" if "encoder.stages.0.0.weight" in weights else "binaural_attention"
     first = weights.get(f"{'' if network == 'rgb' else 'left_'}encoder.stages.0.0.weight")
     if first is None:
@@ -234,5 +235,6 @@ def _infer_spec(weights: Mapping[str, Tensor], path: Path) -> ModelSpec:
         attended = {name.split(".")[1] for name in weights if name.startswith("left_to_right.")}
         arguments["attention_levels"] = [int(level.removeprefix("x")) for level in sorted(attended)]
         arguments["convolution"] = "full" if first.shape[2:] == (3, 3) else "separated"
-    log.warning("%s does not say its image size and range: taken as 256 pixels and 30 m", path)
+        said = "its image size, range and form of attention: taken as 256 pixels, 30 m and full"
+    log.warning("%s does not say %s", path, said)
     return ModelSpec(network, arguments)

@@ -60,11 +60,12 @@ def check_flags(config: TrainConfig) -> None:
         raise ConfigError("--lambda_uncertainty 0 teaches no --uncertainty: give it a weight, or leave both out")
     if isinstance(config, BinauralConfig):
         require_at_least(0, spec_masks=config.spec_masks)
-        if config.model != "binaural_attention" and config.convolution != "full":
-            raise ConfigError(
-                f"--convolution {config.convolution} is for the ears of --model binaural_attention; {config.model} has "
-                "its own: leave it out"
-            )
+        for flag in ("convolution", "attention"):
+            if config.model != "binaural_attention" and getattr(config, flag) != "full":
+                raise ConfigError(
+                    f"--{flag} {getattr(config, flag)} is for --model binaural_attention; {config.model} has no choice "
+                    "of it: leave it out"
+                )
         if config.uncertainty and config.model == "unet_baseline":
             raise ConfigError("--uncertainty: BatVision's U-Net has none; leave it out, or --model unet_baseline")
     if isinstance(config, DistillationConfig):

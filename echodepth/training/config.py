@@ -172,6 +172,9 @@ class BinauralConfig(TrainConfig):
     convolution: Literal["full", "separated"] = "full"
     """Of binaural_attention's encoders: over frequency and time at once (3x3), or along one after the other (3x1,
     1x3)."""
+    attention: Literal["full", "band", "time", "pooled"] = "full"
+    """What a place of one ear's map looks at in the other's: all of it; every frequency within two columns of its time;
+    every time at its own frequency; or means over neighbours, 32x32 of them."""
     spectrogram: Literal["log", "magnitude"] = "log"
     """Decibels on one fixed scale, or the plain magnitude of BatVision's code."""
     cues: bool = False

@@ -82,7 +82,7 @@ def model_spec(config: TrainConfig) -> ModelSpec:
         return ModelSpec("rgb", arguments | {"bilinear": config.bilinear}, front_end)
     if config.model == "binaural_attention":
         arguments |= {"bilinear": config.bilinear, "attention_levels": list(config.attention_levels)}
-        arguments |= {"convolution": config.convolution}
+        arguments |= {"convolution": config.convolution, "attention": config.attention}
     front_end |= {"spectrogram": config.spectrogram, "cues": config.cues}
     return ModelSpec(config.model, arguments | {"ear_channels": EchoFrontEnd(**front_end).ear_channels}, front_end)
 

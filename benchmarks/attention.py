@@ -1,0 +1,120 @@
+"""Time and memory of attention between the ears, against the textbook formula with its full matrix of weights.
+
+    python -m benchmarks.attention
+
+Once for level 2 of a 256x256 input alone, and once for a training step (forward, L1, backward) of the whole network at
+batch 1, attention at levels 2 to 5, against the same network with the textbook formula. Every figure is of a process of
+its own with one thread: the processor's seconds, the system's for its memory included, and how far the most memory that
+it held at a time rose above what it held before. The textbook formula needs 6 GB.
+"""
+
+import json
+import math
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.timing import Outcome, keep, processor_seconds
+from echodepth.models import cross_attention
+from echodepth.models.binaural_attention import BinauralAttentionDepthNet
+from echodepth.models.cross_attention import ATTENTIONS
+
+TEXTBOOK = "textbook"
+LOCAL = "time"
+"""The form that stands for all local ones at level 2: the fastest."""
+DEFAULT = "band"
+"""The local form that a student of few means would take."""
+POSITIONS, CHANNELS, SIDE, RUNS = 128, 128, 256, 3
+
+
+class Cost(NamedTuple):
+    seconds: float
+    megabytes: float
+
+
+def textbook(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1) @ value
+
+
+def level2(form: str, side: int = POSITIONS) -> Callable[[], object]:
+    """One direction at 64 base channels: queries and keys an eighth as wide as the values."""
+    maps = [torch.randn(1, width, side, side, requires_grad=True) for width in (CHANNELS // 8, CHANNELS // 8, CHANNELS)]
+    attend = ATTENTIONS["full" if form == TEXTBOOK else form](CHANNELS).attend
+    return lambda: attend(*maps).sum().backward()
+
+
+def step(form: str, base_channels: int, side: int = SIDE) -> Callable[[], object]:
+    """What training does with a batch of one, but for the optimiser."""
+    network = BinauralAttentionDepthNet(base_channels, output_size=side, attention="full" if form == TEXTBOOK else form)
+    for attention in (*network.left_to_right.values(), *network.right_to_left.values()):
+        nn.init.ones_(attention.gate)  # type: ignore[arg-type]
+    heard, depth = torch.rand(1, 2, side, side), 30 * torch.rand(1, 1, side, side)
+    return lambda: F.l1_loss(network(heard), depth).backward()
+
+
+WORK: dict[str, tuple[Callable[[str], Callable[[], object]], Callable[[str], Callable[[], object]]]] = {
+    "level2": (level2, lambda form: level2(form, 8)),
+    "step": (lambda form: step(form, 32), lambda form: step(form, 32, 32)),
+    "step_base64": (lambda form: step(form, 64), lambda form: step(form, 64, 32)),
+}
+"""Each by its name, and the same in small, by which a process warms up."""
+
+
+def resident() -> float:
+    """Megabytes held now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def measure_here(name: str, form: str) -> Cost:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    if form == TEXTBOOK:
+        cross_attention.attention = textbook  # type: ignore[assignment]
+    make, make_small = WORK[name]
+    make_small(form)()
+    work = make(form)
+    before = resident()
+    seconds = processor_seconds(work)
+    # Linux counts in kilobytes. Nothing before took as much as the work.
+    return Cost(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before)
+
+
+def measure(name: str, form: str) -> Cost:
+    """In a process of its own, since what is held at most can only rise."""
+    command = [sys.executable, "-m", "benchmarks.attention", name, form]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[1])
+    return Cost(*json.loads(run.stdout))
+
+
+def compare(name: str, kept_as: str, suffix: str, local: str, local_as: str) -> None:
+    forms = (TEXTBOOK, "full", local)
+    costs = [[measure(name, form) for form in forms] for _ in range(RUNS)]
+    theirs, exact, few = (Cost(*map(median, zip(*figures, strict=True))) for figures in zip(*costs, strict=True))
+    for what, ours, other, unit in (
+        ("exact_time", exact.seconds, theirs.seconds, "processor s"),
+        ("exact_memory", exact.megabytes, theirs.megabytes, "MB"),
+        (f"{local_as}_time", few.seconds, theirs.seconds, "processor s"),
+    ):
+        keep(f"{kept_as}_{what}{suffix}", Outcome(ours, other, unit, RUNS), ("torch",))
+
+
+def main() -> None:
+    if sys.argv[1:]:
+        print(json.dumps(measure_here(*sys.argv[1:])))
+        return
+    compare("level2", "attention_level2", "", LOCAL, "local")
+    compare("step", "binaural_step", "", DEFAULT, "default")
+    compare("step_base64", "binaural_step", "_base64", DEFAULT, "default")
+
+
+if __name__ == "__main__":
+    main()
