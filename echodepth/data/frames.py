@@ -82,9 +82,7 @@ def read_image(path: Path, size: int) -> Float[np.ndarray, "3 {size} {size}"]:
         return to_square(image, size, str(path))
 
 
-def to_square(
-    image: Image.Image, size: int, name: str, upright: bool = False
-) -> Float[np.ndarray, "3 {size} {size}"]:
+def to_square(image: Image.Image, size: int, name: str, upright: bool = False) -> Float[np.ndarray, "3 {size} {size}"]:
     """Squeeze an opened picture to a square, antialiased.
 
     The whole field of view is kept, as in BatVision's own code, so a wide picture becomes narrower.
