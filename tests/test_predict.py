@@ -12,7 +12,9 @@ from PIL import Image
 from echodepth.data.dataset import open_dataset
 from echodepth.errors import ConfigError, DataError
 from echodepth.inference.config import PredictConfig
-from echodepth.inference.predict import predict, predict_file, to_millimetres
+from echodepth.inference.infer import Predictor
+from echodepth.inference.outputs import to_millimetres
+from echodepth.inference.predict import predict
 from echodepth.inference.trained import trained_data
 from echodepth.models.store import DepthModel
 from tests.tiny import RATE, SIDE, constant, save_tiny, save_tiny_rgb, write_v2
