@@ -62,7 +62,8 @@ def require_trimesh() -> None:
 def thinned(depth: Float[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, " r"], Int[np.ndarray, " c"]]:
     """Rows and columns of a map that a cloud is made of: all, or every so many where there are too many."""
     step = math.ceil(math.sqrt(max(1.0, depth.size / MOST_POINTS)))
-    return np.arange(step // 2, depth.shape[0], step), np.arange(step // 2, depth.shape[1], step)
+    rows, columns = (np.arange(min(step, side) // 2, side, step) for side in depth.shape)
+    return rows, columns
 
 
 def back_project(

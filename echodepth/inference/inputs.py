@@ -98,7 +98,7 @@ def _from_picture(image: Image.Image, image_size: int, name: str) -> Prepared:
     try:
         size = own_size(image)
     except UNDECODABLE as error:
-        raise DataError(f"{name} has unreadable EXIF data: {error}; save it anew") from error
+        raise DataError(f"{name} cannot be decoded: {error}") from error
     return Prepared(torch.from_numpy(to_square(image, image_size, name, upright=True)), size)
 
 

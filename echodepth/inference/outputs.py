@@ -119,7 +119,9 @@ class Outputs:
         limit = display_limit(depth, known, self.max_depth)
         if picture is None or not self.beside:
             return depth_picture(depth, known, limit, stem.name)
-        row = [Panel("RGB", _small(picture, str(stem)), "image"), Panel("depth", depth, "depth", known)]
+        seen = _small(picture, str(stem))
+        there = _stretched(depth, seen)
+        row = [Panel("RGB", seen, "image"), Panel("depth", there, "depth", np.isfinite(there))]
         return picture_grid([row], limit, limit, stem.name)
 
     def _cloud(self, kind: Kind, depth: Float[np.ndarray, "h w"], picture: Image.Image | None, name: str) -> bytes:
@@ -152,7 +154,8 @@ class Sheet:
     def add(self, name: str, estimate: Estimate, picture: Image.Image | None) -> None:
         """Show one, under its name."""
         seen = None if picture is None else _small(picture, name, 256)
-        self._shown.append((name, seen, _every_so_many(estimate.depth, 256)))
+        small = _every_so_many(estimate.depth, 256)
+        self._shown.append((name, seen, small if seen is None else _stretched(small, seen)))
 
     def write(self, title: str, max_depth: float) -> list[Path]:
         """Draw the page, on one scale of depth; without anything to show there is none."""
@@ -192,6 +195,15 @@ def to_millimetres(depth: Float[np.ndarray, "h w"]) -> np.ndarray:
 def _every_so_many(metres: Float[np.ndarray, "h w"], most: int = _DRAWN) -> Float[np.ndarray, "h2 w2"]:
     step = math.ceil(max(metres.shape) / most)
     return metres[step // 2 :: step, step // 2 :: step] if min(metres.shape) > step else metres
+
+
+def _stretched(metres: Float[np.ndarray, "h w"], seen: Float[np.ndarray, "h2 w2 3"]) -> Float[np.ndarray, "h2 w2"]:
+    """A map in the shape of the picture that it was squeezed from, so that the two lie side by side alike."""
+    rows, columns = (
+        (2 * np.arange(shown) + 1) * side // (2 * shown)
+        for shown, side in zip(seen.shape[:2], metres.shape, strict=True)
+    )
+    return metres[np.ix_(rows, columns)]
 
 
 def _small(picture: Image.Image, name: str, most: int = _DRAWN) -> Float[np.ndarray, "h w 3"]:

@@ -62,7 +62,8 @@ def predict(config: PredictConfig) -> list[Path]:
     run = _Run(config, predictor, folder)
     with logging_redirect_tqdm():
         run.all_of(sources)
-    log.info("%s written to %s", f"{len(run.written)} files", folder)
+    if run.written:
+        log.info("%d %s written to %s", len(run.written), "file" if len(run.written) == 1 else "files", folder)
     if run.there:
         log.info("%d of %d were there already: --overwrite makes them anew", run.there, len(sources))
     if run.failed:
