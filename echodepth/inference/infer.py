@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from echodepth.inference.inputs import FILMS, Input, Prepared, check_kind, is_ba
 from echodepth.inference.trained import Engine, choose_device, experiment_name, trained_data
 from echodepth.models import hub, store
 
+_Input = TypeVar("_Input", bound=Input)
 AT_A_TIME = 8
 """Inputs that go through a model together."""
 
@@ -98,10 +99,10 @@ class Predictor:
     def infer(self, x: Input, sample_rate: int | None = None) -> Estimate: ...
 
     @overload
-    def infer(self, x: list[Input] | tuple[Input, ...], sample_rate: int | None = None) -> list[Estimate]: ...
+    def infer(self, x: list[_Input] | tuple[_Input, ...], sample_rate: int | None = None) -> list[Estimate]: ...
 
     def infer(
-        self, x: Input | list[Input] | tuple[Input, ...], sample_rate: int | None = None
+        self, x: Input | list[_Input] | tuple[_Input, ...], sample_rate: int | None = None
     ) -> Estimate | list[Estimate]:
         """Predict depth.
 

@@ -20,6 +20,7 @@ from echodepth.inference.cloud import Intrinsics, require_trimesh
 from echodepth.inference.config import Kind, PredictConfig
 from echodepth.inference.film import Film, require_av, write_film
 from echodepth.inference.infer import Estimate, Predictor, load_model
+from echodepth.inference.inputs import check_kind
 from echodepth.inference.outputs import Outputs, Sheet
 from echodepth.inference.sources import Source, find_sources
 from echodepth.viz import depth_to_rgb, display_limit
@@ -171,6 +172,7 @@ class _Run:
 
     def _film(self, source: Source) -> None:
         """A film of depth, on one scale, and every frame as a picture of its own where more is wanted."""
+        check_kind(source.files[0], self.predictor.engine.input_key, self.predictor.name)
         outputs = self._outputs(OF_A_FILM)
         of_frames = Outputs(
             self.folder / source.stem,
@@ -187,7 +189,7 @@ class _Run:
             self.there += 1
             return
         film = Film(source.files[0], self.config.every)
-        limit = self._limit(film)
+        limit = self._limit(film) if drawn else 0.0
         with closing(self._frames(film, source, of_frames, drawn)) as frames:
             if not drawn:
                 for _ in frames:
