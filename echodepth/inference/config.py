@@ -18,8 +18,7 @@ class PredictConfig:
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Pictures and films for an RGB model, two-channel WAV or FLAC files for an audio model; or folders of them."""
     checkpoint: str
-    """A best/ folder, an epoch_XXXX.pth, the name of an experiment under checkpoints/, or ORG/NAME on the Hugging Face
-    Hub."""
+    """A best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, or ORG/NAME on the Hugging Face Hub."""
     split: Split | None = None
     """Predict this part of a dataset, in place of files; test when only --dataset or --data_dir is given."""
     dataset: DatasetName | None = None
@@ -27,14 +26,13 @@ class PredictConfig:
     data_dir: Path | None = None
     """Where it is; the folder the model was trained from when not given."""
     save: tuple[Kind, ...] = ()
-    """npy: float32 metres; png: 16-bit millimetres; color: a picture with its scale, or a film; ply, glb: a cloud of
-    points; sheet: a page of all. When not given npy png color, and of films color alone."""
+    """npy: float32 metres; png: 16-bit millimetres; color: a picture or film; ply, glb: a cloud of points; sheet: a page
+    of all. When not given npy png color, and of films color alone."""
     beside: Path | None = None
-    """For an audio model, the RGB to show beside the depth and to colour points by: a picture, or a folder of pictures
-    named as the recordings are. A dataset has its own."""
+    """For an audio model, a picture to draw beside the depth and to colour points by, or a folder of them.
+    In a folder they are named as the recordings are; a dataset has its own."""
     intrinsics: tuple[float, float, float, float] | None = None
-    """fx fy cx cy of the camera, for clouds of points; in pixels of the picture, or of the depth map if there is
-    none."""
+    """fx fy cx cy, for clouds of points, in pixels of the picture, or of the depth map where there is none."""
     fov: float | None = None
     """In place of --intrinsics, the horizontal field of view in degrees, of a camera with square pixels."""
     every: int = 1
