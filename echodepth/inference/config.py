@@ -26,8 +26,8 @@ class PredictConfig:
     data_dir: Path | None = None
     """Where it is; the folder the model was trained from when not given."""
     save: tuple[Kind, ...] = ()
-    """npy: float32 metres; png: 16-bit millimetres; color: a picture or film; ply, glb: a cloud of points; sheet: a page
-    of all. When not given npy png color, and of films color alone."""
+    """npy: float32 metres; png: 16-bit millimetres; color: a picture or film; ply, glb: a cloud of points; sheet: a
+    page of all. When not given npy png color, and of films color alone."""
     beside: Path | None = None
     """For an audio model, a picture to draw beside the depth and to colour points by, or a folder of them.
     In a folder they are named as the recordings are; a dataset has its own."""
