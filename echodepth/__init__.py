@@ -1,6 +1,23 @@
 """See depth by ear, taught by sight: binaural echo depth estimation distilled from an RGB teacher.
 
+    from echodepth import load_model
+
+    depth = load_model("audio_taught").infer("kitchen.wav").depth
+
 Importing this package costs next to nothing: torch and lightning are imported where they are used.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from echodepth.inference.infer import Estimate, Predictor, load_model
+
 __version__ = "0.1.0"
+__all__ = ["Estimate", "Predictor", "__version__", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("echodepth.inference.infer"), name)

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from echodepth.benchmark.config import BenchmarkConfig
 from echodepth.errors import CheckpointError
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
+from echodepth.inference.film import write_film
+from echodepth.models import hub
 from echodepth.models.store import find_checkpoint
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
 from echodepth.training.config import CacheTeacherConfig, DistillationConfig, PrepareConfig, TrainConfig
@@ -139,6 +142,9 @@ class Reader:
         self.run_command = cli.run
         monkeypatch.setattr(cli, "run", self._run_small)
         monkeypatch.setenv("ECHODEPTH_CACHE", str(Path("cache").absolute()))
+        # What a page publishes is there to be fetched, in a folder in the Hub's place.
+        monkeypatch.setattr(hub, "publish", lambda folder, name, *_: str(shutil.copytree(folder, Path("hub") / name)))
+        monkeypatch.setattr("echodepth.models.store.fetch", lambda name: Path("hub") / name)
         monkeypatch.setitem(PRESETS, "demo", Amount(4, 1, 32))
         # Names that docs/data.md takes for the reader's own.
         self.names: dict[str, Any] = {"__name__": "page", "np": np, "soundfile": soundfile, "root": Path()}
@@ -254,7 +260,7 @@ class Reader:
                 self.run_command(replace(command, preset="tiny", methods=("none",), seeds=(0,)))
             case PredictConfig():
                 self._have_model(command.checkpoint)
-                for path in command.files:
+                for path in (*command.files, *([command.beside] if command.beside else [])):
                     self._have_file(path)
                 self.run_command(replace(command, device="cpu"))
             case _:
@@ -281,6 +287,8 @@ class Reader:
         return f"hf:{folder if folder.exists() else save_tiny_hf(folder)}"
 
     def _have_model(self, name: str, **data: Any) -> None:
+        if hub.is_hub_id(name):
+            return
         try:
             find_checkpoint(name)
         except CheckpointError:
@@ -293,7 +301,12 @@ class Reader:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             return
-        if path.suffix == ".wav":
+        if not path.suffix:
+            for ending in (".wav", ".jpg"):
+                self._have_file(path / f"1{ending}")
+        elif path.suffix == ".mp4":
+            write_film(path, iter(np.full((12, 24, 40, 3), 90, np.uint8)), Fraction(5))
+        elif path.suffix == ".wav":
             shutil.copy(next(Path("data/batvisionv2").rglob("*.wav")), path)
         elif path.suffix != ".npy":
             Image.new("RGB", (40, 24), "teal").save(path)

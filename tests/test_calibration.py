@@ -14,7 +14,8 @@ from echodepth.evaluation.calibration import LEVELS, REMOVED, STEPS, Calibration
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.evaluate import evaluate, score_model, summary
 from echodepth.inference.config import PredictConfig
-from echodepth.inference.predict import predict, predict_maps
+from echodepth.inference.infer import Predictor
+from echodepth.inference.predict import predict
 from echodepth.models.store import DepthModel
 from echodepth.viz import calibration_picture, error_picture, result_picture
 from tests.tiny import SIDE, save_tiny, save_tiny_rgb
@@ -156,22 +157,22 @@ def test_predict_writes_the_doubt_beside_the_depth(doubting: DepthModel, v2_root
     (recording, *_) = sorted((v2_root / "Attic" / "audio").iterdir())
     written = predict(PredictConfig((recording,), "ears"))
     assert [path.name for path in written] == [
-        f"{recording.stem}_{what}{end}" for what in ("depth", "uncertainty") for end in (".npy", ".png", "_color.png")
+        f"{recording.stem}_{what}{end}" for what in ("uncertainty", "depth") for end in (".npy", ".png", "_color.png")
     ]
-    depth, scale = predict_maps(doubting, recording)
-    assert scale is not None
-    np.testing.assert_array_equal(np.load(written[0]), depth)
-    np.testing.assert_array_equal(np.load(written[3]), scale)
-    with Image.open(written[4]) as png:
-        np.testing.assert_allclose(np.asarray(png) / 1000, scale, atol=0.00051)
+    estimate = Predictor(doubting).infer(recording)
+    assert estimate.uncertainty is not None
+    np.testing.assert_array_equal(np.load(written[0]), estimate.uncertainty)
+    np.testing.assert_array_equal(np.load(written[3]), estimate.depth)
+    with Image.open(written[1]) as png:
+        np.testing.assert_allclose(np.asarray(png) / 1000, estimate.uncertainty, atol=0.00051)
 
 
 def test_the_doubt_of_a_picture_has_its_size(tmp_path: Path, v2_root: Path) -> None:
     picture = next((v2_root / "Attic" / "camera").iterdir())
-    _, scale = predict_maps(save_tiny_rgb(tmp_path / "eyes", v2_root, uncertainty=True), picture)
-    assert scale is not None
-    assert scale.shape == (24, 40)
-    assert predict_maps(save_tiny_rgb(tmp_path / "sure", v2_root), picture)[1] is None
+    estimate = Predictor(save_tiny_rgb(tmp_path / "eyes", v2_root, uncertainty=True)).infer(picture)
+    assert estimate.uncertainty is not None
+    assert estimate.uncertainty.shape == (24, 40)
+    assert Predictor(save_tiny_rgb(tmp_path / "sure", v2_root)).infer(picture).uncertainty is None
 
 
 # ---- pictures ----

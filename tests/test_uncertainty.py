@@ -124,10 +124,10 @@ def test_a_saved_model_still_knows_its_doubt_and_says_so(tmp_path: Path) -> None
     assert first is not None
     assert second is not None
     assert torch.equal(first, second)
-    assert "depth, scale, _ = model.predict(image)" in (tmp_path / "best" / "README.md").read_text()
+    assert "estimate.uncertainty" in (tmp_path / "best" / "README.md").read_text()
     save_model(DepthModel(ModelSpec("rgb", {"base_channels": 4}, {})), tmp_path / "plain")
     assert not load_model(tmp_path / "plain").uncertainty
-    assert "scale" not in (tmp_path / "plain" / "README.md").read_text()
+    assert "uncertainty" not in (tmp_path / "plain" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("uncertainty", [False, True])

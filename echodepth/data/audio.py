@@ -6,13 +6,14 @@ ears, so the first thing they hear is the chirp itself; an echo that follows t s
 """
 
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import soundfile
 from jaxtyping import Float, Shaped
-from scipy.signal import butter, sosfilt, sosfilt_zi
+from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
 
 from echodepth.data.config import DEFAULT_MAX_DEPTH, SPEED_OF_SOUND
 from echodepth.errors import ConfigError, DataError
@@ -63,7 +64,7 @@ def read_wav(path: Path) -> tuple[Float[np.ndarray, "2 t"], int]:
     """Read a two-channel recording, whatever its sample format.
 
     Args:
-        path: a WAV file: PCM of 16, 24 or 32 bits, or floating point.
+        path: a WAV or FLAC file: PCM of 16, 24 or 32 bits, or floating point.
 
     Returns:
         The waveforms as float32 with full scale 1, left ear first, and the sample rate in Hz.
@@ -75,12 +76,7 @@ def read_wav(path: Path) -> tuple[Float[np.ndarray, "2 t"], int]:
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         raise DataError(f"{path} cannot be read as audio: {error}") from error
-    if samples.shape[1] != 2:
-        raise DataError(
-            f"{path} has {samples.shape[1]} channel(s): two are needed, left ear then right, because direction is "
-            "heard from the difference between the ears"
-        )
-    return _checked(samples.T, path), int(rate)
+    return check_ears(samples.T, str(path)), int(rate)
 
 
 def read_ear_arrays(left: Path, right: Path) -> Float[np.ndarray, "2 t"]:
@@ -100,7 +96,7 @@ def read_ear_arrays(left: Path, right: Path) -> Float[np.ndarray, "2 t"]:
     ears = [_read_ear(left), _read_ear(right)]
     if ears[0].shape != ears[1].shape:
         raise DataError(f"{left} has {ears[0].size} samples but {right} has {ears[1].size}: one recording, one length")
-    return _checked(np.stack(ears), left)
+    return check_ears(np.stack(ears), str(left))
 
 
 def _read_ear(path: Path) -> Float[np.ndarray, " t"]:
@@ -111,24 +107,49 @@ def _read_ear(path: Path) -> Float[np.ndarray, " t"]:
     samples = np.squeeze(samples)
     if samples.ndim != 1:
         raise DataError(f"{path} has shape {samples.shape}: one ear's samples are a one-dimensional array")
+    return to_full_scale(samples, str(path))
+
+
+def to_full_scale(samples: Shaped[np.ndarray, "*shape"], name: str) -> Float[np.ndarray, "*shape"]:
+    """Samples of int16, int32, float32 or float64 as float32 with full scale 1; of other types a DataError."""
     if samples.dtype.name not in ("int16", "int32", "float32", "float64"):
-        raise DataError(f"{path} holds {samples.dtype}: save the audio as int16, int32, float32 or float64")
+        raise DataError(f"{name} holds {samples.dtype}: save the audio as int16, int32, float32 or float64")
     full_scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
     scaled: np.ndarray = (samples / full_scale).astype(np.float32)
     return scaled
 
 
-def _checked(audio: Shaped[np.ndarray, "2 t"], path: Path) -> Float[np.ndarray, "2 t"]:
+def check_ears(audio: Shaped[np.ndarray, "c t"], name: str) -> Float[np.ndarray, "2 t"]:
+    """The same waveforms, contiguous, or a DataError that says why they are no binaural recording.
+
+    Args:
+        audio: channels and samples.
+        name: the recording's file, for the message.
+    """
+    if audio.shape[0] != 2:
+        raise DataError(
+            f"{name} has {audio.shape[0]} channel(s): two are needed, left ear then right, because direction is "
+            "heard from the difference between the ears"
+        )
     if audio.shape[1] == 0:
-        raise DataError(f"{path} holds no samples")
+        raise DataError(f"{name} holds no samples")
     if not np.isfinite(audio).all():
-        raise DataError(f"{path} holds samples that are not finite numbers: leave the recording out or mend it")
+        raise DataError(f"{name} holds samples that are not finite numbers: leave the recording out or mend it")
     if (loudest := float(np.abs(audio).max())) > LOUDEST:
         raise DataError(
-            f"{path} reaches {loudest:.4g} where full scale is 1: integers saved as floats must be divided by their "
+            f"{name} reaches {loudest:.4g} where full scale is 1: integers saved as floats must be divided by their "
             "full scale first (32768 for 16 bits, 2147483648 for 32 bits)"
         )
     return np.ascontiguousarray(audio)
+
+
+def resample(audio: Float[np.ndarray, "2 t"], rate: int) -> Float[np.ndarray, "2 n"]:
+    """A recording of any sample rate at ``SAMPLE_RATE``, with what that cannot hold filtered out."""
+    if rate == SAMPLE_RATE:
+        return audio
+    common = gcd(rate, SAMPLE_RATE)
+    resampled: np.ndarray = resample_poly(audio, SAMPLE_RATE // common, rate // common, axis=1)
+    return resampled.astype(np.float32)
 
 
 def find_onset(audio: Float[np.ndarray, "2 t"]) -> int:

@@ -17,7 +17,7 @@ class EvaluateConfig:
     """Which model is scored, on what, and by which rule."""
 
     checkpoint: str
-    """A best/ folder, an epoch_XXXX.pth, or the name of an experiment under checkpoints/."""
+    """A best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, or ORG/NAME on the Hugging Face Hub."""
     split: Split = "test"
     """Which part of the dataset is scored."""
     protocol: ProtocolName = "valid"

@@ -27,7 +27,7 @@ from echodepth.evaluation.controls import ShuffledAudio
 from echodepth.evaluation.metrics import METRICS, DepthMetrics, per_image_metrics
 from echodepth.evaluation.protocols import Protocol, get_protocol
 from echodepth.files import written_whole
-from echodepth.inference.trained import choose_device, experiment_name, trained_data
+from echodepth.inference.trained import choose_device, experiment_name, read_from, trained_data
 from echodepth.models.layers import count_parameters
 from echodepth.models.store import DepthModel, load_model
 from echodepth.simulate.default_set import make_once
@@ -178,11 +178,7 @@ def scored_data(model: DepthModel, config: EvaluateConfig) -> DataConfig:
 
 
 def _read_from(trained: DataConfig, config: EvaluateConfig) -> DataConfig:
-    data = replace(trained, skip_bad=config.skip_bad)
-    if config.dataset is not None and config.dataset != trained.dataset:
-        # Neither the folder nor the locations of one dataset mean anything in another.
-        data = replace(data, dataset=config.dataset, data_dir=None, locations=(), leave_out=None)
-    return data if config.data_dir is None else replace(data, data_dir=config.data_dir)
+    return replace(read_from(trained, config.dataset, config.data_dir), skip_bad=config.skip_bad)
 
 
 def _contender(
@@ -192,7 +188,7 @@ def _contender(
 
     def predict(batch: Sample) -> tuple[Tensor, Tensor | None]:
         raw: Tensor = batch[part]
-        depth, scale, _ = model.predict(raw.to(next(model.parameters()).device))
+        depth, scale, _ = model.predict(raw)
         return depth, scale
 
     part: Part = "image" if model.input_key == "image" else "audio"

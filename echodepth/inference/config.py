@@ -2,20 +2,44 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
+
+from echodepth.data.config import DatasetName, Split
+
+Kind = Literal["npy", "png", "color", "ply", "glb", "sheet"]
 
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """Which files become depth maps, and by which model."""
+    """What becomes depth maps, by which model, and what is written of them."""
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Images for an RGB model, two-channel WAV files for an audio model."""
+    """Pictures and films for an RGB model, two-channel WAV or FLAC files for an audio model; or folders of them."""
     checkpoint: str
-    """A best/ folder, an epoch_XXXX.pth, or the name of an experiment under checkpoints/."""
+    """A best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, or ORG/NAME on the Hugging Face Hub."""
+    split: Split | None = None
+    """Predict this part of a dataset, in place of files; test when only --dataset or --data_dir is given."""
+    dataset: DatasetName | None = None
+    """Which dataset's; the one the model was trained on when not given."""
+    data_dir: Path | None = None
+    """Where it is; the folder the model was trained from when not given."""
+    save: tuple[Kind, ...] = ()
+    """npy: float32 metres; png: 16-bit millimetres; color: a picture or film; ply, glb: a cloud of points; sheet: a
+    page of all. When not given npy png color, and of films color alone."""
+    beside: Path | None = None
+    """For an audio model, a picture to draw beside the depth and to colour points by, or a folder of them.
+    In a folder they are named as the recordings are; a dataset has its own."""
+    intrinsics: tuple[float, float, float, float] | None = None
+    """fx fy cx cy, for clouds of points, in pixels of the picture, or of the depth map where there is none."""
+    fov: float | None = None
+    """In place of --intrinsics, the horizontal field of view in degrees, of a camera with square pixels."""
+    every: int = 1
+    """Of a film, every so many frames."""
+    overwrite: bool = False
+    """Predict anew what is already there; otherwise it is left out."""
     out: Path | None = None
-    """Folder for the depth maps; results/<experiment>/predictions when not given."""
+    """Folder for the results; results/<experiment>/predictions when not given."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""

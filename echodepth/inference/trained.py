@@ -3,14 +3,42 @@
 import logging
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
-from echodepth.data.config import DataConfig
+from echodepth.data.config import DataConfig, DatasetName
 from echodepth.errors import CheckpointError, ConfigError
-from echodepth.models.store import DepthModel
 
 log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What turns raw input into depth: a ``DepthModel``, or anything else that knows as much of itself."""
+
+    run: dict[str, Any]
+    """What is known of the training, as in ``DepthModel``."""
+
+    @property
+    def input_key(self) -> str:
+        """``image`` or ``audio``."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the depth map, in pixels."""
+
+    @property
+    def max_depth(self) -> float:
+        """Upper end of the prediction, in metres."""
+
+    def predict(self, raw: Tensor) -> tuple[Tensor, Tensor | None, Any]:
+        """Depth [B,1,S,S] in metres, how far off it is expected to be, and whatever else.
+
+        Args:
+            raw: images [B,3,S,S] in 0..1, or waveforms [B,2,T] as training cut them, on the CPU.
+        """
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,12 +58,12 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def experiment_name(model: DepthModel) -> str:
+def experiment_name(model: Engine) -> str:
     """The name under which the model was trained."""
     return str(model.run.get("experiment_name", "unnamed"))
 
 
-def trained_data(model: DepthModel) -> DataConfig:
+def trained_data(model: Engine) -> DataConfig:
     """The data settings the model was trained with, all of them resolved to numbers.
 
     A checkpoint of weights alone does not hold them: BatVision V2's defaults are taken then, and said in the log.
@@ -58,3 +86,11 @@ def trained_data(model: DepthModel) -> DataConfig:
     return replace(
         data, image_size=model.image_size, max_depth=data.depth_limit, audio_seconds=data.cut_seconds, skip_bad=False
     )
+
+
+def read_from(trained: DataConfig, dataset: DatasetName | None, data_dir: Path | None) -> DataConfig:
+    """The same settings for another dataset or another folder, where one is named."""
+    if dataset is not None and dataset != trained.dataset:
+        # Neither the folder nor the locations of one dataset mean anything in another.
+        trained = replace(trained, dataset=dataset, data_dir=None, locations=(), leave_out=None)
+    return trained if data_dir is None else replace(trained, data_dir=data_dir)

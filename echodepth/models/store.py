@@ -22,6 +22,7 @@ from echodepth.errors import CheckpointError
 from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.card import write_card
 from echodepth.models.front_end import EchoFrontEnd, ImageFrontEnd
+from echodepth.models.hub import fetch, is_hub_id
 from echodepth.models.layers import MINIMUM_SIZE, DepthNet, Features, Prediction
 from echodepth.models.light_binaural import LightBinauralDepthNet
 from echodepth.models.rgb_depth import RGBDepthNet
@@ -117,12 +118,12 @@ class DepthModel(nn.Module):
         return result
 
     def predict(self, raw: Tensor) -> Prediction:
-        """Depth, its scale where the network has one, and the features, from the same input."""
-        return self.network.predict(self.front_end(raw))
+        """Depth, its scale where the network has one, and the features, from the same input, wherever that lies."""
+        return self.network.predict(self.front_end(raw.to(next(self.parameters()).device)))
 
 
-def save_model(model: DepthModel, folder: Path) -> None:
-    """Write a model folder, replacing an older one only when the new one is complete."""
+def save_model(model: DepthModel, folder: Path, licence: str | None = None) -> None:
+    """Write a model folder, replacing an older one only when the new one is complete; ``licence`` is the weights'."""
     new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -131,7 +132,7 @@ def save_model(model: DepthModel, folder: Path) -> None:
     (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     save_file(weights, new / "model.safetensors")
-    (new / "README.md").write_text(write_card(model.network, model.input_key, model.image_size, model.run))
+    (new / "README.md").write_text(write_card(model.network, model.input_key, model.image_size, model.run, licence))
     if folder.exists():
         folder.replace(old)
     new.replace(folder)
@@ -142,8 +143,8 @@ def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> De
     """Read a model, in eval mode.
 
     Args:
-        checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, or the name of an experiment, whose
-            ``checkpoints/<experiment>/best`` is read.
+        checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, the name of an experiment, whose
+            ``checkpoints/<experiment>/best`` is read, or ``ORG/NAME`` on the Hugging Face Hub.
         device: where the model is put.
 
     Raises:
@@ -155,15 +156,22 @@ def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> De
 
 
 def find_checkpoint(checkpoint: str | Path) -> Path:
-    """The folder or file that ``checkpoint`` names; a CheckpointError lists the experiments there are."""
+    """The folder or file that ``checkpoint`` names, fetched from the Hub if it is there alone.
+
+    Raises:
+        CheckpointError: there is none; it lists the experiments that there are.
+    """
     path = Path(checkpoint)
     for candidate in (path, path / "best", Path("checkpoints") / path / "best"):
         if (candidate / "config.json").is_file() or candidate.is_file():
             return candidate
+    if is_hub_id(str(checkpoint)):
+        return fetch(str(checkpoint))
     experiments = sorted(p.parent.parent.name for p in Path("checkpoints").glob("*/best/config.json"))
     there_are = f"there are {', '.join(experiments)}" if experiments else "there are none here"
     raise CheckpointError(
-        f"no model at {checkpoint}: give a model folder, a .pth file or an experiment under checkpoints/ ({there_are})"
+        f"no model at {checkpoint}: give a model folder, a .pth file, an experiment under checkpoints/ ({there_are}), "
+        "or ORG/NAME on the Hugging Face Hub"
     )
 
 

@@ -1,0 +1,213 @@
+"""What is written of a prediction: arrays, pictures, clouds of points, and a page of all."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+from PIL import Image
+
+from echodepth.data.frames import to_rgb
+from echodepth.files import written_whole
+from echodepth.inference.cloud import Intrinsics, back_project, encode_cloud, thinned
+from echodepth.inference.config import Kind
+from echodepth.inference.infer import Estimate
+from echodepth.viz import (
+    INVALID_GREY,
+    Panel,
+    depth_picture,
+    depth_to_rgb,
+    display_limit,
+    error_picture,
+    picture_grid,
+    save_figure,
+)
+
+FARTHEST_IN_PNG = 65.535
+"""Metres: 16 bits of millimetres end here."""
+ENDINGS: dict[Kind, str] = {"npy": ".npy", "png": ".png", "color": "_color.png", "ply": ".ply", "glb": ".glb"}
+"""Of the files of one prediction; the sheet is of all."""
+_DRAWN = 1024  # pixels: a drawing shows no more
+_ON_A_SHEET = 24
+_ACROSS = 6
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Writes what is wanted of a prediction.
+
+    Attributes:
+        folder: where to.
+        kinds: what.
+        max_depth: metres; the model's.
+        camera: the intrinsics of a picture of some height and width, for clouds.
+        beside: draw the picture beside the depth.
+    """
+
+    folder: Path
+    kinds: tuple[Kind, ...]
+    max_depth: float
+    camera: Callable[[tuple[int, int]], Intrinsics] | None = None
+    beside: bool = False
+
+    def paths(self, stem: Path) -> list[Path]:
+        """The files of the depth, in the order of ``kinds``."""
+        return [self._path(stem, "depth", kind) for kind in self.kinds if kind in ENDINGS]
+
+    def are_there(self, stem: Path, sources: tuple[Path, ...]) -> bool:
+        """Whether all files of the depth are there, and none of its sources has changed since."""
+        paths = self.paths(stem)
+        if not all(path.is_file() for path in paths):
+            return False
+        oldest = min((path.stat().st_mtime for path in paths), default=math.inf)
+        return all(source.is_file() and source.stat().st_mtime <= oldest for source in sources)
+
+    def write(self, stem: Path, estimate: Estimate, picture: Image.Image | None) -> list[Path]:
+        """Write one prediction. The depth comes last: once it is there, so is all the rest.
+
+        Args:
+            stem: its place below ``folder``, without an ending.
+            estimate: metres.
+            picture: the RGB that shows the same, upright.
+
+        Returns:
+            The files written.
+
+        Raises:
+            DataError: the picture cannot be decoded.
+        """
+        written = []
+        if estimate.uncertainty is not None:
+            for kind in self.kinds:
+                if kind in ("npy", "png", "color"):
+                    path = self._path(stem, "uncertainty", kind)
+                    self._write_map(path, kind, estimate.uncertainty, lambda small: error_picture(small, stem.name))
+                    written.append(path)
+        for kind in self.kinds:
+            if kind not in ENDINGS:
+                continue
+            path = self._path(stem, "depth", kind)
+            if kind in ("ply", "glb"):
+                encoded = self._cloud(kind, estimate.depth, picture, str(stem))
+                with written_whole(path) as unfinished:
+                    unfinished.write_bytes(encoded)
+            else:
+                self._write_map(path, kind, estimate.depth, lambda small: self._drawn(small, picture, stem))
+            written.append(path)
+        return written
+
+    def _path(self, stem: Path, what: str, kind: Kind) -> Path:
+        return self.folder / stem.with_name(f"{stem.name}_{what}{ENDINGS[kind]}")
+
+    def _write_map(
+        self, path: Path, kind: Kind, metres: Float[np.ndarray, "h w"], draw: Callable[[np.ndarray], Figure]
+    ) -> None:
+        if kind == "color":
+            save_figure(draw(_every_so_many(metres)), path)
+            return
+        with written_whole(path) as unfinished, unfinished.open("wb") as file:
+            if kind == "npy":
+                np.save(file, metres.astype(np.float32))
+            else:
+                Image.fromarray(to_millimetres(metres)).save(file, format="PNG")
+
+    def _drawn(self, depth: Float[np.ndarray, "h w"], picture: Image.Image | None, stem: Path) -> Figure:
+        known = np.isfinite(depth)
+        limit = display_limit(depth, known, self.max_depth)
+        if picture is None or not self.beside:
+            return depth_picture(depth, known, limit, stem.name)
+        seen = _small(picture, str(stem))
+        there = _stretched(depth, seen)
+        row = [Panel("RGB", seen, "image"), Panel("depth", there, "depth", np.isfinite(there))]
+        return picture_grid([row], limit, limit, stem.name)
+
+    def _cloud(self, kind: Kind, depth: Float[np.ndarray, "h w"], picture: Image.Image | None, name: str) -> bytes:
+        assert self.camera is not None
+        size = depth.shape if picture is None else (picture.height, picture.width)
+        rows, columns = thinned(depth)
+        points, known = back_project(depth, self.camera(size), size, rows, columns)
+        if picture is None:
+            few = depth[np.ix_(rows, columns)]
+            there = np.isfinite(few)
+            colours = depth_to_rgb(few, there, display_limit(few, there, self.max_depth))
+        else:
+            colours = np.asarray(to_rgb(picture, (len(columns), len(rows)), name))
+        return encode_cloud(points, colours.reshape(-1, 3)[known], kind)
+
+
+class Sheet:
+    """A page with some predictions, evenly chosen where there are many.
+
+    Args:
+        path: the page.
+        count: how many predictions there will be.
+    """
+
+    def __init__(self, path: Path, count: int) -> None:
+        self.path = path
+        self.chosen = {round(index) for index in np.linspace(0, count - 1, min(count, _ON_A_SHEET))}
+        self._shown: list[tuple[str, np.ndarray | None, np.ndarray]] = []
+
+    def add(self, name: str, estimate: Estimate, picture: Image.Image | None) -> None:
+        """Show one, under its name."""
+        seen = None if picture is None else _small(picture, name, 256)
+        small = _every_so_many(estimate.depth, 256)
+        self._shown.append((name, seen, small if seen is None else _stretched(small, seen)))
+
+    def write(self, title: str, max_depth: float) -> list[Path]:
+        """Draw the page, on one scale of depth; without anything to show there is none."""
+        if not self._shown:
+            return []
+        pictured = any(seen is not None for _, seen, _ in self._shown)
+        frames = [self._panels(*shown, pictured) for shown in self._shown]
+        across = _ACROSS // 2 if pictured else _ACROSS
+        blank = [Panel("", np.ones((1, 1, 3)), "image")] * len(frames[0])
+        lines = [frames[start : start + across] for start in range(0, len(frames), across)]
+        if len(lines) > 1:
+            lines[-1] += [blank] * (across - len(lines[-1]))
+        values = np.concatenate([depth.ravel() for _, _, depth in self._shown])
+        limit = display_limit(values, np.isfinite(values), max_depth)
+        rows = [[panel for frame in line for panel in frame] for line in lines]
+        return [save_figure(picture_grid(rows, limit, limit, title), self.path)]
+
+    @staticmethod
+    def _panels(name: str, seen: np.ndarray | None, depth: np.ndarray, pictured: bool) -> list[Panel]:
+        short = name if len(name) <= 24 else f"…{name[-23:]}"
+        if not pictured:
+            return [Panel(short, depth, "depth", np.isfinite(depth))]
+        grey = np.full((1, 1, 3), INVALID_GREY)
+        return [
+            Panel(short, grey if seen is None else seen, "image"),
+            Panel("depth", depth, "depth", np.isfinite(depth)),
+        ]
+
+
+def to_millimetres(depth: Float[np.ndarray, "h w"]) -> np.ndarray:
+    """Metres as uint16 millimetres, cut off at 65.535 m; what is no depth becomes 0, which readers take as unknown."""
+    known = np.nan_to_num(depth.astype(np.float64), nan=0.0)
+    rounded: np.ndarray = np.round(1000 * np.clip(known, 0, FARTHEST_IN_PNG)).astype(np.uint16)
+    return rounded
+
+
+def _every_so_many(metres: Float[np.ndarray, "h w"], most: int = _DRAWN) -> Float[np.ndarray, "h2 w2"]:
+    step = math.ceil(max(metres.shape) / most)
+    return metres[step // 2 :: step, step // 2 :: step] if min(metres.shape) > step else metres
+
+
+def _stretched(metres: Float[np.ndarray, "h w"], seen: Float[np.ndarray, "h2 w2 3"]) -> Float[np.ndarray, "h2 w2"]:
+    """A map in the shape of the picture that it was squeezed from, so that the two lie side by side alike."""
+    rows, columns = (
+        (2 * np.arange(shown) + 1) * side // (2 * shown)
+        for shown, side in zip(seen.shape[:2], metres.shape, strict=True)
+    )
+    return metres[np.ix_(rows, columns)]
+
+
+def _small(picture: Image.Image, name: str, most: int = _DRAWN) -> Float[np.ndarray, "h w 3"]:
+    share = min(1.0, most / max(picture.size))
+    width, height = (max(1, round(side * share)) for side in picture.size)
+    rgb: UInt8[np.ndarray, "h w 3"] = np.asarray(to_rgb(picture, (width, height), name))
+    return rgb / 255
