@@ -10,6 +10,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth.benchmark.config import BenchmarkConfig
+from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
@@ -38,6 +39,7 @@ class Train:
 
 Command = (
     Annotated[SimulateConfig, subcommand("simulate")]
+    | Annotated[DoctorConfig, subcommand("doctor")]
     | Annotated[PrepareConfig, subcommand("prepare")]
     | Annotated[CacheTeacherConfig, subcommand("cache-teacher")]
     | Annotated[Train, subcommand("train")]
@@ -46,6 +48,7 @@ Command = (
     | Annotated[PredictConfig, subcommand("predict")]
     | Annotated[BenchmarkConfig, subcommand("benchmark")]
 )
+FAULTS_FOUND = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 """Exit status of a process that Ctrl-C ended: 128 + 2."""
@@ -86,6 +89,11 @@ def run(command: object) -> None:
             from echodepth.simulate.writer import simulate
 
             simulate(command)
+        case DoctorConfig():
+            from echodepth.doctor.examine import doctor
+
+            if doctor(command).faults:
+                raise SystemExit(FAULTS_FOUND)
         case PrepareConfig():
             from echodepth.training.prepare import prepare
 

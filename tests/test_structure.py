@@ -13,7 +13,7 @@ EVERYWHERE = {"errors", "files"}
 FLOORS = [
     {"models", "data", "simulate", "viz"} | EVERYWHERE,
     {"distillation"},
-    {"training", "evaluation", "inference"},
+    {"training", "evaluation", "inference", "doctor"},
     {"benchmark"},
     {"cli", "__main__"},
 ]
