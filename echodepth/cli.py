@@ -10,10 +10,12 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth.benchmark.config import BenchmarkConfig
+from echodepth.convert.config import ConvertConfig
 from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
+from echodepth.live.config import ListenConfig, RecordConfig
 from echodepth.simulate.config import SimulateConfig
 from echodepth.training.config import (
     BinauralConfig,
@@ -39,6 +41,8 @@ class Train:
 
 Command = (
     Annotated[SimulateConfig, subcommand("simulate")]
+    | Annotated[RecordConfig, subcommand("record")]
+    | Annotated[ConvertConfig, subcommand("convert")]
     | Annotated[DoctorConfig, subcommand("doctor")]
     | Annotated[PrepareConfig, subcommand("prepare")]
     | Annotated[CacheTeacherConfig, subcommand("cache-teacher")]
@@ -46,6 +50,7 @@ Command = (
     | Annotated[EvaluateConfig, subcommand("evaluate")]
     | Annotated[CompareConfig, subcommand("compare")]
     | Annotated[PredictConfig, subcommand("predict")]
+    | Annotated[ListenConfig, subcommand("listen")]
     | Annotated[BenchmarkConfig, subcommand("benchmark")]
 )
 FAULTS_FOUND = 1
@@ -89,6 +94,14 @@ def run(command: object) -> None:
             from echodepth.simulate.writer import simulate
 
             simulate(command)
+        case RecordConfig():
+            from echodepth.live.record import record
+
+            record(command)
+        case ConvertConfig():
+            from echodepth.convert.convert import convert
+
+            convert(command)
         case DoctorConfig():
             from echodepth.doctor.examine import doctor
 
@@ -118,6 +131,10 @@ def run(command: object) -> None:
             from echodepth.inference.predict import predict
 
             predict(command)
+        case ListenConfig():
+            from echodepth.live.listen import listen
+
+            listen(command)
 
 
 def _train(config: RGBConfig | BinauralConfig) -> None:

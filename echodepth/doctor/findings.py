@@ -44,19 +44,13 @@ AILMENTS: dict[str, Ailment] = {
     "constant depth": Ailment("Depth is the same everywhere", "A camera's test picture or cover: delete the row."),
     "size": Ailment("Another size than the others", "Was it cropped or turned? Export it again as the others were."),
     "mirrored": Ailment("Picture and depth are mirror images", "Mirror one of the two."),
-    "shifted": Ailment(
-        "Picture and depth are shifted", "Register depth to picture with the camera's own tool."
-    ),
-    "duplicate": Ailment(
-        "The same data in two rows", "Delete one: it counts twice in training and in figures."
-    ),
+    "shifted": Ailment("Picture and depth are shifted", "Register depth to picture with the camera's own tool."),
+    "duplicate": Ailment("The same data in two rows", "Delete one: it counts twice in training and in figures."),
     "leak": Ailment("Training and test share data", "Move all rows of a room, and all copies, into one split."),
     "shared location": Ailment(
         "A location is in several splits", "As in BatVision's own splits; --leave_out tests on a location never seen."
     ),
-    "no split": Ailment(
-        "A split is missing", "Training needs train and val; one that is not needed may be absent."
-    ),
+    "no split": Ailment("A split is missing", "Training needs train and val; one that is not needed may be absent."),
 }
 """In the order of the report: what cannot be read, what was recorded badly, what does not belong together."""
 
