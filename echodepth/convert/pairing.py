@@ -1,7 +1,6 @@
 """Which recording, picture and depth map belong together."""
 
 import csv
-import glob
 import re
 from bisect import bisect_left
 from pathlib import Path
@@ -47,14 +46,17 @@ def pair_up(config: ConvertConfig) -> tuple[list[Trio], int]:
             trios = _by_time(audio, camera, depth, _times(config.times), config.tolerance)
     if not trios:
         raise DataError(
-            f"no recording has a picture and a depth map by --pair {config.pair}: the first are called {audio[0].name}, "
+            f"no recording has a picture and a depth map by --pair {config.pair}: the first are {audio[0].name}, "
             f"{camera[0].name} and {depth[0].name}; try another --pair, or a larger --tolerance"
         )
     return trios, len(audio) - len(trios)
 
 
 def _found(name: str, pattern: str) -> list[Path]:
-    paths = [Path(path) for path in glob.glob(pattern, recursive=True)]
+    # Path.glob takes patterns relative to a folder only.
+    anchor = Path(Path(pattern).anchor)
+    relative = str(Path(pattern).relative_to(anchor))
+    paths = list(anchor.glob(relative))
     # Numbers in names count as numbers: 10 comes after 9.
     files = sorted((path for path in paths if path.is_file()), key=_natural)
     if not files:

@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy.stats import ttest_1samp
+from jaxtyping import Float
+from scipy.stats import ttest_1samp, ttest_ind
 
 from echodepth.data.audio import SAMPLE_RATE
 from echodepth.data.config import DatasetName
@@ -14,7 +15,9 @@ from echodepth.doctor.sides import agreements
 
 _FEWEST = 8  # rows of a location that a statistic is asked of
 _SURE = 0.002  # one-sided chance of a false alarm for one location whose rows say nothing at all
-_SURER = 1e-4  # where the best of several hundred shifts is tested
+_LIKELY = 0.05  # enough where the other locations are surely the other way round
+_SURER = 1e-4  # where the best of several hundred shifts is tested, and of a location against the others
+_WHOLE = "the whole set"
 _TOLERATED = 1  # pixel of the compared view: 1.6 % of the width
 _LATE = 0.02  # seconds: a recorder started by hand jitters less
 _DEVIATIONS = 10.0
@@ -39,7 +42,7 @@ def _places(rows: list[Row], fewest: int) -> list[tuple[str, list[Row]]]:
     for row in rows:
         by_place[row.record.location].append(row)
     enough = [(place, members) for place, members in sorted(by_place.items()) if len(members) >= fewest]
-    return enough or ([("the whole set", rows)] if len(rows) >= fewest else [])
+    return enough or ([(_WHOLE, rows)] if len(rows) >= fewest else [])
 
 
 def _names(rows: list[Row]) -> tuple[str, ...]:
@@ -95,15 +98,29 @@ def side_agreements(rows: list[Row]) -> list[tuple[Row, float]]:
 
 def _swapped_ears(rows: list[Row]) -> Iterator[Finding]:
     agreed = {id(row): agreement for row, agreement in side_agreements(rows)}
-    for place, members in _places([row for row in rows if id(row) in agreed], _FEWEST):
+    usable = [row for row in rows if id(row) in agreed]
+    for place, members in _places(usable, _FEWEST):
         found = np.array([agreed[id(row)] for row in members])
-        test = ttest_1samp(found, 0.0, alternative="less")
-        if test.pvalue < _SURE:
+        rest = np.array([agreed[id(row)] for row in usable if row.record.location != place])
+        if _is_turned_round(found, rest):
+            others = f", {rest.mean():+.2f} elsewhere" if rest.size and place != _WHOLE else ""
             what = (
                 f"{place}: what is near on the left sounds louder on the right; mean agreement {found.mean():+.2f} "
-                f"over {len(members)} rows (t = {test.statistic:.1f})"
+                f"over {len(members)} rows{others}"
             )
             yield Finding("swapped ears", place, what, _names(members))
+
+
+def _is_turned_round(found: Float[np.ndarray, " n"], rest: Float[np.ndarray, " m"]) -> bool:
+    """Whether agreements are surely negative by themselves, or likely so where the others are surely positive."""
+    if np.unique(found).size < _FEWEST:
+        return False
+    alone = ttest_1samp(found, 0.0, alternative="less").pvalue
+    if alone < _SURE or alone >= _LIKELY or rest.size < _FEWEST:
+        return bool(alone < _SURE)
+    others = ttest_1samp(rest, 0.0, alternative="greater").pvalue
+    apart = ttest_ind(found, rest, equal_var=False, alternative="less").pvalue
+    return bool(max(others, apart) < _SURER)
 
 
 def _misregistered(rows: list[Row]) -> Iterator[Finding]:
@@ -117,6 +134,9 @@ def _misregistered(rows: list[Row]) -> Iterator[Finding]:
         mirrored = np.stack([row.edges.mirrored for row in members if row.edges])
         middle = straight.shape[1] // 2
         unmoved = straight[:, middle, middle]
+        # Copies of a few views say no more than those few.
+        if np.unique(unmoved).size < _FEWEST:
+            continue
         if ttest_1samp(mirrored[:, middle, middle] - unmoved, 0.0, alternative="greater").pvalue < _SURER:
             what = f"{place}: the edges of {len(members)} pictures fit the depth better when the picture is mirrored"
             yield Finding("mirrored", place, what, _names(members))

@@ -120,9 +120,9 @@ def calibrate(card: SoundCard, volume: float, path: Path) -> Calibration:
     spread = float(np.ptp(latencies))
     if spread > _STEADY:
         raise DataError(
-            f"{_CHIRPS} chirps came back {1000 * latencies.min():.0f} to {1000 * latencies.max():.0f} ms after they were "
-            "played: something louder than the chirp was heard, or the driver's buffers move; try again in silence, "
-            "or another driver (ASIO, JACK, ALSA's hw:) with --input_device and --output_device"
+            f"{_CHIRPS} chirps came back {1000 * latencies.min():.0f} to {1000 * latencies.max():.0f} ms after they "
+            "were played: something louder than the chirp was heard, or the driver's buffers move; try again in "
+            "silence, or with another driver (ASIO, JACK, ALSA's hw:) with --input_device and --output_device"
         )
     measured = Calibration(
         card=card.name,

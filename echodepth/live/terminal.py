@@ -1,4 +1,4 @@
-"""Depth in a terminal: every character is two pixels, its upper half in the text's colour, its lower in the ground's."""
+"""Depth in a terminal: a character is two pixels, the upper in its own colour, the lower in its ground's."""
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -23,9 +23,8 @@ def half_blocks(rgb: UInt8[np.ndarray, "h w 3"]) -> list[str]:
 def depth_lines(depth: Float[np.ndarray, "h w"], limit: float, columns: int) -> list[str]:
     """A depth map in metres, ``columns`` wide, on a scale from 0 to ``limit``."""
     rows = 2 * max(1, round(columns * _ASPECT / 2))
-    down, right = (
-        (2 * np.arange(n) + 1) * side // (2 * n) for n, side in zip((rows, columns), depth.shape, strict=True)
-    )
+    height, width = depth.shape
+    down, right = ((2 * np.arange(n) + 1) * side // (2 * n) for n, side in ((rows, height), (columns, width)))
     shown = depth[np.ix_(down, right)]
     return half_blocks(depth_to_rgb(shown, np.isfinite(shown), limit))
 

@@ -29,9 +29,7 @@ _MOUNT_JITTER = np.radians(1.0)  # standard deviation of the head's turn against
 _BACKGROUND = {31.5: -51.0, 63.0: -61.0, 125.0: -65.0, 4000.0: -65.0, 8000.0: -73.0, 16000.0: -75.0}
 """Level of each octave, dB against full scale; only the differences count."""
 _LONGEST_SIGNAL = 512
-_TRANSFORM = next_fast_len(
-    FRAMES + _LONGEST_SIGNAL, real=True
-)  # the chirp and a response's length do not wrap into the start
+_TRANSFORM = next_fast_len(FRAMES + _LONGEST_SIGNAL, real=True)  # signal and response do not wrap into the start
 
 
 @cache
