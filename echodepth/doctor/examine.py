@@ -4,7 +4,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,11 @@ def examine(config: DoctorConfig) -> Diagnosis:
     rows = _measured(listed, decoder, config.workers)
     findings += [finding for row in rows for finding in row.findings]
     findings += across_rows(rows, dataset, config.rooms_apart)
+    # The root is told once; below it, paths are short.
+    prefix = f"{config.root}/"
+    findings = [
+        replace(each, where=each.where.replace(prefix, ""), what=each.what.replace(prefix, "")) for each in findings
+    ]
     order = list(AILMENTS)
     findings.sort(key=lambda finding: order.index(finding.kind))
     return Diagnosis(config.root, dataset, rows, findings, decoder)

@@ -106,12 +106,16 @@ def _summary(number: int, depth: Float[np.ndarray, "s s"], recorded: Take) -> st
     return f"chirp {number}: {ahead:.2f} m ahead, {near:.2f} to {far:.2f} m in view, SNR {recorded.snr:.0f} dB"
 
 
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
 class _Screen:
     """The last depth map, drawn over the one before; on what is no terminal, a line of text per chirp."""
 
     def __init__(self, columns: int) -> None:
         self.columns = columns
-        self.is_terminal = sys.stdout.isatty()
+        self.is_terminal = _is_terminal()
         self.drawn = 0
         self.limit = 0.0
 

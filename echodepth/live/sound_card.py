@@ -1,7 +1,7 @@
 """A loudspeaker and two microphones, real or simulated, behind one small interface."""
 
 import sys
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from echodepth.live.config import CardConfig
 WITHOUT_HARDWARE = "or try it in simulated rooms: --card simulated"
 
 
+@runtime_checkable
 class SoundCard(Protocol):
     """Plays a signal while it records both ears."""
 
