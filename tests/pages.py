@@ -21,9 +21,12 @@ from PIL import Image
 
 from echodepth import cli
 from echodepth.benchmark.config import BenchmarkConfig
+from echodepth.convert.config import ConvertConfig
+from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import CheckpointError
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
+from echodepth.live.config import ListenConfig, RecordConfig
 from echodepth.models.store import find_checkpoint
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
 from echodepth.training.config import CacheTeacherConfig, DistillationConfig, PrepareConfig, TrainConfig
@@ -250,6 +253,18 @@ class Reader:
                 for run in command.runs:
                     self._have_model(run, leave_out="Attic" if command.protocol == "loo" else None)
                 self.run_command(replace(command, device="cpu", pictures=1))
+            case ConvertConfig():
+                for pattern, end in ((command.audio, ".wav"), (command.camera, ".png"), (command.depth, ".npy")):
+                    self._have_file(Path(pattern).parent / f"part_0{end}")
+                self.run_command(command)
+            case DoctorConfig():
+                self.run_command(replace(command, workers=1))
+            case RecordConfig():
+                self.run_command(command)
+            case ListenConfig():
+                assert command.checkpoint is not None
+                self._have_model(command.checkpoint)
+                self.run_command(replace(command, count=1, device="cpu"))
             case BenchmarkConfig():
                 self.run_command(replace(command, preset="tiny", methods=("none",), seeds=(0,)))
             case PredictConfig():
@@ -295,5 +310,7 @@ class Reader:
             return
         if path.suffix == ".wav":
             shutil.copy(next(Path("data/batvisionv2").rglob("*.wav")), path)
-        elif path.suffix != ".npy":
+        elif path.suffix == ".npy":
+            np.save(path, np.full((24, 40), 2.0))
+        else:
             Image.new("RGB", (40, 24), "teal").save(path)

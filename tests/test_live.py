@@ -65,7 +65,7 @@ def test_the_chirp_is_batvisions() -> None:
     assert chirp.size == 132
     # Linear from 20 Hz to 20 kHz: the phase at time t is 2π(20 t + (19980 / 0.003) t² / 2).
     t = np.arange(132) / 44100
-    assert np.allclose(chirp, np.sin(2 * np.pi * (20 * t + 19980 / 0.003 * t**2 / 2)), atol=1e-9)
+    assert np.allclose(chirp, -np.sin(2 * np.pi * (20 * t + 19980 / 0.003 * t**2 / 2)), atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_listen_refuses_what_cannot_work(v2_root: Path, tmp_path: Path, monkeypa
     with pytest.raises(ConfigError, match="--count must be at least 1"):
         listen(ListenConfig(card="simulated", checkpoint="eyes", count=0))
     with pytest.raises(ConfigError, match="--volume must be above 0"):
-        known_calibration(SimulatedCard(), CardConfig(volume=0))
+        known_calibration(SimulatedCard(), CardConfig(volume=0.0))
 
 
 def test_recordings_go_on_where_they_ended_and_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_a_terminal_shows_the_map_over_the_one_before(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("echodepth.live.listen._is_terminal", lambda: True)
     save_tiny(Path("checkpoints/ears"), v2_root)
-    config = ListenConfig(checkpoint="ears", card="simulated", count=2, interval=0, columns=24, device="cpu")
+    config = ListenConfig(checkpoint="ears", card="simulated", count=2, interval=0.0, columns=24, device="cpu")
     assert listen(config) == 2
     shown = capsys.readouterr().out
     assert shown.count("heard" + " " * 21 + "true") == 2

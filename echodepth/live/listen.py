@@ -120,7 +120,7 @@ class _Screen:
         self.limit = 0.0
 
     def show(
-        self, depth: Float[np.ndarray, "s s"], truth: Float[np.ndarray, "s s"] | None, summary: str, max_depth: float
+        self, depth: Float[np.ndarray, "s s"], truth: Float[np.ndarray, "t t"] | None, summary: str, max_depth: float
     ) -> None:
         """Draw a depth map, beside the true one where that is known."""
         titles, maps = ["heard"], [depth]
