@@ -263,7 +263,7 @@ def test_edges_that_are_moved_peak_where_they_were_moved_to() -> None:
     for down, right in ((0, 0), (0, 5), (-3, 2)):
         match = match_edges(np.roll(picture, (down, right), (1, 2)), depth)
         assert match is not None
-        peak = np.unravel_index(match.straight.argmax(), match.straight.shape)
+        peak = [int(place) for place in np.unravel_index(match.straight.argmax(), match.straight.shape)]
         assert (peak[0] - middle, peak[1] - middle) == (down, right)
     match = match_edges(picture[:, :, ::-1], depth)
     assert match is not None

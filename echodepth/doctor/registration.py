@@ -36,14 +36,15 @@ class EdgeMatch:
 
 def side_of(depth: DepthMap) -> int:
     """The side at which the view is compared."""
-    return min(SIDE, *depth.metres.shape)
+    height, width = depth.metres.shape
+    return min(SIDE, height, width)
 
 
 def match_edges(image: Float[np.ndarray, "3 n n"], depth: DepthMap) -> EdgeMatch | None:
     """Compare a picture with the depth map that was resized to the same square; None when either has no edges."""
     seen = _sharpened(np.abs(np.stack([laplace(channel) for channel in image.astype(np.float64)])).sum(0))
     metres = np.where(depth.valid, depth.metres, 1.0)
-    known = binary_erosion(depth.valid, np.ones((3, 3)), border_value=1)
+    known = binary_erosion(depth.valid, np.ones((3, 3), dtype=bool), border_value=1)
     # Times depth: the same object's edge counts alike near and far.
     felt = _sharpened(np.where(known, np.abs(laplace(1 / metres.astype(np.float64))) * metres, 0), known)
     if not seen.any() or not felt.any():

@@ -45,7 +45,8 @@ class SimulatedCard:
         recorded = np.concatenate([background(self._rng, _SNR) for _ in range(blocks)], axis=1)
         start = LATENCY - ONSET
         recorded[:, start : start + FRAMES] += echoes
-        return np.clip(recorded[:, :frames], -1, 1).astype(np.float32)
+        heard: np.ndarray = np.clip(recorded[:, :frames], -1, 1).astype(np.float32)
+        return heard
 
     def truth(self) -> Float[np.ndarray, "s s"] | None:
         """Exact depth where the last recording was made, in metres."""
