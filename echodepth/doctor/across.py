@@ -144,7 +144,11 @@ def _misregistered(rows: list[Row]) -> Iterator[Finding]:
         down, right = (int(i) for i in np.unravel_index(straight.mean(axis=0).argmax(), straight.shape[1:]))
         moved = straight[:, down, right] - unmoved
         shift = right - middle, down - middle
-        if max(map(abs, shift)) <= _TOLERATED or ttest_1samp(moved, 0.0, alternative="greater").pvalue >= _SURER:
+        farthest = max(map(abs, shift))
+        # What still rises where the search ends is no peak: there were no edges to match.
+        if farthest <= _TOLERATED or farthest == middle:
+            continue
+        if ttest_1samp(moved, 0.0, alternative="greater").pvalue >= _SURER:
             continue
         across, along = (100 * pixels / (6 * middle) for pixels in shift)
         what = (

@@ -36,8 +36,7 @@ class EdgeMatch:
 
 def side_of(depth: DepthMap) -> int:
     """The side at which the view is compared."""
-    height, width = depth.metres.shape
-    return min(SIDE, height, width)
+    return min(SIDE, *(int(side) for side in depth.metres.shape))
 
 
 def match_edges(image: Float[np.ndarray, "3 n n"], depth: DepthMap) -> EdgeMatch | None:

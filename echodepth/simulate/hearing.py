@@ -157,4 +157,5 @@ def record(
     lead = ONSET - arrivals.way[0] / speed_of_sound * SAMPLE_RATE + rng.uniform(-_ONSET_JITTER, _ONSET_JITTER)
     heard = _turned(arrivals, float(rng.normal(0, _MOUNT_JITTER)))
     echo = irfft(_ear_spectra(heard, speed_of_sound, float(lead)) * _voice(), _TRANSFORM)[:, :FRAMES]
-    return np.clip(gain * echo + background(rng, snr), -1, 1)
+    recorded: np.ndarray = np.clip(gain * echo + background(rng, snr), -1, 1)
+    return recorded
