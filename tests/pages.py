@@ -143,7 +143,7 @@ class Reader:
         monkeypatch.setattr(cli, "run", self._run_small)
         monkeypatch.setenv("ECHODEPTH_CACHE", str(Path("cache").absolute()))
         monkeypatch.setitem(PRESETS, "demo", Amount(4, 1, 32))
-        # Names that docs/data.md takes for the reader's own.
+        # Names that docs/own_data.md takes for the reader's own.
         self.names: dict[str, Any] = {"__name__": "page", "np": np, "soundfile": soundfile, "root": Path()}
         self.names |= {"metres": np.full((24, 40), 2.0), "ears": np.zeros((9000, 2))}
 
