@@ -19,7 +19,9 @@ full speed, small beside the features."""
 
 
 def _chunk_rows(query: Tensor, key: Tensor) -> int:
-    bytes_per_row = query.shape[0] * key.shape[1] * query.element_size()
+    # A traced graph's loop over chunks is fixed, while its batch is not known: chunks are those of one sample there.
+    batch = 1 if torch.compiler.is_compiling() else query.shape[0]
+    bytes_per_row = batch * key.shape[1] * query.element_size()
     return max(1, CHUNK_BYTES // max(1, bytes_per_row))
 
 
