@@ -19,8 +19,9 @@ from echodepth.data.frames import open_image, read_image
 from echodepth.errors import ConfigError, DataError
 from echodepth.files import written_whole
 from echodepth.inference.config import PredictConfig
-from echodepth.inference.trained import choose_device, experiment_name, trained_data
-from echodepth.models.store import DepthModel, load_model
+from echodepth.inference.engines import Engine, as_engine, load_engine
+from echodepth.inference.trained import Trained, experiment_name, trained_data
+from echodepth.models.store import DepthModel
 from echodepth.viz import depth_picture, display_limit, error_picture, save_figure
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def predict(config: PredictConfig) -> list[Path]:
         raise ConfigError(
             f"two files are called {twice[0]}, and one result would replace the other: predict them apart"
         )
-    model = load_model(config.checkpoint, choose_device(config.device))
+    model = load_engine(config.checkpoint, config.backend, config.device)
     folder = config.out if config.out is not None else Path("results") / experiment_name(model) / "predictions"
     written: list[Path] = []
     for path in config.files:
@@ -67,11 +68,11 @@ def predict(config: PredictConfig) -> list[Path]:
     return written
 
 
-def predict_file(model: DepthModel, path: Path) -> Float[np.ndarray, "h w"]:
+def predict_file(model: DepthModel | Engine, path: Path) -> Float[np.ndarray, "h w"]:
     """Predict the depth that one file shows, or lets hear.
 
     Args:
-        model: from ``load_model``.
+        model: from ``load_model`` or ``load_engine``.
         path: any picture that Pillow reads, for an RGB model; a two-channel WAV, left ear first, for an audio model.
 
     Returns:
@@ -84,7 +85,9 @@ def predict_file(model: DepthModel, path: Path) -> Float[np.ndarray, "h w"]:
     return predict_maps(model, path)[0]
 
 
-def predict_maps(model: DepthModel, path: Path) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"] | None]:
+def predict_maps(
+    model: DepthModel | Engine, path: Path
+) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"] | None]:
     """``predict_file``, and beside its depth how far off that is expected to be, in metres.
 
     Returns:
@@ -99,16 +102,11 @@ def predict_maps(model: DepthModel, path: Path) -> tuple[Float[np.ndarray, "h w"
             f"{path} is {given}, but {experiment_name(model)} takes {wanted}: give such a file or another --checkpoint"
         )
     raw = _recording(model, path) if is_recording else torch.from_numpy(read_image(path, model.image_size))
-    training = model.training
-    try:
-        with torch.inference_mode():
-            depth, scale, _ = model.eval().predict(raw[None].to(next(model.parameters()).device))
-            maps = torch.cat([depth, scale] if scale is not None else [depth], dim=1)
-            if not is_recording:
-                # A prediction is smooth where a measured map has holes and edges, so it may be interpolated.
-                maps = F.interpolate(maps, _own_size(path), mode="bilinear", align_corners=False)
-    finally:
-        model.train(training)
+    depth, scale = as_engine(model).predict(raw[None])
+    maps = torch.cat([depth, scale] if scale is not None else [depth], dim=1)
+    if not is_recording:
+        # A prediction is smooth where a measured map has holes and edges, so it may be interpolated.
+        maps = F.interpolate(maps, _own_size(path), mode="bilinear", align_corners=False)
     metres = maps[0].float().cpu().numpy()
     return metres[0], metres[1] if scale is not None else None
 
@@ -142,7 +140,7 @@ def to_millimetres(depth: Float[np.ndarray, "h w"]) -> np.ndarray:
     return rounded
 
 
-def _recording(model: DepthModel, path: Path) -> Float[Tensor, "2 t"]:
+def _recording(model: Trained, path: Path) -> Float[Tensor, "2 t"]:
     audio, rate = read_wav(path)
     if rate != SAMPLE_RATE:
         log.info("%s was recorded at %d Hz and is resampled to the %d Hz of training", path, rate, SAMPLE_RATE)

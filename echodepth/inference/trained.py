@@ -1,16 +1,33 @@
 """A trained model as its users meet it: on a device, with the data settings that it remembers."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
 from echodepth.data.config import DataConfig
 from echodepth.errors import CheckpointError, ConfigError
-from echodepth.models.store import DepthModel
 
 log = logging.getLogger(__name__)
+
+
+class Trained(Protocol):
+    """What is known of a model, whatever computes it."""
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """What is known of the training, as plain values."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the depth map, in pixels."""
+
+    @property
+    def max_depth(self) -> float:
+        """Upper end of the prediction, in metres."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,12 +47,12 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def experiment_name(model: DepthModel) -> str:
+def experiment_name(model: Trained) -> str:
     """The name under which the model was trained."""
     return str(model.run.get("experiment_name", "unnamed"))
 
 
-def trained_data(model: DepthModel) -> DataConfig:
+def trained_data(model: Trained) -> DataConfig:
     """The data settings the model was trained with, all of them resolved to numbers.
 
     A checkpoint of weights alone does not hold them: BatVision V2's defaults are taken then, and said in the log.

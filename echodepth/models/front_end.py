@@ -164,9 +164,7 @@ def compare_ears(spectrum: Complex[Tensor, "b 2 f n"], image_size: int) -> Float
     return ears_from(_resize(level(spectrum), image_size), _resize(products, image_size))
 
 
-def ears_from(
-    levels: Float[Tensor, "b 2 s s"], products: Float[Tensor, "b 4 s s"]
-) -> Float[Tensor, "b 2 cues s s"]:
+def ears_from(levels: Float[Tensor, "b 2 s s"], products: Float[Tensor, "b 4 s s"]) -> Float[Tensor, "b 2 cues s s"]:
     """``compare_ears`` in real numbers.
 
     Args:
@@ -178,7 +176,7 @@ def ears_from(
     averaged = F.avg_pool2d(products, 3, stride=1, padding=1, count_include_pad=False)
     real, imaginary, left_power, right_power = averaged.unbind(1)
     silence = 10 ** (FLOOR_DB / 10)
-    magnitude = torch.hypot(real, imaginary)
+    magnitude = torch.sqrt(real.square() + imaginary.square())
     cosine, sine = real / (magnitude + silence), imaginary / (magnitude + silence)
     coherence = magnitude / (torch.sqrt(left_power * right_power) + silence)
     return torch.stack(
