@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class Answer(NamedTuple):
     scale: Float[Tensor, "b 1 s s"] | None
 
 
+@runtime_checkable
 class Engine(Trained, Protocol):
     """A trained model that can be asked."""
 

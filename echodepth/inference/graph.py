@@ -31,8 +31,8 @@ class DepthGraph(nn.Module):
 
     def __init__(self, model: DepthModel, samples: int) -> None:
         super().__init__()
-        audio = isinstance(model.front_end, EchoFrontEnd)
-        self.front_end = EchoGraph(model.front_end, samples) if audio else nn.Identity()
+        front_end = model.front_end
+        self.front_end = EchoGraph(front_end, samples) if isinstance(front_end, EchoFrontEnd) else nn.Identity()
         self.network = model.network
 
     def forward(self, raw: Tensor) -> tuple[Tensor, ...]:

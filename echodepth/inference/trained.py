@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -14,6 +14,7 @@ from echodepth.errors import CheckpointError, ConfigError
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Trained(Protocol):
     """What is known of a model, whatever computes it."""
 
