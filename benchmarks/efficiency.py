@@ -2,10 +2,10 @@
 
     python -m benchmarks.efficiency
 
-``ratio`` is the share of the attainable rate that a network achieves at 256x256, batch 1, two threads: of one inference,
-and of one training step (forward, L1, backward). Attainable is the faster of a large convolution (256 to 256 channels,
-3x3, 64x64) and a large matrix product (2048 cubed), measured in turn with the network. Floating-point operations are
-those that torch counts as they run, so attention's second computation in the backward pass counts too.
+``ratio`` is the share of the attainable rate that a network achieves at 256x256, batch 1, two threads: of one
+inference, and of one training step (forward, L1, backward). Attainable is the faster of a large convolution (256 to
+256 channels, 3x3, 64x64) and a large matrix product (2048 cubed), measured in turn with the network. Floating-point
+operations are those that torch counts as they run, so attention's second computation in the backward pass counts too.
 
 What limits a network is what is not convolution with many channels. At full resolution the first and last levels have
 few channels, so that memory, not arithmetic, sets their pace: each value read is used for few products there. Norms,

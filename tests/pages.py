@@ -23,7 +23,7 @@ from echodepth import cli
 from echodepth.benchmark.config import BenchmarkConfig
 from echodepth.errors import CheckpointError
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.inference.config import PredictConfig
+from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.models.store import find_checkpoint
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
 from echodepth.training.config import CacheTeacherConfig, DistillationConfig, PrepareConfig, TrainConfig
@@ -257,6 +257,9 @@ class Reader:
                 for path in command.files:
                     self._have_file(path)
                 self.run_command(replace(command, device="cpu"))
+            case ExportConfig():
+                self._have_model(command.checkpoint)
+                self.run_command(replace(command, calibration_samples=2, scored_samples=2))
             case _:
                 raise AssertionError(f"no test knows how to make {command} small: teach tests/pages.py")
 

@@ -35,6 +35,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["evaluate"],
         ["compare"],
         ["predict"],
+        ["export"],
         ["benchmark"],
     ],
     ids=" ".join,

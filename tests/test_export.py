@@ -63,10 +63,14 @@ def test_the_graphs_spectrogram_is_the_front_ends(settings: dict[str, Any], samp
 
 
 def test_the_graphs_cues_are_the_front_ends() -> None:
-    """Where nothing is heard the phase is anybody's: it is compared where it is known."""
+    """With silence at the end, where an ear that hears nothing has no phase: 0, not 0/0."""
     front_end = EchoFrontEnd(SIDE, cues=True)
     audio = dying_noise(2000)
-    off = (EchoGraph(front_end, 2000)(audio) - front_end(audio)).abs()
+    audio[0, 0, 1000:] = 0
+    audio[:, :, 1500:] = 0
+    got, expected = EchoGraph(front_end, 2000)(audio), front_end(audio)
+    assert (expected[:, 2, :, -4:] == 0).all()
+    off = (got - expected).abs()
     assert off.max() < 1e-3
     assert off.mean() < 1e-6
 
@@ -183,13 +187,16 @@ def test_torch_export_gives_the_same_depth_and_scale(ears: tuple[DepthModel, str
 
 @pytest.mark.parametrize("network", ["cues", "unet_baseline"])
 def test_the_other_networks_export_too(network: str, tmp_path: Path) -> None:
-    """Of cues and attention at level 2, and of BatVision's baseline, which resizes to 256 within."""
+    """Of cues, and of BatVision's baseline, which resizes to 256 within.
+
+    ONNX's optimiser once removed the silence that is added to the cues' divisors, and their difference gave it away.
+    """
     have("onnxscript", "onnxruntime")
     if network == "cues":
-        arguments = {"base_channels": 2, "ear_channels": 10, "attention_levels": [2], "output_size": SIDE}
+        arguments = {"base_channels": 2, "ear_channels": 10, "attention_levels": [5], "output_size": SIDE}
         spec = ModelSpec("binaural_attention", arguments, {"image_size": SIDE, "cues": True})
     else:
-        spec = ModelSpec("unet_baseline", {"base_channels": 2, "output_size": SIDE}, {"image_size": SIDE})
+        spec = ModelSpec("unet_baseline", {"base_channels": 4, "output_size": SIDE}, {"image_size": SIDE})
     data = {"dataset": "batvisionv2", "audio_seconds": SECONDS}
     model = DepthModel(spec, {"experiment_name": network, "data": data}).eval()
     awake(model, tmp_path / network)

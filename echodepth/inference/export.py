@@ -96,13 +96,18 @@ def export(config: ExportConfig) -> Path:
 
 
 def trial_inputs(model: DepthModel) -> list[Tensor]:
-    """Inputs to compare a graph by, a batch for each of ``TRIAL_BATCHES``: noise that dies away, or coloured noise."""
+    """Inputs to compare a graph by, a batch for each of ``TRIAL_BATCHES``.
+
+    Of an RGB model coloured noise; of an audio model noise that dies away, and in one ear and then in both is silent.
+    """
     generator = torch.Generator().manual_seed(0)
     if model.input_key == "image":
         size = model.image_size
         return [torch.rand(batch, 3, size, size, generator=generator) for batch in TRIAL_BATCHES]
     samples = _samples(model)
-    dying = 0.3 * torch.exp(-6 * torch.arange(samples) / samples)
+    dying = 0.3 * torch.exp(-6 * torch.arange(samples) / samples).expand(2, -1).clone()
+    dying[0, samples // 2 :] = 0
+    dying[1, 3 * samples // 4 :] = 0
     return [dying * torch.randn(batch, 2, samples, generator=generator) for batch in TRIAL_BATCHES]
 
 

@@ -8,6 +8,8 @@ little, and each its own dialect. Here it is the same function as convolution an
   frame of zeros, which shifts the phase; the kernels carry that shift.
 - **Resizing.** Antialiased bilinear resizing is linear and separable: a matrix for the rows, another for the columns,
   found by resizing the identity.
+- **Silence.** ONNX's optimiser takes the addition of 1e-10 for the addition of nothing and removes it, after which
+  digital silence is 0/0. Powers are therefore counted in units of that silence, to which 1 is added.
 """
 
 import math
@@ -17,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from echodepth.models.front_end import FINER, EchoFrontEnd, ears_from, level_of_magnitude
+from echodepth.models.front_end import _FINER, FLOOR_DB, LARGEST_ILD, EchoFrontEnd
 from echodepth.models.store import DepthModel
 
 
@@ -55,7 +57,7 @@ class EchoGraph(nn.Module):
         super().__init__()
         self.magnitude = front_end.win_length / 4 if front_end.spectrogram == "magnitude" else None
         self.cues = front_end.cues
-        finer = (1, FINER) if front_end.cues else (1,)
+        finer = (1, _FINER) if front_end.cues else (1,)
         self.spectra = nn.ModuleList(
             _Spectrum(front_end.n_fft, scale * front_end.win_length, scale * front_end.hop_length, samples)
             for scale in finer
@@ -74,17 +76,33 @@ class EchoGraph(nn.Module):
             magnitude = torch.sqrt(real * real + imaginary * imaginary)
             if self.magnitude is not None:
                 return resized(magnitude * self.magnitude)  # type: ignore[no-any-return]
-            levels = resized(level_of_magnitude(magnitude))
+            decibels = 20 * torch.log10(magnitude + 10 ** (FLOOR_DB / 20))
+            levels = resized(1 - decibels / FLOOR_DB)
             if not self.cues:
                 return levels  # type: ignore[no-any-return]
-            (left_real, right_real), (left_imaginary, right_imaginary) = real.unbind(1), imaginary.unbind(1)
-            products = [
-                left_real * right_real + left_imaginary * right_imaginary,
-                left_imaginary * right_real - left_real * right_imaginary,
-                *(magnitude * magnitude).unbind(1),
-            ]
-            heard.append(ears_from(levels, resized(torch.stack(products, dim=1))))
+            heard.append(_compare_ears(real, imaginary, levels, resized))
         return torch.cat(heard, dim=2).flatten(1, 2)
+
+
+def _compare_ears(real: Tensor, imaginary: Tensor, levels: Tensor, resized: nn.Module) -> Tensor:
+    """The front end's ``compare_ears``, of real and imaginary parts [B,2,F,N] and resized levels [B,2,S,S]."""
+    ild = ((levels - levels.flip(1)) * (-FLOOR_DB / LARGEST_ILD)).clamp(-1, 1)
+    loud = 10 ** (-FLOOR_DB / 20)  # the silence is 1 then
+    (left, right), (left_i, right_i) = (loud * real).unbind(1), (loud * imaginary).unbind(1)
+    products = [
+        left * right + left_i * right_i,
+        left_i * right - left * right_i,
+        left * left + left_i * left_i,
+        right * right + right_i * right_i,
+    ]
+    averaged = F.avg_pool2d(resized(torch.stack(products, dim=1)), 3, stride=1, padding=1, count_include_pad=False)
+    cross, cross_i, left_power, right_power = averaged.unbind(1)
+    magnitude = torch.sqrt(cross * cross + cross_i * cross_i)
+    cosine, sine = cross / (magnitude + 1), cross_i / (magnitude + 1)
+    # Each root by itself: the product of both powers could leave the range of single precision.
+    coherence = magnitude / (torch.sqrt(left_power) * torch.sqrt(right_power) + 1)
+    ears = ([levels[:, 0], ild[:, 0], cosine, sine, coherence], [levels[:, 1], ild[:, 1], cosine, -sine, coherence])
+    return torch.stack([torch.stack(ear, dim=1) for ear in ears], dim=1)  # [B, 2, CUES, S, S]
 
 
 class _Spectrum(nn.Module):

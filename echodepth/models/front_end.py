@@ -13,8 +13,7 @@ LARGEST_ILD = 40.0
 """Decibels between the ears that map to 1: a head shadows hardly more (KEMAR: 30 dB at 10 kHz)."""
 CUES = 5
 """Channels of one ear at one resolution: level, and difference of level, cosine and sine of phase, coherence."""
-FINER = 4
-"""Times as many samples in the second window."""
+_FINER = 4  # times as many samples in the second window
 
 
 class ImageFrontEnd(nn.Module):
@@ -111,7 +110,7 @@ class EchoFrontEnd(nn.Module):
             raise ValueError(f"audio must be [B, 2, T] (left ear, right ear), not {list(audio.shape)}")
         spectrum = self._spectrum(audio, self.win_length, self.hop_length)
         if self.cues:
-            finer = self._spectrum(audio, FINER * self.win_length, FINER * self.hop_length)
+            finer = self._spectrum(audio, _FINER * self.win_length, _FINER * self.hop_length)
             ears = [compare_ears(each, self.image_size) for each in (spectrum, finer)]
             heard = torch.cat(ears, dim=2).flatten(1, 2)  # [B, 2 * 2 * CUES, S, S]
         elif self.spectrogram == "log":
@@ -139,12 +138,7 @@ class EchoFrontEnd(nn.Module):
 
 def level(spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Decibels, from ``FLOOR_DB`` at 0 to full scale at 1."""
-    return level_of_magnitude(spectrum.abs())
-
-
-def level_of_magnitude(magnitude: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """``level`` of a spectrum whose magnitude is known."""
-    return 1 - 20 * torch.log10(magnitude + 10 ** (FLOOR_DB / 20)) / FLOOR_DB
+    return 1 - 20 * torch.log10(spectrum.abs() + 10 ** (FLOOR_DB / 20)) / FLOOR_DB
 
 
 def compare_ears(spectrum: Complex[Tensor, "b 2 f n"], image_size: int) -> Float[Tensor, "b 2 cues s s"]:
@@ -158,25 +152,16 @@ def compare_ears(spectrum: Complex[Tensor, "b 2 f n"], image_size: int) -> Float
         spectrum: both ears', a full-scale sine at magnitude 1.
         image_size: side of the square that frequency and time are resized to.
     """
+    levels = _resize(level(spectrum), image_size)
+    ild = ((levels - levels.flip(1)) * (-FLOOR_DB / LARGEST_ILD)).clamp(-1, 1)
     left, right = spectrum.unbind(1)
     cross = left * right.conj()
     products = torch.stack([cross.real, cross.imag, left.abs().square(), right.abs().square()], dim=1)
-    return ears_from(_resize(level(spectrum), image_size), _resize(products, image_size))
-
-
-def ears_from(levels: Float[Tensor, "b 2 s s"], products: Float[Tensor, "b 4 s s"]) -> Float[Tensor, "b 2 cues s s"]:
-    """``compare_ears`` in real numbers.
-
-    Args:
-        levels: of each ear, resized.
-        products: of left ear and right: cross-spectrum, real and imaginary, and both powers, resized.
-    """
-    ild = ((levels - levels.flip(1)) * (-FLOOR_DB / LARGEST_ILD)).clamp(-1, 1)
     # Of a single bin the coherence is 1 whatever it holds: neighbours are averaged, by resizing and after it.
-    averaged = F.avg_pool2d(products, 3, stride=1, padding=1, count_include_pad=False)
+    averaged = F.avg_pool2d(_resize(products, image_size), 3, stride=1, padding=1, count_include_pad=False)
     real, imaginary, left_power, right_power = averaged.unbind(1)
     silence = 10 ** (FLOOR_DB / 10)
-    magnitude = torch.sqrt(real.square() + imaginary.square())
+    magnitude = torch.hypot(real, imaginary)
     cosine, sine = real / (magnitude + silence), imaginary / (magnitude + silence)
     coherence = magnitude / (torch.sqrt(left_power * right_power) + silence)
     return torch.stack(
