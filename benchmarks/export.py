@@ -11,6 +11,7 @@ is the largest difference from PyTorch over all of them, against the metre's tho
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch.utils.data import Dataset
 
 from benchmarks.timing import Outcome, keep, medians, wall_seconds
 from echodepth import __version__
-from echodepth.data.sample import Sample
+from echodepth.data.sample import Part, Sample
 from echodepth.inference.engines import Engine, TorchEngine, load_engine
 from echodepth.inference.export import TOLERANCE, difference, trial_inputs
 from echodepth.inference.exported import RUNS, ExportedFacts
@@ -29,7 +30,7 @@ from echodepth.models.store import DepthModel, ModelSpec
 
 SIZE, THREADS, RUNS_EACH, SAMPLES = 256, 2, 7, 7782
 LEVELS = [3, 4, 5]
-NETWORKS = {
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "": ("binaural_attention", {"base_channels": 32, "attention_levels": LEVELS}),
     "_64": ("binaural_attention", {"base_channels": 64, "attention_levels": LEVELS}),
     "_rgb": ("rgb", {"base_channels": 64}),
@@ -49,7 +50,7 @@ class Noise(Dataset[Sample]):
         return Sample(audio=self.frames[index]) if self.audio else Sample(image=self.frames[index])
 
 
-def build(network: str, arguments: dict[str, object]) -> DepthModel:
+def build(network: str, arguments: dict[str, Any]) -> DepthModel:
     torch.manual_seed(0)
     run = {"experiment_name": network, "data": {"dataset": "batvisionv2", "max_depth": 30.0}}
     model = DepthModel(ModelSpec(network, arguments | {"output_size": SIZE}, {"image_size": SIZE}), run)
@@ -65,13 +66,18 @@ def engines(model: DepthModel, scratch: Path) -> dict[str, Engine]:
     traced = {precision: scratch / f"{precision}.onnx" for precision in ("fp32", "int8")}
     frames = trial_inputs(model)[-1]
     trace_onnx(DepthGraph(model, SAMPLES if audio else 0).eval(), frames[:2], 1, traced["fp32"])
-    part = "audio" if audio else "image"
+    part: Part = "audio" if audio else "image"
     quantize(traced["fp32"], traced["int8"], Noise(frames, audio), list(range(len(frames))), part)
     made: dict[str, Engine] = {}
     for precision, source in traced.items():
         facts = ExportedFacts(
-            **{"version": __version__, "checkpoint": "", "precision": precision, "input_key": model.input_key},
-            **{"image_size": SIZE, "max_depth": model.max_depth, "run": model.run},
+            version=__version__,
+            checkpoint="",
+            precision=precision,
+            input_key=model.input_key,
+            image_size=SIZE,
+            max_depth=model.max_depth,
+            run=model.run,
             sample_rate=None,
             samples=SAMPLES if audio else None,
         )
@@ -106,7 +112,7 @@ def main() -> None:
     largest = 0.0
     for name, (network, arguments) in NETWORKS.items():
         with tempfile.TemporaryDirectory() as scratch:
-            largest = max(largest, measure(name, build(network, dict(arguments)), Path(scratch)))
+            largest = max(largest, measure(name, build(network, arguments), Path(scratch)))
     keep("inference_export_difference", Outcome(largest, TOLERANCE, "m", len(NETWORKS)), PACKAGES)
 
 

@@ -18,6 +18,7 @@ from echodepth.data.dataset import open_dataset
 from echodepth.errors import CheckpointError, ConfigError, DataError
 from echodepth.files import place_whole
 from echodepth.inference import export as exporting
+from echodepth.inference import formats
 from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.inference.engines import ExportedEngine, TorchEngine, load_engine
 from echodepth.inference.export import export, spread, trial_inputs
@@ -106,7 +107,7 @@ def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tracing takes seconds; the graph of one model in one precision is traced once, whatever becomes of it."""
     folder = tmp_path_factory.mktemp("traced")
     traced: dict[tuple[Any, ...], Path] = {}
-    trace = exporting.trace_onnx
+    trace = formats.trace_onnx
 
     def trace_once(graph: DepthGraph, example: torch.Tensor, outputs: int, path: Path) -> None:
         parameters = list(graph.parameters())
