@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-BENCHMARKS := simulate attention
+BENCHMARKS := simulate attention export efficiency
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help test lint format demo bench clean

@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -53,8 +53,21 @@ def in_turn(ours: Callable[[], float], other: Callable[[], float], runs: int, un
         unit: of the figures.
         warm_up: how many figures before them do not.
     """
-    figures = [(ours(), other()) for _ in range(warm_up + runs)][warm_up:]
-    return Outcome(median(a for a, _ in figures), median(b for _, b in figures), unit, runs)
+    figures = medians({"ours": ours, "other": other}, runs, warm_up)
+    return Outcome(figures["ours"], figures["other"], unit, runs)
+
+
+def medians(ways: Mapping[str, Callable[[], float]], runs: int, warm_up: int = 1) -> dict[str, float]:
+    """``in_turn`` for any number of ways: the median figure of each."""
+    figures = [{name: way() for name, way in ways.items()} for _ in range(warm_up + runs)][warm_up:]
+    return {name: median(each[name] for each in figures) for name in ways}
+
+
+def wall_seconds(work: Callable[[], object]) -> float:
+    """Time until it was done, which is what one who waits for an answer sees."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
 
 
 def keep(name: str, outcome: Outcome, packages: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from echodepth.convert.config import ConvertConfig
 from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.inference.config import PredictConfig
+from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.live.config import ListenConfig, RecordConfig
 from echodepth.simulate.config import SimulateConfig
 from echodepth.training.config import (
@@ -51,6 +51,7 @@ Command = (
     | Annotated[CompareConfig, subcommand("compare")]
     | Annotated[PredictConfig, subcommand("predict")]
     | Annotated[ListenConfig, subcommand("listen")]
+    | Annotated[ExportConfig, subcommand("export")]
     | Annotated[BenchmarkConfig, subcommand("benchmark")]
 )
 FAULTS_FOUND = 1
@@ -135,6 +136,10 @@ def run(command: object) -> None:
             from echodepth.live.listen import listen
 
             listen(command)
+        case ExportConfig():
+            from echodepth.inference.export import export
+
+            export(command)
 
 
 def _train(config: RGBConfig | BinauralConfig) -> None:

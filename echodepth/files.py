@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,19 @@ def written_whole(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def place_whole(files: Sequence[Path], folder: Path) -> None:
+    """Move files that belong together to where they are read; the last one, by which they are found, comes last.
+
+    They must lie on the same disk as the folder. An older last one is taken away first, so that it is never read
+    beside new companions.
+    """
+    *companions, found = files
+    if companions:
+        (folder / found.name).unlink(missing_ok=True)
+    for file in files:
+        file.replace(folder / file.name)
 
 
 def remove_abandoned(folder: Path) -> None:

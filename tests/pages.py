@@ -26,7 +26,7 @@ from echodepth.convert.config import ConvertConfig
 from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import CheckpointError
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.inference.config import PredictConfig
+from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.inference.film import write_film
 from echodepth.live.config import ListenConfig, RecordConfig
 from echodepth.models import hub
@@ -278,6 +278,9 @@ class Reader:
                 for path in (*command.files, *([command.beside] if command.beside else [])):
                     self._have_file(path)
                 self.run_command(replace(command, device="cpu"))
+            case ExportConfig():
+                self._have_model(command.checkpoint)
+                self.run_command(replace(command, calibration_samples=2, scored_samples=2))
             case _:
                 raise AssertionError(f"no test knows how to make {command} small: teach tests/pages.py")
 

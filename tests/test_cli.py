@@ -39,6 +39,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["compare"],
         ["predict"],
         ["listen"],
+        ["export"],
         ["benchmark"],
     ],
     ids=" ".join,

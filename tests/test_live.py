@@ -17,7 +17,7 @@ from jaxtyping import Float
 from echodepth import cli
 from echodepth.data.audio import find_onset, read_wav
 from echodepth.errors import ConfigError, DataError
-from echodepth.inference.predict import predict_file
+from echodepth.inference.infer import Predictor
 from echodepth.live.config import CardConfig, ListenConfig
 from echodepth.live.listen import hear_depth, listen
 from echodepth.live.simulated_card import LATENCY, SimulatedCard
@@ -155,7 +155,7 @@ def test_what_is_heard_live_is_what_predict_makes_of_the_file(v2_root: Path, tmp
     recorded = take(SimulatedCard(), 1.0)
     soundfile.write(tmp_path / "a.wav", recorded.audio.T, 44100, subtype="FLOAT")
     live = hear_depth(model.eval(), recorded, match_level=False)
-    assert np.allclose(live, predict_file(model, tmp_path / "a.wav"), atol=1e-5)
+    assert np.allclose(live, Predictor(model).infer(tmp_path / "a.wav").depth, atol=1e-5)
     louder = hear_depth(model, take(SimulatedCard(), 1.0))
     softer = hear_depth(model, take(SimulatedCard(), 0.9))
     assert np.abs(louder - softer).max() < 0.05 * louder.max()

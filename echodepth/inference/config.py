@@ -1,4 +1,4 @@
-"""The flags of prediction. Imports nothing heavy: it feeds --help."""
+"""The flags of prediction and export. Imports nothing heavy: it feeds --help."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,9 @@ import tyro
 from echodepth.data.config import DatasetName, Split
 
 Kind = Literal["npy", "png", "color", "ply", "glb", "sheet"]
+Backend = Literal["torch", "onnx", "openvino"]
+ExportFormat = Literal["onnx", "openvino", "pt2"]
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,10 @@ class PredictConfig:
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Pictures and films for an RGB model, two-channel WAV or FLAC files for an audio model; or folders of them."""
     checkpoint: str
-    """A best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, or ORG/NAME on the Hugging Face Hub."""
+    """A best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, ORG/NAME on the Hugging Face Hub, or an
+    exported file."""
+    backend: Backend = "torch"
+    """What computes: torch (a checkpoint or a .pt2), onnx (an .onnx) or openvino (an .xml)."""
     split: Split | None = None
     """Predict this part of a dataset, in place of files; test when only --dataset or --data_dir is given."""
     dataset: DatasetName | None = None
@@ -43,3 +49,27 @@ class PredictConfig:
     """Folder for the results; results/<experiment>/predictions when not given."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Which model becomes a file that runs without its code, and of what kind."""
+
+    checkpoint: str
+    """A best/ folder, an epoch_XXXX.pth, or the name of an experiment under checkpoints/."""
+    format: ExportFormat = "onnx"
+    """onnx (for ONNX Runtime and many more), openvino (.xml and .bin), or pt2 (torch.export)."""
+    precision: Precision = "fp32"
+    """Of the network: fp32, fp16 (half the size), int8 (a quarter; onnx and openvino)."""
+    out: Path | None = None
+    """Folder for the file; results/<experiment>/exported when not given."""
+    calibration_samples: int = 64
+    """int8: training frames from which the range of every activation is learnt."""
+    scored_samples: int = 256
+    """fp16, int8: frames on which the loss of accuracy is measured, spread evenly over the split."""
+    split: Split = "test"
+    """fp16, int8: which part of the dataset those frames come from."""
+    dataset: DatasetName | None = None
+    """fp16, int8: another dataset than the one the model was trained on."""
+    data_dir: Path | None = None
+    """fp16, int8: another folder than the one the model was trained from."""

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from echodepth.data.audio import AudioCut
 from echodepth.errors import CheckpointError, ConfigError
+from echodepth.inference.config import Backend
+from echodepth.inference.engines import load_engine
 from echodepth.inference.inputs import FILMS, Input, Prepared, check_kind, is_batch, prepare_audio, prepare_image
-from echodepth.inference.trained import Engine, choose_device, experiment_name, trained_data
+from echodepth.inference.trained import Engine, experiment_name, trained_data
 from echodepth.models import hub, store
 
 _Input = TypeVar("_Input", bound=Input)
@@ -50,19 +52,23 @@ class Predictor:
         self.engine = engine
 
     @classmethod
-    def from_pretrained(cls, checkpoint: str | Path, device: str = "auto") -> "Predictor":
+    def from_pretrained(
+        cls, checkpoint: str | Path, device: str = "auto", backend: Backend = "torch"
+    ) -> "Predictor":
         """Read a model from wherever it is.
 
         Args:
             checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, an experiment under checkpoints/, or
-                ``ORG/NAME`` on the Hugging Face Hub (``ORG/NAME@REVISION`` for a branch, tag or commit).
+                ``ORG/NAME`` on the Hugging Face Hub (``ORG/NAME@REVISION`` for a branch, tag or commit); or a file that
+                ``echodepth export`` made.
             device: auto, cpu, cuda, cuda:1, mps.
+            backend: what computes: torch, onnx or openvino; see ``load_engine``.
 
         Raises:
             CheckpointError: there is none, it is unreadable, or its weights do not fit.
             ConfigError: the device cannot be used here.
         """
-        return cls(store.load_model(checkpoint, choose_device(device)))
+        return cls(load_engine(checkpoint, backend, device))
 
     def push_to_hub(self, repo_id: str, license: str | None = None, private: bool = False) -> str:
         """Publish the model folder with its card on the Hugging Face Hub.
@@ -153,9 +159,9 @@ class Predictor:
             return [_at_size(each, one.size) for each, one in zip(maps, prepared, strict=True)]
 
 
-def load_model(checkpoint: str | Path, device: str = "auto") -> Predictor:
+def load_model(checkpoint: str | Path, device: str = "auto", backend: Backend = "torch") -> Predictor:
     """Read a model from wherever it is: ``Predictor.from_pretrained``, which says what may be named."""
-    return Predictor.from_pretrained(checkpoint, device)
+    return Predictor.from_pretrained(checkpoint, device, backend)
 
 
 def _at_size(maps: Float[Tensor, "c s s"], size: tuple[int, int] | None) -> Estimate:

@@ -54,7 +54,7 @@ def predict(config: PredictConfig) -> list[Path]:
         DataError: nothing is found, or, at the end, files could not be predicted.
     """
     _check_flags(config)
-    predictor = load_model(config.checkpoint, config.device)
+    predictor = load_model(config.checkpoint, config.device, config.backend)
     folder = config.out if config.out is not None else Path("results") / predictor.name / "predictions"
     sources = find_sources(config, predictor, folder)
     if any(source.is_film for source in sources):

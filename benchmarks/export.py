@@ -1,0 +1,121 @@
+"""Seconds to an answer of exported models, against the same model in eager PyTorch.
+
+    python -m benchmarks.export
+
+One input at a time, 256x256, two threads each, the front end included. The weights are untrained, which changes no
+time, and the ranges for int8 come from noise. ``inference_export_time`` is the faster of the engines in single
+precision for the binaural network, ``inference_export_rgb_time`` for the RGB network; ``inference_export_difference``
+is the largest difference from PyTorch over all of them, against the metre's thousandth that is allowed.
+"""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from benchmarks.timing import Outcome, keep, medians, wall_seconds
+from echodepth import __version__
+from echodepth.data.sample import Part, Sample
+from echodepth.inference.engines import load_engine
+from echodepth.inference.trained import Engine
+from echodepth.inference.export import TOLERANCE, difference, trial_inputs
+from echodepth.inference.exported import RUNS, ExportedFacts
+from echodepth.inference.formats import onnx_writer, openvino_writer, trace_onnx
+from echodepth.inference.graph import DepthGraph
+from echodepth.inference.quantize import quantize
+from echodepth.models.store import DepthModel, ModelSpec
+
+SIZE, THREADS, RUNS_EACH, SAMPLES = 256, 2, 7, 7782
+LEVELS = [3, 4, 5]
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "": ("binaural_attention", {"base_channels": 32, "attention_levels": LEVELS}),
+    "_64": ("binaural_attention", {"base_channels": 64, "attention_levels": LEVELS}),
+    "_rgb": ("rgb", {"base_channels": 64}),
+    "_rgb_32": ("rgb", {"base_channels": 32}),
+}
+"""What is measured, by the part of its entries' names that tells it."""
+PACKAGES = ("torch", "onnxruntime", "openvino")
+
+
+class Noise(Dataset[Sample]):
+    """Frames that hold nothing."""
+
+    def __init__(self, frames: Tensor, audio: bool) -> None:
+        self.frames, self.audio = frames, audio
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(audio=self.frames[index]) if self.audio else Sample(image=self.frames[index])
+
+
+def build(network: str, arguments: dict[str, Any]) -> DepthModel:
+    torch.manual_seed(0)
+    run = {"experiment_name": network, "data": {"dataset": "batvisionv2", "max_depth": 30.0}}
+    model = DepthModel(ModelSpec(network, arguments | {"output_size": SIZE}, {"image_size": SIZE}), run)
+    for name, parameter in model.named_parameters():
+        if name.endswith("gate"):
+            torch.nn.init.constant_(parameter, 0.7)  # a shut gate would hide what attention gives
+    return model.eval().requires_grad_(False)
+
+
+def engines(model: DepthModel, scratch: Path) -> dict[str, Engine]:
+    """The model in each runtime and precision, by name."""
+    audio = model.input_key == "audio"
+    traced = {precision: scratch / f"{precision}.onnx" for precision in ("fp32", "int8")}
+    frames = trial_inputs(model)[-1]
+    trace_onnx(DepthGraph(model, SAMPLES if audio else 0).eval(), frames[:2], 1, traced["fp32"])
+    part: Part = "audio" if audio else "image"
+    quantize(traced["fp32"], traced["int8"], Noise(frames, audio), list(range(len(frames))), part)
+    made: dict[str, Engine] = {}
+    for precision, source in traced.items():
+        facts = ExportedFacts(
+            version=__version__,
+            checkpoint="",
+            precision=precision,
+            input_key=model.input_key,
+            image_size=SIZE,
+            max_depth=model.max_depth,
+            run=model.run,
+            sample_rate=None,
+            samples=SAMPLES if audio else None,
+        )
+        for writer, suffix in ((onnx_writer, ".onnx"), (openvino_writer, ".xml")):
+            path = scratch / f"model_{precision}{suffix}"
+            writer(source, path)(facts)
+            made[f"{RUNS[suffix]}_{precision}"] = load_engine(path, RUNS[suffix], "cpu")
+    return made
+
+
+def measure(name: str, model: DepthModel, scratch: Path) -> float:
+    """Keep one entry per engine and precision, and the best in single precision; return the largest difference."""
+    ways = engines(model, scratch)
+    one, *_ = inputs = trial_inputs(model)
+    off = max(difference(ways[each], model, inputs) for each in ways if each.endswith("fp32"))
+    seconds = medians(
+        {
+            each: partial(wall_seconds, torch.inference_mode()(partial(engine.predict, one)))
+            for each, engine in ({"torch": model} | ways).items()
+        },
+        RUNS_EACH,
+    )
+    for each in ways:
+        keep(f"inference_{each}{name}_time", Outcome(seconds[each], seconds["torch"], "s", RUNS_EACH), PACKAGES)
+    best = min(seconds[each] for each in ways if each.endswith("fp32"))
+    keep(f"inference_export{name}_time", Outcome(best, seconds["torch"], "s", RUNS_EACH), PACKAGES)
+    return off
+
+
+def main() -> None:
+    torch.set_num_threads(THREADS)
+    largest = 0.0
+    for name, (network, arguments) in NETWORKS.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            largest = max(largest, measure(name, build(network, arguments), Path(scratch)))
+    keep("inference_export_difference", Outcome(largest, TOLERANCE, "m", len(NETWORKS)), PACKAGES)
+
+
+if __name__ == "__main__":
+    main()
