@@ -10,13 +10,13 @@ it held at a time rose above what it held before. The textbook formula needs 6 G
 
 import json
 import math
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -68,24 +68,25 @@ WORK: dict[str, tuple[Callable[[str], Callable[[], object]], Callable[[str], Cal
 """Each by its name, and the same in small, by which a process warms up."""
 
 
-def resident() -> float:
-    """Megabytes held now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+def megabytes(what: str) -> float:
+    """What Linux says of this process: ``VmRSS`` that it holds now, ``VmHWM`` the most it has held since the reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kilobytes = next(line.split()[1] for line in lines if line.startswith(f"{what}:"))
+    return int(kilobytes) / 1024
 
 
 def measure_here(name: str, form: str) -> Cost:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if form == TEXTBOOK:
-        cross_attention.attention = textbook  # type: ignore[assignment]
+        patch.object(cross_attention, "attention", textbook).start()
     make, make_small = WORK[name]
     make_small(form)()
     work = make(form)
-    before = resident()
+    Path("/proc/self/clear_refs").write_text("5")  # what was held at most begins anew (man 5 proc)
+    before = megabytes("VmRSS")
     seconds = processor_seconds(work)
-    # Linux counts in kilobytes. Nothing before took as much as the work.
-    return Cost(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before)
+    return Cost(seconds, megabytes("VmHWM") - before)
 
 
 def measure(name: str, form: str) -> Cost:

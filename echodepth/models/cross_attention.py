@@ -38,8 +38,9 @@ class CrossAttention(nn.Module):
         self, query: Float[Tensor, "b d f t"], key: Float[Tensor, "b d f2 t2"], value: Float[Tensor, "b c f2 t2"]
     ) -> Float[Tensor, "b c f t"]:
         """What each place finds among those that it may look at."""
-        rows = (x.flatten(2).mT.contiguous() for x in (query, key, value))  # products are slow on transposed views
-        return attention(*rows).mT.unflatten(2, query.shape[2:])
+        samples, _, rows, columns = query.shape
+        query, key, value = (x.flatten(2).mT.contiguous() for x in (query, key, value))  # transposed views are slow
+        return attention(query, key, value).mT.reshape(samples, -1, rows, columns)
 
     def look(
         self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f2 t2"], row: int, column: int

@@ -43,8 +43,8 @@ def attend_band(
     key, value = (F.pad(x, (0, 0, 0, 0, BAND, BAND)) for x in (key, value))
     found = attention(_columns(query), _windows(torch.cat([key, no], dim=-1)), _windows(value))
     # One after the other, samples have windows between them, too, which belong to no column.
-    found = F.pad(found, (0, 0, 0, 0, 0, 2 * BAND)).unflatten(0, (samples, -1))[:, :columns]
-    return found.permute(0, 3, 2, 1)
+    found = F.pad(found, (0, 0, 0, 0, 0, 2 * BAND)).view(samples, -1, rows, value.shape[3])
+    return found[:, :columns].permute(0, 3, 2, 1)
 
 
 def _columns(x: Float[Tensor, "b t f c"]) -> Float[Tensor, "w f c"]:
@@ -61,9 +61,9 @@ def attend_time(
     query: Float[Tensor, "b d f t"], key: Float[Tensor, "b d f t"], value: Float[Tensor, "b c f t"]
 ) -> Float[Tensor, "b c f t"]:
     """Each position attends to all columns of its own row: to all times, at its own frequency."""
-    rows = (x.permute(0, 2, 3, 1).flatten(0, 1).contiguous() for x in (query, key, value))  # [B*F,T,C]
-    found = attention(*rows)
-    return found.unflatten(0, (query.shape[0], -1)).permute(0, 3, 1, 2)
+    samples, _, rows, columns = query.shape
+    query, key, value = (x.permute(0, 2, 3, 1).flatten(0, 1).contiguous() for x in (query, key, value))  # [B*F,T,C]
+    return attention(query, key, value).view(samples, rows, columns, -1).permute(0, 3, 1, 2)
 
 
 def pool(x: Float[Tensor, "b c f t"]) -> Float[Tensor, "b c f2 t2"]:
