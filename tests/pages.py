@@ -251,7 +251,8 @@ class Reader:
                     self._have_model(run, leave_out="Attic" if command.protocol == "loo" else None)
                 self.run_command(replace(command, device="cpu", pictures=1))
             case BenchmarkConfig():
-                self.run_command(replace(command, preset="tiny", methods=("none",), seeds=(0,)))
+                one = "full" if command.study == "attention" else "none"
+                self.run_command(replace(command, preset="tiny", methods=(one,), seeds=(0,)))
             case PredictConfig():
                 self._have_model(command.checkpoint)
                 for path in command.files:

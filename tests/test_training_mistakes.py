@@ -49,8 +49,6 @@ def test_a_flag_of_the_ears_out_of_range_is_named(v2_root: Path) -> None:
         train(binaural(v2_root, model="unet_baseline", convolution="separated"))
     with pytest.raises(ConfigError, match="--attention band is for the ears of --model binaural_attention"):
         train(binaural(v2_root, model="unet_baseline", attention="band"))
-    with pytest.raises(ConfigError, match="--attention must be one of full, band, time, pooled, not sideways"):
-        train(binaural(v2_root, attention="sideways"))
     with pytest.raises(ConfigError, match="--feature_levels names no level"):
         train(distil(v2_root, feature_levels=()))
 
