@@ -46,7 +46,7 @@ def textbook(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 def level2(form: str, side: int = POSITIONS) -> Callable[[], object]:
     """One direction at 64 base channels: queries and keys an eighth as wide as the values."""
-    maps = [torch.randn(1, width, side, side, requires_grad=True) for width in (CHANNELS // 8, CHANNELS // 8, CHANNELS)]
+    maps = [torch.randn(1, side, side, width, requires_grad=True) for width in (CHANNELS // 8, CHANNELS // 8, CHANNELS)]
     attend = ATTENTIONS["full" if form == TEXTBOOK else form](CHANNELS).attend
     return lambda: attend(*maps).sum().backward()
 

@@ -13,6 +13,11 @@ from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.cross_attention import ATTENTIONS, CrossAttention
 from echodepth.models.local_attention import BAND, attend_band, attend_time, pool, pooling
 
+ATTEND: dict[str, Callable[..., Tensor]] = {
+    "band": lambda *maps: attend_band(*(x.permute(0, 3, 2, 1) for x in maps)).permute(0, 3, 2, 1),
+    "time": lambda *maps: attend_time(*(x.permute(0, 2, 3, 1) for x in maps)).permute(0, 3, 1, 2),
+}
+"""From maps to a map, [B,C,F,T]."""
 SIZES = [(5, 9), (4, 4), (3, 5), (6, 1), (1, 7), (2, 3)]
 """Rows and columns: more columns than a band, as many, fewer, one."""
 
@@ -45,7 +50,7 @@ def test_values_and_gradients_are_those_of_masked_attention(
 ) -> None:
     monkeypatch.setattr(exact_attention, "TILE_BYTES", tile)
     ours, theirs = maps(*size), maps(*size)
-    found = {"band": attend_band, "time": attend_time}[form](*ours)
+    found = ATTEND[form](*ours)
     expected = masked(*theirs, allowed=within_reach(form, *size))
     torch.testing.assert_close(found, expected)
     weight = torch.randn_like(found)
@@ -55,9 +60,9 @@ def test_values_and_gradients_are_those_of_masked_attention(
         torch.testing.assert_close(own.grad, other.grad)
 
 
-@pytest.mark.parametrize("attend", [attend_band, attend_time])
-def test_the_gradient_equals_the_difference_quotient(attend: Callable[..., Tensor]) -> None:
-    assert torch.autograd.gradcheck(attend, maps(2, 6))
+@pytest.mark.parametrize("form", list(ATTEND))
+def test_the_gradient_equals_the_difference_quotient(form: str) -> None:
+    assert torch.autograd.gradcheck(ATTEND[form], maps(2, 6))
 
 
 @pytest.mark.parametrize("size", [(5, 7), (4, 3), (2, 9)], ids=str)
