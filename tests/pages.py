@@ -272,7 +272,8 @@ class Reader:
                 self._have_model(command.checkpoint)
                 self.run_command(replace(command, count=1, device="cpu"))
             case BenchmarkConfig():
-                self.run_command(replace(command, preset="tiny", methods=("none",), seeds=(0,)))
+                one = "full" if command.study == "attention" else "none"
+                self.run_command(replace(command, preset="tiny", methods=(one,), seeds=(0,)))
             case PredictConfig():
                 self._have_model(command.checkpoint)
                 for path in (*command.files, *([command.beside] if command.beside else [])):

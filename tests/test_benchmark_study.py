@@ -95,10 +95,11 @@ def test_forms_of_attention_differ_in_nothing_else_and_clash_with_no_other_study
         (form, 1.0, "none") for form in ATTENTIONS
     ]
     full, *others = (config_of(run, "small") for run in runs)
+    assert isinstance(full, BinauralConfig)
     alone = config_of(Run("none", 1.0, "none", 0), "small")
     assert replace(full, experiment_name=alone.experiment_name, attention_levels=(4, 5)) == alone
     for form, other in zip(list(ATTENTIONS)[1:], others, strict=True):
-        assert other == replace(full, experiment_name=other.experiment_name, attention=form)
+        assert other == replace(full, experiment_name=other.experiment_name, attention=form)  # type: ignore[arg-type]
     elsewhere = {run.name for study in ("distillation", "cues") for run in runs_of(BenchmarkConfig(study))}
     assert not elsewhere & {run.name for run in runs}
 

@@ -1,13 +1,16 @@
 """What a benchmark measures and keeps; never how long anything takes."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import simulate, timing
+from benchmarks import attention, simulate, timing
 from benchmarks.timing import Outcome, in_turn, keep
+from echodepth.models import cross_attention
 from echodepth.simulate.config import SimulateConfig
 
 
@@ -50,3 +53,33 @@ def test_the_other_simulator_is_given_the_same_closed_room(tmp_path: Path) -> No
     # The loudspeaker is 0.35 m from the head's middle, and 40 samples are pyroomacoustics' own delay.
     assert abs(np.argmax(np.abs(left[:400])) - 40 - 0.364 / 343 * 44100) < 2
     assert np.argmax(np.abs(left[:400])) == np.argmax(np.abs(right[:400]))
+
+
+def test_the_textbook_network_computes_the_same_as_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layer = cross_attention.CrossAttention(16)
+    torch.nn.init.ones_(layer.gate)
+    own, other = torch.randn(2, 1, 16, 6, 5)
+    exact = layer(own, other)
+    monkeypatch.setattr(cross_attention, "attention", attention.textbook)
+    torch.testing.assert_close(layer(own, other), exact)
+
+
+def test_costs_of_attention_are_kept_under_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "KEPT", tmp_path / "benchmarks.json")
+    costs = {attention.TEXTBOOK: (40.0, 6000.0), "full": (20.0, 600.0), attention.DEFAULT: (4.0, 500.0)}
+    monkeypatch.setattr(attention, "measure", lambda name, form: attention.Cost(*costs[form]))
+    attention.compare("step_base64", "binaural_step", "_base64", attention.DEFAULT, "default")
+    kept = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert {name: outcome["ratio"] for name, outcome in kept.items()} == {
+        "binaural_step_default_time_base64": 0.1,
+        "binaural_step_exact_memory_base64": 0.1,
+        "binaural_step_exact_time_base64": 0.5,
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory as Linux counts it")
+def test_what_a_process_holds_at_most_is_seen() -> None:
+    before = attention.megabytes("VmRSS")
+    held = np.ones(2**23)
+    assert attention.megabytes("VmHWM") - before > held.nbytes / 2**20 - 8

@@ -1,4 +1,4 @@
-"""Exact attention, piece by piece, against the textbook formula: values, gradients, memory."""
+"""Exact attention, tile by tile, against the textbook formula: values, gradients, memory."""
 
 import subprocess
 import sys
@@ -30,11 +30,11 @@ def inputs(b: int, n: int, m: int, d: int, c: int, dtype: torch.dtype = torch.fl
 @settings(max_examples=30, deadline=None)
 @given(
     b=st.integers(1, 3), n=st.integers(1, 40), m=st.integers(1, 40), d=st.integers(1, 9), c=st.integers(1, 17),
-    piece=st.integers(1, 4000),
+    tile=st.integers(1, 4000),
 )  # fmt: skip
-def test_values_and_gradients_equal_the_naive_formula(b: int, n: int, m: int, d: int, c: int, piece: int) -> None:
+def test_values_and_gradients_equal_the_naive_formula(b: int, n: int, m: int, d: int, c: int, tile: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact_attention, "CACHE_BYTES", piece)
+        patch.setattr(exact_attention, "TILE_BYTES", tile)
         ours, theirs = inputs(b, n, m, d, c), inputs(b, n, m, d, c)
         for own, other in zip(ours, theirs, strict=True):
             other.data.copy_(own.data)
@@ -48,7 +48,7 @@ def test_values_and_gradients_equal_the_naive_formula(b: int, n: int, m: int, d:
 
 
 def test_gradient_equals_the_difference_quotient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact_attention, "CACHE_BYTES", 8 * 5 * 3)  # three rows a piece
+    monkeypatch.setattr(exact_attention, "TILE_BYTES", 8 * 3 * 3)  # three by three
     assert torch.autograd.gradcheck(attention, inputs(2, 7, 5, 3, 4, torch.float64))
 
 

@@ -1,5 +1,6 @@
 """Attention that looks at fewer places, against the textbook formula with the others masked out."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,11 @@ from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.cross_attention import ATTENTIONS, CrossAttention
 from echodepth.models.local_attention import BAND, attend_band, attend_time, pool, pooling
 
+ATTEND: dict[str, Callable[..., Tensor]] = {
+    "band": lambda *maps: attend_band(*(x.permute(0, 3, 2, 1) for x in maps)).permute(0, 3, 2, 1),
+    "time": lambda *maps: attend_time(*(x.permute(0, 2, 3, 1) for x in maps)).permute(0, 3, 1, 2),
+}
+"""From maps to a map, [B,C,F,T]."""
 SIZES = [(5, 9), (4, 4), (3, 5), (6, 1), (1, 7), (2, 3)]
 """Rows and columns: more columns than a band, as many, fewer, one."""
 
@@ -22,30 +28,30 @@ def maps(rows: int, columns: int, samples: int = 2, dtype: torch.dtype = torch.f
     return [torch.randn(samples, c, rows, columns, dtype=dtype, requires_grad=True) for c in (3, 3, 4)]
 
 
-def masked(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
+def masked(query: Tensor, key: Tensor, value: Tensor, *, allowed: Tensor) -> Tensor:
     """Textbook attention between all positions, where ``allowed`` [query, key] says so."""
     q, k, v = (x.flatten(2).mT for x in (query, key, value))
     scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~allowed, float("-inf"))
-    return (torch.softmax(scores, dim=-1) @ v).mT.unflatten(2, query.shape[2:])
+    return (torch.softmax(scores, dim=-1) @ v).mT.reshape(value.shape)
 
 
-def allowed(form: str, rows: int, columns: int) -> Tensor:
+def within_reach(form: str, rows: int, columns: int) -> Tensor:
     row, column = (x.flatten() for x in torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"))
     if form == "band":
         return (column[:, None] - column).abs() <= BAND
     return row[:, None] == row
 
 
-@pytest.mark.parametrize("piece", [200, 10**6])
+@pytest.mark.parametrize("tile", [200, 10**6])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("form", ["band", "time"])
 def test_values_and_gradients_are_those_of_masked_attention(
-    form: str, size: tuple[int, int], piece: int, monkeypatch: pytest.MonkeyPatch
+    form: str, size: tuple[int, int], tile: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exact_attention, "CACHE_BYTES", piece)
+    monkeypatch.setattr(exact_attention, "TILE_BYTES", tile)
     ours, theirs = maps(*size), maps(*size)
-    found = {"band": attend_band, "time": attend_time}[form](*ours)
-    expected = masked(*theirs, allowed(form, *size))
+    found = ATTEND[form](*ours)
+    expected = masked(*theirs, allowed=within_reach(form, *size))
     torch.testing.assert_close(found, expected)
     weight = torch.randn_like(found)
     (found * weight).sum().backward()
@@ -54,9 +60,9 @@ def test_values_and_gradients_are_those_of_masked_attention(
         torch.testing.assert_close(own.grad, other.grad)
 
 
-@pytest.mark.parametrize("attend", [attend_band, attend_time])
-def test_the_gradient_equals_the_difference_quotient(attend: object) -> None:
-    assert torch.autograd.gradcheck(attend, maps(2, 6))
+@pytest.mark.parametrize("form", list(ATTEND))
+def test_the_gradient_equals_the_difference_quotient(form: str) -> None:
+    assert torch.autograd.gradcheck(ATTEND[form], maps(2, 6))
 
 
 @pytest.mark.parametrize("size", [(5, 7), (4, 3), (2, 9)], ids=str)
@@ -64,7 +70,7 @@ def test_pooled_attention_is_attention_to_means(size: tuple[int, int], monkeypat
     monkeypatch.setattr(local_attention, "POOLED", 3)
     layer = opened("pooled")
     own, other = torch.randn(2, 2, 8, *size, dtype=torch.float64, requires_grad=True)
-    means = F.adaptive_avg_pool2d(other, tuple(min(side, 3) for side in size))
+    means = F.adaptive_avg_pool2d(other, (min(size[0], 3), min(size[1], 3)))
     q, k, v = (x.flatten(2).mT for x in (layer.query(own), layer.key(means), layer.value(means)))
     found = torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1) @ v
     torch.testing.assert_close(layer(own, other), own + found.mT.unflatten(2, size))

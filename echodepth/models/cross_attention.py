@@ -4,6 +4,7 @@ Rows of a map are frequencies, columns are times, the same for both ears.
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -21,6 +22,9 @@ class CrossAttention(nn.Module):
         channels: of both maps.
     """
 
+    order, order_back = (0, 3, 2, 1), (0, 3, 2, 1)
+    """A map's axes [B,C,F,T] while it is attended to, and back: columns one after the other, channels last."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         width = max(channels // 8, 4)
@@ -31,15 +35,17 @@ class CrossAttention(nn.Module):
 
     def forward(self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f2 t2"]) -> Float[Tensor, "b c f t"]:
         """Add to ``own`` what it finds in ``other``."""
-        found = self.attend(self.query(own), self.key(other), self.value(other))
-        return own + self.gate * found
+        # Matrix products are slow on transposed views, and 1x1 convolutions slower than products.
+        asking, asked = (x.permute(self.order).contiguous() for x in (own, other))
+        query, key, value = _linear(self.query, asking), _linear(self.key, asked), _linear(self.value, asked)
+        return own + self.gate * self.attend(query, key, value).permute(self.order_back)
 
     def attend(
-        self, query: Float[Tensor, "b d f t"], key: Float[Tensor, "b d f2 t2"], value: Float[Tensor, "b c f2 t2"]
-    ) -> Float[Tensor, "b c f t"]:
+        self, query: Float[Tensor, "b t f d"], key: Float[Tensor, "b t2 f2 d"], value: Float[Tensor, "b t2 f2 c"]
+    ) -> Float[Tensor, "b t f c"]:
         """What each place finds among those that it may look at."""
-        rows = (x.flatten(2).mT.contiguous() for x in (query, key, value))  # products are slow on transposed views
-        return attention(*rows).mT.unflatten(2, query.shape[2:])
+        found = attention(query.flatten(1, 2), key.flatten(1, 2), value.flatten(1, 2))
+        return found.view(*query.shape[:3], value.shape[3])
 
     def look(
         self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f2 t2"], row: int, column: int
@@ -66,8 +72,8 @@ class BandAttention(CrossAttention):
     """
 
     def attend(
-        self, query: Float[Tensor, "b d f t"], key: Float[Tensor, "b d f t"], value: Float[Tensor, "b c f t"]
-    ) -> Float[Tensor, "b c f t"]:
+        self, query: Float[Tensor, "b t f d"], key: Float[Tensor, "b t f d"], value: Float[Tensor, "b t f c"]
+    ) -> Float[Tensor, "b t f c"]:
         """What each place finds in the columns around its own."""
         return attend_band(query, key, value)
 
@@ -79,10 +85,12 @@ class BandAttention(CrossAttention):
 class TimeAttention(CrossAttention):
     """Looks at every time, at the same frequency (axial attention along one axis, arXiv 1912.12180)."""
 
+    order, order_back = (0, 2, 3, 1), (0, 3, 1, 2)
+
     def attend(
-        self, query: Float[Tensor, "b d f t"], key: Float[Tensor, "b d f t"], value: Float[Tensor, "b c f t"]
-    ) -> Float[Tensor, "b c f t"]:
-        """What each place finds in its row."""
+        self, query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
+    ) -> Float[Tensor, "b f t c"]:
+        """What each place finds in its row; here rows come one after the other."""
         return attend_time(query, key, value)
 
     def reach(self, row: int, column: int, rows: int, columns: int) -> tuple[slice, slice]:
@@ -104,6 +112,11 @@ class PooledAttention(CrossAttention):
         weights = super().look(own, pool(other), row, column)
         along_rows, along_columns = (pooling(size).to(other) for size in other.shape[2:])
         return along_rows.mT @ weights @ along_columns
+
+
+def _linear(convolution: nn.Conv2d, x: Float[Tensor, "b t f c"]) -> Float[Tensor, "b t f d"]:
+    """The 1x1 convolution, of a map whose channels come last."""
+    return F.linear(x, convolution.weight.flatten(1), convolution.bias)
 
 
 ATTENTIONS: dict[str, type[CrossAttention]] = {

@@ -1,10 +1,10 @@
 """Exact attention whose memory grows linearly with the number of positions.
 
 At level 2 of a 256x256 input there are 128x128 positions: the full matrix of weights would take 1.07 GB a sample
-and direction. Here it is made a piece at a time, each small enough for a processor's cache, only the result is kept,
-and the backward pass computes each piece again (arXiv 2112.05682). The function is the textbook one, softmax(QKᵀ/√d)V
-(arXiv 1706.03762). Nothing is left to which kernel torch happens to choose: on a CPU its fused kernel is no faster than
-this, needs keys as wide as values, and falls back to the full matrix without a word where they are not.
+and direction. Here it is made a tile at a time, each small enough for a processor's cache; only the result is kept, and
+the backward pass computes each tile again (arXiv 2112.05682, 2205.14135). The function is the textbook one,
+softmax(QKᵀ/√d)V (arXiv 1706.03762). Nothing is left to which kernel torch happens to choose: on a CPU its fused one is
+no faster than this, needs keys as wide as values, and falls back to the full matrix without a word where they are not.
 """
 
 import math
@@ -18,82 +18,85 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.backends.cuda import SDPAParams, can_use_flash_attention
 
-CACHE_BYTES = 2 * 2**20
-"""Room for one piece of weights on a CPU. There are two of them, which then stay in a core's cache: 32 MB take twice
-the time, half a megabyte is too little for matrix products at full speed."""
-DEVICE_BYTES = 128 * 2**20
-"""The same on other devices, which want fewer and larger pieces."""
+TILE_BYTES = 2**20
+"""Room for one tile of weights on a CPU: two of them, and the values they meet, stay in a core's cache."""
+DEVICE_TILE_BYTES = 64 * 2**20
+"""The same on other devices, which want fewer and larger tiles."""
 
 
-class _Piece(NamedTuple):
-    """Some rows of the weights of some samples, and two scratch tensors of that shape."""
+class _Tile(NamedTuple):
+    """Weights of some queries on some keys, of some samples, and two scratch tensors of that shape."""
 
-    samples: slice
-    rows: slice
+    queries: tuple[slice, slice]
+    keys: tuple[slice, slice]
     scores: Tensor
     weights: Tensor
 
 
-def _room(query: Tensor) -> int:
-    """How many weights make a piece."""
-    return max(1, (CACHE_BYTES if query.device.type == "cpu" else DEVICE_BYTES) // query.element_size())
-
-
-def _pieces(query: Tensor, key: Tensor) -> Iterator[_Piece]:
-    samples, n, m = len(query), query.shape[1], key.shape[1]
-    together = min(samples, max(1, _room(query) // (n * m)))
-    rows = min(n, max(1, _room(query) // m))
+def _tiles(query: Tensor, key: Tensor) -> Iterator[_Tile]:
+    """All there are; those of the same queries come one after the other."""
+    samples, n, m = query.shape[0], query.shape[1], key.shape[1]
+    room = max(1, (TILE_BYTES if query.device.type == "cpu" else DEVICE_TILE_BYTES) // query.element_size())
+    rows = min(n, max(math.isqrt(room), room // m))  # square, where there are many of both
+    columns = min(m, max(1, room // rows))
+    together = min(samples, max(1, room // (rows * columns)))
     # Asked for again and again, such blocks are given back and fetched anew each time, or tear up the heap.
-    scratch = query.new_empty(2, together * rows * m)
-    for sample in range(0, samples, together):
-        for row in range(0, n, rows):
-            size = min(together, samples - sample), min(rows, n - row), m
-            scores, weights = scratch[:, : math.prod(size)].view(2, *size)
-            yield _Piece(slice(sample, sample + size[0]), slice(row, row + size[1]), scores, weights)
+    scratch = query.new_empty(2, together * rows * columns)
+    for sample in _slices(samples, together):
+        for row in _slices(n, rows):
+            for column in _slices(m, columns):
+                size = [part.stop - part.start for part in (sample, row, column)]
+                scores, weights = scratch[:, : math.prod(size)].view(2, *size)
+                yield _Tile((sample, row), (sample, column), scores, weights)
 
 
-def _weigh(scaled_query: Tensor, key: Tensor, piece: _Piece) -> None:
-    torch.bmm(scaled_query[piece.samples, piece.rows], key[piece.samples].mT, out=piece.scores)
-    torch.softmax(piece.scores, dim=-1, out=piece.weights)
+def _slices(size: int, step: int) -> list[slice]:
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """The result, and the logarithm of each query's sum of exponentials [b,n,1], by which to find weights again."""
     scaled = query / math.sqrt(query.shape[-1])
-    out = value.new_empty(*query.shape[:2], value.shape[2])
-    for piece in _pieces(query, key):
-        _weigh(scaled, key, piece)
-        out[piece.samples, piece.rows] = torch.bmm(piece.weights, value[piece.samples])
-    return out
+    out = value.new_zeros(*query.shape[:2], value.shape[2])
+    highest = query.new_full((*query.shape[:2], 1), -math.inf)
+    total = torch.zeros_like(highest)
+    for here, there, scores, _ in _tiles(query, key):
+        torch.bmm(scaled[here], key[there].mT, out=scores)
+        higher = torch.maximum(highest[here], scores.amax(dim=-1, keepdim=True))
+        # What was summed up relative to another highest score shrinks to fit this one.
+        shrunk = torch.exp(highest[here] - higher)
+        scores.sub_(higher).exp_()
+        out[here].mul_(shrunk).baddbmm_(scores, value[there])
+        total[here].mul_(shrunk).add_(scores.sum(dim=-1, keepdim=True))
+        highest[here] = higher
+    return out.div_(total), highest.add_(total.log_())
 
 
 class _Recomputed(torch.autograd.Function):
-    """Attention that saves its inputs and output only."""
+    """Attention that saves its inputs, its output and a number a query."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        out = _attend(query, key, value)
-        ctx.save_for_backward(query, key, value, out)
+        out, log_total = _attend(query, key, value)
+        ctx.save_for_backward(query, key, value, out, log_total)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value, out = ctx.saved_tensors
+        query, key, value, out, log_total = ctx.saved_tensors
         scale = 1 / math.sqrt(query.shape[-1])
         scaled = query * scale
-        grad_query = query.new_empty(query.shape)
-        grad_key, grad_value = key.new_zeros(key.shape), value.new_zeros(value.shape)
+        grad_query, grad_key, grad_value = (x.new_zeros(x.shape) for x in (query, key, value))
         # The softmax's own backward needs sum_j w_ij * (g_i . v_j), which equals g_i . out_i.
-        dots = (grad_out * out).sum(-1, keepdim=True)
-        for piece in _pieces(query, key):
-            samples, here = piece.samples, (piece.samples, piece.rows)
-            grad_scores, weights = piece.scores, piece.weights
-            _weigh(scaled, key, piece)
-            grad_value[samples].baddbmm_(weights.mT, grad_out[here])
-            torch.bmm(grad_out[here], value[samples].mT, out=grad_scores)
-            grad_scores.sub_(dots[here]).mul_(weights)
-            grad_query[here] = torch.bmm(grad_scores, key[samples])
-            grad_key[samples].baddbmm_(grad_scores.mT, scaled[here])
+        grad_out = grad_out.contiguous()
+        less, less_dots = -log_total, -(grad_out * out).sum(dim=-1, keepdim=True)
+        for here, there, grad_scores, weights in _tiles(query, key):
+            torch.baddbmm(less[here], scaled[here], key[there].mT, out=weights).exp_()
+            grad_value[there].baddbmm_(weights.mT, grad_out[here])
+            torch.baddbmm(less_dots[here], grad_out[here], value[there].mT, out=grad_scores).mul_(weights)
+            grad_query[here].baddbmm_(grad_scores, key[there])
+            grad_key[there].baddbmm_(grad_scores.mT, scaled[here])
         return grad_query.mul_(scale), grad_key, grad_value
 
 
@@ -110,20 +113,23 @@ def attention(
     Returns:
         For each query, the mean of the values weighted by likeness. First derivatives only.
     """
-    # The three come from one kind of layer in one dtype: keep it, as the backward pass runs without autocast.
+    # The backward pass runs without autocast, and the forward pass must do the same as it.
     with torch.autocast(query.device.type, enabled=False):
         if torch.compiler.is_compiling():
             return _traced(query, key, value)
         if (found := _fused(query, key, value)) is not None:
             return found
+        if value.dtype in (torch.float16, torch.bfloat16):
+            # Sums over thousands of positions: only a fused kernel adds up in more digits than it was given.
+            return attention(query.float(), key.float(), value.float()).to(value.dtype)
         if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
             return cast(Tensor, _Recomputed.apply(query, key, value))  # type: ignore[no-untyped-call]
-        return _attend(query, key, value)
+        return _attend(query, key, value)[0]
 
 
 def _traced(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """For a graph that is written down, such as ONNX: plain operations, and any number of samples."""
-    rows = max(1, DEVICE_BYTES // (4 * key.shape[1]))
+    rows = max(1, DEVICE_TILE_BYTES // (4 * key.shape[1]))
     parts = (query / math.sqrt(query.shape[-1])).split(rows, dim=1)
     return torch.cat([torch.softmax(part @ key.mT, dim=-1) @ value for part in parts], dim=1)
 

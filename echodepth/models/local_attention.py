@@ -27,15 +27,14 @@ def band(column: int, columns: int) -> slice:
 
 
 def attend_band(
-    query: Float[Tensor, "b d f t"], key: Float[Tensor, "b d f t"], value: Float[Tensor, "b c f t"]
-) -> Float[Tensor, "b c f t"]:
+    query: Float[Tensor, "b t f d"], key: Float[Tensor, "b t f d"], value: Float[Tensor, "b t f c"]
+) -> Float[Tensor, "b t f c"]:
     """Each position attends to all rows of its own column and ``BAND`` to either side.
 
     Columns lie one after the other in memory, and so do samples, with ``2 * BAND`` empty columns between them: the
     window around a column is a stretch of it, and no key is copied. By an extra channel, empty columns say no to all.
     """
-    samples, width, rows, columns = query.shape
-    query, key, value = (x.permute(0, 3, 2, 1) for x in (query, key, value))  # [B,T,F,C]
+    samples, columns, rows, width = query.shape
     # Attention divides by the root of the width, which is one more with that channel.
     query = F.pad(query * math.sqrt((width + 1) / width), (0, 1), value=1.0)
     no = F.pad(key.new_zeros(columns), (BAND, BAND), value=torch.finfo(key.dtype).min)
@@ -43,8 +42,8 @@ def attend_band(
     key, value = (F.pad(x, (0, 0, 0, 0, BAND, BAND)) for x in (key, value))
     found = attention(_columns(query), _windows(torch.cat([key, no], dim=-1)), _windows(value))
     # One after the other, samples have windows between them, too, which belong to no column.
-    found = F.pad(found, (0, 0, 0, 0, 0, 2 * BAND)).unflatten(0, (samples, -1))[:, :columns]
-    return found.permute(0, 3, 2, 1)
+    found = F.pad(found, (0, 0, 0, 0, 0, 2 * BAND)).view(samples, -1, rows, value.shape[3])
+    return found[:, :columns]
 
 
 def _columns(x: Float[Tensor, "b t f c"]) -> Float[Tensor, "w f c"]:
@@ -58,12 +57,11 @@ def _windows(x: Float[Tensor, "b padded f c"]) -> Float[Tensor, "w n c"]:
 
 
 def attend_time(
-    query: Float[Tensor, "b d f t"], key: Float[Tensor, "b d f t"], value: Float[Tensor, "b c f t"]
-) -> Float[Tensor, "b c f t"]:
+    query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
+) -> Float[Tensor, "b f t c"]:
     """Each position attends to all columns of its own row: to all times, at its own frequency."""
-    rows = (x.permute(0, 2, 3, 1).flatten(0, 1).contiguous() for x in (query, key, value))  # [B*F,T,C]
-    found = attention(*rows)
-    return found.unflatten(0, (query.shape[0], -1)).permute(0, 3, 1, 2)
+    found = attention(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
+    return found.view(value.shape)
 
 
 def pool(x: Float[Tensor, "b c f t"]) -> Float[Tensor, "b c f2 t2"]:
