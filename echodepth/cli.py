@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 from echodepth.benchmark.config import BenchmarkConfig
 from echodepth.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.inference.config import PredictConfig
+from echodepth.inference.config import DemoConfig, PredictConfig
 from echodepth.simulate.config import SimulateConfig
 from echodepth.training.config import (
     BinauralConfig,
@@ -44,6 +44,7 @@ Command = (
     | Annotated[EvaluateConfig, subcommand("evaluate")]
     | Annotated[CompareConfig, subcommand("compare")]
     | Annotated[PredictConfig, subcommand("predict")]
+    | Annotated[DemoConfig, subcommand("demo")]
     | Annotated[BenchmarkConfig, subcommand("benchmark")]
 )
 USER_ERROR = 2
@@ -110,6 +111,10 @@ def run(command: object) -> None:
             from echodepth.inference.predict import predict
 
             predict(command)
+        case DemoConfig():
+            from echodepth.inference.demo import demo
+
+            demo(command)
 
 
 def _train(config: RGBConfig | BinauralConfig) -> None:

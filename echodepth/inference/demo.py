@@ -1,0 +1,248 @@
+"""The command demo: a page in the browser that lets a model be tried. All of it is served from here, nothing fetched."""
+
+import html
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from echodepth.errors import ConfigError, EchodepthError, plain_message
+from echodepth.inference.answers import Answer, Question, answer, cloud, drawn_depth, ears, seen, view_shape
+from echodepth.inference.cloud import Intrinsics, require_trimesh
+from echodepth.inference.config import DemoConfig
+from echodepth.inference.demo_view import HERE, depth_limit, ears_html, empty_html, maps_html, summary
+from echodepth.inference.examples import find_examples
+from echodepth.inference.infer import Predictor, load_model
+
+if TYPE_CHECKING:
+    import gradio
+
+log = logging.getLogger(__name__)
+
+_KEPT = 86400  # seconds that an uploaded file is kept
+
+
+def demo(config: DemoConfig) -> None:
+    """Serve the page until it is interrupted.
+
+    Raises:
+        CheckpointError: there is no such model.
+        ConfigError: Gradio is not installed, a flag makes no sense, or the port is taken.
+        DataError: the examples that are named are not there.
+    """
+    page = open_page(config)
+    serve(page, config)
+    page.block_thread()
+
+
+def open_page(config: DemoConfig) -> "gradio.Blocks":
+    """Read the models and lay out the page; arguments and errors are those of ``demo``."""
+    if find_spec("gradio") is None:
+        raise ConfigError("the page needs Gradio: pip install 'echodepth[demo]'")
+    require_trimesh()
+    Intrinsics.from_fov(config.fov, (1, 1))
+    if not 0 < config.port < 2**16:
+        raise ConfigError(f"--port {config.port}: give a number from 1 to 65535")
+    named = [config.checkpoint] if config.against is None else [config.checkpoint, config.against]
+    predictors = [load_model(name, config.device) for name in named]
+    examples = find_examples(config, predictors)
+    # Before Gradio is imported: it would tell its makers of each start, and ask them for a newer version.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    return _Page(predictors, config.fov, examples).blocks()
+
+
+def serve(page: "gradio.Blocks", config: DemoConfig) -> str:
+    """Begin to serve the page, and return; its address is said in the log and given back.
+
+    Raises:
+        ConfigError: the address or port cannot be listened on.
+    """
+    import gradio as gr
+
+    theme = gr.themes.Default(
+        primary_hue="orange",
+        neutral_hue="stone",
+        font=[gr.themes.LocalFont("IBM Plex Sans"), "system-ui", "sans-serif"],
+        font_mono=[gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"],
+    )
+    try:
+        _, local, public = page.launch(
+            server_name=config.host,
+            server_port=config.port,
+            share=config.share,
+            prevent_thread_lock=True,
+            show_error=True,
+            quiet=True,
+            footer_links=[],
+            ssr_mode=False,
+            pwa=False,
+            theme=theme,
+            css_paths=HERE / "demo.css",
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"--host {config.host} --port {config.port} cannot be listened on ({error}): give another --port"
+        ) from error
+    log.info("the page is at %s; Ctrl-C ends it", public or local)
+    return str(local)
+
+
+@dataclass
+class _Page:
+    """The page's parts, and what happens when something is asked.
+
+    Attributes:
+        predictors: the model, and the one beside it if there is one.
+        fov: degrees, at first.
+        examples: to pick from.
+        outputs: the parts that show an answer, by name.
+    """
+
+    predictors: list[Predictor]
+    fov: float
+    examples: list[Question]
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def hears(self) -> bool:
+        return any(predictor.engine.input_key == "audio" for predictor in self.predictors)
+
+    @property
+    def sees(self) -> bool:
+        return any(predictor.engine.input_key == "image" for predictor in self.predictors)
+
+    @property
+    def takes(self) -> str:
+        both = ["a two-channel recording"] * self.hears + ["a picture"] * self.sees
+        return " and ".join(both)
+
+    def blocks(self) -> "gradio.Blocks":
+        import gradio as gr
+
+        with gr.Blocks(title="echodepth", analytics_enabled=False, delete_cache=(_KEPT, _KEPT)) as page:
+            names = " against ".join(html.escape(predictor.name) for predictor in self.predictors)
+            gr.HTML(f"<h1>echodepth</h1><p>Depth in metres from {self.takes}, by {names}.</p>", elem_id="title")
+            with gr.Row():
+                with gr.Column(scale=3, min_width=280):
+                    inputs, button, offered = self._inputs()
+                with gr.Column(scale=8, min_width=480):
+                    self._outputs()
+            shown = list(self.outputs.values())
+            button.click(self.ask, inputs, shown, api_name="estimate")
+            *files, fov = inputs
+            for event in [*(each.upload for each in files), fov.release, *([offered.then] if offered else [])]:
+                event(self.ask_once_complete, inputs, shown, api_visibility="private")
+        return page
+
+    def _inputs(self) -> tuple[list[Any], Any, Any]:
+        import gradio as gr
+
+        recording = gr.Audio(
+            sources=["upload"],
+            type="filepath",
+            label="recording: two channels, left ear first",
+            editable=False,
+            visible=self.hears,
+            elem_id="recording",
+        )
+        picture = gr.Image(
+            sources=["upload", "clipboard"] if not self.sees else ["upload", "clipboard", "webcam"],
+            type="filepath",
+            image_mode=None,
+            height=190,
+            label="picture" if self.sees else "picture, for you alone: the model hears",
+            elem_id="picture",
+        )
+        truth = gr.File(
+            file_types=[".npy", ".png"],
+            type="filepath",
+            height=110,
+            label="measured depth, if known: .npy in mm or 16-bit .png",
+            elem_id="truth",
+        )
+        fov = gr.Slider(30, 150, value=self.fov, step=1, label="horizontal field of view of the 3-D view, in degrees")
+        button = gr.Button("Estimate depth", variant="primary", elem_id="ask")
+        inputs = [recording, picture, truth, fov]
+        if not self.examples:
+            return inputs, button, None
+        rows = [[_text(q.recording), _text(q.picture), _text(q.truth)] for q in self.examples]
+        used = [i for i in range(3) if (i or self.hears) and any(row[i] for row in rows)]
+        offered = gr.Examples([[row[i] for i in used] for row in rows], [inputs[i] for i in used], label="examples")
+        return inputs, button, offered.load_input_event
+
+    def _outputs(self) -> None:
+        import gradio as gr
+
+        shown: dict[str, Any] = {"summary": gr.Markdown(elem_id="summary")}
+        shown["maps"] = gr.HTML(
+            empty_html(self.takes), js_on_load=(HERE / "demo.js").read_text(), elem_id="maps", apply_default_css=False
+        )
+        with gr.Row():
+            shown["cloud"] = gr.Model3D(label="turn it: drag; nearer: scroll", height=340, clear_color=(0.09,) * 3 + (1,))
+            if len(self.predictors) == 2:
+                left, right = (predictor.name for predictor in self.predictors)
+                shown["slider"] = gr.ImageSlider(label=f"{left} | {right}", format="png", interactive=False)
+        if self.hears:
+            shown["ears"] = gr.HTML(apply_default_css=False, elem_id="ears")
+            shown["slow"] = gr.Audio(label="what the model hears, ten times slower", interactive=False, format="wav")
+        self.outputs = shown
+
+    def ask_once_complete(
+        self, recording: str | None, picture: str | None, truth: str | None, fov: float
+    ) -> Iterator[dict[Any, Any]]:
+        """As ``ask``, but what is not there yet is waited for."""
+        if (recording is None and self.hears) or (picture is None and self.sees):
+            yield self._nothing()
+        else:
+            yield from self.ask(recording, picture, truth, fov)
+
+    def ask(
+        self, recording: str | None, picture: str | None, truth: str | None, fov: float
+    ) -> Iterator[dict[Any, Any]]:
+        """Empty the page, then show the answer; a user's mistake becomes one line on it."""
+        import gradio as gr
+
+        # An answer to an earlier question must not stand beside the files of this one.
+        yield self._nothing()
+        given = (recording, picture, truth)
+        try:
+            question = Question(*(Path(path) if path else None for path in given))
+            # Gradio copies the cloud once it has been handed over; then the folder may go.
+            with tempfile.TemporaryDirectory() as folder:
+                yield self._shown(question, fov, Path(folder))
+        except EchodepthError as error:
+            message = plain_message(error)
+            for path in filter(None, given):
+                message = message.replace(path, Path(path).name)
+            raise gr.Error(html.escape(message), title="This cannot be used", print_exception=False) from error
+
+    def _nothing(self) -> dict[Any, Any]:
+        blank = {"maps": empty_html(self.takes), "summary": "", "ears": ""}
+        return {part: blank.get(name) for name, part in self.outputs.items()}
+
+    def _shown(self, question: Question, fov: float, folder: Path) -> dict[Any, Any]:
+        answers = [answer(predictor, question) for predictor in self.predictors]
+        shape = view_shape(question, answers)
+        picture = seen(question.picture, shape) if question.picture is not None else None
+        drawn = [drawn_depth(one.estimate.depth, shape, depth_limit(answers)) for one in answers]
+        depth_file = folder / "depth.glb"
+        depth_file.write_bytes(cloud(answers[0].estimate.depth, picture or drawn[0], fov))
+        shown = {
+            "summary": summary(answers),
+            "maps": maps_html(answers, picture, shape),
+            "cloud": str(depth_file),
+            "slider": tuple(drawn),
+        }
+        if self.hears and question.recording is not None:
+            hearer = next(each for each in self.predictors if each.engine.input_key == "audio")
+            levels, shown["slow"], seconds = ears(hearer, question.recording)
+            shown["ears"] = ears_html(levels, seconds)
+        return {part: shown.get(name) for name, part in self.outputs.items()}
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
