@@ -24,7 +24,8 @@ from echodepth import cli
 from echodepth.benchmark.config import BenchmarkConfig
 from echodepth.errors import CheckpointError
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.inference.config import PredictConfig
+from echodepth.inference.config import DemoConfig, PredictConfig
+from echodepth.inference.demo import open_page
 from echodepth.inference.film import write_film
 from echodepth.models import hub
 from echodepth.models.store import find_checkpoint
@@ -263,6 +264,12 @@ class Reader:
                 for path in (*command.files, *([command.beside] if command.beside else [])):
                     self._have_file(path)
                 self.run_command(replace(command, device="cpu"))
+            case DemoConfig():
+                for name in filter(None, (command.checkpoint, command.against)):
+                    self._have_model(name)
+                for path in command.examples:
+                    self._have_file(path)
+                open_page(replace(command, device="cpu"))
             case _:
                 raise AssertionError(f"no test knows how to make {command} small: teach tests/pages.py")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from echodepth.errors import ConfigError, EchodepthError, plain_message
 from echodepth.inference.answers import Answer, Question, answer, cloud, drawn_depth, ears, seen, view_shape
-from echodepth.inference.cloud import Intrinsics, require_trimesh
+from echodepth.inference.cloud import Intrinsics
 from echodepth.inference.config import DemoConfig
 from echodepth.inference.demo_view import HERE, depth_limit, ears_html, empty_html, maps_html, summary
 from echodepth.inference.examples import find_examples
@@ -41,9 +41,8 @@ def demo(config: DemoConfig) -> None:
 
 def open_page(config: DemoConfig) -> "gradio.Blocks":
     """Read the models and lay out the page; arguments and errors are those of ``demo``."""
-    if find_spec("gradio") is None:
-        raise ConfigError("the page needs Gradio: pip install 'echodepth[demo]'")
-    require_trimesh()
+    if find_spec("gradio") is None or find_spec("trimesh") is None:
+        raise ConfigError("the page needs Gradio and trimesh: pip install 'echodepth[demo]'")
     Intrinsics.from_fov(config.fov, (1, 1))
     if not 0 < config.port < 2**16:
         raise ConfigError(f"--port {config.port}: give a number from 1 to 65535")
@@ -144,8 +143,9 @@ class _Page:
         recording = gr.Audio(
             sources=["upload"],
             type="filepath",
-            label="recording: two channels, left ear first",
+            label="recording, two channels",
             editable=False,
+            buttons=[],
             visible=self.hears,
             elem_id="recording",
         )
@@ -154,24 +154,31 @@ class _Page:
             type="filepath",
             image_mode=None,
             height=190,
-            label="picture" if self.sees else "picture, for you alone: the model hears",
+            label="picture" if self.sees else "picture, for you alone",
             elem_id="picture",
         )
         truth = gr.File(
             file_types=[".npy", ".png"],
             type="filepath",
             height=110,
-            label="measured depth, if known: .npy in mm or 16-bit .png",
+            label="measured depth, if known",
             elem_id="truth",
         )
-        fov = gr.Slider(30, 150, value=self.fov, step=1, label="horizontal field of view of the 3-D view, in degrees")
+        fov = gr.Slider(30, 150, value=self.fov, step=1, label="field of view in 3-D, degrees")
         button = gr.Button("Estimate depth", variant="primary", elem_id="ask")
         inputs = [recording, picture, truth, fov]
         if not self.examples:
             return inputs, button, None
         rows = [[_text(q.recording), _text(q.picture), _text(q.truth)] for q in self.examples]
         used = [i for i in range(3) if (i or self.hears) and any(row[i] for row in rows)]
-        offered = gr.Examples([[row[i] for i in used] for row in rows], [inputs[i] for i in used], label="examples")
+        # Thumbnails say more than file names do.
+        pictured = [used.index(1)] if all(row[1] for row in rows) else None
+        offered = gr.Examples(
+            [[row[i] for i in used] for row in rows],
+            [inputs[i] for i in used],
+            label="examples",
+            visible_columns=pictured,
+        )
         return inputs, button, offered.load_input_event
 
     def _outputs(self) -> None:
@@ -182,13 +189,13 @@ class _Page:
             empty_html(self.takes), js_on_load=(HERE / "demo.js").read_text(), elem_id="maps", apply_default_css=False
         )
         with gr.Row():
-            shown["cloud"] = gr.Model3D(label="turn it: drag; nearer: scroll", height=340, clear_color=(0.09,) * 3 + (1,))
+            shown["cloud"] = gr.Model3D(label="turn it: drag; nearer: scroll", elem_id="cloud", height=340, clear_color=(0.09,) * 3 + (1,))
             if len(self.predictors) == 2:
                 left, right = (predictor.name for predictor in self.predictors)
                 shown["slider"] = gr.ImageSlider(label=f"{left} | {right}", format="png", interactive=False)
         if self.hears:
             shown["ears"] = gr.HTML(apply_default_css=False, elem_id="ears")
-            shown["slow"] = gr.Audio(label="what the model hears, ten times slower", interactive=False, format="wav")
+            shown["slow"] = gr.Audio(label="what the model hears, ten times slower", interactive=False, format="wav", buttons=[])
         self.outputs = shown
 
     def ask_once_complete(

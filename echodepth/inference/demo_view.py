@@ -41,13 +41,15 @@ def maps_html(answers: list[Answer], picture: Image.Image | None, shape: tuple[i
     off = _limit(faults, far)
     rows = [_row_of(one, shape, far, off) for one in answers]
     if (truth := answers[0].truth) is not None:
-        rows[0].insert(1, _map("truth", "", depth_to_rgb(truth, np.isfinite(truth), far), truth))
+        rows[0].insert(1, _map("truth", depth_to_rgb(truth, np.isfinite(truth), far), truth))
     if picture is not None:
-        rows[0].insert(0, {"title": "picture", "note": "", "source": _png(picture, "JPEG"), "metres": ""})
+        rows[0].insert(0, {"title": "picture", "source": _png(picture, "JPEG"), "metres": ""})
     scales = [{"what": "depth", "colours": colour_stops("depth"), "limit": f"{far:g}"}]
     if faults:
         scales.append({"what": "error", "colours": colour_stops("error"), "limit": f"{off:g}"})
-    return _template().render(rows=rows, scales=scales, aspect=f"{shape[1]} / {shape[0]}")
+    # One model is named above; of two, each names its row.
+    names = [one.name for one in answers] if len(answers) > 1 else [""]
+    return _template().render(rows=list(zip(names, rows, strict=True)), scales=scales, aspect=f"{shape[1]} / {shape[0]}")
 
 
 def _limit(maps: list[np.ndarray], most: float) -> float:
@@ -57,21 +59,18 @@ def _limit(maps: list[np.ndarray], most: float) -> float:
 
 def _row_of(one: Answer, shape: tuple[int, int], far: float, off: float) -> list[dict[str, Any]]:
     depth, error, doubt = one.estimate.depth, one.error, one.estimate.uncertainty
-    row = [_map("depth", one.name, np.asarray(drawn_depth(depth, shape, far)), depth)]
-    if error is not None and one.metrics is not None:
-        row.append(
-            _map("error", f"MAE {one.metrics['mae']:.2f} m", error_to_rgb(error, np.isfinite(error), off), error)
-        )
+    row = [_map("depth", np.asarray(drawn_depth(depth, shape, far)), depth)]
+    if error is not None:
+        row.append(_map("error", error_to_rgb(error, np.isfinite(error), off), error))
     if doubt is not None:
-        row.append(_map("expected error", "", error_to_rgb(doubt, np.isfinite(doubt), off), doubt))
+        row.append(_map("expected error", error_to_rgb(doubt, np.isfinite(doubt), off), doubt))
     return row
 
 
-def _map(title: str, note: str, colours: np.ndarray, metres: Float[np.ndarray, "h w"]) -> dict[str, Any]:
+def _map(title: str, colours: np.ndarray, metres: Float[np.ndarray, "h w"]) -> dict[str, Any]:
     little_endian = to_millimetres(metres).astype("<u2").tobytes()
     return {
         "title": title,
-        "note": note,
         "source": _png(Image.fromarray(colours)),
         "metres": base64.b64encode(little_endian).decode(),
         "height": metres.shape[0],
