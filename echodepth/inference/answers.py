@@ -100,7 +100,7 @@ def _read_truth(path: Path, predictor: Predictor) -> DepthMap:
     if path.suffix.lower() == ".npy":
         return batvision.read_depth(path)
     data = trained_data(predictor.engine)
-    return rgbd.read_depth(path, data.depth_scale if data.dataset == "rgbd" else 1000)
+    return rgbd.read_depth(path, data.depth_scale if data.dataset == "rgbd" else 1000.0)
 
 
 def _at_pixels_of(depth: DepthMap, shape: tuple[int, ...], max_depth: float) -> Float[np.ndarray, "h w"]:

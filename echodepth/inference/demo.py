@@ -1,17 +1,18 @@
-"""The command demo: a page in the browser that lets a model be tried. All of it is served from here, nothing fetched."""
+"""The command demo: a page in the browser to try a model. All of it is served from here, nothing is fetched."""
 
 import html
 import logging
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echodepth.errors import ConfigError, EchodepthError, plain_message
-from echodepth.inference.answers import Answer, Question, answer, cloud, drawn_depth, ears, seen, view_shape
+from echodepth.inference.answers import Question, answer, cloud, drawn_depth, ears, seen, view_shape
 from echodepth.inference.cloud import Intrinsics
 from echodepth.inference.config import DemoConfig
 from echodepth.inference.demo_view import HERE, depth_limit, ears_html, empty_html, maps_html, summary
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_CLOUDS = 32
 _KEPT = 86400  # seconds that an uploaded file is kept
 
 
@@ -99,12 +101,16 @@ class _Page:
         fov: degrees, at first.
         examples: to pick from.
         outputs: the parts that show an answer, by name.
+        folder: for the clouds that Gradio is handed as files, until the page is gone.
+        clouds: the latest of them.
     """
 
     predictors: list[Predictor]
     fov: float
     examples: list[Question]
     outputs: dict[str, Any] = field(default_factory=dict)
+    folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
+    clouds: deque[Path] = field(default_factory=deque)
 
     @property
     def hears(self) -> bool:
@@ -131,10 +137,13 @@ class _Page:
                 with gr.Column(scale=8, min_width=480):
                     self._outputs()
             shown = list(self.outputs.values())
-            button.click(self.ask, inputs, shown, api_name="estimate")
             *files, fov = inputs
-            for event in [*(each.upload for each in files), fov.release, *([offered.then] if offered else [])]:
-                event(self.ask_once_complete, inputs, shown, api_visibility="private")
+            events = [*(each.upload for each in files), fov.release, *([offered.then] if offered else [])]
+            for event, ask in [(button.click, self.ask), *((event, self.ask_once_complete) for event in events)]:
+                # An answer to an earlier question must not stand beside the files of this one. Emptied by an event of
+                # its own: a generator's last answer is sent twice, which Gradio 6.31's 3-D view does not survive.
+                emptied = event(self._nothing, None, shown, api_visibility="private", show_progress="hidden")
+                emptied.then(ask, inputs, shown, api_visibility="private")
         return page
 
     def _inputs(self) -> tuple[list[Any], Any, Any]:
@@ -189,38 +198,34 @@ class _Page:
             empty_html(self.takes), js_on_load=(HERE / "demo.js").read_text(), elem_id="maps", apply_default_css=False
         )
         with gr.Row():
-            shown["cloud"] = gr.Model3D(label="turn it: drag; nearer: scroll", elem_id="cloud", height=340, clear_color=(0.09,) * 3 + (1,))
+            shown["cloud"] = gr.Model3D(
+                label="turn it: drag; nearer: scroll", elem_id="cloud", height=340, clear_color=(0.09,) * 3 + (1,)
+            )
             if len(self.predictors) == 2:
                 left, right = (predictor.name for predictor in self.predictors)
                 shown["slider"] = gr.ImageSlider(label=f"{left} | {right}", format="png", interactive=False)
         if self.hears:
             shown["ears"] = gr.HTML(apply_default_css=False, elem_id="ears")
-            shown["slow"] = gr.Audio(label="what the model hears, ten times slower", interactive=False, format="wav", buttons=[])
+            shown["slow"] = gr.Audio(
+                label="what the model hears, ten times slower", interactive=False, format="wav", buttons=[]
+            )
         self.outputs = shown
 
     def ask_once_complete(
-        self, recording: str | None, picture: str | None, truth: str | None, fov: float
-    ) -> Iterator[dict[Any, Any]]:
+        self, recording: str | None, picture: str | None, truth: str | None, fov: int | float
+    ) -> dict[Any, Any]:
         """As ``ask``, but what is not there yet is waited for."""
         if (recording is None and self.hears) or (picture is None and self.sees):
-            yield self._nothing()
-        else:
-            yield from self.ask(recording, picture, truth, fov)
+            return self._nothing()
+        return self.ask(recording, picture, truth, fov)
 
-    def ask(
-        self, recording: str | None, picture: str | None, truth: str | None, fov: float
-    ) -> Iterator[dict[Any, Any]]:
-        """Empty the page, then show the answer; a user's mistake becomes one line on it."""
+    def ask(self, recording: str | None, picture: str | None, truth: str | None, fov: int | float) -> dict[Any, Any]:
+        """What the page shows of some files; a user's mistake becomes one line on it."""
         import gradio as gr
 
-        # An answer to an earlier question must not stand beside the files of this one.
-        yield self._nothing()
         given = (recording, picture, truth)
         try:
-            question = Question(*(Path(path) if path else None for path in given))
-            # Gradio copies the cloud once it has been handed over; then the folder may go.
-            with tempfile.TemporaryDirectory() as folder:
-                yield self._shown(question, fov, Path(folder))
+            return self._shown(Question(*(Path(path) if path else None for path in given)), fov)
         except EchodepthError as error:
             message = plain_message(error)
             for path in filter(None, given):
@@ -231,17 +236,15 @@ class _Page:
         blank = {"maps": empty_html(self.takes), "summary": "", "ears": ""}
         return {part: blank.get(name) for name, part in self.outputs.items()}
 
-    def _shown(self, question: Question, fov: float, folder: Path) -> dict[Any, Any]:
+    def _shown(self, question: Question, fov: int | float) -> dict[Any, Any]:
         answers = [answer(predictor, question) for predictor in self.predictors]
         shape = view_shape(question, answers)
         picture = seen(question.picture, shape) if question.picture is not None else None
         drawn = [drawn_depth(one.estimate.depth, shape, depth_limit(answers)) for one in answers]
-        depth_file = folder / "depth.glb"
-        depth_file.write_bytes(cloud(answers[0].estimate.depth, picture or drawn[0], fov))
         shown = {
             "summary": summary(answers),
             "maps": maps_html(answers, picture, shape),
-            "cloud": str(depth_file),
+            "cloud": self._kept(cloud(answers[0].estimate.depth, picture or drawn[0], float(fov))),
             "slider": tuple(drawn),
         }
         if self.hears and question.recording is not None:
@@ -249,6 +252,15 @@ class _Page:
             levels, shown["slow"], seconds = ears(hearer, question.recording)
             shown["ears"] = ears_html(levels, seconds)
         return {part: shown.get(name) for name, part in self.outputs.items()}
+
+    def _kept(self, encoded: bytes) -> str:
+        """A file with a cloud, there until Gradio has copied it and some others have followed."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder.name))
+        (folder / "depth.glb").write_bytes(encoded)
+        self.clouds.append(folder)
+        if len(self.clouds) > _CLOUDS:
+            shutil.rmtree(self.clouds.popleft())
+        return str(folder / "depth.glb")
 
 
 def _text(path: Path | None) -> str | None:

@@ -49,7 +49,9 @@ def maps_html(answers: list[Answer], picture: Image.Image | None, shape: tuple[i
         scales.append({"what": "error", "colours": colour_stops("error"), "limit": f"{off:g}"})
     # One model is named above; of two, each names its row.
     names = [one.name for one in answers] if len(answers) > 1 else [""]
-    return _template().render(rows=list(zip(names, rows, strict=True)), scales=scales, aspect=f"{shape[1]} / {shape[0]}")
+    return _template().render(
+        rows=list(zip(names, rows, strict=True)), scales=scales, aspect=f"{shape[1]} / {shape[0]}"
+    )
 
 
 def _limit(maps: list[np.ndarray], most: float) -> float:

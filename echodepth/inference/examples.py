@@ -80,6 +80,8 @@ def _of_dataset(predictor: Predictor, data_dir: Path | None, wanted: set[str]) -
 def _of_record(record: Record, wanted: set[str]) -> Question | None:
     # BatVision V1 keeps its ears in two arrays, which no browser plays.
     recording = record.audio[0] if len(record.audio) == 1 else None
-    question = Question(recording, *(path if path and path.is_file() else None for path in (record.image, record.depth)))
+    question = Question(
+        recording, *(path if path and path.is_file() else None for path in (record.image, record.depth))
+    )
     lacks = ("audio" in wanted and recording is None) or ("image" in wanted and question.picture is None)
     return None if lacks else question
