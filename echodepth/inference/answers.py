@@ -130,7 +130,7 @@ def _shown(metres: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h2 w2"]:
 
 def ears(
     predictor: Predictor, recording: Path
-) -> tuple[list[Float[np.ndarray, "f t"]], tuple[int, Shaped[np.ndarray, "t 2"]], float]:
+) -> tuple[list[Float[np.ndarray, "f t"]], tuple[int, Shaped[np.ndarray, "n 2"]], float]:
     """What a model hears of a recording, for the eye and for the ear.
 
     Args:

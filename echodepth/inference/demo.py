@@ -202,8 +202,7 @@ class _Page:
                 label="turn it: drag; nearer: scroll", elem_id="cloud", height=340, clear_color=(0.09,) * 3 + (1,)
             )
             if len(self.predictors) == 2:
-                left, right = (predictor.name for predictor in self.predictors)
-                shown["slider"] = gr.ImageSlider(label=f"{left} | {right}", format="png", interactive=False)
+                shown["slider"] = gr.ImageSlider(label="first | second model", format="png", interactive=False)
         if self.hears:
             shown["ears"] = gr.HTML(apply_default_css=False, elem_id="ears")
             shown["slow"] = gr.Audio(

@@ -29,7 +29,7 @@ def depth_limit(answers: list[Answer]) -> float:
 
 
 def maps_html(answers: list[Answer], picture: Image.Image | None, shape: tuple[int, int]) -> str:
-    """Every map side by side, a row for each model; the truth and the picture are the first row's.
+    """Every map side by side, a row for each model; the truth and the picture end the first row.
 
     Args:
         answers: at least one.
@@ -41,16 +41,19 @@ def maps_html(answers: list[Answer], picture: Image.Image | None, shape: tuple[i
     off = _limit(faults, far)
     rows = [_row_of(one, shape, far, off) for one in answers]
     if (truth := answers[0].truth) is not None:
-        rows[0].insert(1, _map("truth", depth_to_rgb(truth, np.isfinite(truth), far), truth))
+        rows[0].append(_map("truth", depth_to_rgb(truth, np.isfinite(truth), far), truth))
     if picture is not None:
-        rows[0].insert(0, {"title": "picture", "source": _png(picture, "JPEG"), "metres": ""})
+        rows[0].append({"title": "picture", "source": _png(picture, "JPEG"), "metres": ""})
     scales = [{"what": "depth", "colours": colour_stops("depth"), "limit": f"{far:g}"}]
     if faults:
         scales.append({"what": "error", "colours": colour_stops("error"), "limit": f"{off:g}"})
     # One model is named above; of two, each names its row.
     names = [one.name for one in answers] if len(answers) > 1 else [""]
     return _template().render(
-        rows=list(zip(names, rows, strict=True)), scales=scales, aspect=f"{shape[1]} / {shape[0]}"
+        rows=list(zip(names, rows, strict=True)),
+        scales=scales,
+        aspect=f"{shape[1]} / {shape[0]}",
+        columns=max(map(len, rows)),
     )
 
 
