@@ -173,7 +173,9 @@ class _Page:
             label="measured depth, if known",
             elem_id="truth",
         )
-        fov = gr.Slider(30, 150, value=self.fov, step=1, label="field of view in 3-D, degrees")
+        fov = gr.Slider(
+            *(min(30, self.fov), max(150, self.fov)), value=self.fov, step=1, label="field of view in 3-D, degrees"
+        )
         button = gr.Button("Estimate depth", variant="primary", elem_id="ask")
         inputs = [recording, picture, truth, fov]
         if not self.examples:
