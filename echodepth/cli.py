@@ -14,7 +14,7 @@ from echodepth.convert.config import ConvertConfig
 from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.inference.config import ExportConfig, PredictConfig
+from echodepth.inference.config import DemoConfig, ExportConfig, PredictConfig
 from echodepth.live.config import ListenConfig, RecordConfig
 from echodepth.simulate.config import SimulateConfig
 from echodepth.training.config import (
@@ -52,6 +52,7 @@ Command = (
     | Annotated[PredictConfig, subcommand("predict")]
     | Annotated[ListenConfig, subcommand("listen")]
     | Annotated[ExportConfig, subcommand("export")]
+    | Annotated[DemoConfig, subcommand("demo")]
     | Annotated[BenchmarkConfig, subcommand("benchmark")]
 )
 FAULTS_FOUND = 1
@@ -140,6 +141,10 @@ def run(command: object) -> None:
             from echodepth.inference.export import export
 
             export(command)
+        case DemoConfig():
+            from echodepth.inference.demo import demo
+
+            demo(command)
 
 
 def _train(config: RGBConfig | BinauralConfig) -> None:

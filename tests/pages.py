@@ -26,7 +26,8 @@ from echodepth.convert.config import ConvertConfig
 from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import CheckpointError
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.inference.config import ExportConfig, PredictConfig
+from echodepth.inference.config import DemoConfig, ExportConfig, PredictConfig
+from echodepth.inference.demo import open_page
 from echodepth.inference.film import write_film
 from echodepth.live.config import ListenConfig, RecordConfig
 from echodepth.models import hub
@@ -282,6 +283,12 @@ class Reader:
             case ExportConfig():
                 self._have_model(command.checkpoint)
                 self.run_command(replace(command, calibration_samples=2, scored_samples=2))
+            case DemoConfig():
+                for name in filter(None, (command.checkpoint, command.against)):
+                    self._have_model(name)
+                for path in command.examples:
+                    self._have_file(path)
+                open_page(replace(command, device="cpu"))
             case _:
                 raise AssertionError(f"no test knows how to make {command} small: teach tests/pages.py")
 

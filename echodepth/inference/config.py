@@ -73,3 +73,28 @@ class ExportConfig:
     """fp16, int8: another dataset than the one the model was trained on."""
     data_dir: Path | None = None
     """fp16, int8: another folder than the one the model was trained from."""
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """A page in the browser: what a model makes of a recording or picture, seen from all sides."""
+
+    checkpoint: str
+    """A best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, or ORG/NAME on the Hugging Face Hub."""
+    against: str | None = None
+    """A second model, shown beside the first."""
+    examples: tuple[Path, ...] = ()
+    """Files to pick from, or folders of them; a picture and a depth map of the same name beside one belong to it.
+    When not given, some of the test split of the model's dataset."""
+    data_dir: Path | None = None
+    """Where that dataset is; the folder the model was trained from when not given."""
+    fov: float = 86.0
+    """Horizontal field of view in degrees, for the cloud of points; a simulated room's when not given."""
+    host: str = "127.0.0.1"
+    """The address to listen on; 0.0.0.0 lets other machines in."""
+    port: int = 7860
+    """The port to listen on."""
+    share: bool = False
+    """Also open a public address, through a server of Gradio's; everything else works without a network."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""

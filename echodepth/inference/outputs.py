@@ -126,16 +126,10 @@ class Outputs:
 
     def _cloud(self, kind: Kind, depth: Float[np.ndarray, "h w"], picture: Image.Image | None, name: str) -> bytes:
         assert self.camera is not None
-        size = depth.shape if picture is None else (picture.height, picture.width)
-        rows, columns = thinned(depth)
-        points, known = back_project(depth, self.camera(size), size, rows, columns)
         if picture is None:
-            few = depth[np.ix_(rows, columns)]
-            there = np.isfinite(few)
-            colours = depth_to_rgb(few, there, display_limit(few, there, self.max_depth))
-        else:
-            colours = np.asarray(to_rgb(picture, (len(columns), len(rows)), name))
-        return encode_cloud(points, colours.reshape(-1, 3)[known], kind)
+            known = np.isfinite(depth)
+            picture = Image.fromarray(depth_to_rgb(depth, known, display_limit(depth, known, self.max_depth)))
+        return coloured_cloud(kind, depth, picture, self.camera((picture.height, picture.width)), name)
 
 
 class Sheet:
@@ -183,6 +177,27 @@ class Sheet:
             Panel(short, grey if seen is None else seen, "image"),
             Panel("depth", depth, "depth", np.isfinite(depth)),
         ]
+
+
+def coloured_cloud(
+    kind: Kind, depth: Float[np.ndarray, "h w"], picture: Image.Image, camera: Intrinsics, name: str
+) -> bytes:
+    """A depth map as a file of points in a picture's colours.
+
+    Args:
+        kind: ``ply`` or ``glb``.
+        depth: metres; it may be smaller than the picture, and squeezed.
+        picture: shows the same, upright.
+        camera: in pixels of the picture.
+        name: the picture's file, for the message.
+
+    Raises:
+        DataError: the picture cannot be decoded.
+    """
+    rows, columns = thinned(depth)
+    points, known = back_project(depth, camera, (picture.height, picture.width), rows, columns)
+    colours = np.asarray(to_rgb(picture, (len(columns), len(rows)), name))
+    return encode_cloud(points, colours.reshape(-1, 3)[known], kind)
 
 
 def to_millimetres(depth: Float[np.ndarray, "h w"]) -> np.ndarray:
