@@ -6,6 +6,7 @@ with two ears and no head between them, and the depth that a camera would measur
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -21,7 +22,7 @@ ROOM, HEIGHT = np.array([5.0, 4.0]), 2.6  # metres; the robot looks along x
 ROBOT, EYE = np.array([1.2, 1.3]), 0.9
 EARS = ROBOT + np.array([[0.0, 0.09], [0.0, -0.09]])  # left, right
 LEFT, RIGHT, INK = "#1f77b4", "#d95f02", "#333333"
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "echodepth", "font.size": 9, "axes.titlesize": 10}
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "echodepth", "font.size": 9, "axes.titlesize": 10}
 
 
 def sweep() -> np.ndarray:
@@ -83,9 +84,12 @@ def _plan(ax: Axes) -> None:
     ax.add_patch(Rectangle((0, 0), *ROOM, fill=False, edgecolor=INK, linewidth=2))
     for source in mirrors().values():
         touched = (ROBOT + source) / 2  # sent and heard at one place, the sound meets the wall half way to the image
-        ax.annotate("", touched, ROBOT, arrowprops={"arrowstyle": "<->", "color": "#888888"})
-        ax.text(*(ROBOT + 0.6 * (touched - ROBOT) + 0.12), f"{np.linalg.norm(touched - ROBOT):.1f} m", color="#666666")
-    ax.scatter(*EARS.T, c=[LEFT, RIGHT], s=22, zorder=3)
+        ax.annotate(
+            "", (touched[0], touched[1]), (ROBOT[0], ROBOT[1]), arrowprops={"arrowstyle": "<->", "color": "#888888"}
+        )
+        x, y = ROBOT + 0.6 * (touched - ROBOT) + 0.12
+        ax.text(x, y, f"{np.linalg.norm(touched - ROBOT):.1f} m", color="#666666")
+    ax.scatter(EARS[:, 0], EARS[:, 1], c=[LEFT, RIGHT], s=22, zorder=3)
     ax.set(title="2  the room, from above", aspect="equal", xlim=(-0.2, 5.2), ylim=(-0.2, 4.2))
     ax.axis("off")
 
@@ -96,7 +100,7 @@ def _ears(ax: Axes) -> None:
         ax.plot(1000 * np.arange(sound.size) / RATE, sound - 2.2 * ear, color=colour, linewidth=0.5)
         ax.text(33, 0.55 - 2.2 * ear, name, color=colour, ha="right")
     for name, source in mirrors().items():
-        ax.text(1000 * (0.001 + np.linalg.norm(source - ROBOT) / SPEED), 1.15, name, fontsize=8, color="#666666")
+        ax.text(1 + 1000 * float(np.linalg.norm(source - ROBOT)) / SPEED, 1.15, name, fontsize=8, color="#666666")
     ax.set(title="3  what two ears hear", xlabel="ms: 1 ms is 17 cm of distance", yticks=[], ylim=(-3.4, 1.5))
 
 

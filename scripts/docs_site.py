@@ -18,6 +18,7 @@ import tyro
 from properdocs.config.defaults import ProperDocsConfig
 from properdocs.structure.files import File, Files
 from properdocs.structure.pages import Page
+from pygments.formatters import HtmlFormatter
 
 from echodepth import cli
 from echodepth.data.config import DataConfig
@@ -29,8 +30,8 @@ GUIDES = (
     *("predict", "demo", "live", "export", "speed", "recipes"),
 )
 """In the order in which a reader meets them. Pages that are not there are left out, unknown ones come last."""
-FRAME = ("index", "concepts", "faq")
-"""Pages with a place of their own in the navigation."""
+FRAME = {"concepts": "Concepts", "faq": "Questions"}
+"""Pages that come right after the quick start."""
 PARTS = {
     "inference": "Use a model",
     "models": "Networks, front ends and models on disk",
@@ -42,6 +43,7 @@ PARTS = {
     "benchmark": "Studies over methods and seeds",
     "viz": "Pictures",
     "errors": "Errors",
+    "files": "Files written whole",
 }
 """The package's parts in the order of use. A part that is not named comes last, under its own name."""
 LEADS_UP = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#\s]+)(?:#[^)\s]*)?\)")
@@ -57,16 +59,16 @@ SHARED = {
 def on_config(config: ProperDocsConfig) -> ProperDocsConfig:
     """Lay out the navigation from the pages that are there, so that a new one needs no entry."""
     docs = Path(config.docs_dir)
-    pages = {path.stem: path.name for path in docs.glob("*.md")}
+    paths = sorted(path.relative_to(docs) for path in docs.rglob("*.md"))
+    pages = {path.with_suffix("").as_posix(): path.as_posix() for path in paths if path.parts[0] != "results"}
     guides = [name for name in GUIDES if name in pages]
-    guides += sorted(pages.keys() - {*GUIDES, *FRAME})
-    results = sorted(path.name for path in (docs / "results").glob("*.md") if path.name != "README.md")
+    guides += sorted(pages.keys() - {*GUIDES, *FRAME, "index"})
+    results = [path.as_posix() for path in paths if path.parts[0] == "results" and path.name != "README.md"]
     config.nav = [
         {"Quick start": "index.md"},
-        *({"Concepts": pages[name]} for name in FRAME[1:2] if name in pages),
+        *({title: pages[name]} for name, title in FRAME.items() if name in pages),
         {"How to": [pages[name] for name in guides]},
-        {"Results": ["results/README.md", *(f"results/{name}" for name in results)]},
-        *({"Questions": pages[name]} for name in FRAME[2:] if name in pages),
+        {"Results": ["results/README.md", *results]},
         {"Reference": [{"All flags": "flags.md"}, *({title: f"api/{part}.md"} for part, title in _parts().items())]},
     ]
     return config
@@ -74,6 +76,8 @@ def on_config(config: ProperDocsConfig) -> ProperDocsConfig:
 
 def on_files(files: Files, config: ProperDocsConfig) -> Files:
     """Add the pages that are written anew by each build."""
+    colours = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    files.append(File.generated(config, "code.css", content=colours))
     files.append(File.generated(config, "flags.md", content=flags_page()))
     for part, title in _parts().items():
         files.append(File.generated(config, f"api/{part}.md", content=api_page(part, title)))
