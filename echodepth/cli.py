@@ -10,9 +10,12 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth.benchmark.config import BenchmarkConfig
+from echodepth.convert.config import ConvertConfig
+from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
+from echodepth.live.config import ListenConfig, RecordConfig
 from echodepth.simulate.config import SimulateConfig
 from echodepth.training.config import (
     BinauralConfig,
@@ -38,14 +41,19 @@ class Train:
 
 Command = (
     Annotated[SimulateConfig, subcommand("simulate")]
+    | Annotated[RecordConfig, subcommand("record")]
+    | Annotated[ConvertConfig, subcommand("convert")]
+    | Annotated[DoctorConfig, subcommand("doctor")]
     | Annotated[PrepareConfig, subcommand("prepare")]
     | Annotated[CacheTeacherConfig, subcommand("cache-teacher")]
     | Annotated[Train, subcommand("train")]
     | Annotated[EvaluateConfig, subcommand("evaluate")]
     | Annotated[CompareConfig, subcommand("compare")]
     | Annotated[PredictConfig, subcommand("predict")]
+    | Annotated[ListenConfig, subcommand("listen")]
     | Annotated[BenchmarkConfig, subcommand("benchmark")]
 )
+FAULTS_FOUND = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 """Exit status of a process that Ctrl-C ended: 128 + 2."""
@@ -86,6 +94,19 @@ def run(command: object) -> None:
             from echodepth.simulate.writer import simulate
 
             simulate(command)
+        case RecordConfig():
+            from echodepth.live.record import record
+
+            record(command)
+        case ConvertConfig():
+            from echodepth.convert.convert import convert
+
+            convert(command)
+        case DoctorConfig():
+            from echodepth.doctor.examine import doctor
+
+            if doctor(command).faults:
+                raise SystemExit(FAULTS_FOUND)
         case PrepareConfig():
             from echodepth.training.prepare import prepare
 
@@ -110,6 +131,10 @@ def run(command: object) -> None:
             from echodepth.inference.predict import predict
 
             predict(command)
+        case ListenConfig():
+            from echodepth.live.listen import listen
+
+            listen(command)
 
 
 def _train(config: RGBConfig | BinauralConfig) -> None:

@@ -22,10 +22,13 @@ from PIL import Image
 
 from echodepth import cli
 from echodepth.benchmark.config import BenchmarkConfig
+from echodepth.convert.config import ConvertConfig
+from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import CheckpointError
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.film import write_film
+from echodepth.live.config import ListenConfig, RecordConfig
 from echodepth.models import hub
 from echodepth.models.store import find_checkpoint
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
@@ -146,7 +149,7 @@ class Reader:
         monkeypatch.setattr(hub, "publish", lambda folder, name, *_: str(shutil.copytree(folder, Path("hub") / name)))
         monkeypatch.setattr("echodepth.models.store.fetch", lambda name: Path("hub") / name)
         monkeypatch.setitem(PRESETS, "demo", Amount(4, 1, 32))
-        # Names that docs/data.md takes for the reader's own.
+        # Names that docs/own_data.md takes for the reader's own.
         self.names: dict[str, Any] = {"__name__": "page", "np": np, "soundfile": soundfile, "root": Path()}
         self.names |= {"metres": np.full((24, 40), 2.0), "ears": np.zeros((9000, 2))}
 
@@ -256,6 +259,18 @@ class Reader:
                 for run in command.runs:
                     self._have_model(run, leave_out="Attic" if command.protocol == "loo" else None)
                 self.run_command(replace(command, device="cpu", pictures=1))
+            case ConvertConfig():
+                for pattern, end in ((command.audio, ".wav"), (command.camera, ".png"), (command.depth, ".npy")):
+                    self._have_file(Path(pattern).parent / f"part_0{end}")
+                self.run_command(command)
+            case DoctorConfig():
+                self.run_command(replace(command, workers=1))
+            case RecordConfig():
+                self.run_command(command)
+            case ListenConfig():
+                assert command.checkpoint is not None
+                self._have_model(command.checkpoint)
+                self.run_command(replace(command, count=1, device="cpu"))
             case BenchmarkConfig():
                 self.run_command(replace(command, preset="tiny", methods=("none",), seeds=(0,)))
             case PredictConfig():
@@ -308,5 +323,7 @@ class Reader:
             write_film(path, iter(np.full((12, 24, 40, 3), 90, np.uint8)), Fraction(5))
         elif path.suffix == ".wav":
             shutil.copy(next(Path("data/batvisionv2").rglob("*.wav")), path)
-        elif path.suffix != ".npy":
+        elif path.suffix == ".npy":
+            np.save(path, np.full((24, 40), 2.0))
+        else:
             Image.new("RGB", (40, 24), "teal").save(path)

@@ -55,9 +55,8 @@ def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None
     assert isinstance(standard, BinauralConfig)
     assert isinstance(light, BinauralConfig)
     assert (standard.model, standard.attention_levels) == (default.model, default.attention_levels)
-    assert light == replace(
-        standard, model="light", attention_levels=light.attention_levels, experiment_name=light.experiment_name
-    )
+    own = {name: getattr(light, name) for name in ("model", "attention_levels", "learning_rate", "experiment_name")}
+    assert light == replace(standard, **own)
 
 
 def test_each_way_of_teaching_has_a_weight_and_the_control_differs_by_its_pairs_alone() -> None:

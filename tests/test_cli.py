@@ -28,6 +28,9 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     [
         [],
         ["simulate"],
+        ["record"],
+        ["convert"],
+        ["doctor"],
         ["cache-teacher"],
         ["train"],
         ["train", "rgb"],
@@ -35,6 +38,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["evaluate"],
         ["compare"],
         ["predict"],
+        ["listen"],
         ["benchmark"],
     ],
     ids=" ".join,

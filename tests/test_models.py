@@ -50,9 +50,9 @@ CASES = {
     "rgb, uncertain": Case(lambda: RGBDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 3),
     "binaural, in a band": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (2,), attention="band"), 2),
     "binaural, uncertain": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 2),
-    "light": Case(lambda: LightBinauralDepthNet(16, SIDE, MAX_DEPTH), 2),
+    "light": Case(lambda: LightBinauralDepthNet(8, SIDE, MAX_DEPTH), 2),
     "light, uncertain, no attention, two channels an ear": Case(
-        lambda: LightBinauralDepthNet(16, SIDE, MAX_DEPTH, (), ear_channels=2, uncertainty=True), 4
+        lambda: LightBinauralDepthNet(8, SIDE, MAX_DEPTH, (), ear_channels=2, uncertainty=True), 4
     ),
     "baseline": Case(lambda: UNetBaseline(2, SIDE, MAX_DEPTH), 2),
 }
@@ -178,7 +178,7 @@ def test_ladder_of_the_documented_width() -> None:
         (lambda: BinauralAttentionDepthNet(32, convolution="separated"), 6_061_385),
         (lambda: BinauralAttentionDepthNet(64, bilinear=False, convolution="separated"), 47_825_609),
         (lambda: BinauralAttentionDepthNet(32, bilinear=False, convolution="separated"), 11_967_849),
-        (lambda: LightBinauralDepthNet(64), 527_797),
+        (lambda: LightBinauralDepthNet(32), 527_797),
         (lambda: UNetBaseline(64), 54_538_561),
         (lambda: RGBDepthNet(64, uncertainty=True), 17_262_977 + (64 * 9 + 1) * 64 + 64 + 1),
     ],
@@ -196,7 +196,7 @@ def test_parameters_are_as_documented(network: Callable[[], nn.Module], paramete
         (lambda: RGBDepthNet(max_depth=-1.0), "max_depth must be a positive number of metres, not -1"),
         (lambda: BinauralAttentionDepthNet(attention_levels=(0, 6)), r"attention_levels .* not \[0, 6\]"),
         (lambda: BinauralAttentionDepthNet(ear_channels=0), "ear_channels must be at least 1, not 0"),
-        (lambda: LightBinauralDepthNet(base_channels=30), "base_channels must be a multiple of 4 .* not 30"),
+        (lambda: LightBinauralDepthNet(base_channels=31), "base_channels must be even .* not 31"),
         (lambda: LightBinauralDepthNet(attention_levels=(7,)), r"attention_levels .* not \[7\]"),
         (lambda: BinauralAttentionDepthNet(convolution="depthwise"), "convolution must be full or separated, not dep"),
         (

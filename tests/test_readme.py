@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from echodepth.benchmark.config import BenchmarkConfig
+from echodepth.convert.config import ConvertConfig
+from echodepth.doctor.config import DoctorConfig
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import PredictConfig
+from echodepth.live.config import ListenConfig, RecordConfig
 from echodepth.simulate.config import SimulateConfig
 from echodepth.training.config import CacheTeacherConfig, DistillationConfig, RGBConfig
 from tests.conftest import ROOT
@@ -18,7 +21,7 @@ from tests.roots import write_rgbd_root, write_v1_root
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONFIGS = (
     *(SimulateConfig, RGBConfig, DistillationConfig, EvaluateConfig, CompareConfig, PredictConfig),
-    *(BenchmarkConfig, CacheTeacherConfig),
+    *(BenchmarkConfig, CacheTeacherConfig, ConvertConfig, DoctorConfig, ListenConfig, RecordConfig),
 )
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

@@ -15,8 +15,8 @@ EVERYWHERE = {"errors", "files"}
 FLOORS = [
     {"models", "data", "simulate", "viz"} | EVERYWHERE,
     {"distillation"},
-    {"training", "evaluation", "inference"},
-    {"benchmark"},
+    {"training", "evaluation", "inference", "doctor", "convert"},
+    {"benchmark", "live"},
     {"cli", "__main__"},
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))

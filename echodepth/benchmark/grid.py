@@ -34,7 +34,7 @@ ALONE: dict[str, dict[str, Any]] = {
     "separated": {"convolution": "separated"},
     **{form: {"attention": form, "attention_levels": (2, 3, 4, 5)} for form in LOOKING},
     "standard": {"attention_levels": (2, 3, 4, 5), "learning_rate": 1e-3},
-    "light": {"model": "light", "learning_rate": 1e-3},
+    "light": {"model": "light"},
 }
 """Students without a teacher, by their flags."""
 

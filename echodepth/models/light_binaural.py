@@ -83,7 +83,7 @@ class LightBinauralDepthNet(DepthNet):
     """Depth in metres from two ears' spectrograms, for a robot's processor.
 
     Args:
-        base_channels: those of the standard network that it stands for; its own first level has a quarter as many.
+        base_channels: those of the standard network that it stands for; its own first level has half as many.
         output_size: side in pixels of the square depth map.
         max_depth: metres; the output lies in (0, max_depth).
         attention_levels: levels, out of 1 to 5, at which the ears look across; none is allowed.
@@ -105,13 +105,13 @@ class LightBinauralDepthNet(DepthNet):
     ) -> None:
         super().__init__()
         check_network_arguments(base_channels, output_size)
-        if base_channels % 4:
-            raise ValueError(f"base_channels must be a multiple of 4 for the light network, not {base_channels}")
+        if base_channels % 2:
+            raise ValueError(f"base_channels must be even for the light network, not {base_channels}")
         check_ears(attention_levels, ear_channels)
         self.output_size = output_size
         self.max_depth = max_depth
         self.ear_channels = ear_channels
-        first = base_channels // 4
+        first = base_channels // 2
         channels = dict(zip(ENCODER_LEVELS, ladder_channels(first, bilinear=True), strict=True))
         attended = [f"x{level}" for level in sorted(set(attention_levels))]
         self.encoder = nn.ModuleDict({"x1": _entrance(ear_channels, first)})

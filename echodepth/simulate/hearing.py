@@ -28,7 +28,8 @@ _ONSET_JITTER = 4.0  # samples, either way: the recording is cut by the computer
 _MOUNT_JITTER = np.radians(1.0)  # standard deviation of the head's turn against the camera, assumed
 _BACKGROUND = {31.5: -51.0, 63.0: -61.0, 125.0: -65.0, 4000.0: -65.0, 8000.0: -73.0, 16000.0: -75.0}
 """Level of each octave, dB against full scale; only the differences count."""
-_TRANSFORM = next_fast_len(FRAMES + 512, real=True)  # the chirp and a response's length do not wrap into the start
+_LONGEST_SIGNAL = 512
+_TRANSFORM = next_fast_len(FRAMES + _LONGEST_SIGNAL, real=True)  # signal and response do not wrap into the start
 
 
 @cache
@@ -40,14 +41,27 @@ def _octave_weights() -> Float[np.ndarray, "bands f"]:
     return shares
 
 
+def batvision_chirp() -> Float[np.ndarray, "132"]:
+    """What BatVision's loudspeaker is given: 3 ms from 20 Hz to 20 kHz, linear, full scale 1, at ``SAMPLE_RATE``."""
+    time = np.arange(round(_CHIRP_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
+    swept: np.ndarray = chirp(time, 20, _CHIRP_SECONDS, 20e3, phi=90)
+    return swept
+
+
+def _played(signal: Float[np.ndarray, " n"]) -> Complex[np.ndarray, " f"]:
+    """Spectrum of a signal as the loudspeaker plays it."""
+    if signal.size > _LONGEST_SIGNAL:
+        raise ValueError(f"signal has {signal.size} samples: more than {_LONGEST_SIGNAL} would wrap into the start")
+    padded = np.zeros(_LONGEST_SIGNAL)
+    padded[: signal.size] = signal
+    loudspeaker = butter(2, _LOUDSPEAKER, "bandpass", fs=SAMPLE_RATE, output="sos")
+    return np.asarray(rfft(sosfilt(loudspeaker, padded), _TRANSFORM))
+
+
 @cache
 def _voice() -> Complex[np.ndarray, " f"]:
     """Spectrum of the chirp as the loudspeaker plays it."""
-    time = np.arange(round(_CHIRP_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
-    signal = np.zeros(512)
-    signal[: time.size] = chirp(time, 20, _CHIRP_SECONDS, 20e3, phi=90)
-    loudspeaker = butter(2, _LOUDSPEAKER, "bandpass", fs=SAMPLE_RATE, output="sos")
-    return np.asarray(rfft(sosfilt(loudspeaker, signal), _TRANSFORM))
+    return _played(batvision_chirp())
 
 
 def _ear_spectra(arrivals: Arrivals, speed_of_sound: float, lead: float) -> Complex[np.ndarray, "2 f"]:
@@ -98,6 +112,32 @@ def _turned(arrivals: Arrivals, angle: float) -> Arrivals:
     return Arrivals(direction, arrivals.way, arrivals.gain)
 
 
+def background(rng: np.random.Generator, snr: float) -> Float[np.ndarray, "2 t"]:
+    """``FRAMES`` samples of the noise in a recording whose chirp at full volume is ``snr`` dB above it."""
+    noise: np.ndarray = _DIRECT_RMS * 10 ** (-snr / 20) * _background(rng)
+    return noise
+
+
+def hear(arrivals: Arrivals, signal: Float[np.ndarray, " n"], speed_of_sound: float = 343.0) -> np.ndarray:
+    """What the ears hear of any short signal, without gain jitter, noise or clipping.
+
+    Args:
+        arrivals: what reaches the head's centre, the direct sound first.
+        signal: what the loudspeaker is given, at most 512 samples, full scale 1.
+        speed_of_sound: m/s.
+
+    Returns:
+        [2, ``FRAMES``], left ear first; the direct sound begins at ``ONSET``.
+
+    Raises:
+        ValueError: the signal is too long.
+    """
+    lead = ONSET - float(arrivals.way[0]) / speed_of_sound * SAMPLE_RATE
+    spectra = _ear_spectra(arrivals, speed_of_sound, lead) * _played(signal)
+    heard: np.ndarray = _LEVEL * irfft(spectra, _TRANSFORM)[:, :FRAMES]
+    return heard
+
+
 def record(
     arrivals: Arrivals, rng: np.random.Generator, snr: float = 32.0, speed_of_sound: float = 343.0
 ) -> Float[np.ndarray, "2 t"]:
@@ -117,5 +157,5 @@ def record(
     lead = ONSET - arrivals.way[0] / speed_of_sound * SAMPLE_RATE + rng.uniform(-_ONSET_JITTER, _ONSET_JITTER)
     heard = _turned(arrivals, float(rng.normal(0, _MOUNT_JITTER)))
     echo = irfft(_ear_spectra(heard, speed_of_sound, float(lead)) * _voice(), _TRANSFORM)[:, :FRAMES]
-    noise = _DIRECT_RMS * 10 ** (-snr / 20) * _background(rng)
-    return np.clip(gain * echo + noise, -1, 1)
+    recorded: np.ndarray = np.clip(gain * echo + background(rng, snr), -1, 1)
+    return recorded

@@ -1,0 +1,1 @@
+"""One's own recordings, made into BatVision V2's format."""
