@@ -98,3 +98,17 @@ def test_a_new_page_needs_no_entry_and_may_link_into_the_repository(tmp_path: Pa
     text = "[CONTRIBUTING.md](../CONTRIBUTING.md), [how](../Makefile), [gone](../gone.py), [data](data.md)"
     shown = hook["on_page_markdown"](text, page, config, None)
     assert shown == "`CONTRIBUTING.md`, how (`Makefile` in the repository), [gone](../gone.py), [data](data.md)"
+
+
+def test_the_figures_of_the_concepts_are_computed(tmp_path: Path) -> None:
+    drawn = runpy.run_path(str(ROOT / "examples" / "draw_concepts.py"))
+    drawn["main"](tmp_path)
+    for name in ("hearing.svg", "teaching.svg"):
+        assert (tmp_path / name).stat().st_size > 10_000
+        assert f"images/{name}" in (ROOT / "docs" / "concepts.md").read_text()
+    assert drawn["depth_map"](49, 73)[24, 36] == pytest.approx(3.8)  # the wall ahead
+    left, right = drawn["heard"]()
+    front = slice(round((0.001 + 7.6 / 340) * 44100), round((0.004 + 7.6 / 340) * 44100))
+    aside = slice(round((0.001 + 2.5 / 340) * 44100), round((0.004 + 2.7 / 340) * 44100))
+    assert (left[front] ** 2).sum() == pytest.approx((right[front] ** 2).sum(), rel=0.1)
+    assert (right[aside] ** 2).sum() > 4 * (left[aside] ** 2).sum()  # the near wall is at the right
