@@ -5,12 +5,13 @@ READY := .venv/.ready
 BENCHMARKS := simulate attention export efficiency
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test lint format demo bench clean
+.PHONY: help test lint format demo bench docs clean
 help:
 	@echo "make test           run the tests"
 	@echo "make lint           ruff and mypy"
 	@echo "make demo           simulate rooms, train, distil, compare: one report (QUICK=1 for a glimpse)"
 	@echo "make bench          measure speed against other ways: ratios, into docs/results/benchmarks.json"
+	@echo "make docs           build the documentation's site into site/, and fail on a broken link"
 	@echo "make format         let ruff format the code"
 	@echo "make clean          remove .venv and caches"
 
@@ -38,5 +39,8 @@ demo: $(READY)
 bench: $(READY)
 	for each in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$each || exit; done
 
+docs: $(READY)
+	$(BIN)/properdocs build --config-file mkdocs.yml --strict
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv site .mypy_cache .pytest_cache .ruff_cache .hypothesis

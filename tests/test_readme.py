@@ -68,7 +68,8 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert target.exists(), f"{page.name} links to {link}"
         if heading:
             titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
-            assert heading in {title.lower().replace(" ", "-") for title in titles}, f"{page.name} links to {link}"
+            anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}  # as GitHub does
+            assert heading in anchors, f"{page.name} links to {link}"
 
 
 # --- the one who follows the pages ---
