@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from echodepth.data.cache import Hearing, folder_of, open_prepared, write_prepared
 from echodepth.data.config import DataConfig
-from echodepth.data.dataset import open_dataset
+from echodepth.data.dataset import collate, open_dataset
 from echodepth.data.labels import Labels
 from echodepth.data.sample import ALL_PARTS, Part
 from echodepth.data.transforms import flip_left_right
@@ -38,6 +39,21 @@ def prepared_and_read(config: DataConfig, parts: tuple[Part, ...] = ALL_PARTS) -
     assert kept is not None
     assert [record.name for record in kept.records] == [record.name for record in files.records]
     return [(kept[row], files[row]) for row in range(len(files))]
+
+
+@pytest.mark.parametrize("labels", [Labels(), Labels(0.5, 1, keep_rest=True)])
+def test_a_batch_that_is_gathered_at_once_is_the_batch_of_its_samples(tmp_path: Path, labels: Labels) -> None:
+    config = v2(write_v2_root(tmp_path / "v2"))
+    write_prepared(config, "train", Hearing())
+    kept, files = (
+        open_prepared(config, "train", ALL_PARTS, Hearing(), labels),
+        open_dataset(config, "train", labels=labels),
+    )
+    assert kept is not None
+    batches = [next(iter(DataLoader(each, 4, collate_fn=collate))) for each in (kept, files)]
+    assert batches[0].keys() == batches[1].keys()
+    assert all(equal(batches[0][key], batches[1][key]) for key in batches[1])
+    assert batches[0]["valid"].flatten(1).any(1).tolist() == [kept._knows(record) for record in kept.records]
 
 
 def equal(first: Any, second: Any) -> bool:

@@ -109,8 +109,9 @@ class TrainConfig(DataConfig):
     # Machine
     use_prepared: TrueOrFalse = True
     """Read what `echodepth prepare` has kept of the dataset, where it is there and fits."""
-    num_workers: int = 4
-    """Processes that read data; 0 reads in the training process."""
+    num_workers: int | None = None
+    """Processes that read data; 0 reads in the training process. Default: 0 for a prepared dataset, otherwise one for
+    each processor, up to 4."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     devices: int = 1
