@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from echodepth.data.cache import Hearing, folder_of, open_prepared, write_prepared
 from echodepth.data.config import DataConfig
-from echodepth.data.dataset import collate, open_dataset
+from echodepth.data.dataset import open_dataset
 from echodepth.data.labels import Labels
 from echodepth.data.sample import ALL_PARTS, Part
 from echodepth.data.transforms import flip_left_right
@@ -50,10 +49,10 @@ def test_a_batch_that_is_gathered_at_once_is_the_batch_of_its_samples(tmp_path: 
         open_dataset(config, "train", labels=labels),
     )
     assert kept is not None
-    batches = [next(iter(DataLoader(each, 4, collate_fn=collate))) for each in (kept, files)]
+    batches: list[Any] = [each.batch([2, 0, 3, 1]) for each in (kept, files)]
     assert batches[0].keys() == batches[1].keys()
     assert all(equal(batches[0][key], batches[1][key]) for key in batches[1])
-    assert batches[0]["valid"].flatten(1).any(1).tolist() == [kept._knows(record) for record in kept.records]
+    assert batches[0]["valid"].flatten(1).any(1).tolist() == [kept._knows(kept.records[row]) for row in (2, 0, 3, 1)]
 
 
 def equal(first: Any, second: Any) -> bool:

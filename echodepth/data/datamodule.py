@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.accelerators import CUDAAccelerator
-from torch.utils.data import DataLoader, DistributedSampler, Sampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from echodepth.data.cache import Hearing, open_prepared
 from echodepth.data.config import DataConfig, Split
-from echodepth.data.dataset import DepthDataset, collate, open_dataset
+from echodepth.data.dataset import DepthDataset, open_dataset
 from echodepth.data.labels import ALL_LABELS, Labels
 from echodepth.data.prepared import PreparedDecoder
 from echodepth.data.sample import ALL_PARTS, Part, Sample
@@ -39,6 +39,20 @@ class ShardSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class _Batches(Dataset[Sample]):
+    """A dataset that is only asked for batches, by the method that a DataLoader looks for."""
+
+    def __init__(self, dataset: DepthDataset) -> None:
+        self.dataset = dataset
+
+    def __getitems__(self, indices: list[int]) -> Sample:
+        return self.dataset.batch(indices)
+
+
+def _already_a_batch(batch: Sample) -> Sample:
+    return batch
 
 
 def default_workers(dataset: DepthDataset, neighbours: int = 1) -> int:
@@ -208,11 +222,11 @@ class DepthDataModule(LightningDataModule):
     ) -> DataLoader[Sample]:
         workers = self.num_workers if self.num_workers is not None else default_workers(dataset, self._neighbours())
         return DataLoader(
-            dataset,
+            _Batches(dataset),
             batch_size=self.batch_size,
             sampler=sampler,
             drop_last=drop_last,
-            collate_fn=collate,
+            collate_fn=_already_a_batch,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=self._on_cuda(),

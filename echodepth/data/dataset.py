@@ -148,10 +148,16 @@ class DepthDataset(Dataset[Sample]):
         except DataError as error:
             raise DataError(f"{record.source}: {error}") from error
 
-    def __getitems__(self, indices: list[int]) -> Sample | list[Sample]:
-        """What a DataLoader asks for: the instances of a batch, together where the decoder can take them so."""
+    def batch(self, indices: list[int]) -> Sample:
+        """Several instances as a batch, with a list of names; taken together where the decoder can.
+
+        Raises:
+            DataError: naming the CSV row and the file.
+        """
         records = [self.records[index] for index in indices]
-        return self.decoder.batch(records, [self._knows(record) for record in records]) or [self[i] for i in indices]
+        together = self.decoder.batch(records, [self._knows(record) for record in records])
+        batch: Sample = together or default_collate([self[index] for index in indices])
+        return batch
 
     def _knows(self, record: Record) -> bool:
         return self.labelled is None or record.room in self.labelled
@@ -185,14 +191,6 @@ class DepthDataset(Dataset[Sample]):
         if not good:
             raise DataError(f"none of {len(self.records)} rows can be used; the first: {self.bad_rows[0]}")
         self.records = good
-
-
-def collate(samples: Sample | list[Sample]) -> Sample:
-    """A batch of samples, which may already be one."""
-    if isinstance(samples, dict):
-        return samples
-    batch: Sample = default_collate(samples)
-    return batch
 
 
 def open_dataset(

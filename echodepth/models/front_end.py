@@ -122,8 +122,8 @@ class EchoFrontEnd(nn.Module):
             ears = [compare_ears(each, self.image_size) for each in (spectrum, finer)]
             return torch.cat(ears, dim=2).flatten(1, 2)  # [B, 2 * 2 * CUES, S, S]
         if self.spectrogram == "log":
-            return _resize(level(spectrum), self.image_size)
-        return _resize(magnitude(spectrum) * (self.win_length / 4), self.image_size)
+            return level(spectrum, self.image_size)
+        return _resize(magnitude(spectrum), self.image_size) * (self.win_length / 4)
 
     def _spectrum(self, audio: Float[Tensor, "b 2 t"], win_length: int, hop_length: int) -> Spectrum:
         """As ``torch.stft`` with reflected ends; a full-scale sine has magnitude 1.
@@ -158,9 +158,13 @@ def magnitude(spectrum: Spectrum) -> Float[Tensor, "b 2 f n"]:
     return torch.hypot(*spectrum.unbind(2))
 
 
-def level(spectrum: Spectrum) -> Float[Tensor, "b 2 f n"]:
-    """Decibels, from ``FLOOR_DB`` at 0 to full scale at 1."""
-    return 1 - 20 * torch.log10(magnitude(spectrum) + 10 ** (FLOOR_DB / 20)) / FLOOR_DB
+def level(spectrum: Spectrum, image_size: int) -> Float[Tensor, "b 2 s s"]:
+    """Decibels, from ``FLOOR_DB`` at 0 to full scale at 1, resized to a square.
+
+    The scale comes after the resizing, which is linear: there are fewer numbers then.
+    """
+    logarithm = _resize(torch.log10(magnitude(spectrum) + 10 ** (FLOOR_DB / 20)), image_size)
+    return 1 - logarithm * (20 / FLOOR_DB)
 
 
 def compare_ears(spectrum: Spectrum, image_size: int) -> Float[Tensor, "b 2 cues s s"]:
@@ -174,7 +178,7 @@ def compare_ears(spectrum: Spectrum, image_size: int) -> Float[Tensor, "b 2 cues
         spectrum: both ears', a full-scale sine at magnitude 1.
         image_size: side of the square that frequency and time are resized to.
     """
-    levels = _resize(level(spectrum), image_size)
+    levels = level(spectrum, image_size)
     ild = ((levels - levels.flip(1)) * (-FLOOR_DB / LARGEST_ILD)).clamp(-1, 1)
     (left, left_i), (right, right_i) = (ear.unbind(1) for ear in spectrum.unbind(1))
     # The cross-spectrum, left times right's conjugate, and both powers.
