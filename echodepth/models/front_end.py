@@ -140,8 +140,8 @@ class EchoFrontEnd(nn.Module):
         padded = F.pad(audio.flatten(0, 1)[:, None], (before, after), mode="reflect")[:, 0]
         frames = padded.unfold(-1, win_length, hop_length)  # [B * 2, N, W]
         transform = _fourier(bins, win_length, skipped).to(audio.device)  # [2F, W]
-        spectrum: Tensor = transform @ frames.transpose(1, 2)
-        return spectrum.unflatten(1, (2, -1)).unflatten(0, (-1, 2))
+        spectrum: Tensor = (transform @ frames.transpose(1, 2)).unflatten(1, (2, -1)).unflatten(0, (-1, 2))
+        return spectrum
 
 
 def _fourier(bins: int, win_length: int, skipped: int) -> Float[Tensor, "f2 w"]:
