@@ -37,20 +37,22 @@ class Watch(Callback):
 
 
 def train(root: Path, processes: int, criterion: str) -> list[float]:
-    config = BinauralConfig(
+    flags: dict[str, Any] = {
         **{"data_dir": root, "image_size": 32, "audio_seconds": SECONDS, "base_channels": 2, "attention_levels": (5,)},
-        **{"criterion": criterion, "lambda_edge": 0.5, "lambda_smooth": 0.5, "uncertainty": True},  # type: ignore[arg-type]
-        **{"optimizer": "SGD", "learning_rate": 0.01, "nb_epochs": 2, "weight_decay": 0.0},  # type: ignore[arg-type]
-    )
+        **{"criterion": criterion, "lambda_edge": 0.5, "lambda_smooth": 0.5, "uncertainty": True},
+        **{"optimizer": "SGD", "learning_rate": 0.01, "nb_epochs": 2, "weight_decay": 0.0},
+    }
+    config = BinauralConfig(**flags)
     L.seed_everything(0, verbose=False)
     task = DepthTask(DepthModel(model_spec(config)), config)
     data = DepthDataModule(config, ("audio", "depth"), GLOBAL_BATCH // processes, 0, flip=False)
     watch = Watch()
-    L.Trainer(
+    settings: dict[str, Any] = {
         **{"accelerator": "cpu", "devices": processes, "strategy": "ddp" if processes > 1 else "auto"},
         **{"max_epochs": 2, "limit_val_batches": 0, "callbacks": [watch], "use_distributed_sampler": False},
         **{"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False},
-    ).fit(task, datamodule=data)
+    }
+    L.Trainer(**settings).fit(task, datamodule=data)
     if task.global_rank == 0:
         print(json.dumps(watch.losses))
     return watch.losses

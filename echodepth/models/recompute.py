@@ -32,12 +32,15 @@ def _contexts(stage: nn.Module) -> tuple[AbstractContextManager[None], AbstractC
 
 @contextmanager
 def _statistics_at_rest(stage: nn.Module) -> Iterator[None]:
-    # In training, a norm that tracks nothing still normalises by the batch.
-    tracking = [module for module in stage.modules() if isinstance(module, _NormBase) and module.track_running_stats]
-    for module in tracking:
-        module.track_running_stats = False
+    # Copies to move in their place: without any, a norm would keep fewer tensors than the first time.
+    norms = [module for module in stage.modules() if isinstance(module, _NormBase)]
+    own = [dict(module.named_buffers(recurse=False)) for module in norms]
+    for module, buffers in zip(norms, own, strict=True):
+        for name, buffer in buffers.items():
+            setattr(module, name, buffer.clone())
     try:
         yield
     finally:
-        for module in tracking:
-            module.track_running_stats = True
+        for module, buffers in zip(norms, own, strict=True):
+            for name, buffer in buffers.items():
+                setattr(module, name, buffer)
