@@ -40,6 +40,21 @@ def prepared_and_read(config: DataConfig, parts: tuple[Part, ...] = ALL_PARTS) -
     return [(kept[row], files[row]) for row in range(len(files))]
 
 
+@pytest.mark.parametrize("labels", [Labels(), Labels(0.5, 1, keep_rest=True)])
+def test_a_batch_that_is_gathered_at_once_is_the_batch_of_its_samples(tmp_path: Path, labels: Labels) -> None:
+    config = v2(write_v2_root(tmp_path / "v2"))
+    write_prepared(config, "train", Hearing())
+    kept, files = (
+        open_prepared(config, "train", ALL_PARTS, Hearing(), labels),
+        open_dataset(config, "train", labels=labels),
+    )
+    assert kept is not None
+    batches: list[Any] = [each.batch([2, 0, 3, 1]) for each in (kept, files)]
+    assert batches[0].keys() == batches[1].keys()
+    assert all(equal(batches[0][key], batches[1][key]) for key in batches[1])
+    assert batches[0]["valid"].flatten(1).any(1).tolist() == [kept._knows(kept.records[row]) for row in (2, 0, 3, 1)]
+
+
 def equal(first: Any, second: Any) -> bool:
     return bool(torch.equal(first, second)) if isinstance(first, Tensor) else bool(first == second)
 

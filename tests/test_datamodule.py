@@ -1,6 +1,7 @@
 """The loaders: order from seed and epoch alone, every instance once in evaluation, augmentation in training only."""
 
 import logging
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from echodepth.data.cache import Hearing, write_prepared
 from echodepth.data.config import DataConfig
-from echodepth.data.datamodule import DepthDataModule, ShardSampler
+from echodepth.data.datamodule import DepthDataModule, ShardSampler, default_workers
 from echodepth.data.sample import Part, Sample
 from echodepth.errors import ConfigError, DataError
 from tests.roots import write_rgbd_root, write_v2_root
@@ -23,7 +25,9 @@ def module(root: Path, parts: tuple[Part, ...] = ("depth",), **settings: Any) ->
 
 
 def place(data: DepthDataModule, world_size: int = 1, rank: int = 0, training: bool = True) -> None:
-    data.trainer = SimpleNamespace(world_size=world_size, global_rank=rank, training=training)  # type: ignore[assignment]
+    data.trainer = SimpleNamespace(  # type: ignore[assignment]
+        world_size=world_size, global_rank=rank, training=training, num_devices=world_size, accelerator=None
+    )
 
 
 def order(data: DepthDataModule, epoch: int) -> list[str]:
@@ -78,6 +82,22 @@ def test_training_is_shared_out_over_two_processes(tmp_path: Path) -> None:
         halves.append(order(data, 4))
     assert [len(half) for half in halves] == [3 - 1, 3 - 1]  # of 2 + 1, the single one is dropped
     assert not {*halves[0]} & {*halves[1]}
+
+
+def test_workers_are_as_many_as_there_are_processors_for_them_and_none_for_what_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECHODEPTH_CACHE", str(tmp_path / "cache"))
+    data = module(write_v2_root(tmp_path / "v2"), num_workers=None)
+    for processors, neighbours, expected in ((2, 1, 2), (16, 1, 4), (16, 8, 2), (1, 4, 1)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=processors: set(range(n)), raising=False)
+        assert default_workers(data.train_set, neighbours) == expected
+    place(data, 2)
+    assert [loader.num_workers for loader in (data.train_dataloader(), data.val_dataloader())] == [1, 1]
+    write_prepared(data.config, "train", Hearing())
+    prepared = module(tmp_path / "v2", num_workers=None, prepared=(Hearing(),))
+    assert prepared.train_dataloader().num_workers == 0
+    assert module(tmp_path / "v2", num_workers=3, prepared=(Hearing(),)).train_dataloader().num_workers == 3
 
 
 def test_no_process_stays_without_a_batch() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from echodepth.data.sample import Sample
@@ -85,13 +86,29 @@ def test_ranking_pulls_a_pair_apart() -> None:
 
 def test_feature_loss_by_hand() -> None:
     along_x, along_y = torch.tensor([3.0, 0.0]).reshape(1, 2, 1, 1), torch.tensor([0.0, 0.5]).reshape(1, 2, 1, 1)
-    assert feature_loss(along_x, along_x * 10).item() == pytest.approx(0.0)
+    assert feature_loss(along_x, along_x * 10).item() == pytest.approx(0.0, abs=1e-6)
     assert feature_loss(along_x, along_y).item() == pytest.approx(2.0)
     assert feature_loss(along_x, -along_x).item() == pytest.approx(4.0)
     assert feature_loss(along_x, along_y, "margin").item() == pytest.approx(2.0 - MARGIN)
     nearly = torch.tensor([1.0, 0.5]).reshape(1, 2, 1, 1)
     assert feature_loss(along_x, nearly, "margin").item() == 0
     assert feature_loss(along_x, along_y, "squared").item() == pytest.approx((9 + 0.25) / 2)
+
+
+def test_the_distance_of_unit_vectors_is_that_of_the_normalised_maps_and_so_is_its_gradient() -> None:
+    own, seen = torch.randn(2, 5, 4, 4, dtype=torch.float64), torch.randn(2, 5, 4, 4, dtype=torch.float64)
+    own[0, :, 0, 0], seen[1, :, 1, 1] = 0.0, 0.0  # after a ReLU, all channels of a place may be 0
+    gradients = []
+    for distance in (
+        lambda a, b: (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1).mean(),
+        feature_loss,
+    ):
+        leaf = own.clone().requires_grad_()
+        loss = distance(leaf.relu(), seen)
+        loss.backward()
+        assert leaf.grad is not None
+        gradients.append((loss.detach().double(), leaf.grad))
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-5)
 
 
 def test_feature_matching_averages_levels_and_resizes_the_teacher() -> None:

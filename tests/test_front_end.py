@@ -15,6 +15,33 @@ def sine(frequency: float, amplitude: float, samples: int = 7782) -> Tensor:
     return amplitude * torch.sin(2 * math.pi * frequency / RATE * torch.arange(samples))
 
 
+@pytest.mark.parametrize(
+    ("n_fft", "win_length", "hop_length", "samples"),
+    [
+        (512, 64, 16, 7782),
+        (512, 64, 16, 1000),
+        (512, 256, 64, 7782),
+        (64, 256, 64, 3000),
+        (63, 21, 5, 500),
+        (64, 33, 7, 777),
+    ],
+)
+def test_the_spectrum_is_that_of_torch_stft(n_fft: int, win_length: int, hop_length: int, samples: int) -> None:
+    audio = torch.randn(2, 2, samples) / 10
+    real, imaginary = EchoFrontEnd(n_fft=n_fft)._spectrum(audio, win_length, hop_length).unbind(2)
+    window, bins = torch.hann_window(win_length), max(n_fft, win_length)
+    expected = torch.stft(audio.flatten(0, 1), bins, hop_length, win_length, window, return_complex=True)
+    expected = expected.unflatten(0, (2, 2)) / (win_length / 4)
+    assert torch.complex(real, imaginary).sub(expected).abs().max() < 1e-6
+
+
+def test_mixed_precision_does_not_coarsen_what_is_heard() -> None:
+    audio = torch.randn(1, 2, 3000) / 10
+    with torch.autocast("cpu", torch.bfloat16):
+        heard = EchoFrontEnd(32)(audio)
+    assert torch.equal(heard, EchoFrontEnd(32)(audio))
+
+
 def both(signal: Tensor) -> Tensor:
     return torch.stack([signal, signal])[None]
 

@@ -17,7 +17,6 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from tqdm import tqdm
 from echodepth.data.config import DataConfig, Split, cache_folder
 from echodepth.data.dataset import Decoder, DepthDataset, list_split, open_dataset
 from echodepth.data.labels import ALL_LABELS, Labels
+from echodepth.data.prepared import Prepared, PreparedDecoder
 from echodepth.data.sample import ALL_PARTS, Part, Record, Sample
 from echodepth.errors import ConfigError
 from echodepth.files import written_whole
@@ -107,63 +107,6 @@ def _stamp(records: list[Record], decoder: Decoder) -> str:
         except OSError:
             digest.update(f"{path}:missing\n".encode())
     return digest.hexdigest()
-
-
-class Prepared:
-    """The arrays of one prepared split, mapped when first needed, in each process by itself."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.index: dict[str, Any] = json.loads((folder / "index.json").read_text())
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A memory map would be pickled as all that it maps.
-        return {"folder": self.folder, "index": self.index}
-
-    @cached_property
-    def place(self) -> dict[str, int]:
-        """Each instance's row in the arrays."""
-        return {name: row for row, name in enumerate(self.index["names"])}
-
-    @cached_property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """By the part's name, read only."""
-        return {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in self.index["arrays"]}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedDecoder(Decoder):
-    """Takes a record's tensors from a prepared split.
-
-    Attributes:
-        prepared: where they are.
-        units: of the depth, a metre.
-        sound: name of the array of sounds.
-    """
-
-    prepared: Prepared
-    units: float
-    sound: str
-
-    def files(self, record: Record) -> list[Path]:
-        """None: the arrays are there."""
-        return []
-
-    def __call__(self, record: Record) -> Sample:
-        """One instance, with ``spectrogram`` in the place of ``audio`` where that is the form."""
-        arrays, row = self.prepared.arrays, self.prepared.place[record.name]
-        sample = Sample(name=record.name)
-        if "image" in self.parts:
-            sample["image"] = torch.from_numpy(arrays["image"][row].astype(np.float32) / 255)
-        if "audio" in self.parts:
-            # astype copies: what is given away may be changed, the map may not.
-            sound = torch.from_numpy(arrays[self.sound][row].astype(np.float32))
-            sample["audio" if self.sound == "audio" else "spectrogram"] = sound
-        if "depth" in self.parts:
-            stored = arrays["depth"][row] if self.depth_known else np.zeros_like(arrays["depth"][row])
-            sample["depth"] = torch.from_numpy(stored.astype(np.float32) / np.float32(self.units))[None]
-            sample["valid"] = torch.from_numpy(stored > 0)[None]
-        return sample
 
 
 def open_prepared(

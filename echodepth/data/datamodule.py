@@ -1,21 +1,27 @@
 """The splits as loaders for Lightning: seeded order, sharding over processes, augmentation on the device."""
 
 import logging
+import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader, DistributedSampler, Sampler
+from lightning.pytorch.accelerators import CUDAAccelerator
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from echodepth.data.cache import Hearing, open_prepared
 from echodepth.data.config import DataConfig, Split
 from echodepth.data.dataset import DepthDataset, open_dataset
 from echodepth.data.labels import ALL_LABELS, Labels
+from echodepth.data.prepared import PreparedDecoder
 from echodepth.data.sample import ALL_PARTS, Part, Sample
 from echodepth.data.transforms import color_jitter, random_flip
 from echodepth.errors import ConfigError
 
 log = logging.getLogger(__name__)
+MOST_WORKERS = 4
+"""That read files unasked: together they decode some 300 frames a second, faster than most devices train on them."""
 _STAGE_SPLITS: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
@@ -36,6 +42,37 @@ class ShardSampler(Sampler[int]):
         return len(self.indices)
 
 
+class _Batches(Dataset[Sample]):
+    """A dataset that is only asked for batches, by the method that a DataLoader looks for."""
+
+    def __init__(self, dataset: DepthDataset) -> None:
+        self.dataset = dataset
+
+    def __getitems__(self, indices: list[int]) -> Sample:
+        return self.dataset.batch(indices)
+
+
+def _already_a_batch(batch: Any) -> Any:
+    return batch
+
+
+def default_workers(dataset: DepthDataset, neighbours: int = 1) -> int:
+    """Processes that read a split, where nothing else is said.
+
+    None for a prepared one: to gather its rows takes less time than to hand a batch from one process to another.
+    Files are decoded by as many processes as there are processors left for each that trains, up to four.
+
+    Args:
+        dataset: the split.
+        neighbours: processes that train on this machine.
+    """
+    if isinstance(dataset.decoder, PreparedDecoder):
+        return 0
+    # Not all that the machine has: a scheduler may have given this process a few of them.
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_WORKERS, processors // neighbours))
+
+
 class DepthDataModule(LightningDataModule):
     """Training, validation and test loaders of one dataset.
 
@@ -47,7 +84,7 @@ class DepthDataModule(LightningDataModule):
         config: which data, and how it is read.
         parts: what a sample holds.
         batch_size: per process.
-        num_workers: processes that read files, for each loader.
+        num_workers: processes that read files, for each loader; None: ``default_workers``.
         seed: decides the training order.
         flip: mirror training samples at random, ears included.
         color_jitter: strength of random brightness, contrast and saturation, 0 for none, at most 1.
@@ -65,7 +102,7 @@ class DepthDataModule(LightningDataModule):
         config: DataConfig,
         parts: tuple[Part, ...] = ALL_PARTS,
         batch_size: int = 64,
-        num_workers: int = 4,
+        num_workers: int | None = None,
         seed: int = 0,
         flip: bool = True,
         color_jitter: float = 0.0,
@@ -76,7 +113,7 @@ class DepthDataModule(LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}: give at least 1")
-        if num_workers < 0:
+        if num_workers is not None and num_workers < 0:
             raise ConfigError(f"num_workers is {num_workers}: give 0 (read in the training process) or more")
         if not 0 <= color_jitter <= 1:
             raise ConfigError(f"color_jitter is {color_jitter}: give a strength from 0 (off) to 1")
@@ -173,17 +210,27 @@ class DepthDataModule(LightningDataModule):
             return 1, 0
         return self.trainer.world_size, self.trainer.global_rank
 
+    def _neighbours(self) -> int:
+        """How many processes train on this machine."""
+        return 1 if self.trainer is None else max(1, self.trainer.num_devices)
+
+    def _on_cuda(self) -> bool:
+        """Whether batches go to a CUDA device: pinned, they get there while it computes. For others it is a copy."""
+        return self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator)
+
     def _loader(
         self, dataset: DepthDataset, sampler: ShardSampler | DistributedSampler[Sample], drop_last: bool = False
     ) -> DataLoader[Sample]:
+        workers = self.num_workers if self.num_workers is not None else default_workers(dataset, self._neighbours())
         return DataLoader(
-            dataset,
+            _Batches(dataset),
             batch_size=self.batch_size,
             sampler=sampler,
             drop_last=drop_last,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            collate_fn=_already_a_batch,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self._on_cuda(),
             # Its own generator: a loader draws its workers' seed, and from the global one that would shift the rest.
             generator=torch.Generator().manual_seed(self.seed),
         )

@@ -1,7 +1,7 @@
 """A split as a torch Dataset: files become the tensors of a Sample, and a bad row names itself."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 from tqdm import tqdm
 
 from echodepth.data import batvision, rgbd
@@ -79,6 +79,10 @@ class Decoder:
             sample["valid"] = torch.from_numpy(depth.valid)[None]
         return sample
 
+    def batch(self, records: Sequence[Record], known: Sequence[bool]) -> Sample | None:
+        """Several instances as a batch; None where each has files of its own."""
+        return None
+
     def _audio(self, paths: tuple[Path, ...]) -> Float[np.ndarray, "2 n"]:
         if len(paths) == 2:
             return cut(read_ear_arrays(*paths), self.audio_cut, str(paths[0]))
@@ -144,10 +148,22 @@ class DepthDataset(Dataset[Sample]):
         except DataError as error:
             raise DataError(f"{record.source}: {error}") from error
 
+    def batch(self, indices: list[int]) -> Sample:
+        """Several instances as a batch, with a list of names; taken together where the decoder can.
+
+        Raises:
+            DataError: naming the CSV row and the file.
+        """
+        records = [self.records[index] for index in indices]
+        together = self.decoder.batch(records, [self._knows(record) for record in records])
+        batch: Sample = together or default_collate([self[index] for index in indices])
+        return batch
+
+    def _knows(self, record: Record) -> bool:
+        return self.labelled is None or record.room in self.labelled
+
     def _decoder_of(self, record: Record) -> Decoder:
-        if self.labelled is None or record.room in self.labelled:
-            return self.decoder
-        return replace(self.decoder, depth_known=False)
+        return self.decoder if self._knows(record) else replace(self.decoder, depth_known=False)
 
     def _require_files(self) -> None:
         missing = [

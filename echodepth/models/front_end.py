@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 FLOOR_DB = -100.0
@@ -14,6 +14,8 @@ LARGEST_ILD = 40.0
 CUES = 5
 """Channels of one ear at one resolution: level, and difference of level, cosine and sine of phase, coherence."""
 _FINER = 4  # times as many samples in the second window
+Spectrum = Float[Tensor, "b 2 2 f n"]
+"""Of both ears, real and imaginary part, by frequency and time."""
 
 
 class ImageFrontEnd(nn.Module):
@@ -108,40 +110,64 @@ class EchoFrontEnd(nn.Module):
         """
         if audio.ndim != 3 or audio.shape[1] != 2:
             raise ValueError(f"audio must be [B, 2, T] (left ear, right ear), not {list(audio.shape)}")
+        # In single precision whatever the network's: bfloat16 would round the echoes of -60 dB away.
+        with torch.autocast(audio.device.type, enabled=False):
+            heard = self._hear(audio.float())
+        return heard.to(audio.dtype)
+
+    def _hear(self, audio: Float[Tensor, "b 2 t"]) -> Float[Tensor, "b c s s"]:
         spectrum = self._spectrum(audio, self.win_length, self.hop_length)
         if self.cues:
             finer = self._spectrum(audio, _FINER * self.win_length, _FINER * self.hop_length)
             ears = [compare_ears(each, self.image_size) for each in (spectrum, finer)]
-            heard = torch.cat(ears, dim=2).flatten(1, 2)  # [B, 2 * 2 * CUES, S, S]
-        elif self.spectrogram == "log":
-            heard = _resize(level(spectrum), self.image_size)
-        else:
-            heard = _resize(spectrum.abs() * (self.win_length / 4), self.image_size)
-        return heard.to(audio.dtype)
+            return torch.cat(ears, dim=2).flatten(1, 2)  # [B, 2 * 2 * CUES, S, S]
+        if self.spectrogram == "log":
+            return level(spectrum, self.image_size)
+        return _resize(magnitude(spectrum), self.image_size) * (self.win_length / 4)
 
-    def _spectrum(self, audio: Float[Tensor, "b 2 t"], win_length: int, hop_length: int) -> Complex[Tensor, "b 2 f n"]:
-        """A full-scale sine has magnitude 1."""
-        # Single precision whatever the network's: torch has no transform of half-precision audio on a CPU.
-        window = torch.hann_window(win_length, dtype=torch.float32, device=audio.device)
-        spectrum = torch.stft(
-            audio.flatten(0, 1).float(),
-            max(self.n_fft, win_length),
-            hop_length,
-            win_length,
-            window,
-            return_complex=True,
-        )
-        # A full-scale sine has half the window's sum as its magnitude; a periodic Hann window's sum is half its length.
-        scaled: Tensor = spectrum.unflatten(0, (-1, 2)) / (win_length / 4)
-        return scaled
+    def _spectrum(self, audio: Float[Tensor, "b 2 t"], win_length: int, hop_length: int) -> Spectrum:
+        """As ``torch.stft`` with reflected ends; a full-scale sine has magnitude 1.
 
-
-def level(spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Decibels, from ``FLOOR_DB`` at 0 to full scale at 1."""
-    return 1 - 20 * torch.log10(spectrum.abs() + 10 ** (FLOOR_DB / 20)) / FLOOR_DB
+        All but ``win_length`` of a frame's samples are zeros, so a product with the window's own part of the transform
+        is as fast, and leaves real and imaginary part in the order in which the steps that follow read them.
+        """
+        bins = max(self.n_fft, win_length)
+        skipped = (bins - win_length) // 2  # zeros before the window
+        before = bins // 2 - skipped
+        samples = audio.shape[-1]
+        last = (samples + 2 * (bins // 2) - bins) // hop_length * hop_length
+        after = max(0, last + win_length - before - samples)
+        padded = F.pad(audio.flatten(0, 1)[:, None], (before, after), mode="reflect")[:, 0]
+        frames = padded.unfold(-1, win_length, hop_length)  # [B * 2, N, W]
+        transform = _fourier(bins, win_length, skipped).to(audio.device)  # [2F, W]
+        spectrum: Tensor = (transform @ frames.transpose(1, 2)).unflatten(1, (2, -1)).unflatten(0, (-1, 2))
+        return spectrum
 
 
-def compare_ears(spectrum: Complex[Tensor, "b 2 f n"], image_size: int) -> Float[Tensor, "b 2 cues s s"]:
+def _fourier(bins: int, win_length: int, skipped: int) -> Float[Tensor, "f2 w"]:
+    """The rows of the discrete Fourier transform, cosines above sines, under a Hann window after ``skipped`` zeros."""
+    turn = 2 * torch.pi * torch.arange(bins, dtype=torch.float64) / bins
+    place = torch.arange(bins // 2 + 1)[:, None] * torch.arange(skipped, skipped + win_length) % bins
+    # A full-scale sine has half the window's sum as its magnitude; a periodic Hann window's sum is half its length.
+    window = torch.hann_window(win_length, dtype=torch.float64) / (win_length / 4)
+    return (torch.cat([turn.cos()[place], -turn.sin()[place]]) * window).float()
+
+
+def magnitude(spectrum: Spectrum) -> Float[Tensor, "b 2 f n"]:
+    """Root of the power, without the detour over complex numbers that takes four times as long on a CPU."""
+    return torch.hypot(*spectrum.unbind(2))
+
+
+def level(spectrum: Spectrum, image_size: int) -> Float[Tensor, "b 2 s s"]:
+    """Decibels, from ``FLOOR_DB`` at 0 to full scale at 1, resized to a square.
+
+    The scale comes after the resizing, which is linear: there are fewer numbers then.
+    """
+    logarithm = _resize(torch.log10(magnitude(spectrum) + 10 ** (FLOOR_DB / 20)), image_size)
+    return 1 - logarithm * (20 / FLOOR_DB)
+
+
+def compare_ears(spectrum: Spectrum, image_size: int) -> Float[Tensor, "b 2 cues s s"]:
     """Each ear's level, and its difference from the other ear: level, phase (cosine, sine), coherence.
 
     The differences of level and phase are those of Duplex theory (Rayleigh 1907); coherence, by which listeners tell
@@ -152,11 +178,19 @@ def compare_ears(spectrum: Complex[Tensor, "b 2 f n"], image_size: int) -> Float
         spectrum: both ears', a full-scale sine at magnitude 1.
         image_size: side of the square that frequency and time are resized to.
     """
-    levels = _resize(level(spectrum), image_size)
+    levels = level(spectrum, image_size)
     ild = ((levels - levels.flip(1)) * (-FLOOR_DB / LARGEST_ILD)).clamp(-1, 1)
-    left, right = spectrum.unbind(1)
-    cross = left * right.conj()
-    products = torch.stack([cross.real, cross.imag, left.abs().square(), right.abs().square()], dim=1)
+    (left, left_i), (right, right_i) = (ear.unbind(1) for ear in spectrum.unbind(1))
+    # The cross-spectrum, left times right's conjugate, and both powers.
+    products = torch.stack(
+        [
+            left * right + left_i * right_i,
+            left_i * right - left * right_i,
+            left.square() + left_i.square(),
+            right.square() + right_i.square(),
+        ],
+        dim=1,
+    )
     # Of a single bin the coherence is 1 whatever it holds: neighbours are averaged, by resizing and after it.
     averaged = F.avg_pool2d(_resize(products, image_size), 3, stride=1, padding=1, count_include_pad=False)
     real, imaginary, left_power, right_power = averaged.unbind(1)

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.models.heads import ScaleHead
+from echodepth.models.recompute import recomputed
 
 ENCODER_LEVELS = ("x1", "x2", "x3", "x4", "x5")
 DECODER_LEVELS = ("d1", "d2", "d3", "d4")
@@ -120,6 +121,8 @@ class Up(nn.Module):
 class Encoder(nn.Module):
     """The way down: x1 at full size to x5 at a sixteenth; ``convolution`` is a key of ``CONVOLUTIONS``."""
 
+    recompute = False
+
     def __init__(self, in_channels: int, base_channels: int, bilinear: bool, convolution: str = "full") -> None:
         super().__init__()
         channels = ladder_channels(base_channels, bilinear)
@@ -130,12 +133,14 @@ class Encoder(nn.Module):
         """All five levels, by name."""
         features: Features = {}
         for level, stage in zip(ENCODER_LEVELS, self.stages, strict=True):
-            x = features[level] = stage(x)
+            x = features[level] = recomputed(stage, x) if self.recompute else stage(x)
         return features
 
 
 class Decoder(nn.Module):
     """The way up: x5 to d1, joining x4..x1 on the way."""
+
+    recompute = False
 
     def __init__(self, base_channels: int, bilinear: bool) -> None:
         super().__init__()
@@ -154,7 +159,8 @@ class Decoder(nn.Module):
         x = encoder["x5"]
         features: Features = {}
         for level, stage in self.stages.items():
-            x = features[level] = stage(x, encoder[level.replace("d", "x")])
+            inputs = x, encoder[level.replace("d", "x")]
+            x = features[level] = recomputed(stage, *inputs) if self.recompute else stage(*inputs)
         return {level: features[level] for level in DECODER_LEVELS}
 
 
@@ -180,6 +186,18 @@ class DepthNet(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.scale_head = None
+
+    def recompute_activations(self) -> None:
+        """From now on keep only each level's result for the gradient, and compute the rest of it again on the way back.
+
+        Raises:
+            ValueError: the network has no levels of this kind.
+        """
+        ladders = [module for module in self.modules() if isinstance(module, Encoder | Decoder)]
+        if not ladders:
+            raise ValueError(f"{type(self).__name__} cannot recompute its activations")
+        for ladder in ladders:
+            ladder.recompute = True
 
     @abstractmethod
     def predict(self, x: Float[Tensor, "b c h w"]) -> Prediction:

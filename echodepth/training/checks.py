@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ LEAST = {
     ),
 }
 """Flags by the least value that they can have."""
+COMPILERS = ("c++", "g++", "clang++", "cl")
+"""Programs, any of which torch.compile is content with."""
 LARGEST_SEED = 2**32 - 1
 INSTALL_LOGGERS = "install the loggers with pip install 'echodepth[track]'"
 
@@ -54,6 +57,7 @@ def check_flags(config: TrainConfig) -> None:
         raise ConfigError("--device cuda: this torch sees no CUDA device; use --device cpu")
     if config.device == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("--device mps: this torch sees no Apple GPU; use --device cpu")
+    _check_ways_to_compute(config)
     if config.strategy not in ("auto", *StrategyRegistry.available_strategies()):
         raise ConfigError(f"--strategy {config.strategy}: Lightning has no such strategy; give auto, ddp or fsdp")
     if config.uncertainty and not config.lambda_uncertainty:
@@ -77,6 +81,24 @@ def check_flags(config: TrainConfig) -> None:
             raise ConfigError("--kd_confidence weighs what --lambda_kd 0 leaves out: give a --lambda_kd above 0")
     if config.use_wandb and is_main_process():
         _log_in_to_wandb()
+
+
+def on_cuda(config: TrainConfig) -> bool:
+    """Whether a run computes on CUDA devices."""
+    return config.device in ("auto", "cuda") and torch.cuda.is_available()
+
+
+def _check_ways_to_compute(config: TrainConfig) -> None:
+    if config.precision == "16-mixed" and not on_cuda(config):
+        raise ConfigError("--precision 16-mixed needs a CUDA device: use bf16-mixed, or 32-true, the fastest on a CPU")
+    if config.sync_batchnorm and not on_cuda(config):
+        raise ConfigError("--sync_batchnorm: torch has it for CUDA devices alone; leave it out")
+    if config.compile and config.activation_checkpointing:
+        raise ConfigError("--compile decides by itself what to compute again: leave --activation_checkpointing out")
+    if config.compile and config.device != "cuda" and not any(map(shutil.which, COMPILERS)):
+        raise ConfigError(f"--compile needs a C++ compiler, and none of {', '.join(COMPILERS)} is here: leave it out")
+    if config.activation_checkpointing and isinstance(config, BinauralConfig) and config.model == "unet_baseline":
+        raise ConfigError("--activation_checkpointing is for our own networks: leave it out, or --model unet_baseline")
 
 
 def _log_in_to_wandb() -> None:

@@ -26,10 +26,14 @@ FLAGS_NOT_COMPARED = frozenset(
         "num_workers",
         "device",
         "use_prepared",
+        "compile",
+        "channels_last",
+        "activation_checkpointing",
     }
     | {"use_wandb", "wandb_project", "use_tensorboard"}
 )
-"""Names, places and logging, which change no weight; seed and teacher, which a run records on their own."""
+"""Names, places, logging and ways to compute, which change no weight but by rounding; seed and teacher, which a run
+records on their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +113,9 @@ class TrainConfig(DataConfig):
     # Machine
     use_prepared: TrueOrFalse = True
     """Read what `echodepth prepare` has kept of the dataset, where it is there and fits."""
-    num_workers: int = 4
-    """Processes that read data; 0 reads in the training process."""
+    num_workers: int | None = None
+    """Processes that read data; 0 reads in the training process. Default: 0 for a prepared dataset, otherwise one for
+    each processor, up to 4."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     devices: int = 1
@@ -120,7 +125,15 @@ class TrainConfig(DataConfig):
     strategy: str = "auto"
     """Lightning's strategy: ddp for several devices."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
-    """Lightning's precision."""
+    """Lightning's precision: mixed ones convolve in 16 bits and keep weights, losses and front end in 32."""
+    channels_last: bool = False
+    """Keep maps with their channels side by side: for GPUs with tensor cores, together with a mixed precision."""
+    compile: bool = False
+    """Let torch.compile fuse the network's training step; the first steps take minutes."""
+    activation_checkpointing: bool = False
+    """Keep only each level's result for the gradient and compute the rest again: less memory, a third more time."""
+    sync_batchnorm: bool | None = None
+    """Normalise by the batch of all devices. Default: on several CUDA devices, the only ones for which torch has it."""
 
     # Logging
     use_wandb: bool = False

@@ -19,6 +19,7 @@ from echodepth.models.layers import Prediction
 from echodepth.models.store import DepthModel
 from echodepth.training.config import BinauralConfig, TrainConfig
 from echodepth.training.losses import DepthLoss, laplace_nll
+from echodepth.training.together import over_all_processes, summed
 
 VALIDATION_PROTOCOL = "valid"
 Scheduler = Literal["none", "cosine", "step"]
@@ -31,6 +32,17 @@ def learning_rate_factor(scheduler: Scheduler, progress: float) -> float:
     if scheduler == "step":
         return 0.1 ** min(int(3 * progress), 2)
     return 1.0
+
+
+def optimizer_options(config: TrainConfig, device: torch.device) -> dict[str, Any]:
+    """What an optimiser is told besides rate and decay: SGD's momentum, and on CUDA one kernel for all parameters.
+
+    With 16-mixed that kernel also unscales the gradients, which leaves no moment at which they could be clipped.
+    """
+    options: dict[str, Any] = {"momentum": 0.9} if config.optimizer == "SGD" else {}
+    if device.type == "cuda" and not (config.precision == "16-mixed" and config.gradient_clip):
+        options["fused"] = True
+    return options
 
 
 class DepthTask(L.LightningModule):
@@ -55,6 +67,12 @@ class DepthTask(L.LightningModule):
             lambda_smooth=config.lambda_smooth,
             adaptive=config.use_adaptive_loss,
         )
+        if config.channels_last:
+            model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.activation_checkpointing:
+            model.network.recompute_activations()
+        # The method alone: a compiled module would give all weights another name.
+        self._compiled = torch.compile(model.network.predict) if config.compile else None
         self.spec_masks = config.spec_masks if isinstance(config, BinauralConfig) else 0
         self.scores = DepthMetrics()
         self.skipped_batches = 0
@@ -66,7 +84,12 @@ class DepthTask(L.LightningModule):
 
     def losses(self, prepared: Float[Tensor, "b c h w"], batch: Sample) -> dict[str, Tensor]:
         """The terms of the loss by name, and their sum as ``loss``; ``prepared`` is what the front end made."""
-        return self.supervised(self.model.network.predict(prepared), batch)
+        return self.supervised(self.predict(prepared), batch)
+
+    def predict(self, prepared: Float[Tensor, "b c h w"]) -> Prediction:
+        """The network's prediction in training, compiled if the run is."""
+        prediction: Prediction = (self._compiled or self.model.network.predict)(prepared)
+        return prediction
 
     def supervised(self, prediction: Prediction, batch: Sample) -> dict[str, Tensor]:
         """The loss against the measured depth, and the lesson on its own error of a network that has a scale."""
@@ -84,8 +107,12 @@ class DepthTask(L.LightningModule):
         prepared = network_input(self.model, batch)
         if self.spec_masks:
             prepared = mask_spectrogram(prepared, self.spec_masks)
-        losses = self.losses(prepared, batch)
-        if self.needs_truth and not batch["valid"].any():
+        if self.config.channels_last:
+            prepared = prepared.contiguous(memory_format=torch.channels_last)
+        with over_all_processes(self.trainer.world_size > 1):
+            losses = self.losses(prepared, batch)
+            (measured,) = summed(batch["valid"].sum())
+        if self.needs_truth and not measured:
             self.skipped_batches += 1
             # The other devices wait for this one's gradient: send them zeros.
             return 0.0 * losses["loss"] if self.trainer.world_size > 1 else None
@@ -131,9 +158,11 @@ class DepthTask(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser by name, and a learning rate that is a function of the step alone."""
         config = self.config
-        rest: dict[str, Any] = {"momentum": 0.9} if config.optimizer == "SGD" else {}
         optimizer = getattr(torch.optim, config.optimizer)(
-            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, **rest
+            self.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            **optimizer_options(config, self.device),
         )
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -107,7 +107,7 @@ class DistillationTask(DepthTask):
 
     def losses(self, prepared: Float[Tensor, "b c h w"], batch: Sample) -> dict[str, Tensor]:
         """The supervised terms, the distillation's terms, and the sum of all as ``loss``."""
-        prediction = self.model.network.predict(prepared)
+        prediction = self.predict(prepared)
         seen = self.teacher.look(_of_another_frame(batch) if self.wrong_pairs else batch)
         own = View(prediction.depth, prediction.features, prediction.scale)
         supervised = self.supervised(prediction, self._filled(batch, own, seen) if self.fill_labels else batch)

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from echodepth.training.together import summed
+
 Depth = Float[Tensor, "b 1 h w"]
 Valid = Bool[Tensor, "b 1 h w"]
 Scalar = Float[Tensor, ""]
@@ -28,11 +30,16 @@ NEAREST = 1e-3
 def masked_mean(
     values: Float[Tensor, "*shape"], valid: Bool[Tensor, "*shape"], weight: Float[Tensor, "*shape"] | None = None
 ) -> Scalar:
-    """Mean of the valid values; 0 where there are none. Of positive weights, their proportions alone count."""
+    """Mean of the valid values; 0 where there are none. Of positive weights, their proportions alone count.
+
+    Inside of ``over_all_processes``, the mean over the values of all of them.
+    """
     if weight is None:
-        return torch.where(valid, values, 0.0).sum() / valid.sum().clamp(min=1)
+        total, count = summed(torch.where(valid, values, 0.0).sum(), valid.sum())
+        return total / count.clamp(min=1)
     share = torch.where(valid, weight, 0.0)
-    return (share * torch.where(valid, values, 0.0)).sum() / share.sum().clamp(min=torch.finfo(share.dtype).tiny)
+    total, shares = summed((share * torch.where(valid, values, 0.0)).sum(), share.sum())
+    return total / shares.clamp(min=torch.finfo(shares.dtype).tiny)
 
 
 def _known(target: Tensor, valid: Tensor) -> Tensor:

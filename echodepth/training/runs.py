@@ -32,6 +32,7 @@ from echodepth.training.checks import (
     check_flags,
     check_resumable,
     is_main_process,
+    on_cuda,
 )
 from echodepth.training.config import FLAGS_NOT_COMPARED, BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
 from echodepth.training.depth_task import DepthTask
@@ -193,6 +194,7 @@ def _trainer(config: TrainConfig, folders: RunFolders) -> L.Trainer:
         num_nodes=config.num_nodes,
         strategy=config.strategy,
         precision=config.precision,
+        sync_batchnorm=_synchronised(config),
         max_epochs=config.nb_epochs,
         gradient_clip_val=config.gradient_clip or None,
         accumulate_grad_batches=config.accumulate,
@@ -204,6 +206,13 @@ def _trainer(config: TrainConfig, folders: RunFolders) -> L.Trainer:
         use_distributed_sampler=False,
         deterministic="warn",
     )
+
+
+def _synchronised(config: TrainConfig) -> bool:
+    """Whether batch norms take the batch of all devices, as one device with all of it would."""
+    if config.sync_batchnorm is not None:
+        return config.sync_batchnorm
+    return config.devices * config.num_nodes > 1 and on_cuda(config)
 
 
 def _loggers(config: TrainConfig, folders: RunFolders) -> list[Logger]:
