@@ -2,7 +2,7 @@
 
     python -m benchmarks.efficiency
 
-``ratio`` is the share of the attainable rate that a network achieves at 256x256, batch 1, two threads: of one
+``ratio`` is the share of the attainable rate that a network achieves at 256x256, batch 1, on one core: of one
 inference, and of one training step (forward, L1, backward). Attainable is the faster of a large convolution (256 to
 256 channels, 3x3, 64x64) and a large matrix product (2048 cubed), measured in turn with the network. Floating-point
 operations are those that torch counts as they run, so attention's second computation in the backward pass counts too.
@@ -21,12 +21,12 @@ from torch import Tensor
 from torch.nn.functional import conv2d, l1_loss
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import in_turn, keep, wall_seconds
+from benchmarks.timing import in_turn, keep, processor_seconds
 from echodepth.models.binaural_attention import create_binaural_attention_model
 from echodepth.models.layers import DepthNet
 from echodepth.models.rgb_depth import create_rgb_depth_model
 
-SIZE, BASE, THREADS, RUNS = 256, 64, 2, 3
+SIZE, BASE, THREADS, RUNS = 256, 64, 1, 3
 PACKAGES = ("torch",)
 
 
@@ -47,7 +47,7 @@ def attainable() -> float:
             (lambda: matrix @ matrix, 2 * 2048**3),
         ]
         # The better of three: this is what the machine can do, not what it does on average.
-        return max(operations / wall_seconds(work) / 1e9 for work, operations in works for _ in range(3))
+        return max(operations / processor_seconds(work) / 1e9 for work, operations in works for _ in range(3))
 
 
 def inference(network: DepthNet, x: Tensor) -> None:
@@ -66,7 +66,7 @@ def measure(name: str, network: DepthNet, channels: int) -> None:
         operations = flop(lambda step=step: step(network, x))  # type: ignore[misc]
 
         def achieved(step: Callable[[DepthNet, Tensor], None] = step, operations: float = operations) -> float:
-            return operations / wall_seconds(lambda: step(network, x)) / 1e9
+            return operations / processor_seconds(lambda: step(network, x)) / 1e9
 
         keep(f"efficiency_{name}_{mode}", in_turn(achieved, attainable, RUNS, "GFLOP/s"), PACKAGES)
 

@@ -1,6 +1,7 @@
 """Measure A and B in turn, so that whatever else the machine does falls on both, and keep the medians."""
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -80,6 +81,10 @@ def keep(name: str, outcome: Outcome, packages: tuple[str, ...]) -> None:
         "other": outcome.other,
         "unit": outcome.unit,
         "runs": outcome.runs,
+        # Processes that wanted to compute in the last minute, this one's threads included: beyond the machine's cores,
+        # a time of several threads says more of them than of what was measured.
+        "load": round(os.getloadavg()[0], 1),
+        "cores": os.cpu_count(),
         "versions": {"machine": platform.machine(), "python": platform.python_version()}
         | {package: version(package) for package in packages},
     }

@@ -37,6 +37,8 @@ def test_a_kept_outcome_joins_those_that_are_there(tmp_path: Path, monkeypatch: 
     assert {name: kept["first"][name] for name in ("ratio", "ours", "other", "unit", "runs")} == {
         **{"ratio": 3.0, "ours": 9.0, "other": 3.0, "unit": "samples/s", "runs": 5},
     }
+    assert kept["second"]["load"] >= 0
+    assert kept["second"]["cores"] >= 1
     assert kept["second"]["versions"]["numpy"] == np.__version__
 
 

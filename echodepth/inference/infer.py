@@ -52,9 +52,7 @@ class Predictor:
         self.engine = engine
 
     @classmethod
-    def from_pretrained(
-        cls, checkpoint: str | Path, device: str = "auto", backend: Backend = "torch"
-    ) -> "Predictor":
+    def from_pretrained(cls, checkpoint: str | Path, device: str = "auto", backend: Backend = "torch") -> "Predictor":
         """Read a model from wherever it is.
 
         Args:

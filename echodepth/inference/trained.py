@@ -1,7 +1,6 @@
 """A trained model as its users meet it: on a device, with the data settings that it remembers."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
