@@ -277,7 +277,7 @@ def test_predict_takes_an_exported_file_in_a_models_place(
 ) -> None:
     recording = next((v2_root / "Attic" / "audio").iterdir())
     by_torch = predict(PredictConfig((recording,), ears[1], out=tmp_path / "torch", device="cpu"))
-    by_onnx = predict(PredictConfig((recording,), str(ears_onnx), "onnx", tmp_path / "onnx"))
+    by_onnx = predict(PredictConfig((recording,), str(ears_onnx), "onnx", out=tmp_path / "onnx"))
     assert [path.name for path in by_onnx] == [path.name for path in by_torch]
     for one, other in zip(by_torch, by_onnx, strict=True):
         if one.suffix == ".npy":
@@ -286,7 +286,7 @@ def test_predict_takes_an_exported_file_in_a_models_place(
 
 def test_predict_gives_a_picture_its_own_size(eyes_xml: Path, v2_root: Path, tmp_path: Path) -> None:
     picture = next((v2_root / "Attic" / "camera").iterdir())
-    depth, *_ = predict(PredictConfig((picture,), str(eyes_xml), "openvino", tmp_path))
+    depth, *_ = predict(PredictConfig((picture,), str(eyes_xml), "openvino", out=tmp_path))
     assert np.load(depth).shape == (24, 40)
 
 

@@ -14,7 +14,7 @@ from echodepth.training.runs import model_spec
 def operations(network: nn.Module, size: int) -> int:
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network.eval()(torch.zeros(1, 2, size, size))
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def test_it_computes_a_thirtieth_of_what_the_standard_network_does() -> None:
@@ -45,7 +45,7 @@ def test_a_separable_convolution_is_residual_only_where_shapes_agree() -> None:
     x = torch.rand(1, 4, 8, 8)
     same, narrower, halved = Separable(4, 4).eval(), Separable(4, 2).eval(), Separable(4, 4, stride=2).eval()
     for block in (same, narrower, halved):
-        nn.init.zeros_(block[6].weight)  # the layers then say nothing
+        nn.init.zeros_(block.get_parameter("6.weight"))  # the layers then say nothing
     assert torch.equal(same(x), x)
     assert torch.equal(narrower(x), torch.zeros(1, 2, 8, 8))
     assert torch.equal(halved(x), torch.zeros(1, 4, 4, 4))

@@ -30,7 +30,7 @@ from echodepth.inference.exported import RUNS, SUFFIXES, ExportedFacts, import_e
 from echodepth.inference.formats import Write, onnx_writer, openvino_writer, pt2_writer, trace_onnx
 from echodepth.inference.graph import DepthGraph
 from echodepth.inference.quantize import quantize
-from echodepth.inference.trained import experiment_name, trained_data
+from echodepth.inference.trained import Engine, experiment_name, trained_data
 from echodepth.models.store import DepthModel, load_model
 from echodepth.simulate.default_set import make_once
 
