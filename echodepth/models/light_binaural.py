@@ -56,7 +56,7 @@ class Separable(nn.Sequential):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h2 w2"]:
         """The layers, and ``x`` itself where the shapes agree."""
-        y: Tensor = nn.Sequential.forward(self, x)
+        y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return x + y if self.is_residual else y
 
 
