@@ -140,7 +140,8 @@ def test_optimisers_are_fused_on_cuda_unless_gradients_are_clipped_in_between() 
         (RGBConfig(device="cpu", precision="16-mixed"), "--precision 16-mixed needs a CUDA device: use bf16-mixed"),
         (RGBConfig(device="cpu", sync_batchnorm=True), "--sync_batchnorm: torch has it for CUDA devices alone"),
         (RGBConfig(compile=True, activation_checkpointing=True), "leave --activation_checkpointing out"),
-        (BinauralConfig(model="unet_baseline", activation_checkpointing=True), "is for our own networks"),
+        (BinauralConfig(model="unet_baseline", activation_checkpointing=True), "unet_baseline has no levels for it"),
+        (BinauralConfig(model="light", activation_checkpointing=True), "light has no levels for it"),
     ],
 )
 def test_ways_that_cannot_be_gone_are_refused(config: TrainConfig, message: str) -> None:

@@ -97,8 +97,8 @@ def _check_ways_to_compute(config: TrainConfig) -> None:
         raise ConfigError("--compile decides by itself what to compute again: leave --activation_checkpointing out")
     if config.compile and config.device != "cuda" and not any(map(shutil.which, COMPILERS)):
         raise ConfigError(f"--compile needs a C++ compiler, and none of {', '.join(COMPILERS)} is here: leave it out")
-    if config.activation_checkpointing and isinstance(config, BinauralConfig) and config.model == "unet_baseline":
-        raise ConfigError("--activation_checkpointing is for our own networks: leave it out, or --model unet_baseline")
+    if config.activation_checkpointing and isinstance(config, BinauralConfig) and config.model != "binaural_attention":
+        raise ConfigError(f"--activation_checkpointing: --model {config.model} has no levels for it; leave it out")
 
 
 def _log_in_to_wandb() -> None:
