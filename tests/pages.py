@@ -273,7 +273,7 @@ class Reader:
                 self._have_model(command.checkpoint)
                 self.run_command(replace(command, count=1, device="cpu"))
             case BenchmarkConfig():
-                one = "full" if command.study == "attention" else "none"
+                one = {"attention": "full", "light": "light"}.get(command.study, "none")
                 self.run_command(replace(command, preset="tiny", methods=(one,), seeds=(0,)))
             case PredictConfig():
                 self._have_model(command.checkpoint)
