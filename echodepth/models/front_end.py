@@ -14,6 +14,8 @@ LARGEST_ILD = 40.0
 CUES = 5
 """Channels of one ear at one resolution: level, and difference of level, cosine and sine of phase, coherence."""
 _FINER = 4  # times as many samples in the second window
+_TOGETHER = 4
+"""Frames that a CPU transforms at a time: more of them leave its cache between one step and the next."""
 Spectrum = Float[Tensor, "b 2 2 f n"]
 """Of both ears, real and imaginary part, by frequency and time."""
 
@@ -112,7 +114,8 @@ class EchoFrontEnd(nn.Module):
             raise ValueError(f"audio must be [B, 2, T] (left ear, right ear), not {list(audio.shape)}")
         # In single precision whatever the network's: bfloat16 would round the echoes of -60 dB away.
         with torch.autocast(audio.device.type, enabled=False):
-            heard = self._hear(audio.float())
+            together = _TOGETHER if audio.device.type == "cpu" else max(1, len(audio))
+            heard = torch.cat([self._hear(part) for part in audio.float().split(together)])
         return heard.to(audio.dtype)
 
     def _hear(self, audio: Float[Tensor, "b 2 t"]) -> Float[Tensor, "b c s s"]:
