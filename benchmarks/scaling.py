@@ -16,7 +16,7 @@ from statistics import median
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.timing import Outcome, keep
@@ -48,8 +48,8 @@ def work(rank: int, processes: int, rendezvous: str, told: str) -> None:
 def step_seconds(processes: int) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         told = Path(scratch) / "seconds.json"
-        mp.spawn(work, (processes, f"{scratch}/rendezvous", str(told)), nprocs=processes)  # type: ignore[no-untyped-call]
-        return median(json.loads(told.read_text()))
+        spawn(work, (processes, f"{scratch}/rendezvous", str(told)), nprocs=processes)
+        return float(median(json.loads(told.read_text())))
 
 
 def main() -> None:
