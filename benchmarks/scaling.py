@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling
 
-The student with 16 base channels, attention at levels 3 to 5, 128x128, 8 frames a process, one thread each; forward, L1,
-backward with the gradients' mean over the processes. A ratio of 1 would be twice the frames in the same time. Two
+The student with 16 base channels, attention at levels 3 to 5, 128x128, 8 frames a process, one thread each; forward,
+L1, backward with the mean gradient of the processes. A ratio of 1 would be twice the frames in the same time. Two
 processes on one machine share its memory and its clock, so this says what is lost at the least.
 """
 
