@@ -54,7 +54,7 @@ def test_what_a_page_says_can_be_done(page: Path, reader: Reader) -> None:
 
 @each_page
 def test_the_flags_that_a_page_names_exist(page: Path) -> None:
-    known = {field.name for config in CONFIGS for field in dataclasses.fields(config)} | {"help"}
+    known = {field.name for config in CONFIGS for field in dataclasses.fields(config)} | {"help", "student"}  # an alias
     assert {*re.findall(r"`--(\w+)", page.read_text())} <= known
 
 
