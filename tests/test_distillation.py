@@ -10,7 +10,7 @@ from torch import nn
 
 from echodepth.data.sample import Sample
 from echodepth.distillation.alignment import Alignment
-from echodepth.distillation.features import MARGIN, AttentionTransfer, FeatureMatching, feature_loss
+from echodepth.distillation.features import MARGIN, AttentionTransfer, FeatureMatching, _UnitDistance, feature_loss
 from echodepth.distillation.relations import Affinity, Contrast
 from echodepth.distillation.response import Ranking, Response
 from echodepth.distillation.teacher import FrozenTeacher
@@ -109,6 +109,15 @@ def test_the_distance_of_unit_vectors_is_that_of_the_normalised_maps_and_so_is_i
         assert leaf.grad is not None
         gradients.append((loss.detach().double(), leaf.grad))
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-5)
+
+
+def test_the_way_back_of_the_unit_vectors_distance_is_its_derivative() -> None:
+    own, seen = torch.randn(2, 3, 2, 2, dtype=torch.float64), torch.randn(2, 3, 2, 2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(_UnitDistance.apply, (own.requires_grad_(), seen))
+    nothing = torch.zeros(1, 3, 1, 1, requires_grad=True)
+    feature_loss(nothing, seen[:1, :, :1, :1]).backward()
+    assert nothing.grad is not None
+    assert not nothing.grad.any()
 
 
 def test_feature_matching_averages_levels_and_resizes_the_teacher() -> None:

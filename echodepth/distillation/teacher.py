@@ -1,5 +1,6 @@
 """Teachers: they see, and only answer. A teacher is looked at, never trained, moved into no checkpoint."""
 
+import copy
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -15,6 +16,7 @@ from torch import nn
 from echodepth.data.sample import Sample
 from echodepth.distillation.terms import View
 from echodepth.errors import ConfigError
+from echodepth.models.folding import fold_norms
 from echodepth.models.store import DepthModel, load_model
 
 Answer = Literal["metres", "proportions", "disparity"]
@@ -116,16 +118,18 @@ class FrozenTeacher(LiveTeacher):
         """Of x1..x5 and d1..d4."""
         return self.model.feature_sizes()
 
+    @cached_property
+    def _folded(self) -> DepthModel:
+        """What answers; the model itself stays as it was loaded, for the fingerprint."""
+        folded = copy.deepcopy(self.model)
+        fold_norms(folded)
+        return folded
+
     @torch.no_grad()
     def look(self, batch: Sample) -> View:
         """Depth, scale and the nine feature maps."""
         image = batch["image"]
-        self.model.to(image)
-        if image.device.type == "cpu":
-            # The order in which a CPU convolves fastest where nothing has to be kept for a way back.
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            image = image.contiguous(memory_format=torch.channels_last)
-        depth, scale, features = self.model.predict(image)
+        depth, scale, features = self._folded.to(image).predict(image)
         return View(depth, features, scale)
 
 
