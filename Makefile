@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-BENCHMARKS := simulate attention loader distillation training scaling light export efficiency report
+BENCHMARKS := simulate attention baseline loader distillation training scaling cost light export efficiency report
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help test lint format demo bench docs clean

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import attention, simulate, timing
+from benchmarks import attention, cost, simulate, timing
 from benchmarks.timing import Outcome, in_turn, keep
+from echodepth.data.dataset import open_dataset
 from echodepth.models import cross_attention
 from echodepth.simulate.config import SimulateConfig
 
@@ -85,3 +86,51 @@ def test_what_a_process_holds_at_most_is_seen() -> None:
     before = attention.megabytes("VmRSS")
     held = np.ones(2**23)
     assert attention.megabytes("VmHWM") - before > held.nbytes / 2**20 - 8
+
+
+def test_the_cost_of_data_is_that_of_as_many_frames_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECHODEPTH_CACHE", str(tmp_path / "cache"))
+    data = cost.write_many(tmp_path / "rooms", 5)
+    split = open_dataset(data, "train", ("audio", "depth"))
+    assert sorted(split[i]["name"] for i in range(len(split))) == [f"Hall/{number}" for number in range(5)]
+    rows = cost.measure_data(32, tmp_path)
+    assert [(row["growing"], row["what"], row["size"]) for row in rows] == [
+        ("frames", "opening the split", 32),
+        ("frames", "a batch of 16", 32),
+    ]
+    assert len({*map(str, (tmp_path / "rooms_32" / "Hall" / "audio").iterdir())}) == 32
+
+
+@pytest.mark.parametrize("name", cost.NETWORKS)
+def test_every_step_whose_cost_is_measured_learns(name: str) -> None:
+    torch.manual_seed(0)
+    before = [parameter.clone() for parameter in cost.NETWORKS[name][0](8, output_size=32).parameters()]
+    torch.manual_seed(0)
+    trained: list[torch.nn.Module] = []
+    make, channels = cost.NETWORKS[name]
+
+    def keeping(*arguments: object, **named: object) -> torch.nn.Module:
+        trained.append(make(*arguments, **named))
+        return trained[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(cost.NETWORKS, name, (keeping, channels))
+        cost.stepping(name, 32, 8, 2)()
+    assert any(not torch.equal(a, b) for a, b in zip(before, trained[0].parameters(), strict=True))
+
+
+def test_costs_are_drawn_each_in_its_place() -> None:
+    rows: list[cost.Row] = [
+        {"growing": growing, "what": name, "size": size, "seconds": size / 100, "megabytes": size * 2}
+        for growing, sizes in cost.SIZES.items()
+        for name in cost.NETWORKS
+        for size in sizes
+    ]
+    rows += [{"growing": "frames", "what": "a batch of 16", "size": size, "seconds": 1.0} for size in cost.FRAMES]
+    rows += [{"growing": "processes", "what": "a step of all", "size": n, "seconds": 2.0} for n in (1, 2)]
+    axes = cost.draw(rows).axes
+    labels = sorted(axis.get_xlabel() for axis in axes)
+    growing = ["base channels", "batch", "side in pixels"]
+    assert labels == sorted([*growing, *growing, "frames in the split", "processes"])
+    throughput = next(axis for axis in axes if axis.get_xlabel() == "processes").lines[0]
+    assert np.asarray(throughput.get_ydata()).tolist() == [4.0, 8.0]  # frames a second, 8 a process in 2 s
