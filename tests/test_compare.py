@@ -14,7 +14,7 @@ from echodepth.evaluation.compare import build_comparison, compare
 from echodepth.evaluation.comparison import bootstrap_interval, read_curves
 from echodepth.evaluation.config import CompareConfig
 from echodepth.evaluation.metrics import METRICS
-from echodepth.evaluation.report import number
+from echodepth.evaluation.words import number
 from tests.tiny import save_tiny, save_tiny_rgb, write_v2
 
 
