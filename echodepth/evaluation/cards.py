@@ -41,6 +41,11 @@ class FrameCard:
     depth_limit: float
     error_limit: float
 
+    @property
+    def across(self) -> int:
+        """The most pictures that an answer has; all answers are drawn as wide."""
+        return max(len(answer.pictures) for answer in self.answers)
+
 
 @dataclass(frozen=True)
 class RegionMap:

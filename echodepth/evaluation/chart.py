@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-WIDTH, HEIGHT = 560, 264
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 46
+WIDTH, HEIGHT = 560, 272
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 54
 Ticks = list[tuple[float, str]]
 Dots = Literal["none", "last", "all"]
 
@@ -73,7 +73,7 @@ def line_chart(
     xs = [x for each in series for x, _ in each.points]
     ys = [y for each in series for _, y in each.points] + ([0.0] if from_zero else [])
     if x_ticks is None:
-        x_ticks = [(x, f"{x:g}") for x in nice_ticks(min(xs), max(xs), 7) if not whole or x == int(x)]
+        x_ticks = [(x, _plain(x)) for x in nice_ticks(min(xs), max(xs), 7) if not whole or x == int(x)]
     y_values = nice_ticks(min(ys), max(ys), 5)
     x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
     y_low, y_high = y_values[0], y_values[-1]
@@ -93,8 +93,12 @@ def line_chart(
         x_title,
         lines,
         [(place(x, y_low)[0], text) for x, text in x_ticks if x_low <= x <= x_high],
-        [(place(x_low, y)[1], f"{y:g}") for y in y_values],
+        [(place(x_low, y)[1], _plain(y)) for y in y_values],
     )
+
+
+def _plain(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
 
 
 def nice_ticks(low: float, high: float, about: int) -> list[float]:

@@ -1,13 +1,12 @@
 """The charts of a comparison's page: training, error by true depth, expected against actual error, looks by lag."""
 
 import math
-from collections.abc import Iterator
 
-import numpy as np
-from jaxtyping import Float
+import torch
 
 from echodepth.evaluation.chart import Chart, Series, line_chart
 from echodepth.evaluation.comparison import Comparison, Row
+from echodepth.models.lags import near_weights, preference
 
 CURVE_TITLES = {
     "train/loss": "Training loss",
@@ -17,8 +16,6 @@ RANGE_TITLES = {
     "rmse": "RMSE in m",
     "bias": "Bias in m: mean of prediction minus truth",
 }
-LAG_LIMIT = 0.5
-"""Lags that are drawn, as a share of the recording: at longer ones few pairs of columns are left."""
 
 
 def palette(rows: list[Row]) -> dict[str, str]:
@@ -94,32 +91,15 @@ def lag_charts(comparison: Comparison) -> list[Chart]:
         views = [views[row.name] for views in comparison.views.values() if row.name in views]
         series = []
         for index, level in enumerate(views[0].lags if views else ()):
-            weights: Float[np.ndarray, "2 lags"] = np.mean([view.lags[level] for view in views], axis=0)
+            weights = torch.stack([view.lags[level] for view in views]).mean(dim=0)
             column = 1000 * row.evaluation.model["audio_seconds"] / (weights.shape[1] // 2 + 1)
-            points = list(_preference(weights, column))
-            looked, alike = 100 * weights[:, _near(weights, 1)].sum(axis=1)
-            name = (
-                f"level {level[1:]}, columns of {column:.2g} ms: {looked:.0f} % within one column "
-                f"(everywhere alike: {alike:.0f} %)"
-            )
+            points = [(lag * column, times) for lag, times in preference(weights)]
+            looked, alike = (100 * share for share in near_weights(weights))
+            name = f"level {level[1:]}, {column:.2g} ms a column: {looked:.0f} % within ±1, alike {alike:.0f} %"
             series.append(Series(name, f"s{index}", points, "all" if len(points) < 20 else "none"))
         if series:
             ends = [x for each in series for x, _ in each.points]
-            alike_everywhere = Series("everywhere alike", "soft", [(min(ends), 1.0), (max(ends), 1.0)], dashed=True)
+            reference = Series("everywhere alike", "soft", [(min(ends), 1.0), (max(ends), 1.0)], dashed=True)
             title = f"{row.name}: weight, × everywhere alike"
-            charts.append(line_chart(title, [*series, alike_everywhere], "lag in ms", from_zero=True))
+            charts.append(line_chart(title, [*series, reference], "lag in ms", from_zero=True))
     return charts
-
-
-def _preference(weights: Float[np.ndarray, "2 lags"], column: float) -> Iterator[tuple[float, float]]:
-    """(lag in ms, how many times as often as everywhere alike), wherever can be looked."""
-    middle = weights.shape[1] // 2
-    reach = int(LAG_LIMIT * (middle + 1))
-    for at in range(middle - reach, middle + reach + 1):
-        if weights[1, at] > 0:
-            yield (at - middle) * column, float(weights[0, at] / weights[1, at])
-
-
-def _near(weights: Float[np.ndarray, "2 lags"], columns: int) -> slice:
-    middle = weights.shape[1] // 2
-    return slice(max(0, middle - columns), middle + columns + 1)

@@ -43,7 +43,7 @@ class View:
     depth: Float[np.ndarray, "h w"]
     scored: Bool[np.ndarray, "h w"]
     expected: Float[np.ndarray, "h w"] | None
-    lags: dict[str, Float[np.ndarray, "2 lags"]]
+    lags: dict[str, Float[Tensor, "2 lags"]]
 
 
 def view_frames(models: dict[str, DepthModel], config: EvaluateConfig, frames: list[str]) -> dict[str, list[View]]:
@@ -84,7 +84,7 @@ def _view(model: DepthModel, sample: Sample, protocol: Protocol) -> View:
         sample["depth"][0].numpy(),
         protocol.scored(sample["depth"], sample["valid"])[0].numpy(),
         None if scale is None else _map(scale),
-        {level: weights.numpy() for level, weights in lags.items()},
+        lags,
     )
 
 

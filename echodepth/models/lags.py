@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from echodepth.models.cross_attention import CrossAttention
 from echodepth.models.layers import DepthNet
 
+SHOWN = 0.5
+"""Lags that are told, as a share of the columns: at longer ones few pairs of columns are left."""
 QUERY_COLUMNS = 32
 """Columns from which is looked, evenly spread, where a map has more: at level 1 a look from one takes 67 MB a frame."""
 
@@ -62,6 +64,28 @@ def attention_lags(network: DepthNet, spectrograms: Float[Tensor, "b c f t"]) ->
     with _given(layers) as given:
         network.predict(spectrograms)
     return {level: lag_weights(*each) for level, each in sorted(given.items())}
+
+
+def preference(weights: Float[Tensor, "2 lags"]) -> list[tuple[int, float]]:
+    """For each lag in columns, how many times as often it is looked at as by looking everywhere alike.
+
+    Args:
+        weights: of ``lag_weights``; lags out of reach and beyond ``SHOWN`` are left out.
+    """
+    middle = weights.shape[1] // 2
+    reach = int(SHOWN * (middle + 1))
+    return [
+        (lag, float(weights[0, middle + lag] / weights[1, middle + lag]))
+        for lag in range(-reach, reach + 1)
+        if weights[1, middle + lag] > 0
+    ]
+
+
+def near_weights(weights: Float[Tensor, "2 lags"], lag: int = 1) -> tuple[float, float]:
+    """The weight within so many columns to either side of lag 0, and that of looking everywhere alike; 0..1."""
+    middle = weights.shape[1] // 2
+    looked, alike = weights[:, max(0, middle - lag) : middle + lag + 1].sum(dim=1).tolist()
+    return looked, alike
 
 
 @contextmanager

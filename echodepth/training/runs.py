@@ -25,7 +25,7 @@ from echodepth.models.front_end import EchoFrontEnd
 from echodepth.models.layers import count_parameters
 from echodepth.models.store import DepthModel, ModelSpec, read_checkpoint
 from echodepth.simulate.default_set import make_once
-from echodepth.training.callbacks import BestModel, EpochCheckpoints, History, ResultPictures
+from echodepth.training.callbacks import BestModel, EpochCheckpoints, History
 from echodepth.training.checks import (
     INSTALL_LOGGERS,
     check_batches,
@@ -38,6 +38,7 @@ from echodepth.training.config import FLAGS_NOT_COMPARED, BinauralConfig, Distil
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.distillation_task import DistillationTask, require_features
 from echodepth.training.folders import RunFolders
+from echodepth.training.pictures import ResultPictures
 from echodepth.training.teaching import open_teacher
 
 log = logging.getLogger(__name__)
