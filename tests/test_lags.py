@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.cross_attention import ATTENTIONS, CrossAttention
-from echodepth.models.lags import attention_lags, lag_weights, near_weights, preference
+from echodepth.models.lags import lag_weights, near_weights, predict_with_lags, preference
 from echodepth.models.layers import DepthNet
 from echodepth.models.light_binaural import LightBinauralDepthNet
 from echodepth.models.local_attention import BAND
@@ -100,14 +100,15 @@ def test_a_band_is_told_within_its_reach() -> None:
 def test_a_network_tells_them_level_by_level() -> None:
     network = BinauralAttentionDepthNet(4, output_size=32, attention_levels=(2, 5)).eval()
     spectrograms = torch.rand(2, 2, 32, 80)
-    found = attention_lags(network, spectrograms)
+    prediction, found = predict_with_lags(network, spectrograms)
+    torch.testing.assert_close(prediction.depth, network.predict(spectrograms).depth)
     assert {level: tuple(weights.shape) for level, weights in found.items()} == {"x2": (2, 79), "x5": (2, 9)}
     left, right = network._hear(spectrograms)
     layer = network.left_to_right["x5"]
     assert isinstance(layer, CrossAttention)
     torch.testing.assert_close(found["x5"], lag_weights(layer, left["x5"], right["x5"]))
     assert not any(each._forward_pre_hooks for each in network.modules())
-    assert list(attention_lags(LightBinauralDepthNet(4, output_size=32).eval(), spectrograms)) == ["x4", "x5"]
+    assert list(predict_with_lags(LightBinauralDepthNet(4, output_size=32).eval(), spectrograms)[1]) == ["x4", "x5"]
 
 
 @pytest.mark.parametrize(
@@ -120,4 +121,6 @@ def test_a_network_tells_them_level_by_level() -> None:
     ids=lambda each: type(each).__name__,
 )
 def test_without_attention_nobody_looks(network: DepthNet, channels: int) -> None:
-    assert attention_lags(network.eval(), torch.rand(1, channels, 32, 32)) == {}
+    prediction, lags = predict_with_lags(network.eval(), torch.rand(1, channels, 32, 32))
+    assert prediction.depth.shape == (1, 1, 32, 32)
+    assert lags == {}

@@ -110,6 +110,6 @@ def region_maps(rows: list[Row]) -> tuple[list[RegionMap], float]:
         if worst is not None:
             grid = grids[row.name]
             source = data_address(error_to_rgb(grid, np.isfinite(grid), limit))
-            note = f"worst: {worst.where}, {worst.mae:.2f} m"
+            note = f"worst: {worst.where}, {worst.mae:.2f}\N{NO-BREAK SPACE}m"
             maps.append(RegionMap(row.name, source, note, 100 * worst.column / GRID, 100 * worst.row / GRID))
     return maps, limit

@@ -18,7 +18,7 @@ from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.evaluate import scored_data
 from echodepth.evaluation.protocols import Protocol, get_protocol
 from echodepth.inference.trained import experiment_name
-from echodepth.models.lags import attention_lags
+from echodepth.models.lags import predict_with_lags
 from echodepth.models.store import DepthModel
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,7 @@ def _view(model: DepthModel, sample: Sample, protocol: Protocol) -> View:
     raw = (sample["image"] if model.input_key == "image" else sample["audio"])[None]
     with torch.inference_mode():
         prepared = model.front_end(raw.to(next(model.parameters()).device))
-        depth, scale, _ = model.network.predict(prepared)
-        lags = attention_lags(model.network, prepared)
+        (depth, scale, _), lags = predict_with_lags(model.network, prepared)
     if model.input_key == "audio":
         left, right = prepared[0].chunk(2)
         inputs |= {"left ear": left[0].cpu().numpy(), "right ear": right[0].cpu().numpy()}

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.models.cross_attention import CrossAttention
-from echodepth.models.layers import DepthNet
+from echodepth.models.layers import DepthNet, Prediction
 
 SHOWN = 0.5
 """Lags that are told, as a share of the columns: at longer ones few pairs of columns are left."""
@@ -47,23 +47,24 @@ def lag_weights(
     return weights / len(places)
 
 
-@torch.no_grad()
-def attention_lags(network: DepthNet, spectrograms: Float[Tensor, "b c f t"]) -> dict[str, Float[Tensor, "2 lags"]]:
-    """At which lags the left ear looks in the right one, at each level where it does; see ``lag_weights``.
+def predict_with_lags(
+    network: DepthNet, prepared: Float[Tensor, "b c h w"]
+) -> tuple[Prediction, dict[str, Float[Tensor, "2 _"]]]:
+    """A prediction, and at which lags the left ear looked in the right one for it; see ``lag_weights``.
 
     Args:
         network: of any kind; in one without attention nobody looks.
-        spectrograms: what it takes.
+        prepared: what it takes, from its front end.
 
     Returns:
-        ``x2`` and so on, from the finest level to the coarsest.
+        The prediction, and weights by lag of each level with attention, ``x2`` and so on from the finest.
     """
     layers = getattr(network, "left_to_right", None)
-    if not isinstance(layers, nn.ModuleDict) or not layers:
-        return {}
+    if not isinstance(layers, nn.ModuleDict):
+        return network.predict(prepared), {}
     with _given(layers) as given:
-        network.predict(spectrograms)
-    return {level: lag_weights(*each) for level, each in sorted(given.items())}
+        prediction = network.predict(prepared)
+    return prediction, {level: lag_weights(*each) for level, each in sorted(given.items())}
 
 
 def preference(weights: Float[Tensor, "2 lags"]) -> list[tuple[int, float]]:

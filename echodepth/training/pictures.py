@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from echodepth.data.sample import Sample
-from echodepth.models.lags import attention_lags, preference
+from echodepth.models.lags import predict_with_lags, preference
 from echodepth.training.callbacks import is_due
 from echodepth.training.depth_task import DepthTask, network_input
 from echodepth.training.folders import RunFolders
@@ -55,7 +55,7 @@ class ResultPictures(Callback):
         heard_or_seen = network_input(model, batch)[:PICTURED_FRAMES]
         epoch = trainer.current_epoch + 1
         title = f"{self.folders.experiment}, epoch {epoch}, validation"
-        depth, scale, _ = model.network.predict(heard_or_seen)
+        (depth, scale, _), lags = predict_with_lags(model.network, heard_or_seen)
         figure = result_picture(
             inputs=_captioned_inputs(batch, heard_or_seen if model.input_key == "audio" else None),
             prediction=_array(depth[:, 0]),
@@ -67,7 +67,7 @@ class ResultPictures(Callback):
         )
         stem = f"epoch_{epoch:04d}"
         log_picture(trainer, "val/pictures", save_figure(figure, self.folders.results / f"{stem}.png"))
-        if lags := attention_lags(model.network, heard_or_seen):
+        if lags:
             figure = lag_picture(lags, pl_module.config.cut_seconds, title)
             path = save_figure(figure, self.folders.results / f"{stem}_attention.png")
             log_picture(trainer, "val/attention", path)
@@ -88,7 +88,7 @@ def lag_picture(lags: dict[str, Float[Tensor, "2 _"]], seconds: float, title: st
     """At which lags the left ear looks in the right one, a line for each level, against looking everywhere alike.
 
     Args:
-        lags: weights by level, as ``attention_lags`` makes them.
+        lags: weights by level, as ``predict_with_lags`` tells them.
         seconds: of sound in a frame.
         title: above everything.
     """
