@@ -149,6 +149,7 @@ def test_the_report(runs: Path) -> None:
     told = json.loads((folder / "comparison.json").read_text())
     assert told["protocol"]["name"] == "valid"
     assert len(told["frames"]) == 6
+    assert told["pictured"] == {told["frames"][i]: ["evenly spread"] for i in (0, 5)}
     with (folder / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["rmse"]) for row in rows] == [row["figures"]["rmse"] for row in told["rows"]]

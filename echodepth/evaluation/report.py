@@ -116,5 +116,7 @@ def _facts(comparison: Comparison) -> dict[str, Any]:
         "frames": comparison.frames,
         "notes": comparison.notes,
         "rows": rows,
+        "leader": comparison.leader.name,
+        "pictured": comparison.picks,
         "seed_means": [asdict(group) for group in comparison.seed_means],
     }

@@ -40,10 +40,10 @@ def lag_weights(
     weights = torch.zeros(2, 2 * columns - 1, dtype=torch.float64)
     places = torch.linspace(0, columns - 1, min(columns, QUERY_COLUMNS)).round().int().tolist()
     for column in places:
-        looked = attention.look(own, other, column).double().mean(dim=(0, 1)).sum(dim=0)  # [T]
+        looked = attention.look(own, other, column).sum(dim=(0, 1, 2)) / (len(own) * rows)  # [T]
         within = attention.reach(column, rows, rows, columns).double()
         alike = (within / within.sum(dim=(1, 2), keepdim=True)).mean(dim=0).sum(dim=0)  # [T]
-        weights[:, columns - 1 - column : 2 * columns - 1 - column] += torch.stack([looked.cpu(), alike])
+        weights[:, columns - 1 - column : 2 * columns - 1 - column] += torch.stack([looked.cpu().double(), alike])
     return weights / len(places)
 
 
