@@ -60,15 +60,16 @@ class RegionMap:
 
 def frame_cards(comparison: Comparison) -> list[FrameCard]:
     """The pictured frames, in the order in which they were picked."""
-    return [_frame_card(name, why, comparison.views[name]) for name, why in comparison.picks.items()]
+    most = max(row.evaluation.model["max_depth"] for row in comparison.rows)
+    return [_frame_card(name, why, comparison.views[name], most) for name, why in comparison.picks.items()]
 
 
-def _frame_card(name: str, why: list[str], views: dict[str, View]) -> FrameCard:
+def _frame_card(name: str, why: list[str], views: dict[str, View], most: float) -> FrameCard:
     inputs: dict[str, np.ndarray] = {}
     for view in views.values():
         inputs = view.inputs | inputs
     truth = next(iter(views.values()))
-    farthest = display_limit(truth.depth, truth.scored)
+    farthest = display_limit(truth.depth, truth.scored, most)
     errors = {row: np.abs(view.prediction - view.depth) for row, view in views.items()}
     scored = {row: view.scored & np.isfinite(errors[row]) for row, view in views.items()}
     worst = max(display_limit(errors[row], scored[row], farthest) for row in views)

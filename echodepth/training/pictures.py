@@ -95,14 +95,18 @@ def lag_picture(lags: dict[str, Float[Tensor, "2 _"]], seconds: float, title: st
     figure = new_figure((5.6, 4.2))
     axis = figure.subplots()
     axis.axhline(1, color="0.6", linestyle=":", label="everywhere alike")
+    highest = 1.0
     for level, weights in lags.items():
         column = 1000 * seconds / (weights.shape[1] // 2 + 1)
         at, times = zip(*preference(weights), strict=True)
+        highest = max(highest, *times)
         label = f"level {level[1:]}, {column:.2g} ms a column"
         axis.plot(column * np.array(at), times, marker="." if len(at) < 20 else "", label=label)
-    axis.set(xlabel="lag of the right ear, ms", ylabel="attention, times that of everywhere alike", ylim=(0, None))
+    axis.set(
+        xlabel="lag of the right ear, ms", ylabel="attention, times that of everywhere alike", ylim=(0, 1.1 * highest)
+    )
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=8, frameon=False)
+    axis.legend(loc="lower left", fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=11)
     return figure
 
