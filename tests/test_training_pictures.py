@@ -36,6 +36,15 @@ def test_loggers_are_given_the_pictures_of_the_results(v2_root: Path, monkeypatc
         assert sent == {path.read_bytes() for path in files}
 
 
+def test_a_second_training_in_a_process_has_a_run_of_its_own(v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for name in ("first", "second"):
+        train(rgb(v2_root, use_wandb=True, experiment_name=name))
+        assert wandb.run is None
+        assert len(list(Path(f"logs/{name}/wandb").glob("offline-run-*/files/media/images/val/*.png"))) == 1
+
+
 def test_a_network_without_attention_has_no_picture_of_it(v2_root: Path) -> None:
     train(rgb(v2_root))
     train(binaural(v2_root, attention_levels=()))
