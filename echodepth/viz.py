@@ -1,8 +1,7 @@
 """Drawing: depth, error and spectrograms, as arrays and as figures. NumPy in, pictures out; no model, no data.
 
-Near is light and far is dark, as a torch in a dark room would show it; a pixel without a depth is grey, so
-that it cannot be mistaken for near or far. Figures are built without pyplot: no window, no global state, no
-leak in a long training run.
+Near is light and far is dark, as a torch in a dark room would show it; a pixel without a depth is grey, so that it
+cannot be mistaken for either. Figures are built without pyplot: no window, no global state, no leak in a long run.
 """
 
 import math
@@ -132,7 +131,7 @@ def picture_grid(
     if not rows or len({len(row) for row in rows}) != 1 or not rows[0]:
         raise ValueError(f"rows must be of one length, at least 1, not {[len(row) for row in rows]}")
     columns = len(rows[0])
-    figure = _new_figure((2.3 * columns, 2.2 * len(rows) + 1.0))
+    figure = new_figure((2.3 * columns, 2.2 * len(rows) + 1.0))
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for i, row in enumerate(rows):
         for j, panel in enumerate(row):
@@ -218,7 +217,7 @@ def error_picture(error: Float[np.ndarray, "h w"], title: str = "") -> Figure:
 
 def _one_map(panel: Panel, colours: str, limit: float, label: str) -> Figure:
     height, width = panel.values.shape
-    figure = _new_figure((5.2, 4.2 * min(max(height / width, 0.4), 1.6) + 0.4))
+    figure = new_figure((5.2, 4.2 * min(max(height / width, 0.4), 1.6) + 0.4))
     axis = figure.subplots()
     _draw_panel(axis, panel, limit, limit, with_caption=True)
     _metre_bar(figure, [axis], colours, limit, label)
@@ -232,7 +231,7 @@ def calibration_picture(calibration: Mapping[str, Any], title: str = "") -> Figu
         calibration: figures and curves as the evaluation makes them.
         title: above everything.
     """
-    figure = _new_figure((8.4, 4.6))
+    figure = new_figure((8.4, 4.6))
     axes = figure.subplots(1, 2)
     curves, share = calibration["sparsification"], (0, 100)
     percent = 100 * np.asarray(curves["removed"])
@@ -260,7 +259,8 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _new_figure(size: tuple[float, float]) -> Figure:
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure of so many inches."""
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -31,7 +31,7 @@ def main(experiments: list[str], target: Path) -> None:
     rows = sorted(score_model(models[0], told).rows, key=lambda row: float(row["rmse"]))
     places = np.linspace(0.1, 0.9, FRAMES) * (len(rows) - 1)
     frames = [str(rows[round(place)]["name"]) for place in places]
-    answers = [view_frames(model, told, frames) for model in models]
+    answers = list(view_frames(dict(zip(NAMES, models, strict=True)), told, frames).values())
     grid = []
     for views in zip(*answers, strict=True):
         truth = views[0]

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,16 @@ import torch
 from PIL import Image
 from scipy import stats
 
-from echodepth.evaluation.calibration import LEVELS, REMOVED, STEPS, Calibration, coverage, mean_height, sparsification
+from echodepth.evaluation.calibration import (
+    LEVELS,
+    REMOVED,
+    STEPS,
+    Calibration,
+    coverage,
+    mean_height,
+    reliability,
+    sparsification,
+)
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.evaluate import evaluate, score_model, summary
 from echodepth.inference.config import PredictConfig
@@ -28,14 +38,13 @@ def curve_of(values: np.ndarray, doubt: np.ndarray) -> np.ndarray:
     return curve
 
 
-def calibrated(error: np.ndarray, scale: np.ndarray) -> dict[str, float]:
+def calibrated(error: np.ndarray, scale: np.ndarray) -> dict[str, Any]:
     """Figures of images whose errors and scales are the rows given."""
     target = torch.full((len(error), 1, 1, error.shape[1]), 5.0, dtype=torch.float64)
     calibration = Calibration()
     prediction = target + torch.from_numpy(error)[:, None, None]
     calibration.update(prediction, torch.from_numpy(scale)[:, None, None], target, torch.ones_like(target).bool())
-    figures: dict[str, float] = calibration.compute()
-    return figures
+    return calibration.compute()
 
 
 def test_a_curve_by_hand() -> None:
@@ -120,6 +129,31 @@ def test_what_is_no_depth_or_no_scale_wins_nothing_and_unscored_pixels_are_not_s
     calibration.update(prediction, scale, target, torch.zeros_like(target).bool())
     assert len(calibration.images) == 1
     assert Calibration().compute() == {}
+
+
+def test_reliability_by_hand() -> None:
+    """Of scales 1 to 20 in any order, two make a tenth: 1.5, 3.5 ... 19.5; errors are twice as large."""
+    scale = np.random.default_rng(0).permutation(ONE_TO_TWENTY)
+    expected, observed = reliability(np.stack([scale, 2 * scale]), scale)
+    np.testing.assert_allclose(expected, np.arange(1.5, 20, 2))
+    np.testing.assert_allclose(observed, 2 * expected)
+
+
+def test_a_tenth_of_few_pixels_is_a_part_of_one() -> None:
+    """Of 4 pixels a tenth is 0.4: the third tenth ends the first pixel (0.2) and begins the second (0.2)."""
+    (observed,) = reliability(np.array([[1.0, 2.0, 3.0, 4.0]]), np.array([1.0, 2.0, 3.0, 4.0]))
+    np.testing.assert_allclose(observed, [1, 1, 1.5, 2, 2, 3, 3, 3.5, 4, 4])
+
+
+def test_equal_scales_are_of_one_error_and_nothing_is_lost() -> None:
+    rng = np.random.default_rng(2)
+    error = rng.exponential(size=37)
+    (same,) = reliability(error[None], np.ones(37))
+    np.testing.assert_allclose(same, error.mean())
+    (some,) = reliability(error[None], rng.integers(1, 4, 37) / 2)
+    assert some.mean() == pytest.approx(error.mean())
+    told = calibrated(error[None], error[None])["reliability"]
+    assert told["expected"] == pytest.approx(told["observed"])
 
 
 # ---- evaluate and predict ----

@@ -14,7 +14,7 @@ from echodepth.evaluation.compare import build_comparison, compare
 from echodepth.evaluation.comparison import bootstrap_interval, read_curves
 from echodepth.evaluation.config import CompareConfig
 from echodepth.evaluation.metrics import METRICS
-from echodepth.evaluation.report import number
+from echodepth.evaluation.words import number
 from tests.tiny import save_tiny, save_tiny_rgb, write_v2
 
 
@@ -59,7 +59,7 @@ def test_rows_are_the_models_by_kind_and_their_controls(runs: Path) -> None:
 
 
 def test_pictured_frames_are_spread_over_the_split_and_seen_by_every_model(runs: Path) -> None:
-    comparison = build_comparison(CompareConfig(("eyes", "ears"), pictures=3))
+    comparison = build_comparison(CompareConfig(("eyes", "ears"), pictures=3, extremes=0))
     assert list(comparison.views) == [comparison.frames[i] for i in (0, 2, 5)]
     for views in comparison.views.values():
         eyes, ears = views["RGB (upper bound) · eyes"], views["audio · ears"]
@@ -69,7 +69,7 @@ def test_pictured_frames_are_spread_over_the_split_and_seen_by_every_model(runs:
 
 
 def test_pictures_agree_with_the_figures(runs: Path) -> None:
-    comparison = build_comparison(CompareConfig(("ears",), pictures=1))
+    comparison = build_comparison(CompareConfig(("ears",), pictures=1, extremes=0))
     ((frame, views),) = comparison.views.items()
     (view,) = views.values()
     row = next(row for row in comparison.rows[0].evaluation.rows if row["name"] == frame)
@@ -85,7 +85,7 @@ def test_the_camera_may_be_missing_from_the_pictures_but_not_silently(
     for picture in root.glob("*/camera/*"):
         picture.unlink()
     save_tiny(tmp_path / "checkpoints" / "ears", root)
-    comparison = build_comparison(CompareConfig(("ears",), pictures=1))
+    comparison = build_comparison(CompareConfig(("ears",), pictures=1, extremes=0))
     assert [list(view.inputs) for view in comparison.views["Attic/3"].values()] == [["left ear", "right ear"]]
     assert "the pictures for ears lack the camera's view" in caplog.text
 
@@ -99,18 +99,18 @@ def test_runs_that_differ_in_the_seed_alone_get_a_mean_row(runs: Path, root: Pat
         path.write_text(json.dumps(config))
         assert model.run["seed"] == 0
     save_tiny(runs / "checkpoints" / "other", root, audio_start="zero")
-    comparison = build_comparison(CompareConfig(("ears", "ears_b", "other"), pictures=0))
+    comparison = build_comparison(CompareConfig(("ears", "ears_b", "other"), pictures=0, extremes=0))
     (group,) = comparison.seed_means
     assert group.runs == ["ears", "ears_b"]
     rmse = [row.figures["rmse"] for row in comparison.rows if row.run in group.runs and row.label == "audio"]
     assert group.mean["rmse"] == pytest.approx(np.mean(rmse))
     assert group.deviation["rmse"] == pytest.approx(abs(rmse[0] - rmse[1]) / np.sqrt(2))
     # Two runs of one seed differ in something else, which their mean would hide.
-    assert build_comparison(CompareConfig(("ears_b", "ears_again"), pictures=0)).seed_means == []
+    assert build_comparison(CompareConfig(("ears_b", "ears_again"), pictures=0, extremes=0)).seed_means == []
 
 
 def test_two_checkpoints_of_one_experiment_keep_their_own_names(runs: Path, root: Path) -> None:
-    comparison = build_comparison(CompareConfig(("ears", "checkpoints/ears/best"), pictures=0))
+    comparison = build_comparison(CompareConfig(("ears", "checkpoints/ears/best"), pictures=0, extremes=0))
     assert [row.run for row in comparison.rows[:2]] == ["ears", "checkpoints/ears/best"]
 
 
@@ -134,7 +134,7 @@ def test_another_range_is_noted(runs: Path, root: Path) -> None:
     config = json.loads(path.read_text())
     config["arguments"]["max_depth"] = 12.0
     path.write_text(json.dumps(config))
-    (note,) = build_comparison(CompareConfig(("ears", "taught"), pictures=0)).notes
+    (note,) = build_comparison(CompareConfig(("ears", "taught"), pictures=0, extremes=0)).notes
     assert note == "The runs differ in max_depth (12 and 30 m): each is scored against its own truth."
 
 
@@ -142,13 +142,14 @@ def test_the_report(runs: Path) -> None:
     logs = runs / "logs" / "ears"
     logs.mkdir(parents=True)
     (logs / "metrics.csv").write_text("epoch,train/loss,val/rmse\n1,2.5,3.5\n2,1.5,\n3,1.25,3.0\n")
-    folder = compare(CompareConfig(("eyes", "ears", "baseline"), name="night", pictures=2))
+    folder = compare(CompareConfig(("eyes", "ears", "baseline"), name="night", pictures=2, extremes=0))
     assert folder == Path("results/night")
     assert sorted(p.name for p in folder.iterdir()) == [f"comparison.{e}" for e in ("csv", "html", "json", "md")]
 
     told = json.loads((folder / "comparison.json").read_text())
     assert told["protocol"]["name"] == "valid"
     assert len(told["frames"]) == 6
+    assert told["pictured"] == {told["frames"][i]: ["evenly spread"] for i in (0, 5)}
     with (folder / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["rmse"]) for row in rows] == [row["figures"]["rmse"] for row in told["rows"]]
@@ -158,12 +159,17 @@ def test_the_report(runs: Path) -> None:
     assert "6 frames of the test split of batvisionv2 under protocol valid" in markdown
     assert len(re.findall(r"^\| \*\*(audio|U-Net baseline)\*\* ", markdown, flags=re.MULTILINE)) == 1
     assert number(told["rows"][0]["metrics"]["pooled_rmse"]) in markdown.split("## Pooled over pixels")[1]
+    by_depth = told["rows"][0]["depth_ranges"]
+    assert sum(each["pixels"] for each in by_depth) == told["rows"][0]["counts"]["pixels"]
+    (line,) = re.findall(r"^\| RGB .*eyes \| 1–2 \|.*$", markdown, flags=re.MULTILINE)
+    assert number(by_depth[2]["rmse"]) in line
 
     page = (folder / "comparison.html").read_text()
     assert "http" not in page.replace("http://www.w3.org", "")  # needs no network
-    assert page.count("<polyline") == 2
-    # A card: RGB, two ears, truth, and a prediction and an error for each of three models.
-    assert page.count("data:image/png;base64,") == 2 * (4 + 2 * 3)
+    # Of training, two lines; by depth, error and bias of three models and the mean; of the ears' one level, two.
+    assert page.count("<polyline") == 2 + 2 * 4 + 2
+    # A card: RGB, two ears, truth, and a prediction and an error for each of three models; regions of all six rows.
+    assert page.count("data:image/png;base64,") == 2 * (4 + 2 * 3) + 6
     for row in told["rows"]:
         assert row["run"] in page
         assert number(row["figures"]["delta1"]) in page
@@ -174,13 +180,13 @@ def test_a_name_cannot_break_the_page(runs: Path, root: Path) -> None:
     config = json.loads(path.read_text())
     config["run"]["experiment_name"] = "<script>|"
     path.write_text(json.dumps(config))
-    folder = compare(CompareConfig(("ears",), pictures=0))
-    assert "<script>" not in (folder / "comparison.html").read_text()
+    folder = compare(CompareConfig(("ears",), pictures=0, extremes=0))
+    assert "<script>|" not in (folder / "comparison.html").read_text()
     assert "<script>\\|" in (folder / "comparison.md").read_text()
 
 
 def test_same_seed_same_numbers(runs: Path) -> None:
-    config = CompareConfig(("ears",), pictures=0)
+    config = CompareConfig(("ears",), pictures=0, extremes=0)
     first, second = build_comparison(config), build_comparison(config)
     assert [row.intervals for row in first.rows] == [row.intervals for row in second.rows]
 

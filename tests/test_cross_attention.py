@@ -131,7 +131,7 @@ def test_a_position_looks_where_the_layer_takes_from() -> None:
     layer = CrossAttention(8)
     torch.nn.init.ones_(layer.gate)
     own, other = torch.randn(1, 8, 3, 4), torch.randn(1, 8, 3, 4)
-    weights = layer.look(own, other, row=2, column=1)
+    weights = layer.look(own, other, column=1)[:, 2]
     fetched = (layer.value(other) * weights[:, None]).sum(dim=(2, 3))
     torch.testing.assert_close(layer(own, other)[:, :, 2, 1], own[:, :, 2, 1] + fetched)
 

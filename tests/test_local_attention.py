@@ -100,7 +100,7 @@ def test_a_position_looks_where_each_form_takes_from(form: str, size: tuple[int,
     own, other = torch.randn(2, 2, 8, *size, dtype=torch.float64)
     found = layer(own, other) - own
     for row, column in ((0, 0), (size[0] - 1, size[1] - 1), (size[0] // 2, size[1] // 2)):
-        weights = layer.look(own, other, row, column)
+        weights = layer.look(own, other, column)[:, row]
         torch.testing.assert_close(weights.sum(dim=(1, 2)), torch.ones(2, dtype=torch.float64))
         fetched = (layer.value(other) * weights[:, None]).sum(dim=(2, 3))
         torch.testing.assert_close(found[:, :, row, column], fetched)
@@ -108,8 +108,8 @@ def test_a_position_looks_where_each_form_takes_from(form: str, size: tuple[int,
 
 def test_what_is_out_of_reach_has_no_weight() -> None:
     own, other = torch.randn(2, 1, 8, 6, 9, dtype=torch.float64)
-    assert torch.nonzero(opened("band").look(own, other, 4, 7)[0].sum(dim=0)).flatten().tolist() == [5, 6, 7, 8]
-    assert torch.nonzero(opened("time").look(own, other, 4, 7)[0].sum(dim=1)).flatten().tolist() == [4]
+    assert torch.nonzero(opened("band").look(own, other, 7)[0, 4].sum(dim=0)).flatten().tolist() == [5, 6, 7, 8]
+    assert torch.nonzero(opened("time").look(own, other, 7)[0, 4].sum(dim=1)).flatten().tolist() == [4]
 
 
 def test_a_band_is_wider_than_a_head_and_a_window_together() -> None:

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "echodepth"
 EVERYWHERE = {"errors", "files"}
 FLOORS = [
-    {"models", "data", "simulate", "viz"} | EVERYWHERE,
+    {"models", "data", "simulate", "viz", "pages"} | EVERYWHERE,
     {"distillation"},
     {"training", "evaluation", "inference", "doctor", "convert"},
     {"benchmark", "live"},

@@ -97,7 +97,9 @@ def test_a_run_leaves_what_is_documented_and_nothing_else(v2_root: Path) -> None
         "logs/ears/config.json",
         "logs/ears/metrics.csv",
         "results/ears/epoch_0002.png",
+        "results/ears/epoch_0002_attention.png",
         "results/ears/epoch_0003.png",
+        "results/ears/epoch_0003_attention.png",
     ]
     assert [row["epoch"] for row in curve("ears")] == ["1", "2", "3"]
     config = json.loads(Path("logs/ears/config.json").read_text())

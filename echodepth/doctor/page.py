@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from jaxtyping import UInt8
 from scipy.signal import stft
@@ -21,7 +20,7 @@ from echodepth.doctor.examine import Diagnosis
 from echodepth.doctor.findings import AILMENTS, Finding
 from echodepth.doctor.measure import DEPTH_BINS, Row
 from echodepth.errors import DataError
-from echodepth.evaluation.report import data_address
+from echodepth.pages import data_address, template
 from echodepth.viz import colour_stops, depth_to_rgb, display_limit, spectrogram_to_rgb
 
 _LISTED = 20  # findings of a kind
@@ -56,16 +55,9 @@ class Section:
 
 def page(diagnosis: Diagnosis) -> str:
     """The page, in one file: pictures and styles are inside it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     healthy = [row for row in diagnosis.rows if not row.findings]
     shown = healthy[:: max(1, len(healthy) // _HEALTHY)][:_HEALTHY]
-    return environment.get_template("doctor.html.jinja").render(
+    return template(Path(__file__).with_name("doctor.html.jinja")).render(
         diagnosis=diagnosis,
         sections=_sections(diagnosis),
         histograms=histograms(diagnosis.rows),

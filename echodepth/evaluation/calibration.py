@@ -7,7 +7,8 @@ height of the model's curve above the oracle's, AURG that of removing at random 
 2005.06209 does: a ranking over all images together would be one of rooms, large ones before small.
 
 **Coverage** asks for the size: of a Laplace distribution with scale b, a share p of the errors is at most
--b ln(1 - p).
+-b ln(1 - p). **Reliability** asks for it level by level: b is the expected absolute error, so of a tenth of an image's
+pixels the mean scale should be the mean error, from the tenth that the model is surest of to the last.
 
 A scale that is NaN, infinite or not positive counts as 0, the claim to be exact, so that nothing is won by it.
 """
@@ -20,13 +21,15 @@ from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 from torch import Tensor
 
-from echodepth.evaluation.metrics import BAD_PREDICTION_DEPTH, bad_predictions
+from echodepth.evaluation.metrics import as_scored
 
 STEPS = 20
 """Of sparsification: 0, 5, ... 95 % of the pixels removed. With all of them gone there is no error to speak of."""
 REMOVED = np.arange(STEPS) / STEPS
 LEVELS = np.arange(1, STEPS) / STEPS
 """Expected coverages: 5, 10, ... 95 %."""
+BINS = 10
+"""Of reliability: tenths of an image's pixels, by rank of their scale."""
 NAMED_LEVELS = (50, 80, 95)
 """Per cent: those that have a name among the figures."""
 
@@ -52,9 +55,8 @@ class Calibration:
         valid: Bool[Tensor, "b 1 h w"],
     ) -> None:
         """Add a batch; all in metres. An image without a scored pixel is left out."""
-        # As the metrics score it: a prediction that is no depth is one of 1 mm.
-        known = prediction.masked_fill(bad_predictions(prediction, valid), BAD_PREDICTION_DEPTH)
-        for error, claimed, scored in zip((known - target).abs(), scale, valid, strict=True):
+        errors = (as_scored(prediction, valid) - target).abs()
+        for error, claimed, scored in zip(errors, scale, valid, strict=True):
             if scored.any():
                 pixels = (values[scored].double().numpy() for values in (error, claimed))
                 self.images.append(_one_image(*pixels))
@@ -78,7 +80,8 @@ class Calibration:
             name: means[name] for name in ("mae", "oracle_mae", "rmse", "oracle_rmse")
         }
         coverage = {"expected": LEVELS, "observed": means["coverage"]}
-        curves = {"sparsification": sparsification, "coverage": coverage}
+        reliability = {"expected": means["bin_scale"], "observed": means["bin_error"]}
+        curves = {"sparsification": sparsification, "coverage": coverage, "reliability": reliability}
         return figures | {
             name: {key: values.tolist() for key, values in curve.items()} for name, curve in curves.items()
         }
@@ -98,13 +101,37 @@ def sparsification(values: Float[np.ndarray, "kinds pixels"], doubt: Pixels) -> 
         values: such as absolute and squared errors; of at least one pixel.
         doubt: what they are ranked by.
     """
-    order = np.argsort(doubt)
-    first = np.flatnonzero(np.diff(doubt[order], prepend=-np.inf) > 0)
-    members = np.diff(first, append=len(doubt))
-    shared = np.repeat(np.add.reduceat(values[:, order], first, axis=1) / members, members, axis=1)
+    shared = _ranked(values, doubt)
     kept = np.maximum(len(doubt) - np.round(REMOVED * len(doubt)).astype(int), 1)
     means: np.ndarray = np.cumsum(shared, axis=1)[:, kept - 1] / kept
     return means
+
+
+def reliability(values: Float[np.ndarray, "kinds pixels"], doubt: Pixels) -> Float[np.ndarray, "kinds bins"]:
+    """Means of the values in ``BINS`` equal parts of the pixels, from the least doubt to the most.
+
+    A pixel on the border of two parts counts in both, by what of it lies in each, so that any number of pixels will
+    do and the mean of the parts is the mean of all. Pixels of equal doubt count as their mean.
+
+    Args:
+        values: such as scales and absolute errors; of at least one pixel.
+        doubt: what they are ranked by.
+    """
+    count = len(doubt)
+    sums = np.cumsum(np.pad(_ranked(values, doubt), ((0, 0), (1, 0))), axis=1)
+    borders = np.linspace(0, count, BINS + 1)
+    at_borders = np.stack([np.interp(borders, np.arange(count + 1), each) for each in sums])
+    means: np.ndarray = np.diff(at_borders, axis=1) * (BINS / count)
+    return means
+
+
+def _ranked(values: Float[np.ndarray, "kinds pixels"], doubt: Pixels) -> Float[np.ndarray, "kinds pixels"]:
+    """The values in the order of their doubt; those of equal doubt have no order, so each becomes their mean."""
+    order = np.argsort(doubt)
+    first = np.flatnonzero(np.diff(doubt[order], prepend=-np.inf) > 0)
+    members = np.diff(first, append=len(doubt))
+    ranked: np.ndarray = np.repeat(np.add.reduceat(values[:, order], first, axis=1) / members, members, axis=1)
+    return ranked
 
 
 def coverage(error: Pixels, scale: Pixels) -> Curve:
@@ -125,12 +152,15 @@ def _one_image(error: Pixels, claimed: Pixels) -> dict[str, Any]:
     scale = np.where(np.isfinite(claimed) & (claimed > 0), claimed, 0.0)
     errors = np.stack([error, error**2])
     (mae, mse), (best_mae, best_mse) = (sparsification(errors, doubt) for doubt in (scale, error))
+    bin_scale, bin_error = reliability(np.stack([scale, error]), scale)
     return {
         "mae": mae,
         "oracle_mae": best_mae,
         "rmse": np.sqrt(mse),
         "oracle_rmse": np.sqrt(best_mse),
         "coverage": coverage(error, scale),
+        "bin_scale": bin_scale,
+        "bin_error": bin_error,
         "pearson": correlation(scale, error),
         "spearman": correlation(rankdata(scale), rankdata(error)),
     }

@@ -21,6 +21,7 @@ from echodepth.evaluation.evaluate import (
     summary,
 )
 from echodepth.evaluation.metrics import METRICS
+from echodepth.evaluation.picks import leading_row, pick_frames
 from echodepth.evaluation.protocols import get_protocol
 from echodepth.evaluation.report import write_report
 from echodepth.evaluation.views import View, view_frames
@@ -59,7 +60,7 @@ def build_comparison(config: CompareConfig) -> Comparison:
         raise ConfigError(
             f"--name {config.name!r}: use letters, digits and . _ + - only; it names a folder in results/"
         )
-    require_at_least(0, pictures=config.pictures, seed=config.seed)
+    require_at_least(0, pictures=config.pictures, extremes=config.extremes, seed=config.seed)
     device = choose_device(config.device)
     models = {run: load_model(run, device) for run in config.runs}
     models = dict(sorted(models.items(), key=lambda item: _order(model_label(item[1]))))
@@ -69,23 +70,32 @@ def build_comparison(config: CompareConfig) -> Comparison:
     scored = _score_all(models, settings)
     shared = _shared_frames([evaluation for _, evaluation in scored])
     rows = [_row(names[run], evaluation, shared, config.seed) for run, evaluation in scored]
-    chosen = [shared[i] for i in np.unique(np.linspace(0, len(shared) - 1, config.pictures).round().astype(int))]
-    views: dict[str, dict[str, View]] = {frame: {} for frame in chosen}
-    for run, model in models.items():
-        row_name = f"{model_label(model)} · {names[run]}"
-        for frame, view in zip(chosen, view_frames(model, settings, chosen), strict=True):
-            views[frame][row_name] = view
+    rows = _mark_best(sorted(rows, key=lambda row: _order(row.label)))
+    leader = leading_row(rows)
+    picks = pick_frames(leader, shared, config.extremes, config.pictures)
     return Comparison(
         name=config.name,
         protocol=get_protocol(config.protocol),
         split=config.split,
-        rows=_mark_best(sorted(rows, key=lambda row: _order(row.label))),
+        rows=rows,
         seed_means=_seed_means(models, names, rows),
         frames=shared,
         notes=_notes([evaluation for _, evaluation in scored], len(shared)),
-        views=views,
+        leader=leader,
+        picks=picks,
+        views=_views(models, names, settings, list(picks)),
         curves=_all_curves(models, names),
     )
+
+
+def _views(
+    models: dict[str, DepthModel], names: dict[str, str], settings: EvaluateConfig, frames: list[str]
+) -> dict[str, dict[str, View]]:
+    by_frame: dict[str, dict[str, View]] = {frame: {} for frame in frames}
+    for run, views in (view_frames(models, settings, frames) if frames else {}).items():
+        for frame, view in zip(frames, views, strict=True):
+            by_frame[frame][f"{model_label(models[run])} · {names[run]}"] = view
+    return by_frame
 
 
 def _short_names(models: dict[str, DepthModel]) -> dict[str, str]:

@@ -70,6 +70,8 @@ class Comparison:
         seed_means: one for each group of runs that differ in the seed alone.
         frames: the images that every row scored.
         notes: what a reader must know before comparing the rows.
+        leader: the row whose best, median and worst frames are shown.
+        picks: the pictured frames, and what each is an example of: see ``pick_frames``.
         views: for each pictured frame, the views of all models, by ``Row.name``.
         curves: for each model with a log, its columns over the epochs, by ``Row.name``.
     """
@@ -81,6 +83,8 @@ class Comparison:
     seed_means: list[SeedMean]
     frames: list[str]
     notes: list[str]
+    leader: Row
+    picks: dict[str, list[str]]
     views: dict[str, dict[str, View]]
     curves: dict[str, Curves]
 

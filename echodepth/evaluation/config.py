@@ -67,6 +67,8 @@ class CompareConfig:
     seed: int = 0
     """Decides the bootstrap's draws and the shuffled echoes."""
     pictures: int = 4
-    """How many frames the page shows, spread evenly over the split; 0 for none."""
+    """How many frames the page shows that are spread evenly over the split; 0 for none."""
+    extremes: int = 2
+    """How many of the best, of the median and of the worst frames of the best audio model the page shows as well."""
     skip_bad: bool = False
     """Leave bad rows out and count them; otherwise the first one stops the comparison."""

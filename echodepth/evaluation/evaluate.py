@@ -21,11 +21,13 @@ from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, mean_depth_map, open_dataset
 from echodepth.data.sample import Part, Sample
 from echodepth.errors import ConfigError, require_at_least
-from echodepth.evaluation.calibration import Calibration
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.controls import ShuffledAudio
-from echodepth.evaluation.metrics import METRICS, DepthMetrics, per_image_metrics
+from echodepth.evaluation.metrics import METRICS
 from echodepth.evaluation.protocols import Protocol, get_protocol
+from echodepth.evaluation.ranges import DepthRange
+from echodepth.evaluation.regions import Regions
+from echodepth.evaluation.scores import Scores
 from echodepth.files import written_whole
 from echodepth.inference.trained import choose_device, experiment_name, read_from, trained_data
 from echodepth.models.layers import count_parameters
@@ -58,7 +60,9 @@ class Evaluation:
         counts: images, pixels, images_without_valid, bad_predictions, bad_rows.
         bad_rows: one message for each row that was left out.
         rows: per image its name, its scored pixels, and every figure (NaN where it has none).
-        model: network, parameters, size, range, input, the run's seed and epoch.
+        depth_ranges: figures by true depth, pooled over pixels.
+        regions: mean absolute error by place in the picture, pooled over pixels.
+        model: network, parameters, size, range, input, seconds of sound, the run's seed and epoch.
         commit: of the source tree, with "-dirty" when files differ from it; "unknown" outside a repository.
         version: of this package.
         seed: of the shuffled control.
@@ -77,6 +81,8 @@ class Evaluation:
     counts: dict[str, int]
     bad_rows: list[str]
     rows: list[dict[str, Any]]
+    depth_ranges: list[DepthRange]
+    regions: Regions
     model: dict[str, Any]
     commit: str
     version: str
@@ -116,7 +122,8 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
     if data.dataset == "simulated" and data.data_dir is None:
         make_once(data.root)
     dataset, predictor = _contender(model, config, data, protocol)
-    metrics, rows, calibration = _score(dataset, predictor, protocol, config)
+    scores = _score(dataset, predictor, protocol, config)
+    metrics = scores.total.compute()
     return Evaluation(
         experiment=experiment_name(model),
         label=CONTROL_LABELS.get(config.control, model_label(model)),
@@ -130,20 +137,23 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
         counts={name: int(value) for name, value in metrics.items() if not value.is_floating_point()}
         | {"bad_rows": len(dataset.bad_rows)},
         bad_rows=dataset.bad_rows,
-        rows=rows,
+        rows=scores.rows,
+        depth_ranges=scores.ranges.compute(),
+        regions=scores.regions.compute(),
         model={
             "network": type(model.network).__name__,
             "parameters": count_parameters(model.network),
             "input": model.input_key,
             "image_size": model.image_size,
             "max_depth": model.max_depth,
+            "audio_seconds": trained_data(model).cut_seconds if model.input_key == "audio" else None,
             "seed": model.run.get("seed"),
             "epoch": model.run.get("epoch"),
         },
         commit=source_commit(),
         version=__version__,
         seed=config.seed,
-        calibration=calibration,
+        calibration=scores.calibration.compute() or None,
     )
 
 
@@ -205,24 +215,15 @@ def _contender(
     return (ShuffledAudio(frames, config.seed) if config.control == "shuffled_audio" else frames), predict
 
 
-def _score(
-    dataset: Dataset[Sample], predictor: Predictor, protocol: Protocol, config: EvaluateConfig
-) -> tuple[dict[str, Tensor], list[dict[str, Any]], dict[str, Any] | None]:
-    total, rows, calibration = DepthMetrics(), [], Calibration()
+def _score(dataset: Dataset[Sample], predictor: Predictor, protocol: Protocol, config: EvaluateConfig) -> Scores:
+    scores = Scores()
     loader = DataLoader(dataset, config.batch_size, num_workers=config.num_workers)
     with torch.inference_mode():
         for batch in tqdm(loader, desc=f"Scoring {config.split}", unit="batch", disable=None):
-            depth = batch["depth"]
-            answer, scale = predictor(batch)
-            prediction, scored = answer.cpu(), protocol.scored(depth, batch["valid"])
-            total.update(prediction, depth, scored)
-            if scale is not None:
-                calibration.update(prediction, scale.cpu(), depth, scored)
-            figures = per_image_metrics(prediction, depth, scored)
-            for i, name in enumerate(batch["name"]):
-                row = {"name": name, "pixels": int(scored[i].sum())}
-                rows.append(row | {metric: float(figures[metric][i]) for metric in METRICS})
-    return total.compute(), rows, calibration.compute() or None
+            depth, scale = predictor(batch)
+            scored = protocol.scored(batch["depth"], batch["valid"])
+            scores.update(batch["name"], depth.cpu(), None if scale is None else scale.cpu(), batch["depth"], scored)
+    return scores
 
 
 def summary(evaluation: Evaluation) -> str:

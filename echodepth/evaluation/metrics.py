@@ -52,6 +52,29 @@ def bad_predictions(prediction: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b
     return valid & ~(torch.isfinite(prediction) & (prediction > 0))
 
 
+def as_scored(prediction: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """The prediction in float64, with ``BAD_PREDICTION_DEPTH`` wherever a scored pixel holds no depth at all."""
+    return prediction.double().masked_fill(bad_predictions(prediction, valid), BAD_PREDICTION_DEPTH)
+
+
+def check_maps(
+    prediction: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
+) -> None:
+    """What everything that is scored must be.
+
+    Raises:
+        ValueError: the shapes differ, or a scored target is not a positive, finite depth.
+    """
+    # Without this, [b,1,h,w] against [b,h,w] would broadcast to b*b pairs and give a plausible number.
+    if not prediction.shape == target.shape == valid.shape:
+        raise ValueError(
+            f"prediction {tuple(prediction.shape)}, target {tuple(target.shape)} and"
+            f" valid {tuple(valid.shape)} must have one shape [b, 1, h, w]"
+        )
+    if not bool((torch.isfinite(target) & (target > 0))[valid].all()):
+        raise ValueError("target must be a positive, finite depth in metres wherever valid is true")
+
+
 def per_image_metrics(
     prediction: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
 ) -> dict[str, Float[Tensor, " b"]]:
@@ -75,16 +98,9 @@ def _sums(
     prediction: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
 ) -> Float[Tensor, "b sums"]:
     """What every figure is made of, added up over each image's scored pixels, in the order of ``_SUMS``."""
-    # Without this, [b,1,h,w] against [b,h,w] would broadcast to b*b pairs and give a plausible number.
-    if not prediction.shape == target.shape == valid.shape:
-        raise ValueError(
-            f"prediction {tuple(prediction.shape)}, target {tuple(target.shape)} and"
-            f" valid {tuple(valid.shape)} must have one shape [b, 1, h, w]"
-        )
-    if not bool((torch.isfinite(target) & (target > 0))[valid].all()):
-        raise ValueError("target must be a positive, finite depth in metres wherever valid is true")
+    check_maps(prediction, target, valid)
     bad = bad_predictions(prediction, valid)
-    p = prediction.double().masked_fill(~valid, 1.0).masked_fill(bad, BAD_PREDICTION_DEPTH)
+    p = as_scored(prediction, valid).masked_fill(~valid, 1.0)
     t = target.double().masked_fill(~valid, 1.0)
     difference = (p - t).abs()
     log_ratio = p.log() - t.log()

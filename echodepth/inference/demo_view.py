@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from PIL import Image
 from echodepth.data.config import SPEED_OF_SOUND
 from echodepth.inference.answers import Answer, drawn_depth
 from echodepth.inference.outputs import to_millimetres
+from echodepth.pages import data_address, template
 from echodepth.viz import colour_stops, depth_to_rgb, display_limit, error_to_rgb, spectrogram_to_rgb
 
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ def maps_html(answers: list[Answer], picture: Image.Image | None, shape: tuple[i
     if (truth := answers[0].truth) is not None:
         rows[0].append(_map("truth", depth_to_rgb(truth, np.isfinite(truth), far), truth))
     if picture is not None:
-        rows[0].append({"title": "picture", "source": _png(picture, "JPEG"), "metres": ""})
+        rows[0].append({"title": "picture", "source": data_address(picture, "JPEG"), "metres": ""})
     scales = [{"what": "depth", "colours": colour_stops("depth"), "limit": f"{far:g}"}]
     if faults:
         scales.append({"what": "error", "colours": colour_stops("error"), "limit": f"{off:g}"})
@@ -76,25 +76,16 @@ def _map(title: str, colours: np.ndarray, metres: Float[np.ndarray, "h w"]) -> d
     little_endian = to_millimetres(metres).astype("<u2").tobytes()
     return {
         "title": title,
-        "source": _png(Image.fromarray(colours)),
+        "source": data_address(colours),
         "metres": base64.b64encode(little_endian).decode(),
         "height": metres.shape[0],
         "width": metres.shape[1],
     }
 
 
-def _png(picture: Image.Image, kind: str = "PNG") -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("demo_maps.html.jinja")
+    return template(HERE / "demo_maps.html.jinja")
 
 
 def ears_html(levels: list[Float[np.ndarray, "f t"]], seconds: float) -> str:
@@ -107,7 +98,7 @@ def ears_html(levels: list[Float[np.ndarray, "f t"]], seconds: float) -> str:
     span = (float(min(x.min() for x in levels)), float(max(x.max() for x in levels)))
     reach = f"{seconds * SPEED_OF_SOUND / 2:.0f} m"
     figures = [
-        f'<figure><img src="{_png(Image.fromarray(spectrogram_to_rgb(level, span)))}" alt="{name} ear">'
+        f'<figure><img src="{data_address(spectrogram_to_rgb(level, span))}" alt="{name} ear">'
         f"<figcaption><span>0 m</span><b>{name} ear</b><span>{reach}</span></figcaption></figure>"
         for name, level in zip(("left", "right"), levels, strict=True)
     ]

@@ -142,14 +142,14 @@ class BinauralAttentionDepthNet(DepthNet):
         maps: dict[str, Tensor] = {}
         for level in self.left_to_right:
             rows, columns = left[level].shape[-2:]
-            place = min(int(frequency * rows), rows - 1), min(int(time * columns), columns - 1)
+            row, column = min(int(frequency * rows), rows - 1), min(int(time * columns), columns - 1)
             directions = {
                 "left_to_right": (self.left_to_right[level], left[level], right[level]),
                 "right_to_left": (self.right_to_left[level], right[level], left[level]),
             }
             for name, (attention, own, other) in directions.items():
                 assert isinstance(attention, CrossAttention)
-                maps[f"{level}_{name}"] = attention.look(own, other, *place)
+                maps[f"{level}_{name}"] = attention.look(own, other, column)[:, row]
         return maps
 
     def _hear(self, spectrograms: Tensor) -> tuple[Features, Features]:

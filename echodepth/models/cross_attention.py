@@ -5,7 +5,7 @@ Rows of a map are frequencies, columns are times, the same for both ears.
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from echodepth.models.exact_attention import attention
@@ -48,20 +48,18 @@ class CrossAttention(nn.Module):
         return found.view(*query.shape[:3], value.shape[3])
 
     def look(
-        self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f2 t2"], row: int, column: int
-    ) -> Float[Tensor, "b f2 t2"]:
-        """Where in ``other`` the position (row, column) of ``own`` looks: one row of the weights, summing to 1."""
-        rows, columns = self.reach(row, column, *other.shape[2:])
-        query = self.query(own[:, :, row : row + 1, column : column + 1]).flatten(2).mT  # [B,1,d]
-        key = self.key(other[:, :, rows, columns])
-        scores = query @ key.flatten(2) / query.shape[-1] ** 0.5  # [B,1,n]
-        weights = other.new_zeros(len(other), *other.shape[2:])
-        weights[:, rows, columns] = torch.softmax(scores, dim=-1).view(len(other), *key.shape[2:])
+        self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f2 t2"], column: int
+    ) -> Float[Tensor, "b f f2 t2"]:
+        """Where in ``other`` the places of one column of ``own`` look: rows of the weights, each summing to 1."""
+        query = self.query(own[..., column : column + 1]).squeeze(3).mT  # [B,F,d]
+        scores = query @ self.key(other).flatten(2) / query.shape[-1] ** 0.5  # [B,F,F2*T2]
+        within = self.reach(column, own.shape[2], *other.shape[2:]).to(other.device).flatten(1)
+        weights: Tensor = torch.softmax(scores.masked_fill(~within, -torch.inf), dim=-1).unflatten(2, other.shape[2:])
         return weights
 
-    def reach(self, row: int, column: int, rows: int, columns: int) -> tuple[slice, slice]:
-        """Which rows and columns the position may look at, out of how many."""
-        return slice(rows), slice(columns)
+    def reach(self, column: int, own_rows: int, rows: int, columns: int) -> Bool[Tensor, "own_rows rows columns"]:
+        """Where the places of a column of ``own_rows`` may look, out of how many rows and columns."""
+        return torch.ones(own_rows, rows, columns, dtype=torch.bool)
 
 
 class BandAttention(CrossAttention):
@@ -77,9 +75,11 @@ class BandAttention(CrossAttention):
         """What each place finds in the columns around its own."""
         return attend_band(query, key, value)
 
-    def reach(self, row: int, column: int, rows: int, columns: int) -> tuple[slice, slice]:
+    def reach(self, column: int, own_rows: int, rows: int, columns: int) -> Bool[Tensor, "own_rows rows columns"]:
         """All rows, and few columns."""
-        return slice(rows), band(column, columns)
+        within = torch.zeros(own_rows, rows, columns, dtype=torch.bool)
+        within[:, :, band(column, columns)] = True
+        return within
 
 
 class TimeAttention(CrossAttention):
@@ -93,9 +93,9 @@ class TimeAttention(CrossAttention):
         """What each place finds in its row; here rows come one after the other."""
         return attend_time(query, key, value)
 
-    def reach(self, row: int, column: int, rows: int, columns: int) -> tuple[slice, slice]:
-        """One row, all columns."""
-        return slice(row, row + 1), slice(columns)
+    def reach(self, column: int, own_rows: int, rows: int, columns: int) -> Bool[Tensor, "own_rows rows columns"]:
+        """Each row its own, and all columns."""
+        return torch.eye(rows, dtype=torch.bool)[:, :, None].repeat(1, 1, columns)
 
 
 class PooledAttention(CrossAttention):
@@ -106,10 +106,10 @@ class PooledAttention(CrossAttention):
         return super().forward(own, pool(other))
 
     def look(
-        self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f t"], row: int, column: int
-    ) -> Float[Tensor, "b f t"]:
-        """Where the position looks; the weight of a mean is shared by all that it is the mean of."""
-        weights = super().look(own, pool(other), row, column)
+        self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f t"], column: int
+    ) -> Float[Tensor, "b f f2 t2"]:
+        """Where the column's places look; the weight of a mean is shared by all that it is the mean of."""
+        weights = super().look(own, pool(other), column)
         along_rows, along_columns = (pooling(size).to(other) for size in other.shape[2:])
         return along_rows.mT @ weights @ along_columns
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind: checkpoints, the best model, curves and pictures.
+"""What a run leaves behind: checkpoints, the best model and curves; its pictures are made in ``pictures``.
 
 Order matters. With averaged weights, validation runs on the average, which is swapped in before it and out after it;
 ``BestModel`` and ``ResultPictures`` come before the averaging callback, to find the average still in place.
@@ -14,23 +14,19 @@ import time
 from typing import Any
 
 import lightning as L
-import numpy as np
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import Tensor
 
-from echodepth.data.sample import Sample
 from echodepth.files import written_whole
 from echodepth.models.store import save_model
-from echodepth.training.depth_task import DepthTask, network_input
+from echodepth.training.depth_task import DepthTask
 from echodepth.training.folders import RunFolders
-from echodepth.viz import result_picture, save_figure
 
 log = logging.getLogger(__name__)
-PICTURED_FRAMES = 4
 
 
-def _is_due(trainer: L.Trainer, frequency: int) -> bool:
+def is_due(trainer: L.Trainer, frequency: int) -> bool:
+    """Whether something is to be kept of this epoch: of every so many, and of the last."""
     done = trainer.current_epoch + 1
     return done % frequency == 0 or done == trainer.max_epochs
 
@@ -49,7 +45,7 @@ class EpochCheckpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write beside, then rename: a run that is killed here leaves no half a file."""
-        if not _is_due(trainer, self.frequency):
+        if not is_due(trainer, self.frequency):
             return
         path = self.folders.checkpoint(trainer.current_epoch + 1)
         unfinished = path.with_suffix(".unfinished")
@@ -133,61 +129,3 @@ class History(Checkpoint):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
-
-
-class ResultPictures(Callback):
-    """Draws the first validation frames: input, prediction, truth, error.
-
-    Args:
-        folders: of the run.
-        frequency: epochs between two pictures; the last epoch always has one.
-    """
-
-    def __init__(self, folders: RunFolders, frequency: int) -> None:
-        self.folders = folders
-        self.frequency = frequency
-
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Sample,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Draw, when one is due."""
-        if batch_idx or not trainer.is_global_zero or not _is_due(trainer, self.frequency):
-            return
-        assert isinstance(pl_module, DepthTask)
-        model = pl_module.model
-        heard_or_seen = network_input(model, batch)[:PICTURED_FRAMES]
-        epoch = trainer.current_epoch + 1
-        depth, scale, _ = model.network.predict(heard_or_seen)
-        figure = result_picture(
-            inputs=_captioned_inputs(batch, heard_or_seen if model.input_key == "audio" else None),
-            prediction=_array(depth[:, 0]),
-            depth=_array(batch["depth"][:PICTURED_FRAMES, 0]),
-            valid=_array(batch["valid"][:PICTURED_FRAMES, 0]),
-            max_depth=model.max_depth,
-            title=f"{self.folders.experiment}, epoch {epoch}, validation",
-            expected=_array(scale[:, 0]) if scale is not None else None,
-        )
-        save_figure(figure, self.folders.results / f"epoch_{epoch:04d}.png")
-
-
-def _captioned_inputs(batch: Sample, spectrograms: Tensor | None) -> list[dict[str, np.ndarray]]:
-    inputs: list[dict[str, np.ndarray]] = []
-    for index in range(min(PICTURED_FRAMES, len(batch["depth"]))):
-        frame = {}
-        if "image" in batch:
-            frame["RGB"] = _array(batch["image"][index].permute(1, 2, 0))
-        if spectrograms is not None:
-            left, right = spectrograms[index].chunk(2)
-            frame |= {"left ear": _array(left[0]), "right ear": _array(right[0])}
-        inputs.append(frame)
-    return inputs
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().float().cpu().numpy() if tensor.is_floating_point() else tensor.cpu().numpy()

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from echodepth.models.front_end import EchoFrontEnd
 from echodepth.models.layers import count_parameters
 from echodepth.models.store import DepthModel, ModelSpec, read_checkpoint
 from echodepth.simulate.default_set import make_once
-from echodepth.training.callbacks import BestModel, EpochCheckpoints, History, ResultPictures
+from echodepth.training.callbacks import BestModel, EpochCheckpoints, History
 from echodepth.training.checks import (
     INSTALL_LOGGERS,
     check_batches,
@@ -38,6 +40,7 @@ from echodepth.training.config import FLAGS_NOT_COMPARED, BinauralConfig, Distil
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.distillation_task import DistillationTask, require_features
 from echodepth.training.folders import RunFolders
+from echodepth.training.pictures import ResultPictures
 from echodepth.training.teaching import open_teacher
 
 log = logging.getLogger(__name__)
@@ -158,7 +161,8 @@ def _fit(config: TrainConfig, task: DepthTask, data: DepthDataModule, teacher: d
         warnings.filterwarnings("ignore", message=".*recommended to use .*sync_dist=True.*")
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning.*")
         try:
-            _trainer(config, folders).fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+            with _wandb_run_ended(config):
+                _trainer(config, folders).fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         except SIGTERMException as terminated:
             raise SystemExit(TERMINATED) from terminated
     if is_main_process():
@@ -225,6 +229,23 @@ def _loggers(config: TrainConfig, folders: RunFolders) -> list[Logger]:
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error}: {INSTALL_LOGGERS}") from error
     return loggers
+
+
+@contextmanager
+def _wandb_run_ended(config: TrainConfig) -> Iterator[None]:
+    """End the W&B run that begins meanwhile: another training in this process would go on writing into it."""
+    if not config.use_wandb:
+        yield
+        return
+    import wandb
+
+    given, status = wandb.run, 1
+    try:
+        yield
+        status = 0
+    finally:
+        if wandb.run is not given:
+            wandb.finish(exit_code=status)
 
 
 def _write_config(
