@@ -279,7 +279,7 @@ def test_the_teacher_shows_its_scale() -> None:
     seen, expected = teacher.look(Sample(image=image)), teacher.model.predict(image).scale
     assert seen.scale is not None
     assert expected is not None
-    assert torch.equal(seen.scale, expected)
+    torch.testing.assert_close(seen.scale, expected)  # its norms are folded into its convolutions
     assert not seen.scale.requires_grad
 
 
