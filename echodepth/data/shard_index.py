@@ -13,9 +13,10 @@ number of steps, and who reads what, is known without a look at the data.
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from echodepth.data.config import DataConfig
 from echodepth.data.sample import Part
@@ -26,6 +27,14 @@ VERSION = 1
 INDEX = "index.json"
 INSTALL = "pip install 'echodepth[stream]'"
 _BLOCK = 2**24  # bytes asked for at a time at an address: a request's latency counts little then
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Bytes that are read from first to last."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next ``size`` bytes, fewer at the end."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,7 @@ def located(place: Path | str, name: str) -> str:
     return str(place / name) if isinstance(place, Path) else f"{place.rstrip('/')}/{name}"
 
 
-def open_file(place: Path | str, name: str) -> IO[bytes]:
+def open_file(place: Path | str, name: str) -> AbstractContextManager[Stream]:
     """Open a file in a folder or at an address, to be read from its beginning.
 
     Raises:
@@ -163,7 +172,7 @@ def open_file(place: Path | str, name: str) -> IO[bytes]:
             return Path(where).open("rb")
         import fsspec
 
-        return cast(IO[bytes], fsspec.open(where, "rb", block_size=_BLOCK).open())
+        return cast(AbstractContextManager[Stream], fsspec.open(where, "rb", block_size=_BLOCK).open())
     except ImportError as error:
         raise ConfigError(f"{where} cannot be read: {error}; the web needs {INSTALL}, S3 pip install s3fs") from error
     except Exception as error:
@@ -172,15 +181,16 @@ def open_file(place: Path | str, name: str) -> IO[bytes]:
 
 def unreadable(name: str, error: Exception) -> DataError:
     """What is said of a file that is not there or cannot be reached; each kind of address has errors of its own."""
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError):  # fsspec's answer to a server that is away, too
         return DataError(
-            f"{name} is not there: --data_dir names the folder or address that holds {INDEX} and all shards"
+            f"{name} is not there or cannot be reached: --data_dir names the folder or address that holds {INDEX} and "
+            "the shards"
         )
     told = str(error) or type(error).__name__
     return DataError(f"{name} cannot be read: {told}")
 
 
-def chunks(file: IO[bytes], size: int = 2**20) -> Iterator[bytes]:
+def chunks(file: Stream, size: int = 2**20) -> Iterator[bytes]:
     """What is left of an open file, piece by piece."""
     while piece := file.read(size):
         yield piece

@@ -2,16 +2,23 @@
 
 import hashlib
 import json
+import logging
+import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from echodepth.data.sample import Part, StoredFile, StoredRecord
-from echodepth.data.shard_index import INSTALL, Shard, chunks, located, open_file, unreadable
-from echodepth.errors import ConfigError, DataError
+from echodepth.data.shard_index import INSTALL, Shard, Stream, chunks, located, open_file, unreadable
+from echodepth.errors import ConfigError, DataError, EchodepthError
 from echodepth.files import written_whole
 
+log = logging.getLogger(__name__)
+RETRIES = (1.0, 10.0)
+"""Seconds to wait before a shard at an address is opened again, whose connection broke: a run of days meets that."""
 PART_NAMES: dict[Part, tuple[str, ...]] = {
     "image": ("image",),
     "audio": ("audio", "audio_left", "audio_right"),
@@ -72,30 +79,43 @@ class ShardReader:
             ConfigError: webdataset is not installed.
             DataError: the shard is not there, cut short, or not what the index says.
         """
-        webdataset = require_webdataset()
         shard, name = wanted.shard, located(self.place, wanted.shard.name)
         seen = given = 0
+        for sample in self._samples(shard, name):
+            seen += 1
+            record = self._record(sample, name)
+            if wanted.rooms is None or record.room in wanted.rooms:
+                given += 1
+                yield record
+        if (seen, given) != (shard.samples, wanted.samples):
+            raise _damaged(name, f"it holds {seen} samples, and the index says {shard.samples}")
+
+    def _samples(self, shard: Shard, name: str) -> Iterator[dict[str, Any]]:
+        """A shard's samples as webdataset gives them; where a connection breaks, the shard is opened again."""
+        seen = 0
+        for wait in (*RETRIES, None):
+            try:
+                for sample in islice(self._read_once(shard, name), seen, None):
+                    seen += 1
+                    yield sample
+                return
+            except EchodepthError:
+                raise
+            except Exception as error:  # of tar files, and whatever a network's library raises
+                told = f"after {seen} of {shard.samples} samples: {_told(error)}"
+                if wait is None or isinstance(self.place, Path):
+                    raise _damaged(name, told) from error
+                log.warning("%s is read anew in %g s, for it broke off %s", name, wait, told)
+                time.sleep(wait)
+
+    def _read_once(self, shard: Shard, name: str) -> Iterator[dict[str, Any]]:
+        tars = require_webdataset().tariterators
         with self._open(shard) as file:
             stream = _Hashing(file) if self.check_hashes else file
             opened = iter([{"url": name, "stream": stream}])
-            expanded = webdataset.tariterators.tar_file_expander(opened, select_files=self._is_wanted)
-            samples = webdataset.tariterators.group_by_keys(expanded)
-            while True:
-                try:
-                    sample = next(samples, None)
-                except Exception as error:  # of tar files, and whatever a network's library raises
-                    raise _damaged(name, f"after {seen} of {shard.samples} samples: {_told(error)}") from error
-                if sample is None:
-                    break
-                seen += 1
-                record = self._record(sample, name)
-                if wanted.rooms is None or record.room in wanted.rooms:
-                    given += 1
-                    yield record
+            yield from tars.group_by_keys(tars.tar_file_expander(opened, select_files=self._is_wanted))
             if isinstance(stream, _Hashing) and stream.finish() != shard.sha256:
                 raise _damaged(name, "its hash is another than in the index")
-        if (seen, given) != (shard.samples, wanted.samples):
-            raise _damaged(name, f"it holds {seen} samples, and the index says {shard.samples}")
 
     def _is_wanted(self, member: str) -> bool:
         part = member.split(".")[1]
@@ -129,7 +149,7 @@ class ShardReader:
             source=f"{shard} ({source})",
         )
 
-    def _open(self, shard: Shard) -> IO[bytes]:
+    def _open(self, shard: Shard) -> AbstractContextManager[Stream]:
         if self.cache is None or isinstance(self.place, Path):
             return open_file(self.place, shard.name)
         # The hash in its name: a shard that was packed anew is another file.
@@ -159,7 +179,7 @@ class ShardReader:
 class _Hashing:
     """A file that is read from its beginning, and hashed meanwhile."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Stream) -> None:
         self.file, self.digest = file, hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
