@@ -26,8 +26,8 @@ from echodepth.data.sharded import ShardedDataset
 
 log = logging.getLogger(__name__)
 BUFFER = 64
-"""Samples among which a reader draws the next: some 150 MB of BatVision V2's files. They were shuffled when packed, so
-that this only has to part those that would lie side by side in every epoch."""
+"""Samples among which a reader draws the next: some 80 MB at 256x256. They were shuffled when packed, so that this only
+has to part those that would lie side by side in every epoch."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,10 @@ class ShardBatches(Dataset[Sample]):
         drawn = np.random.default_rng([self.seed, epoch]).permutation(len(order))
         records = self.dataset.stored([order[place] for place in drawn], stretch.start, stretch.stop)
         rng = random.Random(f"{self.seed} {epoch} {self.share.rank} {lane}")
-        shuffled = require_webdataset().shuffle(BUFFER, initial=BUFFER, rng=rng)(records)
-        return map(self.dataset.decode, shuffled)
+        # Decoded first: at the usual sizes the tensors are smaller than their files.
+        samples = map(self.dataset.decode, records)
+        shuffled: Iterator[Sample] = require_webdataset().shuffle(BUFFER, initial=BUFFER, rng=rng)(samples)
+        return shuffled
 
 
 def batch_loader(
