@@ -29,6 +29,10 @@ from echodepth.data.shard_batches import ShardBatches, Share
 from echodepth.data.shard_index import INDEX
 from echodepth.data.sharded import ShardedDataset, open_split
 from echodepth.errors import ConfigError, DataError, EchodepthError
+from echodepth.inference.config import DemoConfig
+from echodepth.inference.examples import find_examples
+from echodepth.inference.infer import Predictor
+from echodepth.inference.trained import trained_data
 from tests.roots import SPLITS, write_rgbd_root, write_v1_root, write_v2_root
 from tests.tiny import SECONDS, save_tiny
 
@@ -509,6 +513,18 @@ def test_what_takes_frames_out_of_order_says_what_to_do(
         assert "give --data_dir a folder" in said
 
 
+def test_a_page_for_a_model_from_shards_has_no_examples(tmp_path: Path) -> None:
+    model = save_tiny(tmp_path / "a", tmp_path, data_dir="s3://bucket/rooms")
+    assert find_examples(DemoConfig("a"), [Predictor(model)]) == []
+
+
+def test_a_cache_that_cannot_be_written_is_not_taken_for_a_damaged_shard(web: Server, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.touch()
+    with pytest.raises(OSError, match="taken"):
+        names(web.address, shard_cache=taken)
+
+
 def test_without_webdataset_the_extra_is_named(
     root: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -548,8 +564,6 @@ def test_an_address_keeps_its_slashes_from_the_command_line_to_the_model(
         *["s3://bucket/rooms"] * 2,
         *[Path("some/folder")] * 2,
     ]
-    from echodepth.inference.trained import trained_data
-
     model = save_tiny(tmp_path / "a", Path("x"), data_dir="s3://bucket/rooms", shard_cache="kept", check_hashes=True)
     data = trained_data(model)
     assert (data.data_dir, data.place, data.shard_cache) == ("s3://bucket/rooms", "s3://bucket/rooms", Path("kept"))

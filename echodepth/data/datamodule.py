@@ -232,9 +232,14 @@ class DepthDataModule(LightningDataModule):
         return self.num_workers if self.num_workers is not None else default_workers(dataset, self._neighbours())
 
     def _of_shards(self, dataset: ShardedDataset, seed: int | None = None) -> DataLoader[Sample]:
-        return batch_loader(
-            dataset, self.batch_size, self._workers(dataset), seed, self.first_epoch, self._place(), self._on_cuda()
-        )
+        processes, workers = self._place(), self._workers(dataset)
+        loader = batch_loader(dataset, self.batch_size, workers, seed, self.first_epoch, processes, self._on_cuda())
+        if self.num_workers is not None and loader.num_workers < workers and processes[1] == 0:
+            log.info(
+                "%d of %d readers are used, for %d shards and %d devices: smaller shards would serve more",
+                *(loader.num_workers, workers, len(dataset.shards), processes[0]),
+            )
+        return loader
 
     def _loader(
         self, dataset: DepthDataset, sampler: ShardSampler | DistributedSampler[Sample], drop_last: bool = False

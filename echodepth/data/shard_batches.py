@@ -8,7 +8,6 @@ same number of steps, however unequal the shards are. Within its stretch a reade
 A batch is a function of the epoch and of its number: what is kept open between two is only there to be fast.
 """
 
-import logging
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from echodepth.data.sample import Sample
 from echodepth.data.shard_reader import require_webdataset
 from echodepth.data.sharded import ShardedDataset
 
-log = logging.getLogger(__name__)
 BUFFER = 64
 """Samples among which a reader draws the next: some 80 MB at 256x256. They were shuffled when packed, so that this only
 has to part those that would lie side by side in every epoch."""
@@ -168,8 +166,6 @@ def batch_loader(
     world_size, rank = processes
     # Two readers of one shard would both fetch it.
     enough = -(-len(dataset.shards) // world_size)
-    if workers > enough:
-        log.info("%d shards: %d of %d processes read them; smaller shards serve more", enough, enough, workers)
     workers = min(workers, enough)
     share = Share(len(dataset), batch_size, seed is not None, max(1, workers), world_size, rank)
     return DataLoader(

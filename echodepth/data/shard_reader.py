@@ -7,15 +7,15 @@ import logging
 import tarfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
 
 from echodepth.data.sample import Part, StoredFile, StoredRecord
-from echodepth.data.shard_index import INSTALL, Shard, Stream, chunks, located, open_file, unreadable
-from echodepth.errors import ConfigError, DataError, EchodepthError
+from echodepth.data.shard_index import INSTALL, Shard, Stream, chunks, located, open_file
+from echodepth.errors import ConfigError, DataError
 from echodepth.files import written_whole
 
 log = logging.getLogger(__name__)
@@ -102,9 +102,7 @@ class ShardReader:
                     seen += 1
                     yield sample
                 return
-            except EchodepthError:
-                raise
-            except Exception as error:  # of tar files, and whatever a network's library raises
+            except (BrokenOffError, tarfile.TarError, ValueError) as error:
                 told = f"after {seen} of {shard.samples} samples: {_told(error)}"
                 if wait is None or isinstance(self.place, Path):
                     raise _damaged(name, told) from error
@@ -160,8 +158,10 @@ class ShardReader:
         )
 
     def _open(self, shard: Shard) -> AbstractContextManager[Stream]:
-        if self.cache is None or isinstance(self.place, Path):
+        if isinstance(self.place, Path):
             return open_file(self.place, shard.name)
+        if self.cache is None:
+            return _watched(open_file(self.place, shard.name))
         # The hash in its name: a shard that was packed anew is another file.
         kept = self.cache / f"{shard.sha256[:16]}-{shard.name}"
         if not (kept.is_file() and kept.stat().st_size == shard.bytes):
@@ -170,20 +170,42 @@ class ShardReader:
 
     def _fetch(self, shard: Shard, kept: Path) -> None:
         name, digest = located(self.place, shard.name), hashlib.sha256()
-        with open_file(self.place, shard.name) as source, written_whole(kept) as unfinished:
+        with _watched(open_file(self.place, shard.name)) as source, written_whole(kept) as unfinished:
             with unfinished.open("wb") as target:
-                pieces = chunks(source)
-                while True:
-                    try:
-                        piece = next(pieces, None)
-                    except Exception as error:
-                        raise unreadable(name, error) from error
-                    if piece is None:
-                        break
+                for piece in chunks(source):
                     digest.update(piece)
-                    target.write(piece)
+                    try:
+                        target.write(piece)
+                    except OSError as error:
+                        raise DataError(
+                            f"{kept} cannot be written ({error.strerror}): give --shard_cache a folder with room for "
+                            "the shards, or leave it out"
+                        ) from error
             if digest.hexdigest() != shard.sha256:
                 raise _damaged(name, "its hash is another than in the index")
+
+
+class BrokenOffError(Exception):
+    """Reading from an address failed, whatever its library calls that."""
+
+
+class _Watched:
+    """A file at an address, whose errors are told from those of this machine's disk."""
+
+    def __init__(self, file: Stream) -> None:
+        self.file = file
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self.file.read(size)
+        except Exception as error:
+            raise BrokenOffError(str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def _watched(opening: AbstractContextManager[Stream]) -> Iterator[Stream]:
+    with opening as file:
+        yield _Watched(file)
 
 
 class _Hashing:
