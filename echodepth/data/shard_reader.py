@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import tarfile
 import time
 from collections.abc import Iterator
@@ -112,6 +113,9 @@ class ShardReader:
     def _read_once(self, shard: Shard, name: str) -> Iterator[dict[str, Any]]:
         group_by_keys = require_webdataset().tariterators.group_by_keys
         with self._open(shard) as file:
+            size = _size(file)
+            if size not in (None, shard.bytes):
+                raise _damaged(name, f"it has {size} bytes, and the index says {shard.bytes}")
             stream = _Hashing(file) if self.check_hashes else file
             yield from group_by_keys(self._members(stream, name))
             if isinstance(stream, _Hashing) and stream.finish() != shard.sha256:
@@ -194,6 +198,7 @@ class _Watched:
 
     def __init__(self, file: Stream) -> None:
         self.file = file
+        self.size: int | None = getattr(file, "size", None)  # where the server tells
 
     def read(self, size: int = -1, /) -> bytes:
         try:
@@ -224,6 +229,13 @@ class _Hashing:
         for piece in chunks(self.file):
             self.digest.update(piece)
         return self.digest.hexdigest()
+
+
+def _size(file: Stream) -> int | None:
+    """Bytes of an opened file; None where that is not known."""
+    if isinstance(file, io.BufferedReader):
+        return os.fstat(file.fileno()).st_size
+    return getattr(file, "size", None)
 
 
 def _told(error: Exception) -> str:
