@@ -5,7 +5,8 @@
 The other way is what BatVision's baseline does for every sample of every epoch: the whole WAV, a Fourier transform of
 its cut, a resize to 256x256, the whole 720x1280 depth map, another resize; written anew here, with the same sizes. Both
 ways end in batches of spectrograms and depth, computed in one thread, from files that the operating system holds in
-memory. Pictures are left out, as a student on echoes alone needs none.
+memory. Pictures are left out, as a student on echoes alone needs none. Shards are compared with the files that they
+were packed from, both read by this project, as waveforms and depth.
 """
 
 import os
@@ -22,6 +23,8 @@ from torch import Tensor
 
 from benchmarks.rooms import write_rooms
 from benchmarks.timing import Outcome, in_turn, keep, processor_seconds
+from echodepth.convert.config import ShardConfig
+from echodepth.convert.shard import shard
 from echodepth.data.cache import Hearing, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
@@ -64,8 +67,7 @@ def epochs_prepared(data: DepthDataModule, front_end: EchoFrontEnd, epochs: int)
                 front_end(batch["audio"])
 
 
-def measure_throughput(scratch: Path) -> None:
-    root = write_rooms(scratch / "rooms", FRAMES)
+def measure_throughput(root: Path) -> None:
     config, front_end = DataConfig(data_dir=root, image_size=SIZE), EchoFrontEnd(SIZE)
     forms = {
         "loader_cached_throughput": Hearing(front_end.settings, front_end),
@@ -84,6 +86,19 @@ def measure_throughput(scratch: Path) -> None:
             return FRAMES / processor_seconds(lambda: epoch_from_files(root))
 
         keep(name, in_turn(ours, other, RUNS, "samples/s a core"), PACKAGES)
+
+
+def measure_shards(root: Path, scratch: Path) -> None:
+    """From a folder, so that what is measured is the format and not a network."""
+    packed = shard(ShardConfig(data_dir=root, out=scratch / "shards", splits=("train",), shard_mb=50, workers=1))
+
+    def epochs(place: Path) -> float:
+        data = DepthDataModule(DataConfig(data_dir=place, image_size=SIZE), ("audio", "depth"), BATCH, 0)
+        seconds = processor_seconds(lambda: [list(data.train_dataloader()) for _ in range(3)])
+        return 3 * FRAMES / seconds
+
+    outcome = in_turn(lambda: epochs(packed), lambda: epochs(root), RUNS, "samples/s a core")
+    keep("loader_shards_throughput", outcome, (*PACKAGES, "webdataset"))
 
 
 def measure_wait(scratch: Path) -> None:
@@ -119,7 +134,9 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["ECHODEPTH_CACHE"] = f"{scratch}/cache"
-        measure_throughput(Path(scratch))
+        root = write_rooms(Path(scratch) / "rooms", FRAMES)
+        measure_throughput(root)
+        measure_shards(root, Path(scratch))
         measure_wait(Path(scratch))
 
 

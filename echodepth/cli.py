@@ -10,7 +10,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth.benchmark.config import BenchmarkConfig
-from echodepth.convert.config import ConvertConfig
+from echodepth.convert.config import ConvertConfig, ShardConfig
 from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
@@ -44,6 +44,7 @@ Command = (
     | Annotated[RecordConfig, subcommand("record")]
     | Annotated[ConvertConfig, subcommand("convert")]
     | Annotated[DoctorConfig, subcommand("doctor")]
+    | Annotated[ShardConfig, subcommand("shard")]
     | Annotated[PrepareConfig, subcommand("prepare")]
     | Annotated[CacheTeacherConfig, subcommand("cache-teacher")]
     | Annotated[Train, subcommand("train")]
@@ -104,6 +105,10 @@ def run(command: object) -> None:
             from echodepth.convert.convert import convert
 
             convert(command)
+        case ShardConfig():
+            from echodepth.convert.shard import shard
+
+            shard(command)
         case DoctorConfig():
             from echodepth.doctor.examine import doctor
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from echodepth import cli
 from echodepth.benchmark.config import BenchmarkConfig
-from echodepth.convert.config import ConvertConfig
+from echodepth.convert.config import ConvertConfig, ShardConfig
 from echodepth.doctor.config import DoctorConfig
 from echodepth.errors import CheckpointError
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
@@ -213,6 +213,9 @@ class Reader:
                 extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
                 wanted = {name for package in packages for name in re.findall(r"\w+(?=[\w,]*\])", package)}
                 assert wanted <= extras.keys(), f"pyproject.toml has no extra {wanted - extras.keys()}"
+            case ["aws", "s3", "sync", folder, address]:
+                assert Path(folder).is_dir(), f"there is no {folder}"
+                assert address.startswith("s3://")
             case ["git", "clone", _] | ["cd", _]:
                 pass
             case _:
@@ -248,6 +251,8 @@ class Reader:
                 self._train_small(config)
             case SimulateConfig():
                 self.run_command(replace(command, **SMALL_ROOMS))
+            case ShardConfig():
+                self.run_command(replace(command, image_size=32, workers=1))
             case PrepareConfig():
                 self.run_command(replace(command, image_size=32, workers=1))
             case CacheTeacherConfig():
@@ -295,6 +300,8 @@ class Reader:
     def _train_small(self, config: TrainConfig) -> None:
         if isinstance(config, DistillationConfig):
             config = replace(config, teacher=self._have_teacher(config.teacher))
+        if isinstance(config.data_dir, str):  # the web is not at hand: read what was copied there
+            config = replace(config, data_dir=Path("shards") / config.data_dir.rpartition("/")[2])
         small = replace(config, **SMALL_TRAINING)
         if config.checkpoints is not None:
             folders = RunFolders(config.experiment_name)

@@ -31,6 +31,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["record"],
         ["convert"],
         ["doctor"],
+        ["shard"],
         ["cache-teacher"],
         ["train"],
         ["train", "rgb"],

@@ -48,7 +48,7 @@ def test_the_training_order_is_a_function_of_seed_and_epoch(tmp_path: Path) -> N
     root = write_v2_root(tmp_path, rows=6, splits=("train",))
     first = order(module(root, seed=1), 0)
     assert order(module(root, seed=1), 0) == first
-    assert sorted(first) == sorted(record.name for record in module(root).train_set.records)
+    assert sorted(first) == sorted(sample["name"] for sample in module(root).train_set)
     others = [order(module(root, seed=1), 1), order(module(root, seed=2), 0)]
     assert first not in others
     assert others[0] != others[1]
@@ -70,7 +70,7 @@ def test_evaluation_sees_every_instance_once_over_three_processes(tmp_path: Path
         place(data, 3, rank)
         seen += [name for batch in data.val_dataloader() for name in batch["name"]]
         assert [name for batch in data.test_dataloader() for name in batch["name"]]
-    assert sorted(seen) == sorted(record.name for record in module(root).val_set.records)
+    assert sorted(seen) == sorted(sample["name"] for sample in module(root).val_set)
 
 
 def test_training_is_shared_out_over_two_processes(tmp_path: Path) -> None:

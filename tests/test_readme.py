@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from echodepth.benchmark.config import BenchmarkConfig
-from echodepth.convert.config import ConvertConfig
+from echodepth.convert.config import ConvertConfig, ShardConfig
 from echodepth.doctor.config import DoctorConfig
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.inference.config import DemoConfig, ExportConfig, PredictConfig
@@ -22,7 +22,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 CONFIGS = (
     *(SimulateConfig, RGBConfig, DistillationConfig, EvaluateConfig, CompareConfig, PredictConfig),
     *(BenchmarkConfig, CacheTeacherConfig, ConvertConfig, DemoConfig, DoctorConfig, ExportConfig, ListenConfig),
-    RecordConfig,
+    *(RecordConfig, ShardConfig),
 )
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from echodepth.convert.config import ShardConfig
+from echodepth.convert.shard import shard
 from echodepth.models.store import load_model
 from echodepth.training.together import over_all_processes, summed
 from tests.conftest import ROOT
@@ -61,9 +63,13 @@ def start(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_two_processes_finish_and_agree(v2_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", ["files", "shards"])
+def test_two_processes_finish_and_agree(v2_root: Path, tmp_path: Path, kept: str) -> None:
     """The first process summed the metrics for its progress bar while the second waited to save: neither went on."""
-    flags = f"--data_dir {v2_root} --audio_seconds {SECONDS} --image_size 32 --base_channels 2 --attention_levels 5"
+    place = v2_root
+    if kept == "shards":  # one a split: each process takes a part of it
+        place = shard(ShardConfig(data_dir=v2_root, out=tmp_path / "packed", audio_seconds=SECONDS, workers=1))
+    flags = f"--data_dir {place} --audio_seconds {SECONDS} --image_size 32 --base_channels 2 --attention_levels 5"
     flags += " --batch_size 2 --num_workers 0 --nb_epochs 2 --save_frequency 1 --device cpu --devices 2 --strategy ddp"
     done = start(tmp_path, "-m", "echodepth", "train", "binaural", "--experiment_name", "two", *flags.split())
     # One process speaks for both, and Lightning's notices stay out.

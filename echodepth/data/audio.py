@@ -7,7 +7,6 @@ ears, so the first thing they hear is the chirp itself; an echo that follows t s
 
 from dataclasses import dataclass
 from math import gcd
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from jaxtyping import Float, Shaped
 from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
 
 from echodepth.data.config import DEFAULT_MAX_DEPTH, SPEED_OF_SOUND
+from echodepth.data.sample import File, opened
 from echodepth.errors import ConfigError, DataError
 
 SAMPLE_RATE = 44100
@@ -60,7 +60,7 @@ class AudioCut:
         return int(self.seconds * self.sample_rate)
 
 
-def read_wav(path: Path) -> tuple[Float[np.ndarray, "2 t"], int]:
+def read_wav(path: File) -> tuple[Float[np.ndarray, "2 t"], int]:
     """Read a two-channel recording, whatever its sample format.
 
     Args:
@@ -73,13 +73,13 @@ def read_wav(path: Path) -> tuple[Float[np.ndarray, "2 t"], int]:
         DataError: the file is unreadable, empty, not two-channel, not finite, or far beyond full scale.
     """
     try:
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(opened(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         raise DataError(f"{path} cannot be read as audio: {error}") from error
     return check_ears(samples.T, str(path)), int(rate)
 
 
-def read_ear_arrays(left: Path, right: Path) -> Float[np.ndarray, "2 t"]:
+def read_ear_arrays(left: File, right: File) -> Float[np.ndarray, "2 t"]:
     """Read BatVision V1's one ``.npy`` per ear.
 
     Args:
@@ -99,9 +99,9 @@ def read_ear_arrays(left: Path, right: Path) -> Float[np.ndarray, "2 t"]:
     return check_ears(np.stack(ears), str(left))
 
 
-def _read_ear(path: Path) -> Float[np.ndarray, " t"]:
+def _read_ear(path: File) -> Float[np.ndarray, " t"]:
     try:
-        samples: np.ndarray = np.load(path, allow_pickle=False)
+        samples: np.ndarray = np.load(opened(path), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} cannot be read as a NumPy array: {error}") from error
     samples = np.squeeze(samples)

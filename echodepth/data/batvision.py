@@ -8,7 +8,7 @@ import numpy as np
 
 from echodepth.data.config import DataConfig, Split
 from echodepth.data.frames import DepthMap
-from echodepth.data.sample import Part, Record
+from echodepth.data.sample import File, Part, Record, opened
 from echodepth.errors import DataError
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -66,7 +66,7 @@ def list_records(config: DataConfig, split: Split, parts: tuple[Part, ...]) -> l
     return sorted(records, key=lambda record: record.location)
 
 
-def read_depth(path: Path) -> DepthMap:
+def read_depth(path: File) -> DepthMap:
     """Read a depth map in millimetres; 0, NaN, infinite and negative values are invalid.
 
     Args:
@@ -79,7 +79,7 @@ def read_depth(path: Path) -> DepthMap:
         DataError: the file is unreadable, of another shape or type, or evidently not in millimetres.
     """
     try:
-        raw = np.load(path, allow_pickle=False)
+        raw = np.load(opened(path), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} cannot be read as a NumPy array: {error}") from error
     if raw.ndim != 2 or raw.dtype.kind not in "iuf":

@@ -27,7 +27,7 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 from tqdm import tqdm
 
-from echodepth.data.config import DataConfig, Split, cache_folder
+from echodepth.data.config import PLACES, DataConfig, Split, cache_folder
 from echodepth.data.dataset import Decoder, DepthDataset, list_split, open_dataset
 from echodepth.data.labels import ALL_LABELS, Labels
 from echodepth.data.prepared import Prepared, PreparedDecoder
@@ -89,7 +89,7 @@ def folder_of(config: DataConfig, split: Split) -> Path:
 def _settings(config: DataConfig, split: Split) -> dict[str, Any]:
     # Of the data alone: a run's config is a DataConfig with flags of its own.
     settings = {"format": FORMAT, "split": split} | {
-        each.name: getattr(config, each.name) for each in fields(DataConfig)
+        each.name: getattr(config, each.name) for each in fields(DataConfig) if each.name not in PLACES
     }
     settings |= {"data_dir": config.root.resolve(), "max_depth": config.depth_limit}
     # As they come back from JSON, to be compared with what was written.

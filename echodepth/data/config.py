@@ -3,7 +3,11 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.constructors import PrimitiveConstructorSpec
+
+from echodepth.errors import ConfigError
 
 DatasetName = Literal["batvisionv1", "batvisionv2", "rgbd", "simulated"]
 Split = Literal["train", "val", "test"]
@@ -20,6 +24,28 @@ DEFAULT_MAX_DEPTH: dict[DatasetName, float] = {
 of a structured-light camera."""
 
 
+PLACES = frozenset({"data_dir", "shard_cache", "check_hashes"})
+"""Flags that say where the same samples are read."""
+
+
+def place(text: str) -> Path | str:
+    """A folder, or an address such as ``s3://bucket/rooms`` left as it is: a path would make one slash of its two."""
+    return text if "://" in text else Path(text)
+
+
+Place = Annotated[
+    Path | str,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH|URL",
+        instance_from_str=lambda words: place(words[0]),
+        is_instance=lambda given: isinstance(given, Path | str),
+        str_from_instance=lambda given: [str(given)],
+    ),
+]
+"""The type of a flag that takes either."""
+
+
 def cache_folder() -> Path:
     """Where things are kept that can be made again: ``ECHODEPTH_CACHE``, or echodepth in the user's cache."""
     named = os.environ.get("ECHODEPTH_CACHE")
@@ -32,8 +58,9 @@ class DataConfig:
 
     dataset: DatasetName = "batvisionv2"
     """Which reader: batvisionv1, batvisionv2, rgbd (any folder with a TUM association list), or simulated."""
-    data_dir: Path | None = None
-    """The dataset's root; data/<dataset> when not given. simulated: ~/.cache/echodepth, filled at first use."""
+    data_dir: Place | None = None
+    """The dataset's root; data/<dataset> when not given. simulated: ~/.cache/echodepth, filled at first use. Or where
+    its shards are: a folder, https://..., s3://... ."""
     image_size: int = 256
     """Side in pixels of image, depth map and spectrogram as the network sees them."""
     max_depth: float | None = None
@@ -50,10 +77,28 @@ class DataConfig:
     """Leave bad rows out, count and list them; otherwise the first bad row stops the run."""
     depth_scale: float = 5000.0
     """rgbd only: the PNG's units per metre (TUM: 5000, millimetres: 1000)."""
+    shard_cache: Path | None = None
+    """Shards only: keep those that were fetched in this folder, and read them there the next time."""
+    check_hashes: bool = False
+    """Shards only: compare each one that is read to its end with the hash in the index."""
+
+    @property
+    def place(self) -> Path | str:
+        """Where the dataset is, as a message names it: a folder, or the address of shards."""
+        return self.data_dir if isinstance(self.data_dir, str) else self.root
 
     @property
     def root(self) -> Path:
-        """The dataset's folder."""
+        """The dataset's folder.
+
+        Raises:
+            ConfigError: ``data_dir`` is an address.
+        """
+        if isinstance(self.data_dir, str):
+            raise ConfigError(
+                f"--data_dir {self.data_dir}: shards at an address are read by training and by `echodepth evaluate`; "
+                "give a folder with the dataset's files here"
+            )
         if self.data_dir is not None:
             return self.data_dir
         return cache_folder() / "simulated" if self.dataset == "simulated" else Path("data") / self.dataset

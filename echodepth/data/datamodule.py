@@ -12,10 +12,13 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from echodepth.data.cache import Hearing, open_prepared
 from echodepth.data.config import DataConfig, Split
-from echodepth.data.dataset import DepthDataset, open_dataset
+from echodepth.data.dataset import DepthDataset
 from echodepth.data.labels import ALL_LABELS, Labels
 from echodepth.data.prepared import PreparedDecoder
 from echodepth.data.sample import ALL_PARTS, Part, Sample
+from echodepth.data.shard_batches import batch_loader
+from echodepth.data.shard_index import is_sharded
+from echodepth.data.sharded import Frames, ShardedDataset, open_split
 from echodepth.data.transforms import color_jitter, random_flip
 from echodepth.errors import ConfigError
 
@@ -56,7 +59,7 @@ def _already_a_batch(batch: Any) -> Any:
     return batch
 
 
-def default_workers(dataset: DepthDataset, neighbours: int = 1) -> int:
+def default_workers(dataset: Frames, neighbours: int = 1) -> int:
     """Processes that read a split, where nothing else is said.
 
     None for a prepared one: to gather its rows takes less time than to hand a batch from one process to another.
@@ -127,7 +130,7 @@ class DepthDataModule(LightningDataModule):
         self.first_epoch = first_epoch
         self.labels = labels
         self.prepared = prepared
-        self._datasets: dict[Split, DepthDataset] = {}
+        self._datasets: dict[Split, Frames] = {}
 
     def setup(self, stage: str) -> None:
         """Open the splits that a stage needs, once: train and val to fit, val to validate, test to test.
@@ -140,17 +143,17 @@ class DepthDataModule(LightningDataModule):
             self._open(split)
 
     @property
-    def train_set(self) -> DepthDataset:
+    def train_set(self) -> Frames:
         """The training split, opened when first asked for."""
         return self._open("train")
 
     @property
-    def val_set(self) -> DepthDataset:
+    def val_set(self) -> Frames:
         """The validation split, opened when first asked for."""
         return self._open("val")
 
     @property
-    def test_set(self) -> DepthDataset:
+    def test_set(self) -> Frames:
         """The test split, opened when first asked for."""
         return self._open("test")
 
@@ -162,6 +165,8 @@ class DepthDataModule(LightningDataModule):
         world_size, rank = self._place()
         # torch adds the epoch to the seed: unless seeds lie far apart, seed 1 repeats seed 0's orders an epoch earlier.
         seed = self.seed * 100_000
+        if isinstance(self.train_set, ShardedDataset):
+            return self._of_shards(self.train_set, seed)
         sampler: DistributedSampler[Sample] = DistributedSampler(
             self.train_set, num_replicas=world_size, rank=rank, shuffle=True, seed=seed
         )
@@ -172,11 +177,11 @@ class DepthDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Validation batches in the dataset's order."""
-        return self._loader(self.val_set, ShardSampler(len(self.val_set), *self._place()))
+        return self._in_order(self.val_set)
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """Test batches in the dataset's order."""
-        return self._loader(self.test_set, ShardSampler(len(self.test_set), *self._place()))
+        return self._in_order(self.test_set)
 
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
         """Augment training batches on their device."""
@@ -189,16 +194,16 @@ class DepthDataModule(LightningDataModule):
             batch["image"] = color_jitter(batch["image"], self.color_jitter)
         return batch
 
-    def _open(self, split: Split) -> DepthDataset:
+    def _open(self, split: Split) -> Frames:
         if split not in self._datasets:
             labels = self.labels if split == "train" else ALL_LABELS
-            self._datasets[split] = self._open_prepared(split, labels) or open_dataset(
+            self._datasets[split] = self._open_prepared(split, labels) or open_split(
                 self.config, split, self.parts, labels=labels
             )
         return self._datasets[split]
 
     def _open_prepared(self, split: Split, labels: Labels) -> DepthDataset | None:
-        for hearing in self.prepared:
+        for hearing in self.prepared if not is_sharded(self.config) else ():
             if dataset := open_prepared(self.config, split, self.parts, hearing, labels):
                 log.info("%s: prepared %s", split, hearing.name if "audio" in self.parts else "images")
                 return dataset
@@ -218,10 +223,28 @@ class DepthDataModule(LightningDataModule):
         """Whether batches go to a CUDA device: pinned, they get there while it computes. For others it is a copy."""
         return self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator)
 
+    def _in_order(self, dataset: Frames) -> DataLoader[Sample]:
+        if isinstance(dataset, ShardedDataset):
+            return self._of_shards(dataset)
+        return self._loader(dataset, ShardSampler(len(dataset), *self._place()))
+
+    def _workers(self, dataset: Frames) -> int:
+        return self.num_workers if self.num_workers is not None else default_workers(dataset, self._neighbours())
+
+    def _of_shards(self, dataset: ShardedDataset, seed: int | None = None) -> DataLoader[Sample]:
+        processes, workers = self._place(), self._workers(dataset)
+        loader = batch_loader(dataset, self.batch_size, workers, seed, self.first_epoch, processes, self._on_cuda())
+        if self.num_workers is not None and loader.num_workers < workers and processes[1] == 0:
+            log.info(
+                "%d of %d readers are used, for %d shards and %d devices: smaller shards would serve more",
+                *(loader.num_workers, workers, len(dataset.shards), processes[0]),
+            )
+        return loader
+
     def _loader(
         self, dataset: DepthDataset, sampler: ShardSampler | DistributedSampler[Sample], drop_last: bool = False
     ) -> DataLoader[Sample]:
-        workers = self.num_workers if self.num_workers is not None else default_workers(dataset, self._neighbours())
+        workers = self._workers(dataset)
         return DataLoader(
             _Batches(dataset),
             batch_size=self.batch_size,

@@ -1,7 +1,7 @@
 """A split as a torch Dataset: files become the tensors of a Sample, and a bad row names itself."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from echodepth.data.audio import AudioCut, cut, read_ear_arrays, read_wav
 from echodepth.data.config import DataConfig, Split
 from echodepth.data.frames import DepthMap, DepthResize, read_image, resize_depth
 from echodepth.data.labels import ALL_LABELS, Labels
-from echodepth.data.sample import ALL_PARTS, Part, Record, Sample
+from echodepth.data.sample import ALL_PARTS, File, Part, Record, Sample, StoredRecord
+from echodepth.data.shard_index import is_sharded
 from echodepth.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Decoder:
         depth_known: otherwise depth files are not touched, and no pixel is valid.
     """
 
-    read_depth: Callable[[Path], DepthMap]
+    read_depth: Callable[[File], DepthMap]
     parts: tuple[Part, ...]
     image_size: int
     max_depth: float
@@ -55,7 +56,7 @@ class Decoder:
         }
         return [path for part in self.parts for path in by_part[part] if path is not None]
 
-    def __call__(self, record: Record) -> Sample:
+    def __call__(self, record: Record | StoredRecord) -> Sample:
         """Read one instance.
 
         Raises:
@@ -79,11 +80,11 @@ class Decoder:
             sample["valid"] = torch.from_numpy(depth.valid)[None]
         return sample
 
-    def batch(self, records: Sequence[Record], known: Sequence[bool]) -> Sample | None:
+    def batch(self, records: Sequence[Record | StoredRecord], known: Sequence[bool]) -> Sample | None:
         """Several instances as a batch; None where each has files of its own."""
         return None
 
-    def _audio(self, paths: tuple[Path, ...]) -> Float[np.ndarray, "2 n"]:
+    def _audio(self, paths: tuple[File, ...]) -> Float[np.ndarray, "2 n"]:
         if len(paths) == 2:
             return cut(read_ear_arrays(*paths), self.audio_cut, str(paths[0]))
         audio, rate = read_wav(paths[0])
@@ -147,6 +148,15 @@ class DepthDataset(Dataset[Sample]):
             return self._decoder_of(record)(record)
         except DataError as error:
             raise DataError(f"{record.source}: {error}") from error
+
+    def __iter__(self) -> Iterator[Sample]:
+        """All instances in order; errors as of one."""
+        return (self[index] for index in range(len(self)))
+
+    def draw_labelled(self, count: int, rng: np.random.Generator) -> Iterator[Sample]:
+        """Up to ``count`` instances whose depth is known, drawn at random."""
+        labelled = [index for index, record in enumerate(self.records) if self._knows(record)]
+        return (self[int(index)] for index in rng.permutation(labelled)[:count])
 
     def batch(self, indices: list[int]) -> Sample:
         """Several instances as a batch, with a list of names; taken together where the decoder can.
@@ -224,34 +234,50 @@ def list_split(
     config: DataConfig, split: Split, parts: tuple[Part, ...], depth_resize: DepthResize = "nearest"
 ) -> tuple[list[Record], Decoder]:
     """A split's instances and how their files are read; opens none of them. Arguments and errors: ``open_dataset``."""
+    if is_sharded(config):
+        raise ConfigError(
+            f"{config.place} holds shards, which are read from first to last, by training and `echodepth evaluate`: "
+            "give --data_dir a folder with the dataset's files here"
+        )
+    list_records = rgbd.list_records if config.dataset == "rgbd" else batvision.list_records
+    decoder = decoder_of(config, parts, depth_resize, config.depth_scale)
+    return list_records(config, split, parts), decoder
+
+
+def decoder_of(config: DataConfig, parts: tuple[Part, ...], depth_resize: DepthResize, depth_scale: float) -> Decoder:
+    """How a dataset's files are read.
+
+    Args:
+        config: which data, and how it is read.
+        parts: what a sample holds.
+        depth_resize: ``nearest`` or ``bilinear``.
+        depth_scale: units per metre of an rgbd depth map.
+
+    Raises:
+        ConfigError: a setting makes no sense.
+    """
     if config.image_size < 1:
         raise ConfigError(f"image_size is {config.image_size}: give the side in pixels, such as 256")
     if not config.depth_limit > 0:
         raise ConfigError(f"max_depth is {config.depth_limit}: give the farthest depth in metres, such as 30")
-    if not config.depth_scale > 0:
-        raise ConfigError(f"depth_scale is {config.depth_scale}: give the depth picture's units per metre")
-    if config.dataset == "rgbd":
-        records = rgbd.list_records(config, split, parts)
-        read_depth: Callable[[Path], DepthMap] = partial(rgbd.read_depth, depth_scale=config.depth_scale)
-    else:
-        records = batvision.list_records(config, split, parts)
-        read_depth = batvision.read_depth
-    decoder = Decoder(
-        read_depth=read_depth,
+    if not depth_scale > 0:
+        raise ConfigError(f"depth_scale is {depth_scale}: give the depth picture's units per metre")
+    of_pictures: Callable[[File], DepthMap] = partial(rgbd.read_depth, depth_scale=depth_scale)
+    return Decoder(
+        read_depth=of_pictures if config.dataset == "rgbd" else batvision.read_depth,
         parts=parts,
         image_size=config.image_size,
         max_depth=config.depth_limit,
         audio_cut=AudioCut(config.audio_start, config.cut_seconds),
         depth_resize=depth_resize,
     )
-    return records, decoder
 
 
-def mean_depth_map(dataset: DepthDataset) -> Float[Tensor, "1 h w"]:
+def mean_depth_map(frames: Iterable[Sample]) -> Float[Tensor, "1 h w"]:
     """The mean of a dataset's valid depth at every pixel: the control that sees and hears nothing.
 
     Args:
-        dataset: usually the training split, with the depth part.
+        frames: usually those of the training split, with depth; one at least.
 
     Returns:
         Metres; a pixel that was never valid takes the mean of all valid ones.
@@ -259,13 +285,10 @@ def mean_depth_map(dataset: DepthDataset) -> Float[Tensor, "1 h w"]:
     Raises:
         DataError: a row cannot be read.
     """
-    depth_only = DepthDataset(dataset.records, replace(dataset.decoder, parts=("depth",)))
-    size = dataset.decoder.image_size
-    total = torch.zeros(1, size, size, dtype=torch.float64)
-    count = torch.zeros(1, size, size, dtype=torch.int64)
-    for index in tqdm(range(len(depth_only)), desc="Averaging depth", unit="map", disable=None):
-        sample = depth_only[index]
-        total += torch.where(sample["valid"], sample["depth"], 0)
-        count += sample["valid"]
+    total = torch.zeros((), dtype=torch.float64)
+    count = torch.zeros((), dtype=torch.int64)
+    for sample in tqdm(frames, desc="Averaging depth", unit="map", disable=None):
+        total = total + torch.where(sample["valid"], sample["depth"], 0)
+        count = count + sample["valid"]
     overall = total.sum() / count.sum()
     return torch.where(count > 0, total / count.clamp(min=1), overall).float()

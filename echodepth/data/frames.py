@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from echodepth.data.sample import File, opened
 from echodepth.errors import DataError
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
@@ -34,7 +35,7 @@ class DepthMap:
     valid: Bool[np.ndarray, "h w"]
 
 
-def open_image(path: Path) -> Image.Image:
+def open_image(path: File) -> Image.Image:
     """Open a picture of any format that Pillow knows.
 
     Raises:
@@ -44,7 +45,7 @@ def open_image(path: Path) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow warns at its limit and refuses at twice that: one limit is plainer.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
+            image = Image.open(opened(path))
     except Image.DecompressionBombError as error:
         raise DataError(f"{path} is too large: {error}; scale it down first") from error
     except (UnidentifiedImageError, *UNDECODABLE) as error:
@@ -72,7 +73,7 @@ def check_area(image: Image.Image, name: str) -> None:
         )
 
 
-def read_image(path: Path, size: int) -> Float[np.ndarray, "3 {size} {size}"]:
+def read_image(path: File, size: int) -> Float[np.ndarray, "3 {size} {size}"]:
     """Read a colour picture and squeeze it to a square, antialiased.
 
     An EXIF orientation is not applied: depth maps carry none, and the two must stay registered pixel by pixel.

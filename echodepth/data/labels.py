@@ -1,5 +1,6 @@
 """Which frames keep their measured depth, when a run is told to do with few of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,11 @@ class Labels:
 
     def rooms(self, records: list[Record]) -> frozenset[str]:
         """The rooms whose depth is known, as named by ``Record.room``."""
-        rooms = sorted({record.room for record in records})
+        return self.drawn({record.room for record in records})
+
+    def drawn(self, among: Iterable[str]) -> frozenset[str]:
+        """Of all rooms, those whose depth is known."""
+        rooms = sorted(among)
         order = np.random.default_rng(self.seed).permutation(len(rooms))
         return frozenset(rooms[place] for place in order[: max(1, round(self.fraction * len(rooms)))])
 

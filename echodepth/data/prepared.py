@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from echodepth.data.dataset import Decoder
-from echodepth.data.sample import Record, Sample
+from echodepth.data.sample import Record, Sample, StoredRecord
 
 
 class Prepared:
@@ -56,7 +56,7 @@ class PreparedDecoder(Decoder):
         """None: the arrays are there."""
         return []
 
-    def __call__(self, record: Record) -> Sample:
+    def __call__(self, record: Record | StoredRecord) -> Sample:
         """One instance, with ``spectrogram`` in the place of ``audio`` where that is the form."""
         batch = self.batch([record], [self.depth_known])
         sample = Sample(name=record.name)
@@ -64,7 +64,7 @@ class PreparedDecoder(Decoder):
             sample[part] = batch[part][0]  # type: ignore[literal-required]
         return sample
 
-    def batch(self, records: Sequence[Record], known: Sequence[bool]) -> Sample:
+    def batch(self, records: Sequence[Record | StoredRecord], known: Sequence[bool]) -> Sample:
         """Several instances at once: rows are gathered in the small types that they are kept in, and widened together.
 
         Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from echodepth.data.config import DataConfig, Split
 from echodepth.data.frames import DepthMap, open_image
-from echodepth.data.sample import Part, Record
+from echodepth.data.sample import File, Part, Record
 from echodepth.errors import ConfigError, DataError
 
 ASSOCIATION_FILES = ("assoc.txt", "associations.txt")
@@ -63,7 +63,7 @@ def list_records(config: DataConfig, split: Split, parts: tuple[Part, ...]) -> l
     return records
 
 
-def read_depth(path: Path, depth_scale: float) -> DepthMap:
+def read_depth(path: File, depth_scale: float) -> DepthMap:
     """Read a 16-bit depth picture; 0 is invalid.
 
     Args:

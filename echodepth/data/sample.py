@@ -1,6 +1,7 @@
 """What a dataset gives: one recorded instance, in the units that the whole project uses."""
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -48,4 +49,42 @@ class Record:
     image: Path | None
     audio: tuple[Path, ...]
     depth: Path | None
+    source: str
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file's bytes, taken out of a shard.
+
+    Attributes:
+        name: where they were, for messages.
+        data: the bytes.
+    """
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+File = Path | StoredFile
+"""What the readers read: both are named by ``str``, and decoded alike."""
+
+
+def opened(file: File) -> Path | BytesIO:
+    """What libraries that read files are handed: the path, or the bytes as a file object."""
+    return file if isinstance(file, Path) else BytesIO(file.data)
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """One instance out of a shard: a ``Record`` whose files are at hand."""
+
+    name: str
+    location: str
+    room: str
+    image: StoredFile | None
+    audio: tuple[StoredFile, ...]
+    depth: StoredFile | None
     source: str

@@ -15,8 +15,8 @@ from scipy.stats import theilslopes
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from echodepth.data.dataset import DepthDataset
 from echodepth.data.sample import Sample
+from echodepth.data.sharded import Frames
 from echodepth.distillation.features import resized
 from echodepth.distillation.teacher import Answer, Teacher
 from echodepth.distillation.terms import View
@@ -144,7 +144,7 @@ def _trimmed_line(x: Pixels, y: Pixels) -> tuple[float, float]:
     return float(scale), float(shift)
 
 
-def measured_pairs(teacher: Teacher, frames: DepthDataset, device: torch.device) -> tuple[Pixels, Pixels]:
+def measured_pairs(teacher: Teacher, frames: Frames, device: torch.device) -> tuple[Pixels, Pixels]:
     """What a teacher says, and what was measured, at pixels drawn from frames drawn from those that are labelled.
 
     Args:
@@ -156,14 +156,9 @@ def measured_pairs(teacher: Teacher, frames: DepthDataset, device: torch.device)
         Said and measured, one after the other.
     """
     rng = np.random.default_rng(0)
-    labelled = [
-        index
-        for index, record in enumerate(frames.records)
-        if frames.labelled is None or record.room in frames.labelled
-    ]
     said, measured = [], []
-    for index in rng.permutation(labelled)[:FRAMES]:
-        batch: Sample = default_collate([frames[int(index)]])
+    for sample in frames.draw_labelled(FRAMES, rng):
+        batch: Sample = default_collate([sample])
         batch["image"] = batch["image"].to(device)
         depth, valid = batch["depth"].flatten(), batch["valid"].flatten()
         places = np.flatnonzero(valid.numpy())
@@ -177,7 +172,7 @@ def in_metres(
     teacher: Teacher,
     answer: Answer,
     align: Literal["auto", "none", "scale", "affine"],
-    frames: DepthDataset,
+    frames: Frames,
     limit: float,
     device: torch.device,
 ) -> tuple[Teacher, dict[str, Any]]:

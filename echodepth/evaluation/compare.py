@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from echodepth.data.config import PLACES
+from echodepth.data.shard_index import is_sharded
 from echodepth.errors import ConfigError, DataError, require_at_least
 from echodepth.evaluation.comparison import Comparison, Curves, Row, SeedMean, bootstrap_interval, read_curves
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
@@ -141,7 +143,13 @@ def _score_all(models: dict[str, DepthModel], settings: EvaluateConfig) -> list[
 
 def _require_same_data(models: dict[str, DepthModel], settings: EvaluateConfig) -> None:
     data = [scored_data(model, settings) for model in models.values()]
-    sets = sorted({f"{each.dataset} in {each.root}" for each in data})
+    for each in data:
+        if is_sharded(each):
+            raise ConfigError(
+                f"{each.place} holds shards, which are read from first to last, but the controls take frames out of "
+                "their order: score each run with `echodepth evaluate`, or give --data_dir a folder with the files"
+            )
+    sets = sorted({f"{each.dataset} in {each.place}" for each in data})
     if len(sets) > 1:
         raise ConfigError(
             f"the runs were trained on different data ({'; '.join(sets)}): say which to score them on, "
@@ -200,7 +208,7 @@ def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list
     groups: dict[str, dict[object, Row]] = defaultdict(dict)
     for run, model in models.items():
         row = row_of[names[run]]
-        data = {name: value for name, value in model.run.get("data", {}).items() if name != "data_dir"}
+        data = {name: value for name, value in model.run.get("data", {}).items() if name not in PLACES}
         flags = model.run.get("flags", {})
         groups[repr((row.label, model.spec, sorted(data.items()), sorted(flags.items())))][model.run.get("seed")] = row
     means = []

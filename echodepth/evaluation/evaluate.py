@@ -13,13 +13,15 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from echodepth import __version__
 from echodepth.data.config import DataConfig
-from echodepth.data.dataset import DepthDataset, mean_depth_map, open_dataset
+from echodepth.data.dataset import mean_depth_map
 from echodepth.data.sample import Part, Sample
+from echodepth.data.shard_batches import batch_loader
+from echodepth.data.sharded import Frames, ShardedDataset, open_split
 from echodepth.errors import ConfigError, require_at_least
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.controls import ShuffledAudio
@@ -131,7 +133,7 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
         protocol=protocol.name,
         split=config.split,
         dataset=data.dataset,
-        data_dir=str(data.root),
+        data_dir=str(data.place),
         left_out=data.leave_out if protocol.leave_one_out else None,
         metrics={name: float(value) for name, value in metrics.items() if value.is_floating_point()},
         counts={name: int(value) for name, value in metrics.items() if not value.is_floating_point()}
@@ -193,7 +195,7 @@ def _read_from(trained: DataConfig, config: EvaluateConfig) -> DataConfig:
 
 def _contender(
     model: DepthModel, config: EvaluateConfig, data: DataConfig, protocol: Protocol
-) -> tuple[DepthDataset | ShuffledAudio, Predictor]:
+) -> tuple[Frames | ShuffledAudio, Predictor]:
     """The frames to score and who predicts them: the model, or a control in its place."""
 
     def predict(batch: Sample) -> tuple[Tensor, Tensor | None]:
@@ -204,20 +206,31 @@ def _contender(
     part: Part = "image" if model.input_key == "image" else "audio"
     if config.control == "mean_depth":
         training = _read_from(trained_data(model), config)
-        mean = mean_depth_map(open_dataset(training, "train", ("depth",)))
-        frames = open_dataset(data, config.split, ("depth",), protocol.depth_resize)
+        mean = mean_depth_map(open_split(training, "train", ("depth",)))
+        frames = open_split(data, config.split, ("depth",), protocol.depth_resize)
         return frames, lambda batch: (mean.expand(len(batch["depth"]), -1, -1, -1), None)
     if config.control == "shuffled_audio" and part != "audio":
         raise ConfigError(
             f"--control shuffled_audio: {experiment_name(model)} takes images, there is no audio to shuffle"
         )
-    frames = open_dataset(data, config.split, (part, "depth"), protocol.depth_resize)
-    return (ShuffledAudio(frames, config.seed) if config.control == "shuffled_audio" else frames), predict
+    frames = open_split(data, config.split, (part, "depth"), protocol.depth_resize)
+    if config.control != "shuffled_audio":
+        return frames, predict
+    if isinstance(frames, ShardedDataset):
+        raise ConfigError(
+            "--control shuffled_audio gives each frame another's echoes, and shards are read from first to last: give "
+            "--data_dir a folder with the dataset's files"
+        )
+    return ShuffledAudio(frames, config.seed), predict
 
 
-def _score(dataset: Dataset[Sample], predictor: Predictor, protocol: Protocol, config: EvaluateConfig) -> Scores:
+def _score(dataset: Frames | ShuffledAudio, predictor: Predictor, protocol: Protocol, config: EvaluateConfig) -> Scores:
     scores = Scores()
-    loader = DataLoader(dataset, config.batch_size, num_workers=config.num_workers)
+    loader: DataLoader[Sample]
+    if isinstance(dataset, ShardedDataset):  # by one reader, which keeps the order
+        loader = batch_loader(dataset, config.batch_size, min(1, config.num_workers))
+    else:
+        loader = DataLoader(dataset, config.batch_size, num_workers=config.num_workers)
     with torch.inference_mode():
         for batch in tqdm(loader, desc=f"Scoring {config.split}", unit="batch", disable=None):
             depth, scale = predictor(batch)

@@ -8,7 +8,7 @@ import numpy as np
 
 from echodepth.data.dataset import list_split
 from echodepth.data.sample import Part, Record
-from echodepth.errors import DataError
+from echodepth.errors import ConfigError, DataError
 from echodepth.inference.answers import Question
 from echodepth.inference.config import DemoConfig
 from echodepth.inference.infer import Predictor
@@ -33,7 +33,7 @@ def find_examples(config: DemoConfig, predictors: list[Predictor]) -> list[Quest
         return [question for path in config.examples for question in _of_path(path, wanted)]
     try:
         return _of_dataset(predictors[0], config.data_dir, wanted)
-    except DataError as error:
+    except (ConfigError, DataError) as error:  # a model trained from shards has no files to pick from
         if config.data_dir is not None:
             raise
         log.info("no examples to pick from (%s); --examples or --data_dir names some", error)

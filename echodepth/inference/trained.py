@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from echodepth.data.config import DataConfig, DatasetName
+from echodepth.data.config import DataConfig, DatasetName, place
 from echodepth.errors import CheckpointError, ConfigError
 
 log = logging.getLogger(__name__)
@@ -81,14 +81,16 @@ def trained_data(model: Engine) -> DataConfig:
             f"{', '.join(unknown)}; use the version that trained it ({model.run.get('version', 'unknown')})"
         )
     data_dir = settings.get("data_dir")
+    shard_cache = settings.get("shard_cache")
     locations = tuple(settings.get("locations", ()))
-    data = DataConfig(**{**settings, "data_dir": Path(data_dir) if data_dir else None, "locations": locations})
+    settings = settings | {"shard_cache": Path(shard_cache) if shard_cache else None}
+    data = DataConfig(**{**settings, "data_dir": place(data_dir) if data_dir else None, "locations": locations})
     return replace(
         data, image_size=model.image_size, max_depth=data.depth_limit, audio_seconds=data.cut_seconds, skip_bad=False
     )
 
 
-def read_from(trained: DataConfig, dataset: DatasetName | None, data_dir: Path | None) -> DataConfig:
+def read_from(trained: DataConfig, dataset: DatasetName | None, data_dir: Path | str | None) -> DataConfig:
     """The same settings for another dataset or another folder, where one is named."""
     if dataset is not None and dataset != trained.dataset:
         # Neither the folder nor the locations of one dataset mean anything in another.

@@ -4,7 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from echodepth.data.dataset import DepthDataset, open_dataset
+from echodepth.data.dataset import open_dataset
+from echodepth.data.sharded import Frames, ShardedDataset
 from echodepth.distillation.cached_teacher import CachedTeacher, cache_of, fill_cache
 from echodepth.distillation.metres import in_metres
 from echodepth.distillation.teacher import LiveTeacher, Teacher, load_teacher
@@ -36,7 +37,7 @@ def cache_teacher(config: CacheTeacherConfig) -> Path:
     return fill_cache(teacher, config, frames, config.levels, loading, device)
 
 
-def open_teacher(config: DistillationConfig, live: LiveTeacher, frames: DepthDataset) -> tuple[Teacher, dict[str, Any]]:
+def open_teacher(config: DistillationConfig, live: LiveTeacher, frames: Frames) -> tuple[Teacher, dict[str, Any]]:
     """The teacher as a run looks at it, and what is to be known of it as plain values.
 
     Args:
@@ -58,7 +59,9 @@ def open_teacher(config: DistillationConfig, live: LiveTeacher, frames: DepthDat
     return teacher, facts | {"metres": fitted}
 
 
-def _remembered(config: DistillationConfig, live: LiveTeacher, frames: DepthDataset) -> CachedTeacher | None:
+def _remembered(config: DistillationConfig, live: LiveTeacher, frames: Frames) -> CachedTeacher | None:
+    if isinstance(frames, ShardedDataset):  # what is kept, is kept of files
+        return None
     folder = cache_of(live, config)
     if not folder.exists():
         return None
