@@ -31,7 +31,7 @@ TEXTBOOK = "textbook"
 LOCAL = "time"
 """The form that stands for all local ones at level 2: the fastest."""
 DEFAULT = "band"
-"""The local form that a student of few means would take."""
+"""What students are trained with, where nothing else is said."""
 POSITIONS, CHANNELS, SIDE, RUNS = 128, 128, 256, 3
 
 
