@@ -26,13 +26,12 @@ from benchmarks.timing import Outcome, keep, processor_seconds
 from echodepth.models import cross_attention
 from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.cross_attention import ATTENTIONS
-from echodepth.training.config import BinauralConfig
 
 TEXTBOOK = "textbook"
 LOCAL = "time"
 """The form that stands for all local ones at level 2: the fastest."""
-BAND = "band"
-"""The local form that a student of few means would take."""
+DEFAULT = "band"
+"""What students are trained with, where nothing else is said."""
 POSITIONS, CHANNELS, SIDE, RUNS = 128, 128, 256, 3
 
 
@@ -99,17 +98,15 @@ def measure(name: str, form: str) -> Cost:
 
 
 def compare(name: str, kept_as: str, suffix: str, local: str, local_as: str) -> None:
-    """Keep the exact form's time and memory, a local form's time, and of a step that of whichever is the default."""
     forms = (TEXTBOOK, "full", local)
     costs = [[measure(name, form) for form in forms] for _ in range(RUNS)]
     theirs, exact, few = (Cost(*map(median, zip(*figures, strict=True))) for figures in zip(*costs, strict=True))
-    seconds = {"exact": exact.seconds, local_as: few.seconds}
-    if name != "level2":
-        seconds["default"] = exact.seconds if BinauralConfig.attention == "full" else few.seconds
-    for what, ours in seconds.items():
-        keep(f"{kept_as}_{what}_time{suffix}", Outcome(ours, theirs.seconds, "processor s", RUNS), ("torch",))
-    memory = Outcome(exact.megabytes, theirs.megabytes, "MB", RUNS)
-    keep(f"{kept_as}_exact_memory{suffix}", memory, ("torch",))
+    for what, ours, other, unit in (
+        ("exact_time", exact.seconds, theirs.seconds, "processor s"),
+        ("exact_memory", exact.megabytes, theirs.megabytes, "MB"),
+        (f"{local_as}_time", few.seconds, theirs.seconds, "processor s"),
+    ):
+        keep(f"{kept_as}_{what}{suffix}", Outcome(ours, other, unit, RUNS), ("torch",))
 
 
 def main() -> None:
@@ -117,8 +114,8 @@ def main() -> None:
         print(json.dumps(measure_here(*sys.argv[1:])))
         return
     compare("level2", "attention_level2", "", LOCAL, "local")
-    compare("step", "binaural_step", "", BAND, "band")
-    compare("step_base64", "binaural_step", "_base64", BAND, "band")
+    compare("step", "binaural_step", "", DEFAULT, "default")
+    compare("step_base64", "binaural_step", "_base64", DEFAULT, "default")
 
 
 if __name__ == "__main__":

@@ -266,7 +266,7 @@ def test_every_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, Any]) 
         {"model": "unet_baseline", "base_channels": 2},
         {"model": "light"},
         {"convolution": "separated"},
-        {"attention": "band"},
+        {"attention": "full"},
         {"spectrogram": "magnitude"},
         {"cues": True},
         {"spec_masks": 3},

@@ -47,8 +47,8 @@ def test_a_flag_of_the_ears_out_of_range_is_named(v2_root: Path) -> None:
         train(binaural(v2_root, spec_masks=-1))
     with pytest.raises(ConfigError, match="--convolution separated is for --model binaural_attention"):
         train(binaural(v2_root, model="unet_baseline", convolution="separated"))
-    with pytest.raises(ConfigError, match="--attention band is for --model binaural_attention"):
-        train(binaural(v2_root, model="unet_baseline", attention="band"))
+    with pytest.raises(ConfigError, match="--attention full is for --model binaural_attention"):
+        train(binaural(v2_root, model="unet_baseline", attention="full"))
     with pytest.raises(ConfigError, match="--feature_levels names no level"):
         train(distil(v2_root, feature_levels=()))
 

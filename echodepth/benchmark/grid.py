@@ -7,9 +7,11 @@ from echodepth.benchmark.config import SCALES, BenchmarkConfig, Preset, Scale, S
 from echodepth.errors import ConfigError
 
 TeacherData = Literal["none", "same", "elsewhere"]
-_ALONE: dict[str, Any] = {"fill_labels": False, "lambda_kd": 0.0, "lambda_feat": 0.0}
+_FULL: dict[str, Any] = {"attention": "full"}
+"""With which the published tables were made."""
+_ALONE: dict[str, Any] = _FULL | {"fill_labels": False, "lambda_kd": 0.0, "lambda_feat": 0.0}
 _DECODER = ("d1", "d2", "d3", "d4")
-_BEST: dict[str, Any] = {"fill_labels": True, "lambda_kd": 1.0, "lambda_feat": 1.0, "feature_levels": _DECODER}
+_BEST: dict[str, Any] = _FULL | {"fill_labels": True, "lambda_kd": 1.0, "lambda_feat": 1.0, "feature_levels": _DECODER}
 DISTILLING: dict[str, dict[str, Any]] = {
     "filled": _ALONE | {"fill_labels": True},
     "response": _ALONE | {"lambda_kd": 1.0},
@@ -29,11 +31,11 @@ DISTILLING: dict[str, dict[str, Any]] = {
 LOOKING = ("full", "band", "time", "pooled")
 """Each form of attention, by its name."""
 ALONE: dict[str, dict[str, Any]] = {
-    "none": {},
-    "cues": {"cues": True},
-    "separated": {"convolution": "separated"},
+    "none": _FULL,
+    "cues": _FULL | {"cues": True},
+    "separated": _FULL | {"convolution": "separated"},
     **{form: {"attention": form, "attention_levels": (2, 3, 4, 5)} for form in LOOKING},
-    "standard": {"attention_levels": (2, 3, 4, 5), "learning_rate": 1e-3},
+    "standard": _FULL | {"attention_levels": (2, 3, 4, 5), "learning_rate": 1e-3},
     "light": {"model": "light"},
 }
 """Students without a teacher, by their flags."""

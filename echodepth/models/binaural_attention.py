@@ -60,7 +60,8 @@ class BinauralAttentionDepthNet(DepthNet):
         convolution: of the ears' encoders: ``full`` (3x3), or ``separated`` along frequency (3x1), then time (1x3).
         attention: what a place of one ear's map looks at in the other's: all of it (``full``), every frequency within
             two columns of its time (``band``), every time at its own frequency (``time``), or means over neighbours,
-            32x32 of them (``pooled``).
+            32x32 of them (``pooled``). Training takes ``band`` where nothing else is said; bare weights are those of
+            ``full``.
         uncertainty: also say how far off the depth is expected to be.
 
     Raises:

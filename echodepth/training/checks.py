@@ -65,7 +65,7 @@ def check_flags(config: TrainConfig) -> None:
     if isinstance(config, BinauralConfig):
         require_at_least(0, spec_masks=config.spec_masks)
         for flag in ("convolution", "attention"):
-            if config.model != "binaural_attention" and getattr(config, flag) != "full":
+            if config.model != "binaural_attention" and getattr(config, flag) != getattr(BinauralConfig, flag):
                 raise ConfigError(
                     f"--{flag} {getattr(config, flag)} is for --model binaural_attention; {config.model} has no choice "
                     "of it: leave it out"

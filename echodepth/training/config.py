@@ -180,13 +180,12 @@ class BinauralConfig(TrainConfig):
     """Ours; its light form for a robot's processor; or BatVision's U-Net to compare with (published with --spectrogram
     magnitude)."""
     attention_levels: tuple[int, ...] = (2, 3, 4, 5)
-    """Levels out of 1 to 5 at which the ears of binaural_attention look across; 3 4 5 needs half the arithmetic at
-    256x256."""
+    """Levels out of 1 to 5 at which the ears of binaural_attention look across."""
     convolution: Literal["full", "separated"] = "full"
     """Of binaural_attention's encoders: over frequency and time at once (3x3), or along one after the other (3x1,
     1x3)."""
-    attention: Literal["full", "band", "time", "pooled"] = "full"
-    """What a place of one ear's map looks at in the other's: all of it; every frequency within two columns of its time;
+    attention: Literal["band", "full", "time", "pooled"] = "band"
+    """What a place of one ear's map looks at in the other's: every frequency within two columns of its time; all of it;
     every time at its own frequency; or means over neighbours, 32x32 of them."""
     spectrogram: Literal["log", "magnitude"] = "log"
     """Decibels on one fixed scale, or the plain magnitude of BatVision's code."""
