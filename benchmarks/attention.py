@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.timing import Outcome, keep, processor_seconds
-from echodepth.models import cross_attention
-from echodepth.models.binaural_attention import BinauralAttentionDepthNet
-from echodepth.models.cross_attention import ATTENTIONS
+from echodepth.models.attention import cross_attention
+from echodepth.models.attention.cross_attention import ATTENTIONS
+from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
 TEXTBOOK = "textbook"
 LOCAL = "time"

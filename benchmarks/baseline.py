@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.timing import Outcome, keep, medians, processor_seconds
-from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.layers import DepthNet
-from echodepth.models.light_binaural import LightBinauralDepthNet
-from echodepth.models.unet_baseline import UNetBaseline
+from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
+from echodepth.models.networks.light_binaural import LightBinauralDepthNet
+from echodepth.models.networks.unet_baseline import UNetBaseline
 
 SIZE, RUNS = 256, 3
 NETWORKS: dict[str, Callable[[], DepthNet]] = {

@@ -35,14 +35,14 @@ from benchmarks.rooms import COLUMNS
 from benchmarks.scaling import BATCH as FRAMES_A_PROCESS
 from benchmarks.scaling import step_seconds
 from benchmarks.timing import KEPT, processor_seconds, wall_seconds
-from echodepth.data.cache import Hearing, open_prepared, write_prepared
+from echodepth.core.atomic_io import atomic_write
+from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared, write_prepared
 from echodepth.data.config import DataConfig
-from echodepth.files import written_whole
-from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.layers import DepthNet
-from echodepth.models.light_binaural import LightBinauralDepthNet
-from echodepth.models.rgb_depth import RGBDepthNet
-from echodepth.viz import save_figure
+from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
+from echodepth.models.networks.light_binaural import LightBinauralDepthNet
+from echodepth.models.networks.rgb_depth import RGBDepthNet
+from echodepth.report.figures import save_figure
 
 NETWORKS: dict[str, tuple[Callable[..., DepthNet], int]] = {
     "teacher": (RGBDepthNet, 3),
@@ -122,7 +122,7 @@ def write_many(root: Path, frames: int) -> DataConfig:
 
 
 def measure_data(frames: int, scratch: Path) -> list[Row]:
-    data, hearing = write_many(scratch / f"rooms_{frames}", frames), Hearing()
+    data, hearing = write_many(scratch / f"rooms_{frames}", frames), AudioCacheFormat()
     write_prepared(data, "train", hearing)
     opening = median(wall_seconds(lambda: open_prepared(data, "train", ("audio", "depth"), hearing)) for _ in range(3))
     split = open_prepared(data, "train", ("audio", "depth"), hearing)
@@ -191,7 +191,7 @@ def main() -> None:
         for frames in FRAMES:
             rows += measure_data(frames, Path(scratch))
     rows += measure_devices()
-    with written_whole(TABLE) as unfinished, unfinished.open("w", newline="") as file:
+    with atomic_write(TABLE) as unfinished, unfinished.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(FACTS)
         for row in rows:

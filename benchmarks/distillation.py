@@ -16,18 +16,18 @@ import torch
 
 from benchmarks.rooms import write_rooms
 from benchmarks.timing import in_turn, keep, processor_seconds
-from echodepth.data.cache import Hearing, open_prepared, write_prepared
+from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset
 from echodepth.data.sample import Sample
-from echodepth.distillation.cached_teacher import CachedTeacher, fill_cache
-from echodepth.distillation.teacher import FrozenTeacher, Teacher
-from echodepth.models.front_end import EchoFrontEnd
-from echodepth.models.store import DepthModel
+from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache
+from echodepth.distillation.teachers.frozen import FrozenTeacher, Teacher
+from echodepth.models.checkpoint import DepthModel
+from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig
 from echodepth.training.depth_task import DepthTask, network_input
 from echodepth.training.distillation_task import DistillationTask, levels_of
-from echodepth.training.runs import model_spec
+from echodepth.training.train import model_spec
 
 FRAMES, BATCH, SIZE, RUNS = 32, 16, 128, 7
 WIDTH, LEVELS = 16, (3, 4, 5)
@@ -56,7 +56,7 @@ class Stepping:
 
 def prepared_frames(data: DataConfig) -> tuple[DepthDataset, list[Sample]]:
     front_end = EchoFrontEnd(SIZE)
-    hearing = Hearing(front_end.settings, front_end)
+    hearing = AudioCacheFormat(front_end.settings, front_end)
     write_prepared(data, "train", hearing)
     frames = open_prepared(data, "train", ("image", "audio", "depth"), hearing)
     assert frames is not None

@@ -22,9 +22,9 @@ from torch.nn.functional import conv2d, l1_loss
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import in_turn, keep, processor_seconds
-from echodepth.models.binaural_attention import create_binaural_attention_model
 from echodepth.models.layers import DepthNet
-from echodepth.models.rgb_depth import create_rgb_depth_model
+from echodepth.models.networks.binaural_attention import create_binaural_attention_model
+from echodepth.models.networks.rgb_depth import create_rgb_depth_model
 
 SIZE, BASE, THREADS, RUNS = 256, 64, 1, 3
 PACKAGES = ("torch",)

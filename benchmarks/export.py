@@ -26,15 +26,15 @@ from torch.utils.data import Dataset
 
 from benchmarks.timing import Outcome, keep, medians, processor_seconds, wall_seconds
 from echodepth import __version__
-from echodepth.data.sample import Part, Sample
-from echodepth.inference.engines import load_engine
+from echodepth.data.sample import Modality, Sample
+from echodepth.inference.backends import load_backend
 from echodepth.inference.export import TOLERANCE, difference, trial_inputs
-from echodepth.inference.exported import RUNS, ExportedFacts
-from echodepth.inference.formats import onnx_writer, openvino_writer, trace_onnx
-from echodepth.inference.graph import DepthGraph
+from echodepth.inference.export_metadata import RUNS, ExportMetadata
+from echodepth.inference.exporters import onnx_writer, openvino_writer, trace_onnx
 from echodepth.inference.quantize import quantize
-from echodepth.inference.trained import Engine
-from echodepth.models.store import DepthModel, ModelSpec
+from echodepth.inference.runtime import Backend
+from echodepth.models.checkpoint import DepthModel, ModelSpec
+from echodepth.models.frontends.export_graph import DepthGraph
 
 SIZE, RUNS_EACH, SAMPLES = 256, 5, 7782
 IDLE = 1.0
@@ -70,17 +70,17 @@ def build(network: str, arguments: dict[str, Any]) -> DepthModel:
     return model.eval().requires_grad_(False)
 
 
-def engines(model: DepthModel, scratch: Path) -> dict[str, Engine]:
+def engines(model: DepthModel, scratch: Path) -> dict[str, Backend]:
     """The model in each runtime and precision, by name."""
     audio = model.input_key == "audio"
     traced = {precision: scratch / f"{precision}.onnx" for precision in ("fp32", "int8")}
     frames = trial_inputs(model)[-1]
     trace_onnx(DepthGraph(model, SAMPLES if audio else 0).eval(), frames[:2], 1, traced["fp32"])
-    part: Part = "audio" if audio else "image"
+    part: Modality = "audio" if audio else "image"
     quantize(traced["fp32"], traced["int8"], Noise(frames, audio), list(range(len(frames))), part)
-    made: dict[str, Engine] = {}
+    made: dict[str, Backend] = {}
     for precision, source in traced.items():
-        facts = ExportedFacts(
+        facts = ExportMetadata(
             version=__version__,
             checkpoint="",
             precision=precision,
@@ -94,7 +94,7 @@ def engines(model: DepthModel, scratch: Path) -> dict[str, Engine]:
         for writer, suffix in ((onnx_writer, ".onnx"), (openvino_writer, ".xml")):
             path = scratch / f"model_{precision}{suffix}"
             writer(source, path)(facts)
-            made[f"{RUNS[suffix]}_{precision}"] = load_engine(path, RUNS[suffix], "cpu")
+            made[f"{RUNS[suffix]}_{precision}"] = load_backend(path, RUNS[suffix], "cpu")
     return made
 
 
@@ -113,7 +113,7 @@ def measure(name: str, model: DepthModel, scratch: Path, idle: bool) -> float:
         one, *_ = inputs = trial_inputs(model)
         whole = [each for each in ways if each.endswith("fp32")]
         largest = max(largest, *(difference(ways[each], model, inputs) for each in whole))
-        asked = {each: engine.predict for each, engine in ways.items()} | {"predict": model.predict, "torch": model}
+        asked = {each: backend.predict for each, backend in ways.items()} | {"predict": model.predict, "torch": model}
         seconds = medians(
             {each: partial(clock, partial(_ask, answer, one)) for each, answer in asked.items()}, RUNS_EACH
         )

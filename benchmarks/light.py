@@ -11,9 +11,9 @@ from functools import partial
 import torch
 
 from benchmarks.timing import in_turn, keep, processor_seconds
-from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.layers import DepthNet
-from echodepth.models.light_binaural import LightBinauralDepthNet
+from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
+from echodepth.models.networks.light_binaural import LightBinauralDepthNet
 
 SIZE, RUNS = 256, 5
 

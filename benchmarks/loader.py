@@ -23,18 +23,18 @@ from torch import Tensor
 
 from benchmarks.rooms import write_rooms
 from benchmarks.timing import Outcome, in_turn, keep, processor_seconds
-from echodepth.convert.config import ShardConfig
-from echodepth.convert.shard import shard
-from echodepth.data.cache import Hearing, write_prepared
+from echodepth.apps.convert.config import ShardConfig
+from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
-from echodepth.models.front_end import EchoFrontEnd
-from echodepth.models.store import DepthModel
+from echodepth.data.streaming.writer import shard
+from echodepth.models.checkpoint import DepthModel
+from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
 from echodepth.training.config import BinauralConfig
 from echodepth.training.depth_task import DepthTask
-from echodepth.training.runs import model_spec
+from echodepth.training.train import model_spec
 
 FRAMES, BATCH, SIZE, RUNS = 64, 16, 256, 5
 MAX_DEPTH, CUT = 30.0, 7782
@@ -70,8 +70,8 @@ def epochs_prepared(data: DepthDataModule, front_end: EchoFrontEnd, epochs: int)
 def measure_throughput(root: Path) -> None:
     config, front_end = DataConfig(data_dir=root, image_size=SIZE), EchoFrontEnd(SIZE)
     forms = {
-        "loader_cached_throughput": Hearing(front_end.settings, front_end),
-        "loader_cached_waveform_throughput": Hearing(),
+        "loader_cached_throughput": AudioCacheFormat(front_end.settings, front_end),
+        "loader_cached_waveform_throughput": AudioCacheFormat(),
     }
     for name, hearing in forms.items():
         write_prepared(config, "train", hearing)

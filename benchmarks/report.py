@@ -6,7 +6,7 @@ python -m benchmarks.report
 import json
 
 from benchmarks.timing import KEPT
-from echodepth.files import written_whole
+from echodepth.core.atomic_io import atomic_write
 
 PAGE = KEPT.parents[1] / "speed.md"
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
@@ -23,7 +23,7 @@ def table() -> str:
 def main() -> None:
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
-    with written_whole(PAGE) as unfinished:
+    with atomic_write(PAGE) as unfinished:
         unfinished.write_text(before + BEGIN + "\n" + table() + "\n" + END + after, encoding="utf-8")
 
 

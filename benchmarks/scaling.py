@@ -20,7 +20,7 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.timing import Outcome, keep
-from echodepth.models.binaural_attention import BinauralAttentionDepthNet
+from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
 SIZE, BATCH, STEPS, RUNS = 128, 8, 4, 3
 

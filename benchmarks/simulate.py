@@ -15,14 +15,14 @@ import numpy as np
 import pyroomacoustics as pra
 
 from benchmarks.timing import in_turn, keep, processor_seconds
-from echodepth.simulate.acoustics import LONGEST, RAYS
+from echodepth.simulate.acoustics.hrtf import SAMPLE_RATE
+from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
+from echodepth.simulate.acoustics.propagation import LONGEST, RAYS
 from echodepth.simulate.config import SimulateConfig
-from echodepth.simulate.head import SAMPLE_RATE
-from echodepth.simulate.materials import OCTAVES, Material
 from echodepth.simulate.plan import Instance, plan
-from echodepth.simulate.rig import Rig
-from echodepth.simulate.scene import Block, Pose, Room, corners_of
-from echodepth.simulate.worlds import draw_pose, draw_room
+from echodepth.simulate.rooms.materials import OCTAVES, Material
+from echodepth.simulate.rooms.room_generator import draw_pose, draw_room
+from echodepth.simulate.rooms.scene import Block, Pose, Room, corners_of
 from echodepth.simulate.writer import write_room
 
 ROOMS, POSES, RUNS = 12, 4, 5
@@ -58,9 +58,9 @@ def hear_with_pyroomacoustics(room: Room, pose: Pose) -> list[np.ndarray]:
     for block in room.boxes:
         walls += walls_of(block, outwards=False)
     there = pra.Room(walls, fs=SAMPLE_RATE, max_order=1, ray_tracing=True, air_absorption=True)
-    seconds = LONGEST / Rig().speed_of_sound
+    seconds = LONGEST / Loudspeaker().speed_of_sound
     there.set_ray_tracing(n_rays=RAYS, receiver_radius=0.4, time_thres=seconds, hist_bin_size=0.004)
-    there.add_source(pose.to_world(Rig().emitter))
+    there.add_source(pose.to_world(Loudspeaker().emitter))
     there.add_microphone_array(np.stack([pose.to_world((0.0, side, 0.0)) for side in (EAR, -EAR)], axis=1))
     there.compute_rir()
     return [responses[0] for responses in there.rir]

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from echodepth.files import written_whole
+from echodepth.core.atomic_io import atomic_write
 
 KEPT = Path(__file__).resolve().parents[1] / "docs" / "results" / "benchmarks.json"
 
@@ -88,5 +88,5 @@ def keep(name: str, outcome: Outcome, packages: tuple[str, ...]) -> None:
         "versions": {"machine": platform.machine(), "python": platform.python_version()}
         | {package: version(package) for package in packages},
     }
-    with written_whole(KEPT) as unfinished:
+    with atomic_write(KEPT) as unfinished:
         unfinished.write_text(json.dumps(dict(sorted(kept.items())), indent=2) + "\n")

@@ -12,8 +12,8 @@ from contextlib import nullcontext
 import torch
 
 from benchmarks.timing import Outcome, keep, medians, processor_seconds
-from echodepth.models.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.layers import Prediction
+from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
 SIZE, BATCH, RUNS = 128, 8, 5
 
@@ -29,7 +29,7 @@ def stepping(
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         spectrograms = spectrograms.contiguous(memory_format=torch.channels_last)
     if recomputed:
-        network.recompute_activations()
+        network.use_activation_checkpointing()
     predict: Callable[[torch.Tensor], Prediction] = torch.compile(network.predict) if compiled else network.predict
 
     def step() -> None:

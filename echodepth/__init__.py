@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from echodepth.inference.infer import Estimate, Predictor, load_model
+    from echodepth.inference.predictor import Estimate, Predictor, load_model
 
 __version__ = "0.1.0"
 __all__ = ["Estimate", "Predictor", "__version__", "load_model"]
@@ -20,4 +20,4 @@ __all__ = ["Estimate", "Predictor", "__version__", "load_model"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("echodepth.inference.infer"), name)
+    return getattr(import_module("echodepth.inference.predictor"), name)

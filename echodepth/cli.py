@@ -9,13 +9,13 @@ from typing import Annotated
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
-from echodepth.benchmark.config import BenchmarkConfig
-from echodepth.convert.config import ConvertConfig, ShardConfig
-from echodepth.doctor.config import DoctorConfig
-from echodepth.errors import EchodepthError, plain_message
+from echodepth.apps.convert.config import ConvertConfig, ShardConfig
+from echodepth.apps.doctor.config import DoctorConfig
+from echodepth.apps.live.config import ListenConfig, RecordConfig
+from echodepth.core.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
+from echodepth.experiments.config import BenchmarkConfig
 from echodepth.inference.config import DemoConfig, ExportConfig, PredictConfig
-from echodepth.live.config import ListenConfig, RecordConfig
 from echodepth.simulate.config import SimulateConfig
 from echodepth.training.config import (
     BinauralConfig,
@@ -98,19 +98,19 @@ def run(command: object) -> None:
 
             simulate(command)
         case RecordConfig():
-            from echodepth.live.record import record
+            from echodepth.apps.live.record import record
 
             record(command)
         case ConvertConfig():
-            from echodepth.convert.convert import convert
+            from echodepth.apps.convert.convert import convert
 
             convert(command)
         case ShardConfig():
-            from echodepth.convert.shard import shard
+            from echodepth.data.streaming.writer import shard
 
             shard(command)
         case DoctorConfig():
-            from echodepth.doctor.examine import doctor
+            from echodepth.apps.doctor.examine import doctor
 
             if doctor(command).faults:
                 raise SystemExit(FAULTS_FOUND)
@@ -119,7 +119,7 @@ def run(command: object) -> None:
 
             prepare(command)
         case CacheTeacherConfig():
-            from echodepth.training.teaching import cache_teacher
+            from echodepth.training.teacher_setup import cache_teacher
 
             cache_teacher(command)
         case EvaluateConfig():
@@ -131,7 +131,7 @@ def run(command: object) -> None:
 
             compare(command)
         case BenchmarkConfig():
-            from echodepth.benchmark.study import benchmark
+            from echodepth.experiments.study import benchmark
 
             benchmark(command)
         case PredictConfig():
@@ -139,7 +139,7 @@ def run(command: object) -> None:
 
             predict(command)
         case ListenConfig():
-            from echodepth.live.listen import listen
+            from echodepth.apps.live.listen import listen
 
             listen(command)
         case ExportConfig():
@@ -147,20 +147,20 @@ def run(command: object) -> None:
 
             export(command)
         case DemoConfig():
-            from echodepth.inference.demo import demo
+            from echodepth.apps.demo.app import demo
 
             demo(command)
 
 
 def _train(config: RGBConfig | BinauralConfig) -> None:
-    from echodepth.training import runs
+    from echodepth.training import train
 
     # Lightning's notices on hardware and loggers; its warnings still come through. Its import sets the level anew.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     match config:
         case RGBConfig():
-            runs.train_rgb(config)
+            train.train_rgb(config)
         case DistillationConfig():
-            runs.train_distillation(config)
+            train.train_distillation(config)
         case BinauralConfig():
-            runs.train_binaural(config)
+            train.train_binaural(config)

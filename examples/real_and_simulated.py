@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.signal import butter, sosfiltfilt, stft
 
+from echodepth.core.atomic_io import atomic_write
 from echodepth.data.audio import find_onset, read_wav
-from echodepth.files import written_whole
 
 SHOWN = 0.1  # seconds after the direct sound
 TARGET = Path("results") / "real_and_simulated.png"
@@ -78,7 +78,7 @@ def main() -> None:
             column[2].plot(2 * np.arange(ear.size), ear, label=side, linewidth=1)
         column[2].set(xlim=(0, 380), ylim=(-60, 5), xlabel="after the direct sound (ms)", ylabel="level (dB)")
         column[2].legend()
-    with written_whole(TARGET) as unfinished:
+    with atomic_write(TARGET) as unfinished:
         figure.savefig(unfinished, format="png", dpi=80)
     print(f"written to {TARGET}")
     of_all = [figures(*from_onset(path)) for path in simulated]

@@ -13,10 +13,10 @@ import numpy as np
 
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.evaluate import score_model
-from echodepth.evaluation.views import view_frames
-from echodepth.inference.trained import trained_data
-from echodepth.models.store import load_model
-from echodepth.viz import Panel, display_limit, input_panels, picture_grid, save_figure
+from echodepth.evaluation.frame_predictions import predict_frames
+from echodepth.inference.runtime import trained_data
+from echodepth.models.checkpoint import load_model
+from echodepth.report.figures import Panel, display_limit, input_panels, picture_grid, save_figure
 
 FRAMES = 5
 NAMES = ("student alone", "student, taught", "teacher")
@@ -31,7 +31,7 @@ def main(experiments: list[str], target: Path) -> None:
     rows = sorted(score_model(models[0], told).rows, key=lambda row: float(row["rmse"]))
     places = np.linspace(0.1, 0.9, FRAMES) * (len(rows) - 1)
     frames = [str(rows[round(place)]["name"]) for place in places]
-    answers = list(view_frames(dict(zip(NAMES, models, strict=True)), told, frames).values())
+    answers = list(predict_frames(dict(zip(NAMES, models, strict=True)), told, frames).values())
     grid = []
     for views in zip(*answers, strict=True):
         truth = views[0]

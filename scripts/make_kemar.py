@@ -1,4 +1,4 @@
-"""Make echodepth/simulate/kemar.npz from the SOFA file of MIT's KEMAR measurements.
+"""Make echodepth/simulate/acoustics/kemar.npz from the SOFA file of MIT's KEMAR measurements.
 
 The file is /usr/share/libmysofa/MIT_KEMAR_normal_pinna.sofa of Debian's package libmysofa1; reading it needs h5py
 (pip install h5py), which echodepth itself does not need:
@@ -20,7 +20,7 @@ CITATION = (
     "B. Gardner and K. Martin, HRTF Measurements of a KEMAR Dummy-Head Microphone, "
     "MIT Media Lab Perceptual Computing Technical Report 280, 1994"
 )
-TARGET = Path(__file__).parent.parent / "echodepth" / "simulate" / "kemar.npz"
+TARGET = Path(__file__).parent.parent / "echodepth" / "simulate" / "acoustics" / "kemar.npz"
 SPEED_OF_SOUND = 343.0
 FIRST, TAPS, FADE = 20, 120, 16  # before tap 28 all responses are 49 dB down, after tap 136 about 35 dB
 HEARD = 0.15  # of a response's peak: where its onset is

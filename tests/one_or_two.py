@@ -10,10 +10,10 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from echodepth.data.datamodule import DepthDataModule
-from echodepth.models.store import DepthModel
+from echodepth.models.checkpoint import DepthModel
 from echodepth.training.config import BinauralConfig
 from echodepth.training.depth_task import DepthTask
-from echodepth.training.runs import model_spec
+from echodepth.training.train import model_spec
 from tests.tiny import SECONDS
 
 GLOBAL_BATCH = 2

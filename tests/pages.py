@@ -21,20 +21,20 @@ import soundfile
 from PIL import Image
 
 from echodepth import cli
-from echodepth.benchmark.config import BenchmarkConfig
-from echodepth.convert.config import ConvertConfig, ShardConfig
-from echodepth.doctor.config import DoctorConfig
-from echodepth.errors import CheckpointError
+from echodepth.apps.convert.config import ConvertConfig, ShardConfig
+from echodepth.apps.demo.app import open_page
+from echodepth.apps.doctor.config import DoctorConfig
+from echodepth.apps.live.config import ListenConfig, RecordConfig
+from echodepth.core.errors import CheckpointError
+from echodepth.core.run_paths import RunPaths
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
+from echodepth.experiments.config import BenchmarkConfig
 from echodepth.inference.config import DemoConfig, ExportConfig, PredictConfig
-from echodepth.inference.demo import open_page
-from echodepth.inference.film import write_film
-from echodepth.live.config import ListenConfig, RecordConfig
+from echodepth.inference.video import write_film
 from echodepth.models import hub
-from echodepth.models.store import find_checkpoint
+from echodepth.models.checkpoint import find_checkpoint
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
 from echodepth.training.config import CacheTeacherConfig, DistillationConfig, PrepareConfig, TrainConfig
-from echodepth.training.folders import RunFolders
 from tests.conftest import ROOT
 from tests.tiny import save_tiny, save_tiny_hf
 
@@ -148,7 +148,7 @@ class Reader:
         monkeypatch.setenv("ECHODEPTH_CACHE", str(Path("cache").absolute()))
         # What a page publishes is there to be fetched, in a folder in the Hub's place.
         monkeypatch.setattr(hub, "publish", lambda folder, name, *_: str(shutil.copytree(folder, Path("hub") / name)))
-        monkeypatch.setattr("echodepth.models.store.fetch", lambda name: Path("hub") / name)
+        monkeypatch.setattr("echodepth.models.checkpoint.fetch", lambda name: Path("hub") / name)
         monkeypatch.setitem(PRESETS, "demo", Amount(4, 1, 32))
         # Names that docs/own_data.md takes for the reader's own.
         self.names: dict[str, Any] = {"__name__": "page", "np": np, "soundfile": soundfile, "root": Path()}
@@ -304,7 +304,7 @@ class Reader:
             config = replace(config, data_dir=Path("shards") / config.data_dir.rpartition("/")[2])
         small = replace(config, **SMALL_TRAINING)
         if config.checkpoints is not None:
-            folders = RunFolders(config.experiment_name)
+            folders = RunPaths(config.experiment_name)
             if not folders.epochs():
                 self.run_command(cli.Train(replace(small, checkpoints=None)))  # type: ignore[arg-type]
             last = folders.epochs()[-1]

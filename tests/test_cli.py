@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from echodepth import cli
-from echodepth.errors import ConfigError, DataError, plain_message
+from echodepth.core.errors import ConfigError, DataError, plain_message
 from tests.conftest import ROOT
 from tests.tiny import save_tiny_rgb
 

@@ -10,8 +10,8 @@ import soundfile
 import torch
 from PIL import Image
 
+from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
 from echodepth.models.layers import Prediction
-from echodepth.models.store import DepthModel, ModelSpec, save_model
 
 SIDE = 32
 SECONDS = 0.02

@@ -14,9 +14,9 @@ import soundfile
 from jaxtyping import Float, Shaped
 from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
 
+from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.config import DEFAULT_MAX_DEPTH, SPEED_OF_SOUND
-from echodepth.data.sample import File, opened
-from echodepth.errors import ConfigError, DataError
+from echodepth.data.sample import File, as_file
 
 SAMPLE_RATE = 44100
 """Hz, of both BatVision versions."""
@@ -73,7 +73,7 @@ def read_wav(path: File) -> tuple[Float[np.ndarray, "2 t"], int]:
         DataError: the file is unreadable, empty, not two-channel, not finite, or far beyond full scale.
     """
     try:
-        samples, rate = soundfile.read(opened(path), dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(as_file(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         raise DataError(f"{path} cannot be read as audio: {error}") from error
     return check_ears(samples.T, str(path)), int(rate)
@@ -101,7 +101,7 @@ def read_ear_arrays(left: File, right: File) -> Float[np.ndarray, "2 t"]:
 
 def _read_ear(path: File) -> Float[np.ndarray, " t"]:
     try:
-        samples: np.ndarray = np.load(opened(path), allow_pickle=False)
+        samples: np.ndarray = np.load(as_file(path), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} cannot be read as a NumPy array: {error}") from error
     samples = np.squeeze(samples)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.constructors import PrimitiveConstructorSpec
 
-from echodepth.errors import ConfigError
+from echodepth.core.errors import ConfigError
 
 DatasetName = Literal["batvisionv1", "batvisionv2", "rgbd", "simulated"]
 Split = Literal["train", "val", "test"]
@@ -24,21 +24,21 @@ DEFAULT_MAX_DEPTH: dict[DatasetName, float] = {
 of a structured-light camera."""
 
 
-PLACES = frozenset({"data_dir", "shard_cache", "check_hashes"})
+SOURCE_FLAGS = frozenset({"data_dir", "shard_cache", "check_hashes"})
 """Flags that say where the same samples are read."""
 
 
-def place(text: str) -> Path | str:
+def address(text: str) -> Path | str:
     """A folder, or an address such as ``s3://bucket/rooms`` left as it is: a path would make one slash of its two."""
     return text if "://" in text else Path(text)
 
 
-Place = Annotated[
+Address = Annotated[
     Path | str,
     PrimitiveConstructorSpec(
         nargs=1,
         metavar="PATH|URL",
-        instance_from_str=lambda words: place(words[0]),
+        instance_from_str=lambda words: address(words[0]),
         is_instance=lambda given: isinstance(given, Path | str),
         str_from_instance=lambda given: [str(given)],
     ),
@@ -58,7 +58,7 @@ class DataConfig:
 
     dataset: DatasetName = "batvisionv2"
     """Which reader: batvisionv1, batvisionv2, rgbd (any folder with a TUM association list), or simulated."""
-    data_dir: Place | None = None
+    data_dir: Address | None = None
     """The dataset's root; data/<dataset> when not given. simulated: ~/.cache/echodepth, filled at first use. Or where
     its shards are: a folder, https://..., s3://... ."""
     image_size: int = 256
@@ -83,7 +83,7 @@ class DataConfig:
     """Shards only: compare each one that is read to its end with the hash in the index."""
 
     @property
-    def place(self) -> Path | str:
+    def address(self) -> Path | str:
         """Where the dataset is, as a message names it: a folder, or the address of shards."""
         return self.data_dir if isinstance(self.data_dir, str) else self.root
 

@@ -10,17 +10,17 @@ from lightning import LightningDataModule
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
-from echodepth.data.cache import Hearing, open_prepared
+from echodepth.core.errors import ConfigError
+from echodepth.data.augmentation import color_jitter, random_flip
+from echodepth.data.cache.decoder import PreparedDecoder
+from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared
 from echodepth.data.config import DataConfig, Split
 from echodepth.data.dataset import DepthDataset
-from echodepth.data.labels import ALL_LABELS, Labels
-from echodepth.data.prepared import PreparedDecoder
-from echodepth.data.sample import ALL_PARTS, Part, Sample
-from echodepth.data.shard_batches import batch_loader
-from echodepth.data.shard_index import is_sharded
-from echodepth.data.sharded import Frames, ShardedDataset, open_split
-from echodepth.data.transforms import color_jitter, random_flip
-from echodepth.errors import ConfigError
+from echodepth.data.label_subset import ALL_LABELS, LabelSubset
+from echodepth.data.sample import ALL_MODALITIES, Modality, Sample
+from echodepth.data.streaming.batches import batch_loader
+from echodepth.data.streaming.dataset import Frames, ShardedDataset, open_split
+from echodepth.data.streaming.index import is_sharded
 
 log = logging.getLogger(__name__)
 MOST_WORKERS = 4
@@ -103,15 +103,15 @@ class DepthDataModule(LightningDataModule):
     def __init__(
         self,
         config: DataConfig,
-        parts: tuple[Part, ...] = ALL_PARTS,
+        modalities: tuple[Modality, ...] = ALL_MODALITIES,
         batch_size: int = 64,
         num_workers: int | None = None,
         seed: int = 0,
         flip: bool = True,
         color_jitter: float = 0.0,
         first_epoch: int = 0,
-        labels: Labels = ALL_LABELS,
-        prepared: tuple[Hearing, ...] = (),
+        labels: LabelSubset = ALL_LABELS,
+        prepared: tuple[AudioCacheFormat, ...] = (),
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -121,7 +121,7 @@ class DepthDataModule(LightningDataModule):
         if not 0 <= color_jitter <= 1:
             raise ConfigError(f"color_jitter is {color_jitter}: give a strength from 0 (off) to 1")
         self.config = config
-        self.parts = parts
+        self.modalities = modalities
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.seed = seed
@@ -198,14 +198,14 @@ class DepthDataModule(LightningDataModule):
         if split not in self._datasets:
             labels = self.labels if split == "train" else ALL_LABELS
             self._datasets[split] = self._open_prepared(split, labels) or open_split(
-                self.config, split, self.parts, labels=labels
+                self.config, split, self.modalities, labels=labels
             )
         return self._datasets[split]
 
-    def _open_prepared(self, split: Split, labels: Labels) -> DepthDataset | None:
+    def _open_prepared(self, split: Split, labels: LabelSubset) -> DepthDataset | None:
         for hearing in self.prepared if not is_sharded(self.config) else ():
-            if dataset := open_prepared(self.config, split, self.parts, hearing, labels):
-                log.info("%s: prepared %s", split, hearing.name if "audio" in self.parts else "images")
+            if dataset := open_prepared(self.config, split, self.modalities, hearing, labels):
+                log.info("%s: prepared %s", split, hearing.name if "audio" in self.modalities else "images")
                 return dataset
         return None
 

@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 from tqdm import tqdm
 
-from echodepth.data import batvision, rgbd
+from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.audio import AudioCut, cut, read_ear_arrays, read_wav
 from echodepth.data.config import DataConfig, Split
-from echodepth.data.frames import DepthMap, DepthResize, read_image, resize_depth
-from echodepth.data.labels import ALL_LABELS, Labels
-from echodepth.data.sample import ALL_PARTS, File, Part, Record, Sample, StoredRecord
-from echodepth.data.shard_index import is_sharded
-from echodepth.errors import ConfigError, DataError
+from echodepth.data.datasets import batvision, rgbd
+from echodepth.data.images import DepthMap, DepthResize, read_image, resize_depth
+from echodepth.data.label_subset import ALL_LABELS, LabelSubset
+from echodepth.data.sample import ALL_MODALITIES, File, Modality, Record, Sample, StoredRecord
+from echodepth.data.streaming.index import is_sharded
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Decoder:
     """
 
     read_depth: Callable[[File], DepthMap]
-    parts: tuple[Part, ...]
+    modalities: tuple[Modality, ...]
     image_size: int
     max_depth: float
     audio_cut: AudioCut
@@ -49,12 +49,12 @@ class Decoder:
 
     def files(self, record: Record) -> list[Path]:
         """The files that decoding this record reads."""
-        by_part: dict[Part, list[Path | None]] = {
+        by_part: dict[Modality, list[Path | None]] = {
             "image": [record.image],
             "audio": [*record.audio],
             "depth": [record.depth if self.depth_known else None],
         }
-        return [path for part in self.parts for path in by_part[part] if path is not None]
+        return [path for part in self.modalities for path in by_part[part] if path is not None]
 
     def __call__(self, record: Record | StoredRecord) -> Sample:
         """Read one instance.
@@ -63,14 +63,14 @@ class Decoder:
             DataError: a file is unreadable, too short, silent, or has no valid depth.
         """
         sample = Sample(name=record.name)
-        if "image" in self.parts and record.image is not None:
+        if "image" in self.modalities and record.image is not None:
             sample["image"] = torch.from_numpy(read_image(record.image, self.image_size))
-        if "audio" in self.parts:
+        if "audio" in self.modalities:
             sample["audio"] = torch.from_numpy(self._audio(record.audio))
-        if "depth" in self.parts and not self.depth_known:
+        if "depth" in self.modalities and not self.depth_known:
             sample["depth"] = torch.zeros(1, self.image_size, self.image_size)
             sample["valid"] = torch.zeros(1, self.image_size, self.image_size, dtype=torch.bool)
-        elif "depth" in self.parts and record.depth is not None:
+        elif "depth" in self.modalities and record.depth is not None:
             depth = resize_depth(self.read_depth(record.depth), self.image_size, self.max_depth, self.depth_resize)
             if not depth.valid.any():
                 raise DataError(
@@ -206,9 +206,9 @@ class DepthDataset(Dataset[Sample]):
 def open_dataset(
     config: DataConfig,
     split: Split,
-    parts: tuple[Part, ...] = ALL_PARTS,
+    modalities: tuple[Modality, ...] = ALL_MODALITIES,
     depth_resize: DepthResize = "nearest",
-    labels: Labels = ALL_LABELS,
+    labels: LabelSubset = ALL_LABELS,
 ) -> DepthDataset:
     """Open one split of a dataset.
 
@@ -226,25 +226,27 @@ def open_dataset(
         ConfigError: a setting makes no sense.
         DataError: something is missing or, without ``config.skip_bad``, unusable.
     """
-    records, decoder = list_split(config, split, parts, depth_resize)
+    records, decoder = list_split(config, split, modalities, depth_resize)
     return DepthDataset(labels.kept(records), decoder, config.skip_bad, labels.rooms(records))
 
 
 def list_split(
-    config: DataConfig, split: Split, parts: tuple[Part, ...], depth_resize: DepthResize = "nearest"
+    config: DataConfig, split: Split, modalities: tuple[Modality, ...], depth_resize: DepthResize = "nearest"
 ) -> tuple[list[Record], Decoder]:
     """A split's instances and how their files are read; opens none of them. Arguments and errors: ``open_dataset``."""
     if is_sharded(config):
         raise ConfigError(
-            f"{config.place} holds shards, which are read from first to last, by training and `echodepth evaluate`: "
+            f"{config.address} holds shards, which are read from first to last, by training and `echodepth evaluate`: "
             "give --data_dir a folder with the dataset's files here"
         )
     list_records = rgbd.list_records if config.dataset == "rgbd" else batvision.list_records
-    decoder = decoder_of(config, parts, depth_resize, config.depth_scale)
-    return list_records(config, split, parts), decoder
+    decoder = decoder_of(config, modalities, depth_resize, config.depth_scale)
+    return list_records(config, split, modalities), decoder
 
 
-def decoder_of(config: DataConfig, parts: tuple[Part, ...], depth_resize: DepthResize, depth_scale: float) -> Decoder:
+def decoder_of(
+    config: DataConfig, modalities: tuple[Modality, ...], depth_resize: DepthResize, depth_scale: float
+) -> Decoder:
     """How a dataset's files are read.
 
     Args:
@@ -265,7 +267,7 @@ def decoder_of(config: DataConfig, parts: tuple[Part, ...], depth_resize: DepthR
     of_pictures: Callable[[File], DepthMap] = partial(rgbd.read_depth, depth_scale=depth_scale)
     return Decoder(
         read_depth=of_pictures if config.dataset == "rgbd" else batvision.read_depth,
-        parts=parts,
+        modalities=modalities,
         image_size=config.image_size,
         max_depth=config.depth_limit,
         audio_cut=AudioCut(config.audio_start, config.cut_seconds),

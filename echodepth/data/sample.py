@@ -8,8 +8,8 @@ from typing import Literal, TypedDict
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-Part = Literal["image", "audio", "depth"]
-ALL_PARTS: tuple[Part, ...] = ("image", "audio", "depth")
+Modality = Literal["image", "audio", "depth"]
+ALL_MODALITIES: tuple[Modality, ...] = ("image", "audio", "depth")
 
 
 class Sample(TypedDict, total=False):
@@ -72,7 +72,7 @@ File = Path | StoredFile
 """What the readers read: both are named by ``str``, and decoded alike."""
 
 
-def opened(file: File) -> Path | BytesIO:
+def as_file(file: File) -> Path | BytesIO:
     """What libraries that read files are handed: the path, or the bytes as a file object."""
     return file if isinstance(file, Path) else BytesIO(file.data)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from echodepth.data.config import PLACES
-from echodepth.data.shard_index import is_sharded
-from echodepth.errors import ConfigError, DataError, require_at_least
+from echodepth.core.errors import ConfigError, DataError, require_at_least
+from echodepth.data.config import SOURCE_FLAGS
+from echodepth.data.streaming.index import is_sharded
 from echodepth.evaluation.comparison import Comparison, Curves, Row, SeedMean, bootstrap_interval, read_curves
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.evaluation.evaluate import (
@@ -22,13 +22,13 @@ from echodepth.evaluation.evaluate import (
     scored_data,
     summary,
 )
-from echodepth.evaluation.metrics import METRICS
-from echodepth.evaluation.picks import leading_row, pick_frames
-from echodepth.evaluation.protocols import get_protocol
-from echodepth.evaluation.report import write_report
-from echodepth.evaluation.views import View, view_frames
-from echodepth.inference.trained import choose_device, experiment_name
-from echodepth.models.store import DepthModel, load_model
+from echodepth.evaluation.frame_predictions import FramePrediction, predict_frames
+from echodepth.evaluation.frame_selection import leading_row, pick_frames
+from echodepth.evaluation.report_files import write_report
+from echodepth.inference.runtime import choose_device, experiment_name
+from echodepth.metrics.depth import METRICS
+from echodepth.metrics.protocols import get_protocol
+from echodepth.models.checkpoint import DepthModel, load_model
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +92,9 @@ def build_comparison(config: CompareConfig) -> Comparison:
 
 def _views(
     models: dict[str, DepthModel], names: dict[str, str], settings: EvaluateConfig, frames: list[str]
-) -> dict[str, dict[str, View]]:
-    by_frame: dict[str, dict[str, View]] = {frame: {} for frame in frames}
-    for run, views in (view_frames(models, settings, frames) if frames else {}).items():
+) -> dict[str, dict[str, FramePrediction]]:
+    by_frame: dict[str, dict[str, FramePrediction]] = {frame: {} for frame in frames}
+    for run, views in (predict_frames(models, settings, frames) if frames else {}).items():
         for frame, view in zip(frames, views, strict=True):
             by_frame[frame][f"{model_label(models[run])} · {names[run]}"] = view
     return by_frame
@@ -146,10 +146,10 @@ def _require_same_data(models: dict[str, DepthModel], settings: EvaluateConfig) 
     for each in data:
         if is_sharded(each):
             raise ConfigError(
-                f"{each.place} holds shards, which are read from first to last, but the controls take frames out of "
+                f"{each.address} holds shards, which are read from first to last, but the controls take frames out of "
                 "their order: score each run with `echodepth evaluate`, or give --data_dir a folder with the files"
             )
-    sets = sorted({f"{each.dataset} in {each.place}" for each in data})
+    sets = sorted({f"{each.dataset} in {each.address}" for each in data})
     if len(sets) > 1:
         raise ConfigError(
             f"the runs were trained on different data ({'; '.join(sets)}): say which to score them on, "
@@ -208,7 +208,7 @@ def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list
     groups: dict[str, dict[object, Row]] = defaultdict(dict)
     for run, model in models.items():
         row = row_of[names[run]]
-        data = {name: value for name, value in model.run.get("data", {}).items() if name not in PLACES}
+        data = {name: value for name, value in model.run.get("data", {}).items() if name not in SOURCE_FLAGS}
         flags = model.run.get("flags", {})
         groups[repr((row.label, model.spec, sorted(data.items()), sorted(flags.items())))][model.run.get("seed")] = row
     means = []

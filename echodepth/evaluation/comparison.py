@@ -10,8 +10,8 @@ from jaxtyping import Float
 from scipy.stats import bootstrap
 
 from echodepth.evaluation.evaluate import Evaluation
-from echodepth.evaluation.protocols import Protocol
-from echodepth.evaluation.views import View
+from echodepth.evaluation.frame_predictions import FramePrediction
+from echodepth.metrics.protocols import Protocol
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -85,7 +85,7 @@ class Comparison:
     notes: list[str]
     leader: Row
     picks: dict[str, list[str]]
-    views: dict[str, dict[str, View]]
+    views: dict[str, dict[str, FramePrediction]]
     curves: dict[str, Curves]
 
 

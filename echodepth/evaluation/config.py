@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import DatasetName, Place, Split
+from echodepth.data.config import Address, DatasetName, Split
 
 ProtocolName = Literal["official", "valid", "loo"]
 Control = Literal["none", "shuffled_audio", "mean_depth"]
@@ -24,7 +24,7 @@ class EvaluateConfig:
     """Which pixels count: official, valid, or loo (the location that training left out)."""
     dataset: DatasetName | None = None
     """Another dataset than the one the model was trained on."""
-    data_dir: Place | None = None
+    data_dir: Address | None = None
     """Another folder than the one the model was trained from."""
     control: Control = "none"
     """Score a control: shuffled_audio gives every frame another's echoes; mean_depth hears and sees nothing."""
@@ -54,7 +54,7 @@ class CompareConfig:
     """Which pixels count: official, valid, or loo (the location that training left out)."""
     dataset: DatasetName | None = None
     """Another dataset than the one the models were trained on."""
-    data_dir: Place | None = None
+    data_dir: Address | None = None
     """Another folder than the one the models were trained from."""
     name: str = "comparison"
     """Folder under results/ for the table and the page."""

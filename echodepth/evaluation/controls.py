@@ -11,9 +11,9 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from echodepth.core.errors import ConfigError
 from echodepth.data.dataset import DepthDataset
 from echodepth.data.sample import Sample
-from echodepth.errors import ConfigError
 
 
 def derangement(count: int, seed: int) -> Int[Tensor, " count"]:
@@ -40,8 +40,8 @@ class ShuffledAudio(Dataset[Sample]):
     """
 
     def __init__(self, dataset: DepthDataset, seed: int) -> None:
-        self.frames = DepthDataset(dataset.records, replace(dataset.decoder, parts=("depth",)))
-        self.echoes = DepthDataset(dataset.records, replace(dataset.decoder, parts=("audio",)))
+        self.frames = DepthDataset(dataset.records, replace(dataset.decoder, modalities=("depth",)))
+        self.echoes = DepthDataset(dataset.records, replace(dataset.decoder, modalities=("audio",)))
         self.source = derangement(len(dataset), seed)
         self.bad_rows = dataset.bad_rows
 

@@ -17,25 +17,25 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from echodepth import __version__
+from echodepth.core.atomic_io import atomic_write
+from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import mean_depth_map
-from echodepth.data.sample import Part, Sample
-from echodepth.data.shard_batches import batch_loader
-from echodepth.data.sharded import Frames, ShardedDataset, open_split
-from echodepth.errors import ConfigError, require_at_least
+from echodepth.data.sample import Modality, Sample
+from echodepth.data.streaming.batches import batch_loader
+from echodepth.data.streaming.dataset import Frames, ShardedDataset, open_split
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.controls import ShuffledAudio
-from echodepth.evaluation.metrics import METRICS
-from echodepth.evaluation.protocols import Protocol, get_protocol
-from echodepth.evaluation.ranges import DepthRange
-from echodepth.evaluation.regions import Regions
-from echodepth.evaluation.scores import Scores
-from echodepth.files import written_whole
-from echodepth.inference.trained import choose_device, experiment_name, read_from, trained_data
+from echodepth.inference.runtime import choose_device, experiment_name, read_from, trained_data
+from echodepth.metrics.accumulator import MetricAccumulator
+from echodepth.metrics.depth import METRICS
+from echodepth.metrics.depth_bins import DepthBin
+from echodepth.metrics.error_map import ErrorMap
+from echodepth.metrics.protocols import Protocol, get_protocol
+from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.layers import count_parameters
-from echodepth.models.store import DepthModel, load_model
+from echodepth.report.figures import calibration_picture, save_figure
 from echodepth.simulate.default_set import make_once
-from echodepth.viz import calibration_picture, save_figure
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +83,8 @@ class Evaluation:
     counts: dict[str, int]
     bad_rows: list[str]
     rows: list[dict[str, Any]]
-    depth_ranges: list[DepthRange]
-    regions: Regions
+    depth_ranges: list[DepthBin]
+    regions: ErrorMap
     model: dict[str, Any]
     commit: str
     version: str
@@ -133,7 +133,7 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
         protocol=protocol.name,
         split=config.split,
         dataset=data.dataset,
-        data_dir=str(data.place),
+        data_dir=str(data.address),
         left_out=data.leave_out if protocol.leave_one_out else None,
         metrics={name: float(value) for name, value in metrics.items() if value.is_floating_point()},
         counts={name: int(value) for name, value in metrics.items() if not value.is_floating_point()}
@@ -203,7 +203,7 @@ def _contender(
         depth, scale, _ = model.predict(raw)
         return depth, scale
 
-    part: Part = "image" if model.input_key == "image" else "audio"
+    part: Modality = "image" if model.input_key == "image" else "audio"
     if config.control == "mean_depth":
         training = _read_from(trained_data(model), config)
         mean = mean_depth_map(open_split(training, "train", ("depth",)))
@@ -224,8 +224,10 @@ def _contender(
     return ShuffledAudio(frames, config.seed), predict
 
 
-def _score(dataset: Frames | ShuffledAudio, predictor: Predictor, protocol: Protocol, config: EvaluateConfig) -> Scores:
-    scores = Scores()
+def _score(
+    dataset: Frames | ShuffledAudio, predictor: Predictor, protocol: Protocol, config: EvaluateConfig
+) -> MetricAccumulator:
+    scores = MetricAccumulator()
     loader: DataLoader[Sample]
     if isinstance(dataset, ShardedDataset):  # by one reader, which keeps the order
         loader = batch_loader(dataset, config.batch_size, min(1, config.num_workers))
@@ -257,9 +259,9 @@ def summary(evaluation: Evaluation) -> str:
 def write_evaluation(evaluation: Evaluation, stem: Path) -> None:
     """Write ``<stem>.json``, everything but the rows, and ``<stem>.csv``, a row per image."""
     facts = {name: value for name, value in asdict(evaluation).items() if name != "rows"}
-    with written_whole(stem.with_name(stem.name + ".json")) as path:
+    with atomic_write(stem.with_name(stem.name + ".json")) as path:
         path.write_text(to_json(facts), encoding="utf-8")
-    with written_whole(stem.with_name(stem.name + ".csv")) as path, path.open("w", newline="") as file:
+    with atomic_write(stem.with_name(stem.name + ".csv")) as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ("name", "pixels", *METRICS))
         writer.writeheader()
         writer.writerows(_without_nan(row, "") for row in evaluation.rows)

@@ -9,7 +9,7 @@ import tyro
 from echodepth.data.config import DatasetName, Split
 
 Kind = Literal["npy", "png", "color", "ply", "glb", "sheet"]
-Backend = Literal["torch", "onnx", "openvino"]
+BackendName = Literal["torch", "onnx", "openvino"]
 ExportFormat = Literal["onnx", "openvino", "pt2"]
 Precision = Literal["fp32", "fp16", "int8"]
 
@@ -23,7 +23,7 @@ class PredictConfig:
     checkpoint: str
     """A best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, ORG/NAME on the Hugging Face Hub, or an
     exported file."""
-    backend: Backend = "torch"
+    backend: BackendName = "torch"
     """What computes: torch (a checkpoint or a .pt2), onnx (an .onnx) or openvino (an .xml)."""
     split: Split | None = None
     """Predict this part of a dataset, in place of files; test when only --dataset or --data_dir is given."""

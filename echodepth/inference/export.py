@@ -17,21 +17,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from echodepth import __version__
+from echodepth.core.atomic_io import move_into_place
+from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
 from echodepth.data.audio import SAMPLE_RATE, AudioCut
 from echodepth.data.dataset import DepthDataset, open_dataset
-from echodepth.data.sample import Part
-from echodepth.errors import CheckpointError, ConfigError, require_at_least
-from echodepth.evaluation.metrics import DepthMetrics
-from echodepth.evaluation.protocols import get_protocol
-from echodepth.files import place_whole
+from echodepth.data.sample import Modality
+from echodepth.inference.backends import load_backend
 from echodepth.inference.config import ExportConfig
-from echodepth.inference.engines import load_engine
-from echodepth.inference.exported import RUNS, SUFFIXES, ExportedFacts, import_extra
-from echodepth.inference.formats import Write, onnx_writer, openvino_writer, pt2_writer, trace_onnx
-from echodepth.inference.graph import DepthGraph
+from echodepth.inference.export_metadata import RUNS, SUFFIXES, ExportMetadata, import_extra
+from echodepth.inference.exporters import Write, onnx_writer, openvino_writer, pt2_writer, trace_onnx
 from echodepth.inference.quantize import quantize
-from echodepth.inference.trained import Engine, experiment_name, trained_data
-from echodepth.models.store import DepthModel, load_model
+from echodepth.inference.runtime import Backend, experiment_name, trained_data
+from echodepth.metrics.depth import DepthMetrics
+from echodepth.metrics.protocols import get_protocol
+from echodepth.models.checkpoint import DepthModel, load_model
+from echodepth.models.frontends.export_graph import DepthGraph
 from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
@@ -79,18 +79,18 @@ def export(config: ExportConfig) -> Path:
         write = _prepare(model, config, splits, path)
         facts = _facts(model, config)
         write(facts)
-        engine = load_engine(path, RUNS[path.suffix], "cpu")
-        facts = replace(facts, difference=difference(engine, model, trial_inputs(model)))
+        backend = load_backend(path, RUNS[path.suffix], "cpu")
+        facts = replace(facts, difference=difference(backend, model, trial_inputs(model)))
         if config.precision == "fp32" and not (facts.difference or 0.0) <= TOLERANCE:
             raise CheckpointError(
                 f"{config.checkpoint} as {config.format} differs from PyTorch by {facts.difference:.2g} m, more than "
                 f"{TOLERANCE} m: nothing was written"
             )
         if splits is not None:
-            facts = replace(facts, accuracy=_accuracy(model, engine, splits.scored, config))
+            facts = replace(facts, accuracy=_accuracy(model, backend, splits.scored, config))
         write(facts)
-        del engine  # on some systems an open file cannot be moved
-        place_whole([path.with_suffix(".bin"), path] if config.format == "openvino" else [path], folder)
+        del backend  # on some systems an open file cannot be moved
+        move_into_place([path.with_suffix(".bin"), path] if config.format == "openvino" else [path], folder)
     _tell(folder / file_name, facts)
     return folder / file_name
 
@@ -111,12 +111,12 @@ def trial_inputs(model: DepthModel) -> list[Tensor]:
     return [dying * torch.randn(batch, 2, samples, generator=generator) for batch in TRIAL_BATCHES]
 
 
-def difference(engine: Engine, model: DepthModel, inputs: list[Tensor]) -> float:
+def difference(backend: Backend, model: DepthModel, inputs: list[Tensor]) -> float:
     """Largest difference from a model in PyTorch, of depth and of its scale, in metres; infinite where one is NaN."""
     largest = 0.0
     for raw in inputs:
         with torch.inference_mode():
-            answers = zip(engine.predict(raw)[:2], model.predict(raw)[:2], strict=True)
+            answers = zip(backend.predict(raw)[:2], model.predict(raw)[:2], strict=True)
         for got, expected in answers:
             if got is None or expected is None:
                 largest = max(largest, 0.0 if got is expected else float("inf"))
@@ -135,9 +135,9 @@ def _samples(model: DepthModel) -> int:
     return AudioCut(seconds=trained_data(model).cut_seconds).frames
 
 
-def _facts(model: DepthModel, config: ExportConfig) -> ExportedFacts:
+def _facts(model: DepthModel, config: ExportConfig) -> ExportMetadata:
     audio = model.input_key == "audio"
-    return ExportedFacts(
+    return ExportMetadata(
         version=__version__,
         checkpoint=config.checkpoint,
         precision=config.precision,
@@ -150,7 +150,7 @@ def _facts(model: DepthModel, config: ExportConfig) -> ExportedFacts:
     )
 
 
-def _part(model: DepthModel) -> Part:
+def _part(model: DepthModel) -> Modality:
     return "image" if model.input_key == "image" else "audio"
 
 
@@ -185,21 +185,21 @@ def _prepare(model: DepthModel, config: ExportConfig, splits: _Splits | None, pa
     return onnx_writer(source, path) if config.format == "onnx" else openvino_writer(source, path)
 
 
-def _accuracy(before: Engine, after: Engine, dataset: DepthDataset, config: ExportConfig) -> dict[str, object]:
+def _accuracy(before: Backend, after: Backend, dataset: DepthDataset, config: ExportConfig) -> dict[str, object]:
     """RMSE in metres, of the model in PyTorch and of the file, on the same frames."""
     frames = spread(len(dataset), config.scored_samples)
     scores = {"before": DepthMetrics(), "after": DepthMetrics()}
     for batch in DataLoader(Subset(dataset, frames), batch_size=4):
         scored = get_protocol(_PROTOCOL).scored(batch["depth"], batch["valid"])
-        for name, engine in (("before", before), ("after", after)):
+        for name, backend in (("before", before), ("after", after)):
             with torch.inference_mode():
-                depth = engine.predict(batch[engine.input_key])[0]
+                depth = backend.predict(batch[backend.input_key])[0]
             scores[name].update(depth.cpu(), batch["depth"], scored)
     rmse = {name: float(score.compute()["rmse"]) for name, score in scores.items()}
     return {"metric": "rmse", **rmse, "split": config.split, "protocol": _PROTOCOL, "images": len(frames)}
 
 
-def _tell(path: Path, facts: ExportedFacts) -> None:
+def _tell(path: Path, facts: ExportMetadata) -> None:
     files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
     size = sum(file.stat().st_size for file in files) / 1e6
     log.info("%s: %.1f MB, differs from PyTorch by at most %.2g m on trial inputs", path, size, facts.difference)

@@ -10,12 +10,12 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
-from echodepth.data.frames import to_rgb
-from echodepth.files import written_whole
-from echodepth.inference.cloud import Intrinsics, back_project, encode_cloud, thinned
+from echodepth.core.atomic_io import atomic_write
+from echodepth.data.images import to_rgb
 from echodepth.inference.config import Kind
-from echodepth.inference.infer import Estimate
-from echodepth.viz import (
+from echodepth.inference.point_cloud import Intrinsics, back_project, encode_cloud, thinned
+from echodepth.inference.predictor import Estimate
+from echodepth.report.figures import (
     INVALID_GREY,
     Panel,
     depth_picture,
@@ -92,7 +92,7 @@ class Outputs:
             path = self._path(stem, "depth", kind)
             if kind in ("ply", "glb"):
                 encoded = self._cloud(kind, estimate.depth, picture, str(stem))
-                with written_whole(path) as unfinished:
+                with atomic_write(path) as unfinished:
                     unfinished.write_bytes(encoded)
             else:
                 self._write_map(path, kind, estimate.depth, lambda small: self._drawn(small, picture, stem))
@@ -108,7 +108,7 @@ class Outputs:
         if kind == "color":
             save_figure(draw(_every_so_many(metres)), path)
             return
-        with written_whole(path) as unfinished, unfinished.open("wb") as file:
+        with atomic_write(path) as unfinished, unfinished.open("wb") as file:
             if kind == "npy":
                 np.save(file, metres.astype(np.float32))
             else:

@@ -14,16 +14,16 @@ from PIL import Image
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from echodepth.errors import ConfigError, DataError, EchodepthError, plain_message, require_at_least
-from echodepth.files import written_whole
-from echodepth.inference.cloud import Intrinsics, require_trimesh
+from echodepth.core.atomic_io import atomic_write
+from echodepth.core.errors import ConfigError, DataError, EchodepthError, plain_message, require_at_least
 from echodepth.inference.config import Kind, PredictConfig
-from echodepth.inference.film import Film, require_av, write_film
-from echodepth.inference.infer import Estimate, Predictor, load_model
 from echodepth.inference.inputs import check_kind
 from echodepth.inference.outputs import Outputs, Sheet
+from echodepth.inference.point_cloud import Intrinsics, require_trimesh
+from echodepth.inference.predictor import Estimate, Predictor, load_model
 from echodepth.inference.sources import Source, find_sources
-from echodepth.viz import depth_to_rgb, display_limit
+from echodepth.inference.video import Film, require_av, write_film
+from echodepth.report.figures import depth_to_rgb, display_limit
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def _camera(config: PredictConfig) -> Callable[[tuple[int, int]], Intrinsics] | 
 
 def _claim(folder: Path, predictor: Predictor, overwrite: bool) -> None:
     """Say beside the results whose they are; a ConfigError if they are another model's."""
-    path, mine = folder / MADE_BY, json.loads(json.dumps(predictor.engine.run))
+    path, mine = folder / MADE_BY, json.loads(json.dumps(predictor.backend.run))
     try:
         theirs = json.loads(path.read_text())
     except FileNotFoundError:
@@ -106,7 +106,7 @@ def _claim(folder: Path, predictor: Predictor, overwrite: bool) -> None:
         theirs = None
     if theirs != mine and not overwrite:
         raise ConfigError(f"{folder} holds what another model predicted: give another --out, or --overwrite it")
-    with written_whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(mine, indent=2) + "\n")
 
 
@@ -122,9 +122,9 @@ class _Run:
     there: int = 0
 
     def _outputs(self, default: tuple[Kind, ...]) -> Outputs:
-        engine = self.predictor.engine
+        backend = self.predictor.backend
         kinds = tuple(kind for kind in get_args(Kind) if kind in (self.config.save or default))
-        return Outputs(self.folder, kinds, engine.max_depth, _camera(self.config), engine.input_key == "audio")
+        return Outputs(self.folder, kinds, backend.max_depth, _camera(self.config), backend.input_key == "audio")
 
     def all_of(self, sources: list[Source]) -> None:
         outputs = self._outputs(OF_A_FILE)
@@ -144,7 +144,7 @@ class _Run:
                     message = plain_message(error)
                     log.error("%s", message if source.name in message else f"{source.name}: {message}")
         if sheet is not None:
-            self.written += sheet.write(self.predictor.name, self.predictor.engine.max_depth)
+            self.written += sheet.write(self.predictor.name, self.predictor.backend.max_depth)
 
     def _sheet(self, still: list[Source], outputs: Outputs) -> Sheet | None:
         """The page, if it is wanted and not there as it would be drawn now."""
@@ -172,7 +172,7 @@ class _Run:
 
     def _film(self, source: Source) -> None:
         """A film of depth, on one scale, and every frame as a picture of its own where more is wanted."""
-        check_kind(source.files[0], self.predictor.engine.input_key, self.predictor.name)
+        check_kind(source.files[0], self.predictor.backend.input_key, self.predictor.name)
         outputs = self._outputs(OF_A_FILM)
         of_frames = Outputs(
             self.folder / source.stem,
@@ -196,7 +196,7 @@ class _Run:
                     pass
                 return
             pictures = (depth_to_rgb(depth, np.isfinite(depth), limit) for depth in frames)
-            with written_whole(path) as unfinished:
+            with atomic_write(path) as unfinished:
                 write_film(unfinished, pictures, film.rate)
         self.written.append(path)
         log.info("%s: a film of depth from 0 to %g m", source.name, limit)
@@ -207,7 +207,7 @@ class _Run:
         if not sampled:
             raise DataError(f"{film.path} holds no picture")
         depth = np.stack([self._estimate(frame).depth[::4, ::4] for frame in sampled])
-        return display_limit(depth, np.isfinite(depth), self.predictor.engine.max_depth)
+        return display_limit(depth, np.isfinite(depth), self.predictor.backend.max_depth)
 
     def _frames(
         self, film: Film, source: Source, outputs: Outputs, drawn: bool

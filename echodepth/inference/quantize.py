@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from echodepth.data.sample import Part, Sample
-from echodepth.inference.exported import import_extra
-from echodepth.inference.formats import INPUT
+from echodepth.data.sample import Modality, Sample
+from echodepth.inference.export_metadata import import_extra
+from echodepth.inference.exporters import INPUT
 
 QUANTIZED = ("Conv", "ConvTranspose", "MaxPool", "Concat", "Resize")
 """Convolutions, where the arithmetic is, and what lies between them, so that integers need not become floats there."""
@@ -25,7 +25,7 @@ attention weighs exponentially."""
 class _Frames:
     """Calibration frames one by one, in the form that onnxruntime asks for."""
 
-    def __init__(self, dataset: Dataset[Sample], indices: list[int], part: Part) -> None:
+    def __init__(self, dataset: Dataset[Sample], indices: list[int], part: Modality) -> None:
         self.frames: Iterator[np.ndarray] = (dataset[index][part][None].numpy() for index in indices)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
@@ -33,7 +33,7 @@ class _Frames:
         return None if frame is None else {INPUT: frame}
 
 
-def quantize(source: Path, target: Path, dataset: Dataset[Sample], indices: list[int], part: Part) -> None:
+def quantize(source: Path, target: Path, dataset: Dataset[Sample], indices: list[int], part: Modality) -> None:
     """Quantise an ONNX file as traced, with the names of its modules.
 
     Args:

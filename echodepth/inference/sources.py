@@ -9,15 +9,15 @@ from pathlib import Path
 
 from PIL import Image
 
+from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import Decoder, list_split
-from echodepth.data.frames import open_image, open_upright
-from echodepth.data.sample import Part, Record
-from echodepth.errors import ConfigError, DataError
+from echodepth.data.images import open_image, open_upright
+from echodepth.data.sample import Modality, Record
 from echodepth.inference.config import PredictConfig
-from echodepth.inference.infer import Predictor
 from echodepth.inference.inputs import FILMS, RECORDINGS, Prepared
-from echodepth.inference.trained import read_from, trained_data
+from echodepth.inference.predictor import Predictor
+from echodepth.inference.runtime import read_from, trained_data
 from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def find_sources(config: PredictConfig, predictor: Predictor, out: Path) -> list
 
 
 def _of_files(config: PredictConfig, predictor: Predictor, out: Path) -> Iterator[Source]:
-    hears = predictor.engine.input_key == "audio"
+    hears = predictor.backend.input_key == "audio"
     if config.beside is not None and not hears:
         raise ConfigError(f"--beside is for audio models: {predictor.name} is given the picture itself")
     for given in config.files:
@@ -126,11 +126,11 @@ def _picture_beside(beside: Path, stem: Path) -> Path:
 
 
 def _of_split(config: PredictConfig, predictor: Predictor) -> list[Source]:
-    data = replace(read_from(trained_data(predictor.engine), config.dataset, config.data_dir), leave_out=None)
+    data = replace(read_from(trained_data(predictor.backend), config.dataset, config.data_dir), leave_out=None)
     if data.dataset == "simulated" and data.data_dir is None:
         make_once(data.root)
     split = config.split or "test"
-    part: Part = "image" if predictor.engine.input_key == "image" else "audio"
+    part: Modality = "image" if predictor.backend.input_key == "image" else "audio"
     records, decoder = list_split(data, split, (part,))
     pictures = {record.name: record.image for record in records} if part == "image" else _pictures(data, split)
     return [_of_record(record, decoder, pictures.get(record.name)) for record in records]
@@ -152,7 +152,7 @@ def _of_record(record: Record, decoder: Decoder, image: Path | None) -> Source:
     def read() -> Prepared:
         try:
             sample = decoder(record)
-            if record.image is None or "image" not in decoder.parts:
+            if record.image is None or "image" not in decoder.modalities:
                 return Prepared(sample["audio"])
             with open_image(record.image) as picture:
                 return Prepared(sample["image"], (picture.height, picture.width))

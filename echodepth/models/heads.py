@@ -70,7 +70,7 @@ class DepthHead(BoundedHead):
         return self.max_depth * self.share(logit)
 
 
-class ScaleHead(BoundedHead):
+class UncertaintyHead(BoundedHead):
     """Features to how far off the depth is expected to be: the scale b of a Laplace distribution, in metres.
 
     b is the mean absolute error (arXiv 1703.04977). Its logarithm is bounded, so that b is positive and neither a

@@ -6,7 +6,7 @@ A published model is the folder that training writes, file for file, so there is
 import re
 from pathlib import Path
 
-from echodepth.errors import CheckpointError
+from echodepth.core.errors import CheckpointError
 
 MODEL_FILES = ("config.json", "model.safetensors", "README.md")
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?")

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from echodepth.models.heads import ScaleHead
-from echodepth.models.recompute import recomputed
+from echodepth.models.activation_checkpointing import recomputed
+from echodepth.models.heads import UncertaintyHead
 
 ENCODER_LEVELS = ("x1", "x2", "x3", "x4", "x5")
 DECODER_LEVELS = ("d1", "d2", "d3", "d4")
@@ -30,7 +30,7 @@ MINIMUM_SIZE = 16
 Features = dict[str, Tensor]
 
 
-def ladder_channels(base_channels: int, bilinear: bool) -> tuple[int, int, int, int, int]:
+def encoder_channels(base_channels: int, bilinear: bool) -> tuple[int, int, int, int, int]:
     """Channels of x1..x5. Bilinear upsampling cannot halve the channels, so x5 stays at those of x4."""
     c = base_channels
     return c, 2 * c, 4 * c, 8 * c, 8 * c if bilinear else 16 * c
@@ -57,7 +57,7 @@ class DoubleConv(nn.Sequential):
         )
 
 
-class SeparatedDoubleConv(nn.Sequential):
+class FactorizedDoubleConv(nn.Sequential):
     """Twice: along the rows' axis (3x1), then along the columns' (1x3), which in a spectrogram are frequency and time.
 
     It sees the same 3x3 places as ``DoubleConv``. Each of the four convolutions has its own norm and ReLU, as Szegedy
@@ -79,9 +79,9 @@ class SeparatedDoubleConv(nn.Sequential):
         super().__init__(*layers)
 
 
-CONVOLUTIONS: dict[str, type[DoubleConv | SeparatedDoubleConv]] = {
+CONVOLUTIONS: dict[str, type[DoubleConv | FactorizedDoubleConv]] = {
     "full": DoubleConv,
-    "separated": SeparatedDoubleConv,
+    "separated": FactorizedDoubleConv,
 }
 """What an encoder may be made of."""
 
@@ -125,7 +125,7 @@ class Encoder(nn.Module):
 
     def __init__(self, in_channels: int, base_channels: int, bilinear: bool, convolution: str = "full") -> None:
         super().__init__()
-        channels = ladder_channels(base_channels, bilinear)
+        channels = encoder_channels(base_channels, bilinear)
         entrance = CONVOLUTIONS[convolution](in_channels, channels[0])
         self.stages = nn.ModuleList([entrance, *(Down(a, b, convolution) for a, b in pairwise(channels))])
 
@@ -144,7 +144,7 @@ class Decoder(nn.Module):
 
     def __init__(self, base_channels: int, bilinear: bool) -> None:
         super().__init__()
-        skips = ladder_channels(base_channels, bilinear)
+        skips = encoder_channels(base_channels, bilinear)
         outputs = decoder_channels(base_channels, bilinear)
         inputs = (*outputs[1:], skips[4])
         self.stages = nn.ModuleDict(
@@ -181,13 +181,13 @@ class Prediction(NamedTuple):
 class DepthNet(nn.Module, ABC):
     """What all networks share: ``predict`` says everything, ``forward`` is a view of it."""
 
-    scale_head: ScaleHead | None
+    uncertainty_head: UncertaintyHead | None
 
     def __init__(self) -> None:
         super().__init__()
-        self.scale_head = None
+        self.uncertainty_head = None
 
-    def recompute_activations(self) -> None:
+    def use_activation_checkpointing(self) -> None:
         """From now on keep only each level's result for the gradient, and compute the rest of it again on the way back.
 
         Raises:

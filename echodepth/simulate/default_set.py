@@ -19,7 +19,7 @@ def make_once(root: Path) -> None:
     Raises:
         ConfigError: the folder holds a set of other settings or of another version, or something else.
     """
-    from echodepth.simulate.card import claim
+    from echodepth.simulate.dataset_card import claim
     from echodepth.simulate.plan import plan
     from echodepth.simulate.writer import simulate
 

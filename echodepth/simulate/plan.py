@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from echodepth.errors import ConfigError
+from echodepth.core.errors import ConfigError
 from echodepth.simulate.config import SimulateConfig
 
 Split = Literal["train", "val", "test"]

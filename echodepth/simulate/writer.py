@@ -22,19 +22,19 @@ from joblib import Parallel, delayed, parallel_config
 from PIL import Image
 from tqdm import tqdm
 
-from echodepth.errors import ConfigError
-from echodepth.files import remove_abandoned, written_whole
-from echodepth.simulate.acoustics import arrivals
-from echodepth.simulate.card import claim, finish, rig_of
+from echodepth.core.atomic_io import atomic_write, remove_unfinished
+from echodepth.core.errors import ConfigError
+from echodepth.simulate.acoustics.hrtf import SAMPLE_RATE
+from echodepth.simulate.acoustics.propagation import arrivals
+from echodepth.simulate.acoustics.recording import record
+from echodepth.simulate.acoustics.scattering import Patches, draw_patches
+from echodepth.simulate.camera.depth_camera import depth_as_measured
+from echodepth.simulate.camera.render import render
 from echodepth.simulate.config import SimulateConfig
-from echodepth.simulate.depth_camera import depth_as_measured
-from echodepth.simulate.head import SAMPLE_RATE
-from echodepth.simulate.hearing import record
+from echodepth.simulate.dataset_card import claim, finish, rig_of
 from echodepth.simulate.plan import Instance, Part, parts_of, plan
-from echodepth.simulate.render import render
-from echodepth.simulate.scatter import Patches, draw_patches
-from echodepth.simulate.scene import Room
-from echodepth.simulate.worlds import draw_pose, draw_room
+from echodepth.simulate.rooms.room_generator import draw_pose, draw_room
+from echodepth.simulate.rooms.scene import Room
 
 COLUMNS = (
     "index",
@@ -78,7 +78,7 @@ def simulate(config: SimulateConfig) -> Path:
             kinds[number] = kind
             progress.update(count)
     finish(config, card, instances, kinds)
-    remove_abandoned(config.out)
+    remove_unfinished(config.out)
     _write_tables(config, instances)
     return config.out
 
@@ -176,14 +176,14 @@ def _write_sample(config: SimulateConfig, instance: Instance, room: Room, patche
     recording = record(sounds, rng, config.snr, config.speed_of_sound)
     # BatVision V2 stores 24 bits in the upper part of 32.
     samples = np.round(recording.T * _24_BITS).astype(np.int32) << 8
-    with written_whole(instance.path(config.out, "audio")) as unfinished:
+    with atomic_write(instance.path(config.out, "audio")) as unfinished:
         soundfile.write(str(unfinished), samples, SAMPLE_RATE, subtype="PCM_32", format="WAV")
-    with written_whole(instance.path(config.out, "camera")) as unfinished:
+    with atomic_write(instance.path(config.out, "camera")) as unfinished:
         Image.fromarray(view.image).save(unfinished, format="JPEG", quality=92)
     depth_maps: dict[Part, np.ndarray] = {"depth": measured, "depth_exact": view.depth.astype(np.float32)}
     for part, depth in depth_maps.items():
         if part in parts_of(config):
-            with written_whole(instance.path(config.out, part)) as unfinished, unfinished.open("wb") as file:
+            with atomic_write(instance.path(config.out, part)) as unfinished, unfinished.open("wb") as file:
                 np.save(file, depth)
 
 
@@ -192,7 +192,7 @@ def _write_tables(config: SimulateConfig, instances: list[Instance]) -> None:
         for split in ("train", "val", "test"):
             mine = (i for i in instances if (i.location, i.split) == (location, split))
             path = config.out / location / f"{split}.csv"
-            with written_whole(path) as unfinished, unfinished.open("w", newline="") as file:
+            with atomic_write(path) as unfinished, unfinished.open("w", newline="") as file:
                 table = csv.DictWriter(file, COLUMNS)
                 table.writeheader()
                 table.writerows(_row(instance, config.amount.poses) for instance in mine)

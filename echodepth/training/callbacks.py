@@ -17,10 +17,10 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from echodepth.files import written_whole
-from echodepth.models.store import save_model
+from echodepth.core.atomic_io import atomic_write
+from echodepth.core.run_paths import RunPaths
+from echodepth.models.checkpoint import save_model
 from echodepth.training.depth_task import DepthTask
-from echodepth.training.folders import RunFolders
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class EpochCheckpoints(Checkpoint):
         frequency: epochs between two; the last epoch is always written.
     """
 
-    def __init__(self, folders: RunFolders, frequency: int) -> None:
+    def __init__(self, folders: RunPaths, frequency: int) -> None:
         self.folders = folders
         self.frequency = frequency
 
@@ -68,7 +68,7 @@ class BestModel(Callback):
         folders: of the run.
     """
 
-    def __init__(self, folders: RunFolders) -> None:
+    def __init__(self, folders: RunPaths) -> None:
         self.folders = folders
         self.lowest = math.inf
 
@@ -102,7 +102,7 @@ class History(Checkpoint):
         resumed_epoch: rows after this one are dropped; they are about to be made again.
     """
 
-    def __init__(self, folders: RunFolders, resumed_epoch: int = 0) -> None:
+    def __init__(self, folders: RunPaths, resumed_epoch: int = 0) -> None:
         self.path = folders.logs / "metrics.csv"
         self.rows: list[dict[str, str]] = []
         if resumed_epoch and self.path.is_file():
@@ -125,7 +125,7 @@ class History(Checkpoint):
         # Nine digits give a float32 back exactly.
         self.rows.append(row | {name: f"{float(metrics[name]):.9g}" for name in names})
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        with written_whole(self.path) as unfinished, unfinished.open("w", newline="") as file:
+        with atomic_write(self.path) as unfinished, unfinished.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)

@@ -209,7 +209,7 @@ class DistillationConfig(BinauralConfig):
     an offset of its inverse. auto: none for ours, scale for metric models of Hugging Face, affine for relative ones."""
     teacher_cache: TrueOrFalse = True
     """Use what echodepth cache-teacher has kept of this teacher, if it fits these frames and terms."""
-    fill_labels: TrueOrFalse = True
+    pseudo_labels: TrueOrFalse = True
     """Let the teacher's depth stand wherever none was measured, in one loss with what was; for few labels."""
     lambda_kd: float = 1.0
     """Weight of the distance to the teacher's depth."""
@@ -241,7 +241,7 @@ class DistillationConfig(BinauralConfig):
     """Weight of finding each frame's own sight among the batch."""
     kd_schedule: Literal["constant", "warmup", "decay"] = "constant"
     """How all of these weights go over the run: as they are, rising over its first fifth, or falling to zero."""
-    wrong_pairs: bool = False
+    shuffle_teacher: bool = False
     """A control: the teacher looks at another frame of the batch. What still helps is no knowledge of the frame."""
 
 

@@ -10,16 +10,16 @@ from jaxtyping import Float
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from echodepth.core.errors import ConfigError
+from echodepth.data.augmentation import mask_spectrogram
 from echodepth.data.sample import Sample
-from echodepth.data.transforms import mask_spectrogram
-from echodepth.errors import ConfigError
-from echodepth.evaluation.metrics import DepthMetrics
-from echodepth.evaluation.protocols import get_protocol
+from echodepth.metrics.depth import DepthMetrics
+from echodepth.metrics.protocols import get_protocol
+from echodepth.models.checkpoint import DepthModel
 from echodepth.models.layers import Prediction
-from echodepth.models.store import DepthModel
 from echodepth.training.config import BinauralConfig, TrainConfig
+from echodepth.training.distributed import all_reduce_sum, sync_ranks
 from echodepth.training.losses import DepthLoss, laplace_nll
-from echodepth.training.together import over_all_processes, summed
 
 VALIDATION_PROTOCOL = "valid"
 Scheduler = Literal["none", "cosine", "step"]
@@ -70,7 +70,7 @@ class DepthTask(L.LightningModule):
         if config.channels_last:
             model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.activation_checkpointing:
-            model.network.recompute_activations()
+            model.network.use_activation_checkpointing()
         # The method alone: a compiled module would give all weights another name.
         self._compiled = torch.compile(model.network.predict) if config.compile else None
         self.spec_masks = config.spec_masks if isinstance(config, BinauralConfig) else 0
@@ -109,9 +109,9 @@ class DepthTask(L.LightningModule):
             prepared = mask_spectrogram(prepared, self.spec_masks)
         if self.config.channels_last:
             prepared = prepared.contiguous(memory_format=torch.channels_last)
-        with over_all_processes(self.trainer.world_size > 1):
+        with sync_ranks(self.trainer.world_size > 1):
             losses = self.losses(prepared, batch)
-            (measured,) = summed(batch["valid"].sum())
+            (measured,) = all_reduce_sum(batch["valid"].sum())
         if self.needs_truth and not measured:
             self.skipped_batches += 1
             # The other devices wait for this one's gradient: send them zeros.

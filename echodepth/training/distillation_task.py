@@ -4,16 +4,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from echodepth.core.errors import ConfigError
 from echodepth.data.sample import Sample
-from echodepth.distillation.alignment import Alignment
-from echodepth.distillation.features import AttentionTransfer, FeatureMatching
-from echodepth.distillation.relations import Affinity, Contrast
-from echodepth.distillation.response import Ranking, Response, teacher_depth
-from echodepth.distillation.teacher import Teacher
-from echodepth.distillation.terms import Distillation, Term, View
-from echodepth.errors import ConfigError
+from echodepth.distillation.losses.base import DistillationLoss, Prediction, WeightedLosses
+from echodepth.distillation.losses.feature_matching import AttentionTransfer, FeatureMatching
+from echodepth.distillation.losses.learned_alignment import Alignment
+from echodepth.distillation.losses.relational import ContrastiveLoss, SimilarityPreserving
+from echodepth.distillation.losses.response import Ranking, Response, teacher_depth
+from echodepth.distillation.teachers.frozen import Teacher
+from echodepth.models.checkpoint import DepthModel
 from echodepth.models.layers import DECODER_LEVELS
-from echodepth.models.store import DepthModel
 from echodepth.training.config import TERM_WEIGHTS, DistillationConfig
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.losses import gradient_loss, l1_loss, mse_loss, silog_loss
@@ -43,7 +43,7 @@ def require_features(config: DistillationConfig, teacher: Teacher) -> None:
         raise ConfigError(f"--teacher {config.teacher} shows its depth, but no features to compare: give {zeros}")
 
 
-def build_distillation(config: DistillationConfig, student: DepthModel, teacher: Teacher) -> Distillation:
+def build_distillation(config: DistillationConfig, student: DepthModel, teacher: Teacher) -> WeightedLosses:
     """The terms whose weights are not zero. A new term gets its flag in the config, its weight and its line here.
 
     Raises:
@@ -57,7 +57,7 @@ def build_distillation(config: DistillationConfig, student: DepthModel, teacher:
     weights = {name: getattr(config, flag) for name, flag in TERM_WEIGHTS.items() if getattr(config, flag)}
     channels = student.feature_channels(), teacher.feature_channels()
 
-    def build(name: str) -> Term:
+    def build(name: str) -> DistillationLoss:
         match name:
             case "kd":
                 return Response(KD_LOSSES[config.kd_loss], config.kd_where, config.kd_confidence)
@@ -72,11 +72,11 @@ def build_distillation(config: DistillationConfig, student: DepthModel, teacher:
             case "attention":
                 return AttentionTransfer(DECODER_LEVELS)
             case "affinity":
-                return Affinity((SUMMARY_LEVEL,))
+                return SimilarityPreserving((SUMMARY_LEVEL,))
             case _:
-                return Contrast(SUMMARY_LEVEL, *channels)
+                return ContrastiveLoss(SUMMARY_LEVEL, *channels)
 
-    return Distillation({name: build(name) for name in weights}, weights)
+    return WeightedLosses({name: build(name) for name in weights}, weights)
 
 
 def schedule(kind: str, progress: float) -> float:
@@ -100,24 +100,24 @@ class DistillationTask(DepthTask):
     def __init__(self, model: DepthModel, teacher: Teacher, config: DistillationConfig) -> None:
         super().__init__(model, config)
         self.teacher = teacher
-        self.wrong_pairs = config.wrong_pairs
-        self.fill_labels = config.fill_labels
+        self.shuffle_teacher = config.shuffle_teacher
+        self.pseudo_labels = config.pseudo_labels
         self.kd_schedule = config.kd_schedule
         self.distillation = build_distillation(config, model, teacher)
 
     def losses(self, prepared: Float[Tensor, "b c h w"], batch: Sample) -> dict[str, Tensor]:
         """The supervised terms, the distillation's terms, and the sum of all as ``loss``."""
         prediction = self.predict(prepared)
-        seen = self.teacher.look(_of_another_frame(batch) if self.wrong_pairs else batch)
-        own = View(prediction.depth, prediction.features, prediction.scale)
-        supervised = self.supervised(prediction, self._filled(batch, own, seen) if self.fill_labels else batch)
+        seen = self.teacher.predict(_of_another_frame(batch) if self.shuffle_teacher else batch)
+        own = Prediction(prediction.depth, prediction.features, prediction.scale)
+        supervised = self.supervised(prediction, self._filled(batch, own, seen) if self.pseudo_labels else batch)
         taught = self.distillation(own, seen, batch["valid"])
         total = supervised.pop("loss")
         weight = schedule(self.kd_schedule, self.current_epoch / self.config.nb_epochs)
         return {**supervised, **taught, "loss": sum((weight * term for term in taught.values()), total)}
 
     @staticmethod
-    def _filled(batch: Sample, own: View, seen: View) -> Sample:
+    def _filled(batch: Sample, own: Prediction, seen: Prediction) -> Sample:
         """The batch with the teacher's depth wherever none was measured: one loss, in which each pixel counts alike."""
         depth = torch.where(batch["valid"], batch["depth"], teacher_depth(own, seen))
         return {**batch, "depth": depth, "valid": torch.ones_like(batch["valid"])}

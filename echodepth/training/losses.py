@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from echodepth.training.together import summed
+from echodepth.training.distributed import all_reduce_sum
 
 Depth = Float[Tensor, "b 1 h w"]
 Valid = Bool[Tensor, "b 1 h w"]
@@ -32,13 +32,13 @@ def masked_mean(
 ) -> Scalar:
     """Mean of the valid values; 0 where there are none. Of positive weights, their proportions alone count.
 
-    Inside of ``over_all_processes``, the mean over the values of all of them.
+    Inside of ``sync_ranks``, the mean over the values of all of them.
     """
     if weight is None:
-        total, count = summed(torch.where(valid, values, 0.0).sum(), valid.sum())
+        total, count = all_reduce_sum(torch.where(valid, values, 0.0).sum(), valid.sum())
         return total / count.clamp(min=1)
     share = torch.where(valid, weight, 0.0)
-    total, shares = summed((share * torch.where(valid, values, 0.0)).sum(), share.sum())
+    total, shares = all_reduce_sum((share * torch.where(valid, values, 0.0)).sum(), share.sum())
     return total / shares.clamp(min=torch.finfo(shares.dtype).tiny)
 
 

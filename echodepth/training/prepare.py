@@ -4,10 +4,10 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from echodepth.data.cache import Hearing, write_prepared
+from echodepth.core.errors import ConfigError, require_at_least
+from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
 from echodepth.data.config import DataConfig
-from echodepth.errors import ConfigError, require_at_least
-from echodepth.models.front_end import EchoFrontEnd
+from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.simulate.default_set import make_once
 from echodepth.training.config import PrepareConfig
 
@@ -25,13 +25,13 @@ def prepare(config: PrepareConfig) -> list[Path]:
         DataError: a file is missing or, without ``skip_bad``, bad.
     """
     require_at_least(1, workers=config.workers)
-    hearing = Hearing()
+    hearing = AudioCacheFormat()
     if config.sound == "spectrogram":
         try:
             front_end = EchoFrontEnd(config.image_size, config.spectrogram, cues=config.cues)
         except ValueError as error:
             raise ConfigError(f"--{error}") from error
-        hearing = Hearing(front_end.settings, front_end)
+        hearing = AudioCacheFormat(front_end.settings, front_end)
     if config.dataset == "simulated" and config.data_dir is None:
         make_once(config.root)
     names = [field.name for field in dataclasses.fields(DataConfig)]

@@ -1,0 +1,1 @@
+"""Programs for people: demo page, live depth, dataset doctor, converter."""

@@ -1,0 +1,187 @@
+"""Examine a dataset from end to end, and say what was found: as text, as JSON and as a page."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from echodepth.apps.doctor.config import DoctorConfig
+from echodepth.apps.doctor.dataset_checks import across_rows
+from echodepth.apps.doctor.findings import ISSUES, Finding
+from echodepth.apps.doctor.row_checks import Row, measure
+from echodepth.core.atomic_io import atomic_write
+from echodepth.core.errors import ConfigError, DataError, require_at_least
+from echodepth.data.config import DataConfig, DatasetName, Split
+from echodepth.data.dataset import Decoder, list_split
+from echodepth.data.datasets.batvision import SPLITS
+from echodepth.data.datasets.rgbd import ASSOCIATION_FILES
+from echodepth.data.sample import Modality, Record
+
+log = logging.getLogger(__name__)
+
+_TOLD = 5  # findings of a kind in the text; the page and the JSON have them all
+_WORTH_WORKERS = 64  # rows: with fewer, starting processes takes longer than reading
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the doctor found.
+
+    Attributes:
+        root: the dataset's root.
+        dataset: how it was read.
+        rows: all rows that the splits list, as measured.
+        findings: what is wrong and worth knowing, in the order of ``ISSUES``.
+        decoder: how the rows' files are read.
+    """
+
+    root: Path
+    dataset: DatasetName
+    rows: list[Row]
+    findings: list[Finding]
+    decoder: Decoder
+
+    @property
+    def faults(self) -> list[Finding]:
+        """The findings that are no mere notes."""
+        return [finding for finding in self.findings if finding.severity == "fault"]
+
+    def by_kind(self) -> dict[str, list[Finding]]:
+        """Findings by kind, in the order of the report."""
+        kinds = {kind: [each for each in self.findings if each.kind == kind] for kind in ISSUES}
+        return {kind: members for kind, members in kinds.items() if members}
+
+    @property
+    def contents(self) -> str:
+        """What was examined, in one sentence."""
+        splits = Counter(row.split for row in self.rows)
+        counts = ", ".join(f"{split} {splits[split]}" for split in SPLITS if splits[split])
+        locations = len({row.record.location for row in self.rows})
+        return f"{self.dataset}, {len(self.rows)} rows ({counts}) of {locations} location{'s' * (locations != 1)}"
+
+    @property
+    def verdict(self) -> str:
+        """The findings in one sentence."""
+        if not self.faults:
+            return "No fault found."
+        count, kinds = len(self.faults), len({finding.kind for finding in self.faults})
+        return f"{count} fault{'s' * (count != 1)} of {kinds} kind{'s' * (kinds != 1)} found."
+
+
+def doctor(config: DoctorConfig) -> Diagnosis:
+    """Examine a dataset, print what was found, and write the page and the JSON.
+
+    Raises:
+        ConfigError: a flag makes no sense for this dataset.
+        DataError: there is no dataset there, or not one row of it can be listed.
+    """
+    diagnosis = examine(config)
+    folder = config.out if config.out is not None else Path("results/doctor") / config.root.resolve().name
+    from echodepth.apps.doctor.page import page  # imports matplotlib
+
+    facts = json.dumps(as_facts(diagnosis), indent=2) + "\n"
+    for name, text in (("doctor.json", facts), ("doctor.html", page(diagnosis))):
+        with atomic_write(folder / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    print(facts if config.json else as_text(diagnosis), end="")
+    log.info("the page: %s", folder / "doctor.html")
+    return diagnosis
+
+
+def examine(config: DoctorConfig) -> Diagnosis:
+    """Examine a dataset. Arguments and errors: ``doctor``."""
+    require_at_least(1, workers=config.workers)
+    if not config.root.is_dir():
+        raise DataError(f"{config.root} is no folder: give the root of a dataset")
+    dataset = config.dataset or recognise(config.root)
+    modalities: tuple[Modality, ...] = tuple(part for part in config.modalities if part != "audio" or dataset != "rgbd")
+    if not modalities:
+        raise ConfigError("--parts names nothing that the dataset has: give image, audio, depth or some of them")
+    data = DataConfig(dataset, config.root, max_depth=config.max_depth, depth_scale=config.depth_scale)
+    listed, findings, decoder = _list(data, modalities)
+    rows = _measured(listed, decoder, config.workers)
+    findings += [finding for row in rows for finding in row.findings]
+    findings += across_rows(rows, dataset, config.rooms_apart)
+    # The root is told once; below it, paths are short.
+    prefix = f"{config.root}/"
+    findings = [
+        replace(each, where=each.where.replace(prefix, ""), what=each.what.replace(prefix, "")) for each in findings
+    ]
+    order = list(ISSUES)
+    findings.sort(key=lambda finding: order.index(finding.kind))
+    return Diagnosis(config.root, dataset, rows, findings, decoder)
+
+
+def recognise(root: Path) -> DatasetName:
+    """Which reader a folder is for, by the lists in it."""
+    if (root / "simulation.json").is_file():
+        return "simulated"
+    if any((root / name).is_file() for name in ASSOCIATION_FILES):
+        return "rgbd"
+    return "batvisionv1" if any((root / f"{split}.csv").is_file() for split in SPLITS) else "batvisionv2"
+
+
+def _list(
+    data: DataConfig, modalities: tuple[Modality, ...]
+) -> tuple[list[tuple[Record, Split]], list[Finding], Decoder]:
+    listed: list[tuple[Record, Split]] = []
+    findings: list[Finding] = []
+    decoder, first_error = None, None
+    for split in SPLITS:
+        try:
+            records, decoder = list_split(data, split, modalities)
+        except DataError as error:
+            first_error = first_error or error
+            there = (
+                data.dataset == "rgbd" or any(data.root.glob(f"{split}.csv")) or any(data.root.glob(f"*/{split}.csv"))
+            )
+            if there:
+                findings.append(Finding("table", f"split {split}", str(error)))
+            else:
+                findings.append(Finding("no split", f"split {split}", str(error), severity="note"))
+        else:
+            listed += [(record, split) for record in records]
+    if decoder is None:
+        raise first_error or DataError(f"{data.root} lists no rows")
+    return listed, findings, decoder
+
+
+def _measured(listed: Sequence[tuple[Record, Split]], decoder: Decoder, workers: int) -> list[Row]:
+    progress = tqdm(listed, desc="Examining every row", unit="row", disable=None)
+    if workers == 1 or len(listed) < _WORTH_WORKERS:
+        return [measure(record, split, decoder) for record, split in progress]
+    rows: list[Row] = Parallel(n_jobs=workers)(delayed(measure)(record, split, decoder) for record, split in progress)
+    return rows
+
+
+def as_facts(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The diagnosis as plain values."""
+    return {
+        "root": str(diagnosis.root),
+        "dataset": diagnosis.dataset,
+        "contents": diagnosis.contents,
+        "clean": not diagnosis.faults,
+        "verdict": diagnosis.verdict,
+        "findings": [asdict(finding) for finding in diagnosis.findings],
+    }
+
+
+def as_text(diagnosis: Diagnosis) -> str:
+    """The diagnosis for a terminal: a few findings of each kind, and the way out."""
+    lines = [f"{diagnosis.root}: {diagnosis.contents}"]
+    for kind, findings in diagnosis.by_kind().items():
+        title, remedy = ISSUES[kind]
+        lines.append(f"\n{findings[0].severity.upper()}  {kind} ({len(findings)}): {title}")
+        for finding in findings[:_TOLD]:
+            told = finding.what if finding.what.startswith(finding.where) else f"{finding.where}: {finding.what}"
+            lines.append(f"  {told}")
+        if len(findings) > _TOLD:
+            lines.append(f"  … and {len(findings) - _TOLD} more")
+        lines.append(f"  → {remedy}")
+    return "\n".join([*lines, "", diagnosis.verdict]) + "\n"

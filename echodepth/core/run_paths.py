@@ -1,0 +1,74 @@
+"""Where a run writes, relative to the working directory, and which of its epochs can be resumed."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from echodepth.core.errors import CheckpointError, ConfigError
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The three folders of an experiment.
+
+    Attributes:
+        experiment: its name.
+    """
+
+    experiment: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.+-]+", self.experiment) or self.experiment in (".", ".."):
+            raise ConfigError(f"--experiment_name {self.experiment!r}: use letters, digits and . _ + - only")
+
+    @property
+    def checkpoints(self) -> Path:
+        """Epochs to resume from, and ``best``."""
+        return Path("checkpoints") / self.experiment
+
+    @property
+    def best(self) -> Path:
+        """The model folder of the epoch with the lowest validation error."""
+        return self.checkpoints / "best"
+
+    @property
+    def results(self) -> Path:
+        """Pictures and metrics."""
+        return Path("results") / self.experiment
+
+    @property
+    def logs(self) -> Path:
+        """The resolved configuration and the curves."""
+        return Path("logs") / self.experiment
+
+    def checkpoint(self, epoch: int) -> Path:
+        """The file written at the end of an epoch, counted from 1."""
+        return self.checkpoints / f"epoch_{epoch:04d}.pth"
+
+    def epochs(self) -> list[int]:
+        """The epochs that can be resumed from."""
+        return sorted(int(path.stem.removeprefix("epoch_")) for path in self.checkpoints.glob("epoch_*.pth"))
+
+    def resume_from(self, epoch: int) -> Path:
+        """The checkpoint of ``epoch``; a CheckpointError lists those there are."""
+        path = self.checkpoint(epoch)
+        if not path.is_file():
+            there_are = ", ".join(map(str, self.epochs())) or "none"
+            raise CheckpointError(f"--checkpoints {epoch}: {path} does not exist; epochs to resume from: {there_are}")
+        return path
+
+    def start_afresh(self, overwrite: bool) -> None:
+        """Make room for a new run; a ConfigError protects an older one, or its best model, unless ``overwrite``."""
+        epochs = self.epochs()
+        if epochs or self.best.exists():
+            if not overwrite:
+                held = (
+                    f"epochs {', '.join(map(str, epochs))}: go on with --checkpoints {epochs[-1]}" if epochs else "best"
+                )
+                raise ConfigError(
+                    f"{self.checkpoints} already holds {held}{',' if epochs else ':'} choose another "
+                    "--experiment_name, or start over with --overwrite"
+                )
+            for folder in (self.checkpoints, self.results, self.logs):
+                shutil.rmtree(folder, ignore_errors=True)

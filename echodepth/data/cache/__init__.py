@@ -1,0 +1,1 @@
+"""Memory-mapped copies of a decoded split."""

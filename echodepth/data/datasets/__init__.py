@@ -1,0 +1,1 @@
+"""One file a dataset: how it is listed, and how its depth maps are read."""

@@ -1,0 +1,1 @@
+"""Frozen, Hugging Face and cached teachers."""

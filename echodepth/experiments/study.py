@@ -1,0 +1,182 @@
+"""Run a study: simulate its rooms, train what is missing, score what is not scored, and write one table."""
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from echodepth.core.atomic_io import atomic_write
+from echodepth.core.errors import require_at_least
+from echodepth.core.run_paths import RunPaths
+from echodepth.evaluation.config import Control, EvaluateConfig
+from echodepth.evaluation.evaluate import Evaluation, score_model
+from echodepth.experiments.config import SCALES, BenchmarkConfig, Preset
+from echodepth.experiments.grid import ALONE, DISTILLING, Run, runs_of, scale_of
+from echodepth.experiments.table import write_tables
+from echodepth.models.checkpoint import load_model
+from echodepth.simulate.config import SimulateConfig
+from echodepth.simulate.writer import simulate
+from echodepth.training import train as training
+from echodepth.training.config import BinauralConfig, DistillationConfig, PrepareConfig, RGBConfig
+from echodepth.training.prepare import prepare
+
+log = logging.getLogger(__name__)
+ELSEWHERE_SEED = 1_000_000
+"""Of the other rooms: no user's small seed makes them."""
+FIGURES = ("rmse", "abs_rel", "delta1", "mae", "silog")
+
+
+def benchmark(config: BenchmarkConfig) -> Path:
+    """Run a study, or what is left of it.
+
+    Returns:
+        ``results/benchmark_<study>_<preset>``, with one JSON file a run, and the table as .md and .json.
+
+    Raises:
+        ConfigError: a flag is out of range.
+    """
+    require_at_least(1, workers=config.workers)
+    runs = runs_of(config)
+    for elsewhere in (False, True):
+        if not elsewhere or any(run.teacher_data == "elsewhere" for run in runs):
+            _make_rooms(config.preset, elsewhere, config.workers)
+    folder = Path("results") / f"benchmark_{config.study}_{config.preset}"
+    # A student's teacher must be there before it begins.
+    for stage in ([run for run in runs if run.method == "teacher"], [run for run in runs if run.method != "teacher"]):
+        work = (delayed(_finish)(run, config.preset, config.split, folder, Path.cwd()) for run in stage)
+        pool = Parallel(n_jobs=config.workers, return_as="generator_unordered", batch_size=1)
+        for _ in tqdm(pool(work), total=len(stage), unit="run", desc=f"benchmark {config.study}"):
+            pass
+    controls = _controls(runs, config, folder)
+    return write_tables(config, [*_read(runs, config.split, folder), *controls], folder)
+
+
+def rooms(preset: Preset, elsewhere: bool) -> Path:
+    """Where a preset's simulated rooms lie."""
+    return Path("data") / f"benchmark_{preset}{'_elsewhere' if elsewhere else ''}"
+
+
+def _make_rooms(preset: Preset, elsewhere: bool, workers: int) -> None:
+    root, scale = rooms(preset, elsewhere), SCALES[preset]
+    amount = scale.elsewhere if elsewhere else scale.rooms
+    if not any(root.glob("*/test.csv")):
+        seed = ELSEWHERE_SEED if elsewhere else 0
+        simulate(
+            SimulateConfig(
+                root, rooms=amount.rooms, poses=amount.poses, image_size=scale.image_size, seed=seed, workers=workers
+            )
+        )
+    for cues in (False,) if elsewhere else (False, True):
+        prepare(
+            PrepareConfig(
+                dataset="simulated",
+                data_dir=root,
+                image_size=scale.image_size,
+                sound="spectrogram",
+                cues=cues,
+                workers=workers,
+            )
+        )
+
+
+def config_of(run: Run, preset: Preset) -> RGBConfig | BinauralConfig | DistillationConfig:
+    """The flags of a run."""
+    scale = scale_of(run.method, preset)
+    # Alone, a network has only its labelled frames: it sees each as often as makes the same number of steps.
+    taught = run.method in DISTILLING
+    epochs = scale.epochs if taught else round(scale.epochs / run.label_fraction)
+    common: dict[str, Any] = {
+        "experiment_name": f"benchmark_{preset}_{run.name}",
+        "dataset": "simulated",
+        "data_dir": rooms(preset, run.method == "teacher" and run.teacher_data == "elsewhere"),
+        "image_size": scale.image_size,
+        "base_channels": scale.base_channels,
+        "batch_size": 8,
+        "learning_rate": 2e-3,
+        "nb_epochs": epochs,
+        "save_frequency": max(1, epochs // 5),
+        "num_workers": 0,
+        "label_fraction": run.label_fraction,
+        "seed": run.seed,
+        "device": "cpu",
+    }
+    if run.method == "teacher":
+        return RGBConfig(**common)
+    common["attention_levels"] = (4, 5)
+    if taught:
+        teacher = f"benchmark_{preset}_{run.teacher.name}"
+        return DistillationConfig(**common, teacher=teacher, **DISTILLING[run.method])
+    return BinauralConfig(**common | ALONE[run.method])
+
+
+def _finish(run: Run, preset: Preset, split: str, folder: Path, home: Path) -> None:
+    """Train a run if its last epoch is not there, and score it if it is not scored."""
+    torch.set_num_threads(1)
+    config = config_of(run, preset)
+    folders = RunPaths(config.experiment_name)
+    # joblib keeps its workers, and they keep the working directory that they were begun in.
+    with contextlib.chdir(home), _quiet(folders.logs / "output.txt"):
+        done = folders.epochs()
+        if config.nb_epochs not in done:
+            # Without a checkpoint there may be the best model of a run that was killed early: it starts over.
+            _train(replace(config, checkpoints=done[-1]) if done else replace(config, overwrite=True))
+        path = folder / split / f"{run.name}.json"
+        if not path.exists():
+            data = rooms(preset, elsewhere=False)
+            _keep(run, _score(config.experiment_name, split, data), path)
+
+
+def _train(config: RGBConfig | BinauralConfig | DistillationConfig) -> None:
+    match config:
+        case RGBConfig():
+            training.train_rgb(config)
+        case DistillationConfig():
+            training.train_distillation(config)
+        case _:
+            training.train_binaural(config)
+
+
+@contextlib.contextmanager
+def _quiet(path: Path) -> Iterator[None]:
+    """Several runs at a time would write over each other's progress bars."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        yield
+
+
+def _score(experiment: str, split: str, data: Path, control: Control = "none") -> Evaluation:
+    told = EvaluateConfig(experiment, split=split, data_dir=data, control=control, device="cpu")  # type: ignore[arg-type]
+    return score_model(load_model(experiment), told)
+
+
+def _keep(run: Run, evaluation: Evaluation, path: Path) -> None:
+    row = asdict(run) | {"split": evaluation.split} | {name: evaluation.metrics[name] for name in FIGURES}
+    row |= {"images": evaluation.counts["images"], "commit": evaluation.commit, "version": evaluation.version}
+    with atomic_write(path) as unfinished:
+        unfinished.write_text(json.dumps(row, indent=2) + "\n")
+
+
+def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[dict[str, Any]]:
+    """What a student is worth that hears nothing, or another frame."""
+    rows = []
+    controls: tuple[Control, ...] = ("mean_depth", "shuffled_audio")
+    for run in (run for run in runs if run.method in ("none", "full", "standard")):
+        for control in controls:
+            name = Run(control, run.label_fraction, "none", run.seed)
+            path = folder / config.split / f"{name.name}.json"
+            if not path.exists():
+                experiment = config_of(run, config.preset).experiment_name
+                _keep(name, _score(experiment, config.split, rooms(config.preset, elsewhere=False), control), path)
+            rows.append(json.loads(path.read_text()))
+    return rows
+
+
+def _read(runs: list[Run], split: str, folder: Path) -> list[dict[str, Any]]:
+    return [json.loads((folder / split / f"{run.name}.json").read_text()) for run in runs]

@@ -1,0 +1,1 @@
+"""Depth metrics and scoring protocols: pure functions of tensors and masks."""

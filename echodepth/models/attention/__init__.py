@@ -1,0 +1,1 @@
+"""Binaural cross-attention: forms, kernels, and what a trained layer attends to."""

@@ -1,0 +1,1 @@
+"""From a sensor's output to a network's input."""

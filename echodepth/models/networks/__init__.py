@@ -1,0 +1,1 @@
+"""One file a network: its config and its layers."""

@@ -1,0 +1,1 @@
+"""One layer under every page and picture: SVG charts, HTML, style sheet, figures."""

@@ -1,0 +1,1 @@
+"""Room acoustics: image sources, diffraction, scattering, ray tracing, HRTF, recording."""

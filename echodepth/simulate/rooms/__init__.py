@@ -1,0 +1,1 @@
+"""Rooms: geometry, furniture, materials, and ray casting in them."""

@@ -1,0 +1,128 @@
+"""The pictures of a run, in its results and in whatever logger it has."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+from jaxtyping import Float
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from echodepth.core.run_paths import RunPaths
+from echodepth.data.sample import Sample
+from echodepth.models.attention.attention_lags import predict_with_lags, preference
+from echodepth.report.figures import new_figure, result_picture, save_figure
+from echodepth.training.callbacks import is_due
+from echodepth.training.depth_task import DepthTask, network_input
+
+PICTURED_FRAMES = 4
+
+
+class ResultPictures(Callback):
+    """Draws the first validation frames, and where the ears of a network with attention look.
+
+    ``epoch_0002.png`` holds input, prediction, truth, error, and the expected error of a network that tells it;
+    ``epoch_0002_attention.png`` the lags at which the left ear looks in the right one. TensorBoard and W&B are given
+    the same files, as ``val/pictures`` and ``val/attention``.
+
+    Args:
+        folders: of the run.
+        frequency: epochs between two pictures; the last epoch always has one.
+    """
+
+    def __init__(self, folders: RunPaths, frequency: int) -> None:
+        self.folders = folders
+        self.frequency = frequency
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Sample,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw, when one is due."""
+        if batch_idx or not trainer.is_global_zero or not is_due(trainer, self.frequency):
+            return
+        assert isinstance(pl_module, DepthTask)
+        model = pl_module.model
+        heard_or_seen = network_input(model, batch)[:PICTURED_FRAMES]
+        epoch = trainer.current_epoch + 1
+        title = f"{self.folders.experiment}, epoch {epoch}, validation"
+        (depth, scale, _), lags = predict_with_lags(model.network, heard_or_seen)
+        figure = result_picture(
+            inputs=_captioned_inputs(batch, heard_or_seen if model.input_key == "audio" else None),
+            prediction=_array(depth[:, 0]),
+            depth=_array(batch["depth"][:PICTURED_FRAMES, 0]),
+            valid=_array(batch["valid"][:PICTURED_FRAMES, 0]),
+            max_depth=model.max_depth,
+            title=title,
+            expected=_array(scale[:, 0]) if scale is not None else None,
+        )
+        stem = f"epoch_{epoch:04d}"
+        log_picture(trainer, "val/pictures", save_figure(figure, self.folders.results / f"{stem}.png"))
+        if lags:
+            figure = lag_picture(lags, pl_module.config.cut_seconds, title)
+            path = save_figure(figure, self.folders.results / f"{stem}_attention.png")
+            log_picture(trainer, "val/attention", path)
+
+
+def log_picture(trainer: L.Trainer, name: str, path: Path) -> None:
+    """Show a picture that was written to those of the run's loggers that can show one."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+            logger.experiment.add_image(name, pixels, trainer.global_step, dataformats="HWC")
+        elif isinstance(logger, WandbLogger):
+            logger.log_image(name, [str(path)], step=trainer.global_step)
+
+
+def lag_picture(lags: dict[str, Float[Tensor, "2 _"]], seconds: float, title: str = "") -> Figure:
+    """At which lags the left ear looks in the right one, a line for each level, against looking everywhere alike.
+
+    Args:
+        lags: weights by level, as ``predict_with_lags`` tells them.
+        seconds: of sound in a frame.
+        title: above everything.
+    """
+    figure = new_figure((5.6, 4.2))
+    axis = figure.subplots()
+    axis.axhline(1, color="0.6", linestyle=":", label="everywhere alike")
+    highest = 1.0
+    for level, weights in lags.items():
+        column = 1000 * seconds / (weights.shape[1] // 2 + 1)
+        at, times = zip(*preference(weights), strict=True)
+        highest = max(highest, *times)
+        label = f"level {level[1:]}, {column:.2g} ms a column"
+        axis.plot(column * np.array(at), times, marker="." if len(at) < 20 else "", label=label)
+    axis.set(
+        xlabel="lag of the right ear, ms", ylabel="attention, times that of everywhere alike", ylim=(0, 1.1 * highest)
+    )
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(loc="lower left", fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _captioned_inputs(batch: Sample, spectrograms: Tensor | None) -> list[dict[str, np.ndarray]]:
+    inputs: list[dict[str, np.ndarray]] = []
+    for index in range(min(PICTURED_FRAMES, len(batch["depth"]))):
+        frame = {}
+        if "image" in batch:
+            frame["RGB"] = _array(batch["image"][index].permute(1, 2, 0))
+        if spectrograms is not None:
+            left, right = spectrograms[index].chunk(2)
+            frame |= {"left ear": _array(left[0]), "right ear": _array(right[0])}
+        inputs.append(frame)
+    return inputs
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().cpu().numpy() if tensor.is_floating_point() else tensor.cpu().numpy()

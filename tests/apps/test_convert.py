@@ -1,0 +1,107 @@
+"""One's own files become a dataset in BatVision V2's format, whole or not at all."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from scipy.signal import resample_poly
+
+from echodepth import cli
+from echodepth.apps.live.capture import capture
+from echodepth.apps.live.simulated_card import SimulatedCard
+from echodepth.data.audio import find_onset, read_wav
+from echodepth.data.config import DataConfig
+from echodepth.data.dataset import open_dataset
+from echodepth.simulate.acoustics.recording import ONSET
+
+
+def raw_room(folder: Path, rate: int = 48000) -> Path:
+    """What a recorder, a camera and a depth camera leave behind: other names, rates and units."""
+    rng = np.random.default_rng(0)
+    card = SimulatedCard(1)
+    for number in range(3):
+        sound = resample_poly(capture(card, 1.0).audio, rate // 300, 147, axis=1)
+        late = np.concatenate([1e-5 * rng.normal(size=(2, 5000)), sound], axis=1)
+        for part in ("sound", "rgb", "range"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"sound/take_{number:03}.wav", late.T, rate, subtype="FLOAT")
+        pixels = rng.integers(0, 255, (24, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"rgb/rgb-{number}.bmp")
+        truth = card.truth()
+        assert truth is not None
+        np.save(folder / f"range/range_{number}.npy", np.where(truth > 12, np.nan, truth).astype(np.float32))
+    return folder
+
+
+def converted(folder: Path, **flags: Any) -> list[str]:
+    given = {
+        **{"out": "own", "location": "Kitchen", "depth_unit": "m"},
+        **{"audio": f"{folder}/sound/*.wav", "camera": f"{folder}/rgb/*", "depth": f"{folder}/range/*.npy"},
+        **flags,
+    }
+    return ["convert", *(word for name, value in given.items() for word in (f"--{name}", str(value)))]
+
+
+@pytest.mark.parametrize("pair", ["stem", "order"])
+def test_ones_own_files_become_batvision_v2(pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    room = raw_room(tmp_path / "raw")
+    cli.main(converted(room, pair=pair))
+    dataset = open_dataset(DataConfig(data_dir=Path("own"), image_size=32), "train")
+    assert [record.name for record in dataset.records] == ["Kitchen/0", "Kitchen/1", "Kitchen/2"]
+    millimetres = np.load("own/Kitchen/depth/depth_1.npy")
+    given = np.load(room / "range/range_1.npy")
+    assert millimetres.dtype == np.uint16
+    known = np.isfinite(given)
+    assert np.array_equal(millimetres == 0, ~known)
+    assert np.abs(millimetres[known] / 1000 - given[known]).max() <= 0.000501
+    audio, rate = read_wav(Path("own/Kitchen/audio/audio_1.wav"))
+    assert rate == 44100
+    assert find_onset(audio) == pytest.approx(ONSET, abs=8)
+    assert len(dataset[1]["audio"][0]) == 7782
+    assert not (tmp_path / "own/Kitchen/test.csv").exists()
+    with pytest.raises(SystemExit) as stop:
+        cli.main(converted(room))
+    assert stop.value.code == cli.USER_ERROR
+
+
+def test_files_are_paired_by_time_within_the_tolerance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    room = raw_room(tmp_path / "raw")
+    times = {"take_000.wav": 10.0, "take_001.wav": 11.0, "take_002.wav": 12.0}
+    times |= {"rgb-0.bmp": 10.98, "rgb-1.bmp": 12.03, "rgb-2.bmp": 9.99}
+    times |= {"range_0.npy": 11.01, "range_1.npy": 12.2, "range_2.npy": 10.0}
+    Path("times.csv").write_text("file,time\n" + "".join(f"{name},{time}\n" for name, time in times.items()))
+    cli.main(converted(room, pair="time", times="times.csv", split="test"))
+    with Path("own/Kitchen/test.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # The third recording's depth came 0.2 s too late.
+    assert [row["audio time"] for row in rows] == ["10.0", "11.0"]
+    first = np.load(room / "range/range_2.npy")
+    assert np.load("own/Kitchen/depth/depth_0.npy").max() == pytest.approx(1000 * np.nanmax(first), abs=1)
+
+
+def test_a_conversion_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    room = raw_room(tmp_path / "raw")
+
+    def error(**flags: Any) -> str:
+        with pytest.raises(SystemExit):
+            cli.main(converted(room, **flags))
+        assert not Path("own").exists() or list(Path("own").iterdir()) == []
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert "is it in --depth_unit m?" in error(depth_unit="mm")
+    assert "finds no file: quote the pattern" in error(audio="nowhere/*.wav")
+    assert "--times is for --pair time" in error(times="times.csv")
+    Path("few.csv").write_text("file,time\ntake_000.wav,1.0\n")
+    assert "take_001.wav: --times does not list it" in error(pair="time", times="few.csv")
+    assert "as many of each" in error(pair="order", audio=f"{room}/sound/*0.wav")
+    soundfile.write(room / "sound/take_002.wav", np.zeros((9000, 2)), 48000)
+    assert "no direct sound found" in error()

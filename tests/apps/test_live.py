@@ -1,0 +1,296 @@
+"""Listening and recording, with simulated rooms in the sound card's place, and a made-up PortAudio for its errors."""
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from jaxtyping import Float
+
+from echodepth import cli
+from echodepth.apps.live.capture import DIRECT_RMS, Calibration, calibrate, capture, known_calibration
+from echodepth.apps.live.config import CardConfig, ListenConfig
+from echodepth.apps.live.listen import hear_depth, listen
+from echodepth.apps.live.simulated_card import LATENCY, SimulatedCard
+from echodepth.apps.live.sound_card import SoundDeviceCard
+from echodepth.apps.live.terminal import depth_lines, half_blocks, scale_line
+from echodepth.core.errors import ConfigError, DataError
+from echodepth.data.audio import find_onset, read_wav
+from echodepth.inference.predictor import Predictor
+from echodepth.models.checkpoint import load_model
+from echodepth.simulate.acoustics.recording import ONSET, batvision_chirp
+from tests.tiny import save_tiny, save_tiny_rgb
+
+
+class Loop:
+    """A card whose recording is what a test makes of the played signal."""
+
+    name = "loop"
+
+    def __init__(self, change: Callable[[np.ndarray], np.ndarray], delay: int | None = 2000) -> None:
+        self.change, self.delay = change, delay
+        self.rng = np.random.default_rng(0)
+
+    def play_and_record(self, signal: Float[np.ndarray, " n"], frames: int) -> Float[np.ndarray, "2 t"]:
+        sound = 1e-4 * self.rng.normal(size=(2, frames))
+        if self.delay is not None:
+            sound[:, self.delay : self.delay + signal.size] += signal * [[0.5], [0.4]]
+        return self.change(sound).astype(np.float32)
+
+    def truth(self) -> None:
+        return None
+
+
+def as_it_is(sound: np.ndarray) -> np.ndarray:
+    return sound
+
+
+def test_a_chirp_is_found_and_cut_as_batvision_has_it() -> None:
+    recorded = capture(Loop(as_it_is), 1.0)
+    assert recorded.audio.shape == (2, 20000)
+    assert recorded.latency == pytest.approx(2000 / 44100, abs=2e-4)
+    assert find_onset(recorded.audio) == pytest.approx(ONSET, abs=5)
+    assert recorded.snr > 50
+
+
+def test_the_chirp_is_batvisions() -> None:
+    chirp = batvision_chirp()
+    assert chirp.size == 132
+    # Linear from 20 Hz to 20 kHz: the phase at time t is 2π(20 t + (19980 / 0.003) t² / 2).
+    t = np.arange(132) / 44100
+    assert np.allclose(chirp, -np.sin(2 * np.pi * (20 * t + 19980 / 0.003 * t**2 / 2)), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "delay", "message"),
+    [
+        (lambda sound: np.clip(4 * sound, -1, 1), 2000, "clips at 1.00 of full scale: lower --volume"),
+        (lambda sound: sound[[0, 0]], 2000, "loop gives one signal twice: two microphones are needed"),
+        (lambda sound: sound * [[1.0], [0.0]], 2000, "loop gives one live channel"),
+        (as_it_is, None, "no chirp was heard: is the loudspeaker on"),
+        (lambda sound: 0 * sound, None, "no chirp was heard"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_with_the_way_out(
+    change: Callable[[np.ndarray], np.ndarray], delay: int | None, message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as wrong:
+        capture(Loop(change, delay), 1.0)
+    assert "\n" not in str(wrong.value)
+
+
+def test_a_calibrated_card_takes_no_other_sound_for_the_chirp() -> None:
+    known = Calibration("loop", 1.0, 1000 * 2000 / 44100, 0.0, -6.0, 60.0)
+    assert capture(Loop(as_it_is), 1.0, known).latency == pytest.approx(2000 / 44100, abs=2e-4)
+    with pytest.raises(DataError, match="but the chirp comes at 45 ms"):
+        capture(Loop(as_it_is, 2500), 1.0, known)
+
+
+def test_calibration_measures_what_was_built_in(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    measured = calibrate(Loop(as_it_is), 1.0, path)
+    assert measured.latency_ms == pytest.approx(1000 * 2000 / 44100, abs=0.2)
+    assert measured.peak_dbfs == pytest.approx(20 * np.log10(0.5), abs=0.1)
+    assert json.loads(path.read_text())["card"] == "loop"
+    assert known_calibration(Loop(as_it_is), CardConfig(calibration=path)) == measured
+    with pytest.raises(ConfigError, match="was measured with loop, not simulated rooms"):
+        known_calibration(SimulatedCard(), CardConfig(calibration=path))
+    path.write_text("{}")
+    with pytest.raises(ConfigError, match=r"is no calibration .*--calibrate"):
+        known_calibration(Loop(as_it_is), CardConfig(calibration=path))
+    wandering = Loop(as_it_is)
+
+    def drift(sound: np.ndarray) -> np.ndarray:
+        wandering.delay = (wandering.delay or 0) + 300
+        return sound
+
+    wandering.change = drift
+    with pytest.raises(DataError, match="5 chirps came back"):
+        calibrate(wandering, 1.0, path)
+
+
+def test_the_simulated_card_is_a_room_with_a_latency() -> None:
+    card, again = SimulatedCard(3), SimulatedCard(3)
+    recorded = capture(card, 1.0)
+    assert recorded.latency == pytest.approx(LATENCY / 44100, abs=3e-4)
+    assert recorded.level == pytest.approx(DIRECT_RMS, rel=0.2)
+    assert 25 < recorded.snr < 40
+    assert np.array_equal(capture(again, 1.0).audio, recorded.audio)
+    truth = card.truth()
+    assert truth is not None
+    assert truth.shape == (64, 64)
+    softer = capture(SimulatedCard(3), 0.25)
+    assert recorded.level / softer.level == pytest.approx(4, rel=0.05)
+
+
+def test_listen_from_end_to_end(
+    v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_tiny(Path("checkpoints/ears"), v2_root)
+    simulated = ["--card", "simulated"]
+    cli.main(["listen", *simulated, "--calibrate"])
+    assert json.loads(Path("calibration.json").read_text())["latency_ms"] == pytest.approx(100, abs=0.3)
+    flags = ["--checkpoint", "ears", "--count", "2", "--interval", "0", "--save", "heard", "--device", "cpu"]
+    cli.main(["listen", *simulated, *flags])
+    lines = capsys.readouterr().out.splitlines()
+    told = r"chirp \d: \d+\.\d\d m ahead, \d+\.\d\d to \d+\.\d\d m in view, SNR \d+ dB, median truth \d+\.\d\d m"
+    assert len(lines) == 2
+    assert all(re.fullmatch(told, line) for line in lines)
+    assert sorted(path.name for path in Path("heard").iterdir()) == [
+        *("audio_0.wav", "audio_1.wav", "depth_heard_0.npy", "depth_heard_1.npy")
+    ]
+
+
+def test_what_is_heard_live_is_what_predict_makes_of_the_file(v2_root: Path, tmp_path: Path) -> None:
+    save_tiny(tmp_path / "ears", v2_root)
+    model = load_model(str(tmp_path / "ears" / "best"))
+    recorded = capture(SimulatedCard(), 1.0)
+    soundfile.write(tmp_path / "a.wav", recorded.audio.T, 44100, subtype="FLOAT")
+    live = hear_depth(model.eval(), recorded, match_level=False)
+    assert np.allclose(live, Predictor(model).infer(tmp_path / "a.wav").depth, atol=1e-5)
+    louder = hear_depth(model, capture(SimulatedCard(), 1.0))
+    softer = hear_depth(model, capture(SimulatedCard(), 0.9))
+    assert np.abs(louder - softer).max() < 0.05 * louder.max()
+
+
+def test_listen_refuses_what_cannot_work(v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_tiny_rgb(Path("checkpoints/eyes"), v2_root)
+    with pytest.raises(ConfigError, match="eyes takes images: give --checkpoint an audio model"):
+        listen(ListenConfig(checkpoint="eyes", card="simulated", device="cpu"))
+    with pytest.raises(ConfigError, match="no model is given"):
+        listen(ListenConfig(card="simulated"))
+    with pytest.raises(ConfigError, match="--count must be at least 1"):
+        listen(ListenConfig(card="simulated", checkpoint="eyes", count=0))
+    with pytest.raises(ConfigError, match="--volume must be above 0"):
+        known_calibration(SimulatedCard(), CardConfig(volume=0.0))
+
+
+def test_recordings_go_on_where_they_ended_and_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = ["record", "--card", "simulated", "--location", "Kitchen", "--count", "2", "--interval", "0"]
+    cli.main(record)
+    cli.main(record)
+    room = Path("recordings/Kitchen")
+    assert sorted(path.name for path in (room / "audio").iterdir()) == [f"audio_{n}.wav" for n in range(4)]
+    for path in (room / "audio").iterdir():
+        audio, rate = read_wav(path)
+        assert (audio.shape, rate) == ((2, 20000), 44100)
+        assert find_onset(audio) == pytest.approx(ONSET, abs=8)
+    with (room / "recordings.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["index"] for row in rows] == ["0", "1", "2", "3"]
+    assert float(rows[0]["latency ms"]) == pytest.approx(100, abs=0.3)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["record", "--card", "simulated", "--location", "a/b"])
+    assert stop.value.code == cli.USER_ERROR
+
+
+# --- the terminal ---
+
+
+def test_a_character_is_two_pixels() -> None:
+    rgb = np.array([[[1, 2, 3]], [[4, 5, 6]]], dtype=np.uint8)
+    assert half_blocks(rgb) == ["\x1b[38;2;1;2;3;48;2;4;5;6m▀\x1b[0m"]
+    lines = depth_lines(np.full((64, 64), 2.0), 5.0, 48)
+    assert len(lines) == 16  # 48 columns of the view's 86 by 57 degrees, two rows a line
+    assert all(line.count("▀") == 48 for line in lines)
+    assert scale_line(7.5, 10).startswith("0 m ")
+    assert scale_line(7.5, 10).endswith(" 7.5 m")
+
+
+def test_a_terminal_shows_the_map_over_the_one_before(
+    v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("echodepth.apps.live.listen._is_terminal", lambda: True)
+    save_tiny(Path("checkpoints/ears"), v2_root)
+    config = ListenConfig(checkpoint="ears", card="simulated", count=2, interval=0.0, columns=24, device="cpu")
+    assert listen(config) == 2
+    shown = capsys.readouterr().out
+    assert shown.count("heard" + " " * 21 + "true") == 2
+    assert shown.count("\x1b[11A") == 1  # 8 lines of picture, and above and below: titles, scale, summary
+
+
+# --- the computer's own sound card ---
+
+
+class PortAudioError(Exception):
+    pass
+
+
+def portaudio(devices: list[dict[str, Any]], **others: Any) -> SimpleNamespace:
+    """What SoundDeviceCard uses of sounddevice; the first device is the system's own."""
+
+    def query_devices(device: int | str | None = None, kind: str | None = None) -> Any:
+        if kind is None:
+            return devices
+        found = [each for each in devices if device in (None, each["index"]) or str(device) in each["name"]]
+        if not found:
+            raise ValueError(f"No {kind} device matching {device!r}")
+        return found[0]
+
+    def playrec(played: np.ndarray, **_: Any) -> np.ndarray:
+        return np.concatenate([np.zeros((1500, 2)), 0.5 * played.repeat(2, axis=1)])[: len(played)].astype(np.float32)
+
+    made = {"query_devices": query_devices, "playrec": playrec, "PortAudioError": PortAudioError}
+    checks = {f"check_{kind}_settings": lambda **_: None for kind in ("input", "output")}
+    return SimpleNamespace(**{**made, **checks, **others})
+
+
+def device(index: int, name: str, inputs: int) -> dict[str, Any]:
+    return {"index": index, "name": name, "max_input_channels": inputs, "max_output_channels": 2}
+
+
+def test_a_real_card_plays_and_records_through_sounddevice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", portaudio([device(0, "Webcam", 1), device(1, "Rode AI-1", 2)]))
+    card = SoundDeviceCard("Rode", "1")
+    assert card.name == "Rode AI-1"
+    heard = card.play_and_record(batvision_chirp(), 9000)
+    assert heard.shape == (2, 9000)
+    assert np.allclose(heard[:, 1500:1632], 0.5 * batvision_chirp(), atol=1e-6)
+
+
+def refuse(**_: Any) -> None:
+    raise PortAudioError("Invalid sample rate")
+
+
+@pytest.mark.parametrize(
+    ("library", "flags", "message"),
+    [
+        (portaudio([]), (None, None), r"this computer has no input device \(there are: none\).*--card simulated"),
+        (portaudio([device(0, "Webcam", 1)]), ("Rode", None), r"no input device called 'Rode' \(there are: 'Webcam'\)"),
+        (
+            portaudio([device(0, "Webcam", 1), device(1, "Rode", 2)]),
+            (None, None),
+            r"'Webcam' has 1 input channel\(s\).*--input_device \(there are: 'Rode'\)",
+        ),
+        (portaudio([device(0, "Rode", 2)], check_input_settings=refuse), (None, None), "Rode cannot do 44100 Hz"),
+        (None, (None, None), r"pip install 'echodepth\[live\]'"),
+    ],
+)
+def test_a_missing_device_says_what_to_do(
+    library: SimpleNamespace | None,
+    flags: tuple[str | None, str | None],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", library)
+    with pytest.raises(ConfigError, match=message):
+        SoundDeviceCard(*flags)
+
+
+def test_a_missing_portaudio_is_a_plain_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    with pytest.raises(ConfigError, match=r"PortAudio, .* is not installed: .*--card simulated"):
+        SoundDeviceCard()

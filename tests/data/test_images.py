@@ -1,0 +1,100 @@
+"""Pictures and depth maps at the network's size."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from echodepth.core.errors import DataError
+from echodepth.data.datasets.batvision import read_depth
+from echodepth.data.images import DepthMap, read_image, resize_depth
+
+
+def depth_map(metres: object) -> DepthMap:
+    values = np.array(metres, dtype=np.float32)
+    return DepthMap(values, values > 0)
+
+
+def test_nearest_takes_the_pixel_under_each_centre() -> None:
+    # 6 columns to 2: centres of the targets lie at 1.5 and 4.5, which are columns 1 and 4; rows 0 and 1 stay.
+    small = resize_depth(depth_map([[1, 2, 3, 4, 5, 6], [7, 0, 9, 10, 11, 12]]), 2, 30.0)
+    assert small.metres.tolist() == [[2, 5], [0, 11]]
+    assert small.valid.tolist() == [[True, True], [False, True]]
+
+
+@pytest.mark.parametrize(("source", "target"), [(720, 256), (1280, 256), (5, 7), (3, 3)])
+def test_nearest_agrees_with_rounding_the_exact_centre(source: int, target: int) -> None:
+    ramp = np.broadcast_to(np.arange(1, source + 1, dtype=np.float32), (source, source)).copy()
+    small = resize_depth(depth_map(ramp), target, 1e9)
+    expected = np.floor((np.arange(target) + 0.5) * source / target) + 1
+    np.testing.assert_array_equal(small.metres[0], expected)
+
+
+def test_bilinear_lets_zeros_bleed_into_edges_and_nearest_does_not() -> None:
+    edge = np.full((8, 8), 10.0)
+    edge[:, 4:] = 0
+    # Halving puts each target between two columns; 3 columns to one mixes the edge's two sides.
+    nearest, bilinear = (resize_depth(depth_map(edge), 3, 30.0, how) for how in ("nearest", "bilinear"))
+    assert set(nearest.metres.ravel().tolist()) == {0.0, 10.0}
+    assert not nearest.valid[:, 1:].any()
+    # The middle target's centre is source position 3.5: half of 10 m, half of nothing, and "valid".
+    assert bilinear.metres[0].tolist() == pytest.approx([10.0, 5.0, 0.0])
+    assert bilinear.valid[0].tolist() == [True, True, False]
+
+
+def test_far_depth_is_clipped_and_stays_valid() -> None:
+    small = resize_depth(depth_map([[12.0, 80.0], [0.0, 30.0]]), 2, 30.0)
+    assert small.metres.tolist() == [[12, 30], [0, 30]]
+    assert small.valid.tolist() == [[True, True], [False, True]]
+
+
+def test_the_real_depth_map_has_its_known_range_and_holes(real_data: Path) -> None:
+    depth = read_depth(real_data / "batvision_v2_sample" / "depth_47.npy")
+    assert depth.metres.shape == (720, 1280)
+    assert depth.metres[depth.valid].min() == pytest.approx(0.353)
+    assert depth.metres.max() == pytest.approx(15.711)
+    assert 1 - depth.valid.mean() == pytest.approx(0.217, abs=5e-4)
+    nearest, bilinear = (resize_depth(depth, 256, 30.0, how) for how in ("nearest", "bilinear"))
+    assert 1 - nearest.valid.mean() == pytest.approx(0.217, abs=5e-3)
+    both = nearest.valid & bilinear.valid
+    assert np.abs(nearest.metres - bilinear.metres)[both].max() > 3  # metres of bleeding
+    assert bilinear.valid.mean() > nearest.valid.mean()
+
+
+def test_a_picture_keeps_its_colours_and_places(tmp_path: Path) -> None:
+    halves = np.zeros((40, 80, 3), np.uint8)
+    halves[:, :40, 0] = 255
+    halves[20:, :, 2] = 51
+    Image.fromarray(halves).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png", 8)
+    assert image.dtype == np.float32
+    assert image[:, 0, 0].tolist() == [1, 0, 0]
+    assert image[:, 7, 7] == pytest.approx([0, 0, 0.2])
+
+
+def test_the_quick_jpeg_path_keeps_the_picture(real_data: Path) -> None:
+    path = real_data / "batvision_v2_sample" / "camera_47.jpeg"
+    whole = np.asarray(Image.open(path).resize((128, 128), Image.Resampling.BILINEAR), np.float32).transpose(2, 0, 1)
+    error = float(np.mean((read_image(path, 128) - whole / 255) ** 2))
+    assert -10 * np.log10(error) > 45  # decibels: far below what JPEG itself has lost
+
+
+def test_gray_and_palette_pictures_become_rgb(tmp_path: Path) -> None:
+    Image.new("L", (9, 9), 102).save(tmp_path / "gray.png")
+    assert read_image(tmp_path / "gray.png", 3)[:, 1, 1] == pytest.approx([0.4] * 3)
+    Image.new("P", (9, 9)).save(tmp_path / "palette.png")
+    assert read_image(tmp_path / "palette.png", 3).shape == (3, 3, 3)
+
+
+def test_unfit_pictures_are_refused_by_name(tmp_path: Path, real_data: Path) -> None:
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "depth.png")
+    with pytest.raises(DataError, match=r"depth\.png holds I;16 pixels.*a colour picture is expected"):
+        read_image(tmp_path / "depth.png", 3)
+    whole = (real_data / "batvision_v2_sample" / "camera_47.jpeg").read_bytes()
+    (tmp_path / "cut.jpeg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"cut\.jpeg cannot be decoded: .*truncated"):
+        read_image(tmp_path / "cut.jpeg", 64)
+    (tmp_path / "text.jpeg").write_text("no picture")
+    with pytest.raises(DataError, match=r"text\.jpeg cannot be read as a picture"):
+        read_image(tmp_path / "text.jpeg", 64)

@@ -1,0 +1,235 @@
+"""The comparison: its rows and controls, its intervals, what it refuses, and the four files."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.evaluation.compare import build_comparison, compare
+from echodepth.evaluation.comparison import bootstrap_interval, read_curves
+from echodepth.evaluation.config import CompareConfig
+from echodepth.evaluation.formatting import number
+from echodepth.metrics.depth import METRICS
+from echodepth.report.svg_chart import nice_ticks
+from tests.tiny import save_tiny, save_tiny_rgb, write_v2
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_v2(tmp_path_factory.mktemp("v2"))
+
+
+@pytest.fixture
+def runs(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One run of every kind in the working directory, which is returned."""
+    monkeypatch.chdir(tmp_path)
+    experiments = tmp_path / "checkpoints"
+    save_tiny_rgb(experiments / "eyes", root)
+    save_tiny(experiments / "ears", root)
+    save_tiny(experiments / "taught", root, kind="distill")
+    save_tiny(experiments / "baseline", root, network="unet_baseline")
+    return tmp_path
+
+
+def test_rows_are_the_models_by_kind_and_their_controls(runs: Path) -> None:
+    comparison = build_comparison(CompareConfig(("baseline", "taught", "ears", "eyes"), pictures=2))
+    assert [(row.label, row.run) for row in comparison.rows] == [
+        ("RGB (upper bound)", "eyes"),
+        ("audio", "ears"),
+        ("audio + distillation", "taught"),
+        ("U-Net baseline", "baseline"),
+        ("mean-depth control", "no input"),
+        ("shuffled-audio control", "ears"),
+        ("shuffled-audio control", "taught"),
+        ("shuffled-audio control", "baseline"),
+    ]
+    assert comparison.seed_means == []
+    assert comparison.notes == []
+    audio = [row for row in comparison.rows if row.label in ("audio", "audio + distillation", "U-Net baseline")]
+    assert [row for row in comparison.rows if row.is_best] == [min(audio, key=lambda row: row.figures["rmse"])]
+    for row in comparison.rows:
+        for metric in METRICS:
+            low, high = row.intervals[metric] or (np.nan, np.nan)
+            assert low <= row.figures[metric] <= high
+            assert row.figures[metric] == pytest.approx(row.evaluation.metrics[metric])
+
+
+def test_pictured_frames_are_spread_over_the_split_and_seen_by_every_model(runs: Path) -> None:
+    comparison = build_comparison(CompareConfig(("eyes", "ears"), pictures=3, extremes=0))
+    assert list(comparison.views) == [comparison.frames[i] for i in (0, 2, 5)]
+    for views in comparison.views.values():
+        eyes, ears = views["RGB (upper bound) · eyes"], views["audio · ears"]
+        assert (list(eyes.inputs), list(ears.inputs)) == (["RGB"], ["RGB", "left ear", "right ear"])
+        np.testing.assert_array_equal(eyes.depth, ears.depth)
+        np.testing.assert_array_equal(eyes.scored, ears.scored)
+
+
+def test_pictures_agree_with_the_figures(runs: Path) -> None:
+    comparison = build_comparison(CompareConfig(("ears",), pictures=1, extremes=0))
+    ((frame, views),) = comparison.views.items()
+    (view,) = views.values()
+    row = next(row for row in comparison.rows[0].evaluation.rows if row["name"] == frame)
+    error = (view.prediction - view.depth)[view.scored]
+    assert np.sqrt(np.mean(error.astype(np.float64) ** 2)) == pytest.approx(row["rmse"], rel=1e-5)
+
+
+def test_the_camera_may_be_missing_from_the_pictures_but_not_silently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = write_v2(tmp_path / "v2", {"train": 1, "val": 1, "test": 1})
+    for picture in root.glob("*/camera/*"):
+        picture.unlink()
+    save_tiny(tmp_path / "checkpoints" / "ears", root)
+    comparison = build_comparison(CompareConfig(("ears",), pictures=1, extremes=0))
+    assert [list(view.inputs) for view in comparison.views["Attic/3"].values()] == [["left ear", "right ear"]]
+    assert "the pictures for ears lack the camera's view" in caplog.text
+
+
+def test_runs_that_differ_in_the_seed_alone_get_a_mean_row(runs: Path, root: Path) -> None:
+    for seed, folder in ((1, "ears_b"), (1, "ears_again")):
+        model = save_tiny(runs / "checkpoints" / folder, root)
+        path = runs / "checkpoints" / folder / "best" / "config.json"
+        config = json.loads(path.read_text())
+        config["run"]["seed"] = seed
+        path.write_text(json.dumps(config))
+        assert model.run["seed"] == 0
+    save_tiny(runs / "checkpoints" / "other", root, audio_start="zero")
+    comparison = build_comparison(CompareConfig(("ears", "ears_b", "other"), pictures=0, extremes=0))
+    (group,) = comparison.seed_means
+    assert group.runs == ["ears", "ears_b"]
+    rmse = [row.figures["rmse"] for row in comparison.rows if row.run in group.runs and row.label == "audio"]
+    assert group.mean["rmse"] == pytest.approx(np.mean(rmse))
+    assert group.deviation["rmse"] == pytest.approx(abs(rmse[0] - rmse[1]) / np.sqrt(2))
+    # Two runs of one seed differ in something else, which their mean would hide.
+    assert build_comparison(CompareConfig(("ears_b", "ears_again"), pictures=0, extremes=0)).seed_means == []
+
+
+def test_two_checkpoints_of_one_experiment_keep_their_own_names(runs: Path, root: Path) -> None:
+    comparison = build_comparison(CompareConfig(("ears", "checkpoints/ears/best"), pictures=0, extremes=0))
+    assert [row.run for row in comparison.rows[:2]] == ["ears", "checkpoints/ears/best"]
+
+
+def test_frames_that_one_row_cannot_read_count_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = write_v2(tmp_path / "v2", {"train": 1, "val": 1, "test": 2})
+    (root / "Attic" / "audio" / "audio_3.wav").write_bytes(b"not a recording")
+    save_tiny(tmp_path / "checkpoints" / "ears", root)
+    save_tiny_rgb(tmp_path / "checkpoints" / "eyes", root)
+    comparison = build_comparison(CompareConfig(("eyes", "ears"), skip_bad=True, pictures=1))
+    assert "Attic/3" not in comparison.frames
+    eyes = comparison.rows[0]
+    others = [row["rmse"] for row in eyes.evaluation.rows if row["name"] != "Attic/3"]
+    assert len(others) == len(eyes.evaluation.rows) - 1 == 3
+    assert eyes.figures["rmse"] == pytest.approx(np.mean(others))
+    assert comparison.notes == ["1 frame that some row could not read is left out of all."]
+
+
+def test_another_range_is_noted(runs: Path, root: Path) -> None:
+    path = runs / "checkpoints" / "taught" / "best" / "config.json"
+    config = json.loads(path.read_text())
+    config["arguments"]["max_depth"] = 12.0
+    path.write_text(json.dumps(config))
+    (note,) = build_comparison(CompareConfig(("ears", "taught"), pictures=0, extremes=0)).notes
+    assert note == "The runs differ in max_depth (12 and 30 m): each is scored against its own truth."
+
+
+def test_the_report(runs: Path) -> None:
+    logs = runs / "logs" / "ears"
+    logs.mkdir(parents=True)
+    (logs / "metrics.csv").write_text("epoch,train/loss,val/rmse\n1,2.5,3.5\n2,1.5,\n3,1.25,3.0\n")
+    folder = compare(CompareConfig(("eyes", "ears", "baseline"), name="night", pictures=2, extremes=0))
+    assert folder == Path("results/night")
+    assert sorted(p.name for p in folder.iterdir()) == [f"comparison.{e}" for e in ("csv", "html", "json", "md")]
+
+    told = json.loads((folder / "comparison.json").read_text())
+    assert told["protocol"]["name"] == "valid"
+    assert len(told["frames"]) == 6
+    assert told["pictured"] == {told["frames"][i]: ["evenly spread"] for i in (0, 5)}
+    with (folder / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["rmse"]) for row in rows] == [row["figures"]["rmse"] for row in told["rows"]]
+    assert float(rows[0]["rmse_low"]) == told["rows"][0]["intervals"]["rmse"][0]
+
+    markdown = (folder / "comparison.md").read_text()
+    assert "6 frames of the test split of batvisionv2 under protocol valid" in markdown
+    assert len(re.findall(r"^\| \*\*(audio|U-Net baseline)\*\* ", markdown, flags=re.MULTILINE)) == 1
+    assert number(told["rows"][0]["metrics"]["pooled_rmse"]) in markdown.split("## Pooled over pixels")[1]
+    by_depth = told["rows"][0]["depth_ranges"]
+    assert sum(each["pixels"] for each in by_depth) == told["rows"][0]["counts"]["pixels"]
+    (line,) = re.findall(r"^\| RGB .*eyes \| 1–2 \|.*$", markdown, flags=re.MULTILINE)
+    assert number(by_depth[2]["rmse"]) in line
+
+    page = (folder / "comparison.html").read_text()
+    assert "http" not in page.replace("http://www.w3.org", "")  # needs no network
+    # Of training, two lines; by depth, error and bias of three models and the mean; of the ears' one level, two.
+    assert page.count("<polyline") == 2 + 2 * 4 + 2
+    # A card: RGB, two ears, truth, and a prediction and an error for each of three models; regions of all six rows.
+    assert page.count("data:image/png;base64,") == 2 * (4 + 2 * 3) + 6
+    for row in told["rows"]:
+        assert row["run"] in page
+        assert number(row["figures"]["delta1"]) in page
+
+
+def test_a_name_cannot_break_the_page(runs: Path, root: Path) -> None:
+    path = runs / "checkpoints" / "ears" / "best" / "config.json"
+    config = json.loads(path.read_text())
+    config["run"]["experiment_name"] = "<script>|"
+    path.write_text(json.dumps(config))
+    folder = compare(CompareConfig(("ears",), pictures=0, extremes=0))
+    assert "<script>|" not in (folder / "comparison.html").read_text()
+    assert "<script>\\|" in (folder / "comparison.md").read_text()
+
+
+def test_same_seed_same_numbers(runs: Path) -> None:
+    config = CompareConfig(("ears",), pictures=0, extremes=0)
+    first, second = build_comparison(config), build_comparison(config)
+    assert [row.intervals for row in first.rows] == [row.intervals for row in second.rows]
+
+
+def test_bootstrap_interval_is_that_of_the_mean() -> None:
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    low, high = bootstrap_interval(values, seed=0) or (np.nan, np.nan)
+    error = values.std(ddof=1) / 20  # of a mean of 400, by the textbook
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.2 * error)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.2 * error)
+    assert bootstrap_interval(values[:1], seed=0) is None
+    assert bootstrap_interval(np.full(5, 2.0), seed=0) == (2.0, 2.0)
+
+
+def test_runs_that_cannot_be_compared_are_refused(runs: Path, root: Path, tmp_path: Path) -> None:
+    save_tiny(runs / "checkpoints" / "elsewhere", tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"trained on different data .*--dataset and --data_dir"):
+        build_comparison(CompareConfig(("ears", "elsewhere")))
+    for location in ("Attic", "Cellar"):
+        save_tiny(runs / "checkpoints" / location, root, leave_out=location)
+    with pytest.raises(ConfigError, match=r"left different locations out \(Attic, Cellar\)"):
+        build_comparison(CompareConfig(("Attic", "Cellar"), protocol="loo"))
+    with pytest.raises(ConfigError, match="no run is given"):
+        build_comparison(CompareConfig(()))
+    with pytest.raises(ConfigError, match="names a folder in results/"):
+        build_comparison(CompareConfig(("ears",), name="../up"))
+    with pytest.raises(CheckpointError, match="nobody"):
+        build_comparison(CompareConfig(("nobody",)))
+
+
+def test_curves_skip_what_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("epoch,seconds,train/loss,val/rmse\n1,9,0.5,\n2,9,nan,3\n")
+    assert read_curves(tmp_path / "metrics.csv") == {"train/loss": [(1, 0.5)], "val/rmse": [(2, 3)]}
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.0), (2.31, 3.82), (1e-5, 3e-5), (5.0, 5.0), (0.0, 0.0), (1.0, 200.0)]
+)
+def test_ticks_are_few_round_and_reach_around(low: float, high: float) -> None:
+    ticks = nice_ticks(low, high, 5)
+    assert 2 <= len(ticks) <= 8
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    steps = np.diff(ticks)
+    assert steps == pytest.approx(steps[0])
+    assert f"{steps[0]:e}"[0] in "125"

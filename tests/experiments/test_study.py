@@ -1,0 +1,175 @@
+"""A study: which runs it has, that they are done once, and the arithmetic of its table."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echodepth.core.errors import ConfigError
+from echodepth.experiments.config import BenchmarkConfig
+from echodepth.experiments.grid import DISTILLING, Run, runs_of
+from echodepth.experiments.study import benchmark, config_of, rooms
+from echodepth.experiments.table import gap_closed, markdown
+from echodepth.models.attention.cross_attention import ATTENTIONS
+from echodepth.models.checkpoint import load_model
+from echodepth.training.config import TERM_WEIGHTS, BinauralConfig, DistillationConfig
+
+
+def row(method: str, rmse: float, fraction: float = 1.0, source: str = "same", seed: int = 0) -> dict[str, Any]:
+    figures = {"rmse": rmse, "abs_rel": 0.2, "delta1": 0.7}
+    return {"method": method, "label_fraction": fraction, "teacher_data": source, "seed": seed, **figures}
+
+
+def test_every_way_of_teaching_runs_in_three_settings_and_a_student_alone_in_two() -> None:
+    runs = runs_of(BenchmarkConfig("distillation", seeds=(0, 1)))
+    assert Counter(run.method for run in runs if run.seed == 0) == {
+        **dict.fromkeys(DISTILLING, 3),
+        "none": 2,
+        "teacher": 3,
+    }
+    assert len({run.name for run in runs}) == len(runs)
+    teachers = [run for run in runs if run.method == "teacher"]
+    assert runs[: len(teachers)] == teachers
+    assert {run.teacher for run in runs if run.method in DISTILLING} == set(teachers)
+
+
+def test_a_teacher_from_elsewhere_knows_all_labels_of_other_rooms() -> None:
+    teacher = Run("response", 0.1, "elsewhere", 0).teacher
+    assert teacher == Run("teacher", 1.0, "elsewhere", 0)
+    assert config_of(teacher, "small").data_dir == rooms("small", elsewhere=True)
+    assert config_of(Run("response", 0.1, "elsewhere", 0), "small").data_dir == rooms("small", elsewhere=False)
+
+
+def test_alone_or_taught_a_student_makes_the_same_number_of_steps() -> None:
+    alone, taught = (config_of(Run(method, 0.1, "same", 0), "small") for method in ("none", "response"))
+    assert alone.nb_epochs * alone.label_fraction == pytest.approx(taught.nb_epochs)
+
+
+def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None:
+    standard, light = (config_of(run, "small") for run in runs_of(BenchmarkConfig("light", seeds=(0,))))
+    default = BinauralConfig()
+    assert (standard.base_channels, light.base_channels) == (default.base_channels, default.base_channels)
+    assert isinstance(standard, BinauralConfig)
+    assert isinstance(light, BinauralConfig)
+    assert (standard.model, standard.attention_levels) == (default.model, default.attention_levels)
+    own = ("model", "attention", "attention_levels", "learning_rate", "experiment_name")
+    assert light == replace(standard, **{name: getattr(light, name) for name in own})
+
+
+def test_each_way_of_teaching_has_a_weight_and_the_control_differs_by_its_pairs_alone() -> None:
+    for flags in DISTILLING.values():
+        config = DistillationConfig(teacher="any", **flags)
+        assert config.pseudo_labels or any(getattr(config, weight) for weight in TERM_WEIGHTS.values())
+    # But for how the ears look across, the best way to teach is the default.
+    assert DistillationConfig(teacher="any", **DISTILLING["best"]) == DistillationConfig(
+        teacher="any", attention="full"
+    )
+    assert DISTILLING["wrong_pair"] == DISTILLING["best"] | {"shuffle_teacher": True}
+
+
+def test_the_gap_closed_by_hand() -> None:
+    rows = [
+        row("none", 1.25, 0.1, "none"),
+        row("none", 1.35, 0.1, "none", seed=1),
+        row("teacher", 0.7, 1.0, "elsewhere"),
+        row("teacher", 0.9, 0.1, "same"),
+        row("response", 1.15, 0.1, "elsewhere"),
+        row("response", 1.20, 0.1, "same"),
+    ]
+    assert gap_closed(rows, 0.1, "elsewhere", rows[4:5]) == pytest.approx((1.3 - 1.15) / (1.3 - 0.7))
+    assert gap_closed(rows, 0.1, "same", rows[5:6]) == pytest.approx((1.3 - 1.2) / (1.3 - 0.9))
+    assert gap_closed(rows, 0.1, "none", rows[:2]) is None
+    text = markdown(BenchmarkConfig("distillation"), rows)
+    assert "| 0.1 | none | none | 1.300 ± 0.071 | 0.200 ± 0.000 | 0.700 ± 0.000 |  |" in text
+    assert "| 0.1 | elsewhere | response | 1.150 | 0.200 | 0.700 | 25 % |" in text
+
+
+def test_an_unknown_method_lists_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"--methods telepathy: cues has none, cues, separated"):
+        runs_of(BenchmarkConfig("cues", methods=("telepathy",)))
+
+
+def test_forms_of_attention_differ_in_nothing_else_and_clash_with_no_other_study() -> None:
+    runs = runs_of(BenchmarkConfig("attention", seeds=(0,)))
+    assert [(run.method, run.label_fraction, run.teacher_data) for run in runs] == [
+        (form, 1.0, "none") for form in ATTENTIONS
+    ]
+    full, *others = (config_of(run, "small") for run in runs)
+    assert isinstance(full, BinauralConfig)
+    alone = config_of(Run("none", 1.0, "none", 0), "small")
+    assert replace(full, experiment_name=alone.experiment_name, attention_levels=(4, 5)) == alone
+    for form, other in zip(list(ATTENTIONS)[1:], others, strict=True):
+        assert other == replace(full, experiment_name=other.experiment_name, attention=form)  # type: ignore[arg-type]
+    elsewhere = {run.name for study in ("distillation", "cues") for run in runs_of(BenchmarkConfig(study))}
+    assert not elsewhere & {run.name for run in runs}
+
+
+def test_shares_are_those_asked_for_and_a_share_of_nothing_is_refused() -> None:
+    runs = runs_of(BenchmarkConfig("distillation", methods=("none", "best"), label_fractions=(0.25,), seeds=(0,)))
+    assert {(run.method, run.label_fraction, run.teacher_data) for run in runs} == {
+        ("teacher", 0.25, "same"),
+        ("teacher", 1.0, "elsewhere"),
+        ("none", 0.25, "none"),
+        ("best", 0.25, "same"),
+        ("best", 0.25, "elsewhere"),
+    }
+    with pytest.raises(ConfigError, match=r"--label_fractions must be above 0 and up to 1, such as 0.1, not 0$"):
+        runs_of(BenchmarkConfig("distillation", label_fractions=(0.0,)))
+
+
+def test_a_study_is_done_once_and_tells_what_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = BenchmarkConfig("distillation", preset="tiny", methods=("none", "response"), seeds=(0,), workers=1)
+    folder = benchmark(config)
+    told = json.loads((folder / "val.json").read_text())
+    assert Counter((r["method"], r["label_fraction"], r["teacher_data"]) for r in told) == dict.fromkeys(
+        [
+            *(("teacher", 1.0, "same"), ("teacher", 0.1, "same"), ("teacher", 1.0, "elsewhere")),
+            *(("none", 1.0, "none"), ("none", 0.1, "none")),
+            *(("response", 1.0, "same"), ("response", 0.1, "same"), ("response", 0.1, "elsewhere")),
+            *((control, share, "none") for control in ("mean_depth", "shuffled_audio") for share in (1.0, 0.1)),
+        ],
+        1,
+    )
+    assert {"method", "label_fraction", "teacher_data", "seed", "split", "rmse", "abs_rel", "delta1"} <= told[0].keys()
+    assert "| 0.1 | elsewhere | response |" in capsys.readouterr().out
+    written = {path: path.stat().st_mtime_ns for path in Path("checkpoints").rglob("*.pth")}
+    (folder / "val" / "response_1_same_0.json").unlink()
+    benchmark(config)
+    assert {path: path.stat().st_mtime_ns for path in Path("checkpoints").rglob("*.pth")} == written
+    assert json.loads((folder / "val.json").read_text()) == told
+    # Killed after its eighth epoch, a run goes on from there; killed before its first checkpoint, it starts over.
+    early, late = Path("checkpoints/benchmark_tiny_none_1_none_0"), Path("checkpoints/benchmark_tiny_none_0.1_none_0")
+    for path in (early / "epoch_0001.pth", late / "epoch_0010.pth", *folder.glob("val/none_*.json")):
+        path.unlink()
+    kept = (late / "epoch_0008.pth").stat().st_mtime_ns
+    benchmark(config)
+    assert (late / "epoch_0008.pth").stat().st_mtime_ns == kept
+    assert json.loads((folder / "val.json").read_text()) == told
+
+
+def test_forms_of_attention_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = json.loads(
+        (benchmark(BenchmarkConfig("attention", preset="tiny", seeds=(0,), workers=1)) / "val.json").read_text()
+    )
+    assert [row["method"] for row in told] == [*ATTENTIONS, "mean_depth", "shuffled_audio"]
+    for form in ATTENTIONS:
+        arguments = load_model(f"benchmark_tiny_{form}_1_none_0").spec.arguments
+        assert (arguments["attention"], arguments["attention_levels"]) == (form, [2, 3, 4, 5])
+
+
+def test_workers_that_were_begun_elsewhere_follow_to_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """joblib keeps its workers: a second study from another folder once looked for its rooms in the first one's."""
+    for place in ("first", "second"):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        folder = benchmark(BenchmarkConfig("cues", preset="tiny", methods=("none",), seeds=(0,), workers=2))
+        assert (tmp_path / place / folder / "val.json").is_file()

@@ -1,0 +1,346 @@
+"""The command on folders, films and dataset splits: what is written, what is left out, and what one bad file does."""
+
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from echodepth import cli
+from echodepth.core.errors import ConfigError, DataError
+from echodepth.inference.config import PredictConfig
+from echodepth.inference.predict import predict
+from echodepth.inference.predictor import Predictor
+from echodepth.inference.video import Film, write_film
+from echodepth.report.figures import depth_to_rgb, display_limit
+from tests.roots import write_rgbd_root
+from tests.tiny import SIDE, save_tiny, save_tiny_rgb
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path: Path, v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_tiny_rgb(Path("checkpoints/eyes"), v2_root)
+    save_tiny(Path("checkpoints/ears"), v2_root)
+
+
+@pytest.fixture
+def photos(v2_root: Path) -> Path:
+    """A folder of folders with two pictures, and what is none."""
+    first, second, *_ = sorted((v2_root / "Attic" / "camera").iterdir())
+    Path("photos/deep/er").mkdir(parents=True)
+    shutil.copy(first, "photos/a.png")
+    shutil.copy(second, "photos/deep/er/b.PNG")
+    Path("photos/notes.txt").touch()
+    Path("photos/.hidden.png").touch()
+    return Path("photos")
+
+
+def run(*files: Path, checkpoint: str = "eyes", **flags: Any) -> list[Path]:
+    flags = {"out": Path("out"), "device": "cpu", "save": ("npy",), **flags}
+    return predict(PredictConfig(files, checkpoint, **flags))
+
+
+def ball(frames: int = 6) -> list[np.ndarray]:
+    """A white square that moves to the right over black."""
+    film = np.zeros((frames, 48, 64, 3), np.uint8)
+    for number in range(frames):
+        film[number, 8:40, 8 * number : 8 * number + 20] = 255
+    return list(film)
+
+
+# ---- folders ----
+
+
+def test_a_folder_is_gone_through_to_the_bottom(photos: Path) -> None:
+    assert run(photos) == [Path("out/a_depth.npy"), Path("out/deep/er/b_depth.npy")]
+    assert np.load("out/deep/er/b_depth.npy").shape == (24, 40)
+
+
+def test_what_is_there_is_left_out(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = run(photos)
+    before = first.stat().st_mtime_ns
+    second.unlink()
+    with caplog.at_level("INFO", logger="echodepth"):
+        assert run(photos) == [second]
+    assert "1 of 2 were there already: --overwrite makes them anew" in caplog.text
+    assert first.stat().st_mtime_ns == before
+    assert run(photos, overwrite=True) == [first, second]
+    # A picture that has changed since is another picture.
+    os.utime(photos / "a.png", (2**32, 2**32))
+    assert run(photos) == [first]
+
+
+def test_another_models_results_are_not_taken_for_its_own(photos: Path, v2_root: Path) -> None:
+    run(photos)
+    save_tiny_rgb(Path("checkpoints/other"), v2_root)
+    with pytest.raises(ConfigError, match="out holds what another model predicted: give another --out, or --overwrite"):
+        run(photos, checkpoint="other")
+    assert len(run(photos, checkpoint="other", overwrite=True)) == 2
+    assert run(photos, checkpoint="other") == []
+
+
+def test_results_below_the_folder_are_not_predicted_in_turn(photos: Path) -> None:
+    for _ in range(2):
+        run(photos, out=photos / "depth", save=("png",), overwrite=True)
+    assert sorted(path.name for path in (photos / "depth").rglob("*.png")) == ["a_depth.png", "b_depth.png"]
+    with pytest.raises(ConfigError, match="--out photos is the folder that is read"):
+        run(photos, out=photos)
+
+
+def test_a_bad_file_does_not_stop_the_rest(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "0.png").write_bytes(b"broken")
+    (photos / "1.jpg").touch()
+    flags = ["--checkpoint", "eyes", "--out", "out", "--save", "npy", "--device", "cpu"]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["predict", "photos", "gone.png", *flags])
+    assert stop.value.code == cli.USER_ERROR
+    shown = capsys.readouterr().err
+    assert "photos/0.png cannot be read as a picture" in shown
+    assert "gone.png does not exist" in shown
+    assert shown.splitlines()[-1] == "echodepth: 3 of 5 could not be predicted: they are named above"
+    assert "Traceback" not in shown
+    assert Path("out/a_depth.npy").is_file()
+    assert Path("out/deep/er/b_depth.npy").is_file()
+
+
+def test_one_bad_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["predict", "gone.png", "--checkpoint", "eyes", "--device", "cpu"])
+    assert capsys.readouterr().err.splitlines()[-1] == "echodepth: gone.png does not exist"
+
+
+def test_a_folder_without_a_picture_is_refused(photos: Path) -> None:
+    with pytest.raises(DataError, match=r"photos holds no file that the model takes: \.flac \.wav"):
+        run(photos, checkpoint="ears")
+
+
+def test_two_pictures_of_one_name_are_refused(photos: Path) -> None:
+    shutil.copy(photos / "a.png", photos / "a.webp")
+    with pytest.raises(ConfigError, match=r"photos/a\.png and photos/a\.webp: one result would replace the other"):
+        run(photos)
+
+
+# ---- what is written ----
+
+
+def test_every_kind_is_written(photos: Path) -> None:
+    kinds = ("npy", "png", "color", "ply", "glb", "sheet")
+    written = [path.name for path in run(photos / "a.png", save=kinds, fov=90.0)]
+    ends = (".npy", ".png", "_color.png", ".ply", ".glb")
+    assert written == [*(f"a_depth{end}" for end in ends), "contact_sheet.png"]
+    cloud, depth = trimesh.load("out/a_depth.ply"), np.load("out/a_depth.npy")
+    np.testing.assert_allclose(cloud.vertices[:, 2].reshape(24, 40), depth, rtol=1e-6)
+    assert np.abs(cloud.vertices[:, 0]).max() == pytest.approx(depth[:, [0, -1]].max() * 39 / 40, rel=1e-5)
+    with Image.open(photos / "a.png") as image:
+        np.testing.assert_array_equal(cloud.colors[:, :3].reshape(24, 40, 3), np.asarray(image))
+    assert run(photos / "a.png", save=kinds, fov=90.0) == []
+
+
+def test_a_sheet_shows_what_was_there_already(photos: Path) -> None:
+    run(photos)
+    shutil.copy(photos / "a.png", photos / "c.png")
+    written = run(photos, save=("npy", "sheet"))
+    assert written == [Path("out/c_depth.npy"), Path("out/contact_sheet.png")]
+    with Image.open("out/contact_sheet.png") as sheet:
+        assert sheet.width > 2 * sheet.height  # three frames side by side, each with its depth
+    assert run(photos, save=("npy", "sheet")) == []
+    assert run(photos, save=("sheet",)) == []
+
+
+@pytest.mark.parametrize("beside", ["seen", "seen/audio_1.png"])
+def test_a_recording_is_shown_and_coloured_by_the_picture_beside(v2_root: Path, beside: str) -> None:
+    recording = v2_root / "Attic" / "audio" / "audio_1.wav"
+    Path("seen").mkdir()
+    Image.new("RGB", (40, 20), (10, 200, 30)).save("seen/audio_1.png")
+    run(recording, checkpoint="ears", save=("npy", "color", "ply"), fov=90.0, beside=Path(beside))
+    cloud, depth = trimesh.load("out/audio_1_depth.ply"), np.load("out/audio_1_depth.npy")
+    assert cloud.vertices.shape == (SIDE * SIDE, 3)
+    assert np.unique(cloud.colors[:, :3], axis=0).tolist() == [[10, 200, 30]]
+    # The map is a square, but what it shows is twice as wide as high.
+    corner = cloud.vertices[0]
+    assert corner[0] == pytest.approx(-depth[0, 0] * (1 - 1 / SIDE), rel=1e-5)
+    assert corner[1] == pytest.approx(corner[0] / 2, rel=1e-5)
+    with Image.open("out/audio_1_depth_color.png") as drawn:
+        colours = np.asarray(drawn.convert("RGB")).reshape(-1, 3)
+    assert (np.abs(colours.astype(int) - [10, 200, 30]).max(axis=1) < 3).sum() > 1000
+
+
+def test_without_a_picture_points_have_the_colours_of_depth(v2_root: Path) -> None:
+    recording = v2_root / "Attic" / "audio" / "audio_1.wav"
+    run(recording, checkpoint="ears", save=("ply",), intrinsics=(30.0, 30.0, 15.5, 15.5))
+    cloud = trimesh.load("out/audio_1_depth.ply")
+    depth = cloud.vertices[:, 2].reshape(SIDE, SIDE).astype(np.float32)
+    known = np.isfinite(depth)
+    colours = depth_to_rgb(depth, known, display_limit(depth, known))
+    np.testing.assert_array_equal(cloud.colors[:, :3].reshape(SIDE, SIDE, 3), colours)
+
+
+def test_a_missing_picture_beside_is_named(v2_root: Path) -> None:
+    Path("seen").mkdir()
+    with pytest.raises(DataError, match=r"seen/audio_1\.jpg cannot be read as a picture"):
+        run(v2_root / "Attic" / "audio" / "audio_1.wav", checkpoint="ears", beside=Path("seen"))
+    assert list(Path("out").glob("audio*")) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"save": ("ply",)}, "--save ply and glb need the camera: give --fov DEGREES or --intrinsics FX FY CX CY"),
+        ({"fov": 90.0}, "--fov and --intrinsics are for clouds of points: add ply or glb to --save"),
+        ({"fov": 90.0, "intrinsics": (1.0, 1.0, 1.0, 1.0)}, "--intrinsics and --fov say the same thing"),
+        ({"save": ("glb",), "fov": 200.0}, "--fov 200: give the horizontal field of view"),
+        ({"save": ("glb",), "intrinsics": (0.0, 1.0, 1.0, 1.0)}, "--intrinsics 0 1 1 1: fx and fy must be above 0"),
+        ({"every": 0}, "--every must be at least 1, not 0"),
+        ({"beside": Path("photos")}, "--beside is for audio models: eyes is given the picture itself"),
+        ({"split": "test"}, "files and --beside are one thing, --split, --dataset and --data_dir another"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(photos: Path, flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(photos, **flags)
+    assert not Path("out").exists()
+
+
+# ---- dataset splits ----
+
+
+def test_a_split_is_predicted_with_the_cameras_view_beside(v2_root: Path) -> None:
+    written = run(checkpoint="ears", split="test", save=("npy", "color", "sheet"))
+    assert len(written) == 2 * 6 + 1
+    number = written[0].stem.removesuffix("_depth")
+    assert written[0].parent == Path("out/Attic")
+    ears = Predictor(save_tiny(Path("checkpoints/ears"), v2_root))
+    alone = ears.infer(v2_root / "Attic" / "audio" / f"audio_{number}.wav").depth
+    assert alone.shape == np.load(written[0]).shape == (SIDE, SIDE)
+    with Image.open("out/contact_sheet.png") as sheet:
+        assert sheet.width > sheet.height  # six frames, three in a line, each beside its picture
+    assert run(checkpoint="ears", split="test", save=("npy", "color", "sheet")) == []
+
+
+def test_a_split_without_its_pictures_is_predicted_all_the_same(
+    v2_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(v2_root, "blind")
+    for picture in Path("blind").rglob("*.png"):
+        picture.unlink()
+    assert len(run(checkpoint="ears", data_dir=Path("blind"), save=("npy", "sheet"))) == 7
+
+
+def test_a_bad_row_of_a_split_is_named_and_left_out(v2_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copytree(v2_root, "spoilt")
+    for broken in Path("spoilt/Attic/camera").iterdir():
+        broken.write_bytes(b"")
+    with pytest.raises(DataError, match="3 of 6 could not be predicted"):
+        run(checkpoint="eyes", dataset="batvisionv2", data_dir=Path("spoilt"))
+    assert "test.csv" in caplog.text
+    assert len(list(Path("out").rglob("*.npy"))) == 3
+
+
+def test_another_dataset_is_predicted(tmp_path: Path) -> None:
+    write_rgbd_root(tmp_path / "desk")
+    written = run(dataset="rgbd", data_dir=tmp_path / "desk", save=("npy",))
+    assert written[0].name.endswith("_depth.npy")
+    assert ".png" not in written[0].name
+    assert np.load(written[0]).shape == (72, 128)
+
+
+# ---- films ----
+
+
+def test_a_film_is_written_and_read_again() -> None:
+    write_film(Path("ball.mp4"), iter(ball()), Fraction(5))
+    film = Film(Path("ball.mp4"))
+    assert film.rate == 5
+    assert film.count == 6
+    for read, drawn in zip(film, ball(), strict=True):
+        assert np.abs(read.astype(int) - drawn).mean() < 4
+    assert len(list(Film(Path("ball.mp4"), every=4))) == 2
+    assert [frame.shape for frame in film.sample()] == [(48, 64, 3)]
+
+
+def test_odd_sides_become_even_and_nothing_is_lost() -> None:
+    write_film(Path("odd.mp4"), iter(np.full((2, 31, 45, 3), 200, np.uint8)), Fraction(5))
+    assert [frame.shape for frame in Film(Path("odd.mp4"))] == [(32, 46, 3)] * 2
+
+
+def test_a_sample_of_a_long_film_is_short_and_even() -> None:
+    with av.open("long.avi", "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuvj420p"
+        for number in range(100):
+            grey = np.full((16, 16, 3), 2 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode())
+    shades = [round(float(frame.mean()) / 2) for frame in Film(Path("long.avi")).sample()]
+    assert shades == pytest.approx(list(range(0, 100, 8)), abs=1.5)
+
+
+def test_a_film_becomes_a_film_of_depth() -> None:
+    write_film(Path("ball.mp4"), iter(ball()), Fraction(5))
+    assert run(Path("ball.mp4"), save=()) == [Path("out/ball_depth_color.mp4")]
+    depth = Film(Path("out/ball_depth_color.mp4"))
+    assert depth.rate == 5
+    assert [frame.shape for frame in depth] == [(48, 64, 3)] * 6
+    assert run(Path("ball.mp4"), save=()) == []
+
+
+def test_a_films_frames_are_pictures_where_more_is_wanted(photos: Path) -> None:
+    write_film(photos / "ball.mp4", iter(ball()), Fraction(5))
+    written = run(photos, save=("npy", "color"), every=2)
+    assert Path("out/ball_depth_color.mp4") in written
+    frames = [Path(f"out/ball/{number:06d}_depth.npy") for number in (0, 2, 4)]
+    assert set(frames) < set(written)
+    assert [np.load(frame).shape for frame in frames] == [(48, 64)] * 3
+    assert len(list(Film(Path("out/ball_depth_color.mp4")))) == 3
+    frames[1].unlink()
+    assert run(photos, save=("npy", "color"), every=2) == [frames[1]]
+
+
+def test_a_film_that_lies_on_its_side_is_seen_upright() -> None:
+    write_film(Path("ball.mp4"), iter(ball()), Fraction(5))
+    with av.open("ball.mp4") as lying, av.open("phone.mp4", "w") as container:
+        template = lying.streams.video[0]
+        stream = container.add_stream_from_template(template)
+        for packet in lying.demux(template):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    _turn(Path("phone.mp4"))
+    (first, *_) = Film(Path("phone.mp4"))
+    assert first.shape == (64, 48, 3)
+
+
+def _turn(path: Path) -> None:
+    """Rewrite the track's display matrix: a quarter turn."""
+    data = bytearray(path.read_bytes())
+    upright = b"".join(value.to_bytes(4, "big") for value in (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30))
+    at = data.index(upright, data.index(b"tkhd"))
+    turned = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in turned)
+    path.write_bytes(data)
+
+
+def test_films_that_cannot_be_are_refused_in_one_line(v2_root: Path) -> None:
+    write_film(Path("ball.mp4"), iter(ball()), Fraction(5))
+    Path("broken.mp4").write_bytes(b"no film at all")
+    Path("half.mp4").write_bytes(Path("ball.mp4").read_bytes()[:300])
+    shutil.copy(v2_root / "Attic" / "audio" / "audio_1.wav", "sound.mp4")
+    for name, message in (
+        ("broken.mp4", "cannot be read as a film"),
+        ("half.mp4", "cannot be read as a film"),
+        ("sound.mp4", "holds no film: it has no stream of pictures"),
+    ):
+        with pytest.raises(DataError, match=f"{name} {message}"):
+            run(Path(name), save=())
+    with pytest.raises(ConfigError, match=r"ball\.mp4 is a film, and its sound track is no recording of a chirp's"):
+        run(Path("ball.mp4"), checkpoint="ears", out=Path("heard"))
+    with pytest.raises(ConfigError, match=r"ball\.mp4: a sheet shows no films: add color to --save"):
+        run(Path("ball.mp4"), save=("sheet",))
+    assert [path.name for path in Path("out").iterdir()] == ["model.json"]

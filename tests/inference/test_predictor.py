@@ -1,0 +1,389 @@
+"""Anything that shows or lets hear a room: a right answer, or one line that says why there is none."""
+
+import contextlib
+import io
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image, ImageDraw
+from scipy.signal import resample_poly
+
+from echodepth import Predictor
+from echodepth.core.errors import CheckpointError, ConfigError, DataError, EchodepthError
+from echodepth.inference.inputs import Input
+from echodepth.models.layers import Prediction
+from tests.tiny import RATE, SIDE, save_tiny, save_tiny_rgb
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> tuple[Predictor, Predictor]:
+    """One that sees, one that hears."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return Predictor(save_tiny_rgb(folder / "eyes", v2_root)), Predictor(save_tiny(folder / "ears", v2_root))
+
+
+@pytest.fixture
+def eyes(models: tuple[Predictor, Predictor]) -> Predictor:
+    return models[0]
+
+
+@pytest.fixture
+def ears(models: tuple[Predictor, Predictor]) -> Predictor:
+    return models[1]
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (24, 40, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def sound() -> np.ndarray:
+    """[2, t]: a chirp's click and its echo, at 44.1 kHz, with nothing above 8 kHz."""
+    rough = 1e-4 * np.random.default_rng(0).standard_normal((2, 9000))
+    rough[:, 200:260] += 0.5 * np.random.default_rng(1).standard_normal((2, 60))
+    rough[:, 800:860] += 0.2 * np.random.default_rng(2).standard_normal((2, 60))
+    smooth: np.ndarray = resample_poly(resample_poly(rough, 1, 3, axis=1), 3, 1, axis=1)
+    return smooth.astype(np.float32)
+
+
+class Brightness:
+    """An engine of no network: depth is how bright the picture is, so that what went in can be seen afterwards."""
+
+    input_key = "image"
+    image_size = 64
+    max_depth = 10.0
+
+    def __init__(self) -> None:
+        self.run: dict[str, Any] = {"experiment_name": "brightness"}
+
+    def predict(self, raw: torch.Tensor) -> Prediction:
+        return Prediction(10 * raw.mean(dim=1, keepdim=True), None, {})
+
+
+# ---- pictures ----
+
+
+def test_a_picture_is_the_same_in_every_form(eyes: Predictor, photo: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(photo).save(tmp_path / "room.png")
+    expected = eyes.infer(tmp_path / "room.png").depth
+    assert expected.shape == (24, 40)
+    assert expected.dtype == np.float32
+    tensor = torch.from_numpy(photo).permute(2, 0, 1)
+    for same in (str(tmp_path / "room.png"), Image.fromarray(photo), photo, tensor):
+        np.testing.assert_array_equal(eyes.infer(same).depth, expected)
+    # Floats are not rounded to 8 bits on the way, so their last digits differ.
+    for close in (photo / 255, (tensor / 255).double(), (photo / 255).astype(np.float32)):
+        np.testing.assert_allclose(eyes.infer(close).depth, expected, atol=2e-3)
+
+
+def test_a_batch_is_its_pictures_one_by_one(eyes: Predictor, photo: np.ndarray) -> None:
+    batch = np.stack([photo, photo[::-1], 255 - photo])
+    estimate = eyes.infer(batch)
+    assert estimate.depth.shape == (3, 24, 40)
+    assert estimate.uncertainty is None
+    for depth, one in zip(estimate.depth, batch, strict=True):
+        np.testing.assert_allclose(depth, eyes.infer(one).depth, atol=1e-5)
+
+
+def test_a_list_may_mix_sizes_and_kinds(eyes: Predictor, photo: np.ndarray) -> None:
+    listed: list[Input] = [photo, Image.fromarray(photo[:5, :7]), torch.rand(3, 50, 60)] * 4
+    assert [estimate.depth.shape for estimate in eyes.infer(listed)] == [(24, 40), (5, 7), (50, 60)] * 4
+    nothing: list[Path] = []
+    assert eyes.infer(nothing) == []
+
+
+def _exif(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+SAVED: dict[str, Callable[[Path], tuple[int, int]]] = {}
+"""How an odd picture is written; and the height and width that its depth must have."""
+
+
+def odd(name: str) -> Callable[[Callable[[Path], tuple[int, int]]], Callable[[Path], tuple[int, int]]]:
+    def keep(write: Callable[[Path], tuple[int, int]]) -> Callable[[Path], tuple[int, int]]:
+        SAVED[name] = write
+        return write
+
+    return keep
+
+
+for _mode in ("1", "L", "LA", "P", "RGBA"):
+
+    @odd(f"{_mode}.png")
+    def _write(path: Path, mode: str = _mode) -> tuple[int, int]:
+        Image.new(mode, (20, 30)).save(path)
+        return 30, 20
+
+
+@odd("CMYK.jpg")
+def _cmyk(path: Path) -> tuple[int, int]:
+    Image.new("CMYK", (20, 30)).save(path)
+    return 30, 20
+
+
+@odd("one_pixel.png")
+def _one_pixel(path: Path) -> tuple[int, int]:
+    Image.new("RGB", (1, 1)).save(path)
+    return 1, 1
+
+
+@odd("a_line.png")
+def _line(path: Path) -> tuple[int, int]:
+    Image.new("RGB", (3000, 1)).save(path)
+    return 1, 3000
+
+
+@odd("many_frames.gif")
+def _gif(path: Path) -> tuple[int, int]:
+    Image.new("RGB", (20, 30)).save(path, save_all=True, append_images=[Image.new("RGB", (20, 30), "red")])
+    return 30, 20
+
+
+@odd("phone.jpg")
+def _phone(path: Path) -> tuple[int, int]:
+    Image.new("RGB", (40, 24)).save(path, exif=_exif(6))
+    return 40, 24
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_odd_pictures_are_read_as_colour(eyes: Predictor, tmp_path: Path, name: str) -> None:
+    shape = SAVED[name](tmp_path / name)
+    depth = eyes.infer(tmp_path / name).depth
+    assert depth.shape == shape
+    assert np.isfinite(depth).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_picture_is_seen_upright(tmp_path: Path, orientation: int) -> None:
+    """A bright corner at the top left of the scene, however the camera lay and the file is stored."""
+    upright = Image.new("RGB", (96, 64))
+    ImageDraw.Draw(upright).rectangle((0, 0, 40, 24), fill="white")
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpositions, each other's or their own inverse
+    stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
+    stored.save(tmp_path / "room.png", exif=_exif(orientation))
+    for given in (tmp_path / "room.png", Image.open(tmp_path / "room.png")):
+        depth = Predictor(Brightness()).infer(given).depth
+        assert depth.shape == (64, 96)
+        assert depth[4, 4] > 9.9
+        assert depth[-4:, :].max() < 0.1
+        assert depth[:, -4:].max() < 0.1
+
+
+def test_a_picture_that_was_given_stays_as_it_was(eyes: Predictor, tmp_path: Path) -> None:
+    Image.new("RGB", (400, 240)).save(tmp_path / "room.jpg")
+    with Image.open(tmp_path / "room.jpg") as image:
+        assert eyes.infer(image).depth.shape == (240, 400)
+        assert image.size == (400, 240)
+
+
+def _png_of(width: int, height: int) -> bytes:
+    """A PNG that says it is so large, and holds nothing."""
+    buffer = io.BytesIO()
+    Image.new("L", (1, 1)).save(buffer, "PNG")
+    data = bytearray(buffer.getvalue())
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+def _half_a_jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((200, 100), 50).save(buffer, "JPEG")
+    return buffer.getvalue()[:2000]
+
+
+def _png_of_16_bits() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read as a picture"),
+        (b"nothing", "cannot be read as a picture"),
+        (_png_of_16_bits(), "holds I;16 pixels, as depth maps do"),
+        (_half_a_jpeg(), "cannot be decoded: .*truncated"),
+        (_png_of(12000, 9000), r"is 12000x9000 pixels, over the limit of 89 million: scale it down first"),
+        (_png_of(40000, 30000), "is too large: .*decompression bomb.*; scale it down first"),
+        (_png_of(300, 200), "cannot be decoded"),
+    ],
+    ids=["empty", "text", "16 bits", "half", "huge", "bomb", "hollow"],
+)
+def test_unfit_pictures_are_refused_in_one_line(eyes: Predictor, tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "room.img").write_bytes(content)
+    with pytest.raises(DataError, match=rf"room\.img {message}") as refused:
+        eyes.infer(tmp_path / "room.img")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "gif", "tif", "bmp"])
+def test_a_damaged_picture_never_ends_in_a_traceback(eyes: Predictor, tmp_path: Path, ending: str) -> None:
+    Image.effect_noise((60, 40), 50).convert("RGB").save(tmp_path / f"whole.{ending}")
+    whole = (tmp_path / f"whole.{ending}").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        spoilt = np.frombuffer(whole, np.uint8).copy()
+        spoilt[rng.integers(0, min(len(whole), 300), 4)] = rng.integers(0, 256, 4)
+        (tmp_path / f"spoilt.{ending}").write_bytes(spoilt.tobytes()[: int(rng.integers(1, len(whole)))])
+        with contextlib.suppress(DataError):
+            eyes.infer(tmp_path / f"spoilt.{ending}")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 24, 40)), r"shape \(3, 24, 40\) is no picture: NumPy images are \[h, w\] or \[h, w, 3\]"),
+        (torch.zeros(24, 40, 3), r"shape \(24, 40, 3\) is no picture: tensors are \[3, h, w\]"),
+        (np.zeros((0, 40, 3)), r"shape \(0, 40, 3\) is no picture"),
+        (np.zeros(40), r"shape \(40,\) is no picture"),
+        (np.full((24, 40, 3), 255.0), r"reaches from 255 to 255: give floats in 0\.\.1, or uint8"),
+        (np.full((24, 40, 3), -0.1), r"reaches from -0\.1 to -0\.1"),
+        (np.full((24, 40, 3), np.nan), "reaches from nan to nan"),
+        (np.zeros((24, 40), np.uint16), r"holds uint16: give uint8, or floats in 0\.\.1"),
+        (torch.zeros(3, 24, 40, dtype=torch.int64), r"holds torch\.int64: give uint8"),
+    ],
+)
+def test_arrays_that_are_no_picture_are_refused(eyes: Predictor, array: Any, message: str) -> None:
+    with pytest.raises(EchodepthError, match=message):
+        eyes.infer(array)
+
+
+def test_one_and_four_channels_are_grey_and_transparent(eyes: Predictor) -> None:
+    grey = np.random.default_rng(0).integers(0, 255, (24, 40), dtype=np.uint8)
+    expected = eyes.infer(np.stack([grey] * 3, axis=-1)).depth
+    transparent = np.stack([grey] * 3 + [np.full_like(grey, 7)], axis=-1)
+    for same in (grey, grey[..., None], torch.from_numpy(grey), torch.from_numpy(grey)[None], transparent):
+        np.testing.assert_array_equal(eyes.infer(same).depth, expected)
+    for close in (grey / 255, torch.from_numpy(transparent).permute(2, 0, 1) / 255):
+        np.testing.assert_allclose(eyes.infer(close).depth, expected, atol=2e-3)
+
+
+# ---- recordings ----
+
+
+def test_a_recording_is_the_same_in_every_form(ears: Predictor, sound: np.ndarray, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "room.wav", sound.T, RATE, subtype="FLOAT")
+    expected = ears.infer(tmp_path / "room.wav").depth
+    assert expected.shape == (SIDE, SIDE)
+    assert expected.dtype == np.float32
+    for same in (sound, sound.T, torch.from_numpy(sound), sound.astype(np.float64)):
+        np.testing.assert_array_equal(ears.infer(same, sample_rate=RATE).depth, expected)
+    batch = ears.infer(np.stack([sound, sound[::-1]]), sample_rate=RATE).depth
+    np.testing.assert_allclose(batch[0], expected, atol=1e-5)
+    assert np.abs(batch[1] - expected).max() > 1e-4  # ears swapped
+
+
+@pytest.mark.parametrize(
+    ("ending", "subtype"),
+    [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "PCM_32"), ("wav", "FLOAT"), ("wav", "DOUBLE"), ("flac", "PCM_24")],
+)
+def test_every_sample_format_gives_the_same(
+    ears: Predictor, sound: np.ndarray, tmp_path: Path, ending: str, subtype: str
+) -> None:
+    soundfile.write(tmp_path / f"room.{ending}", sound.T, RATE, subtype=subtype)
+    expected = ears.infer(sound, sample_rate=RATE).depth
+    np.testing.assert_allclose(ears.infer(tmp_path / f"room.{ending}").depth, expected, atol=0.02)
+    if subtype in ("PCM_16", "PCM_32"):
+        integers, _ = soundfile.read(tmp_path / "room.wav", dtype=f"int{subtype[4:]}")
+        np.testing.assert_allclose(ears.infer(integers, sample_rate=RATE).depth, expected, atol=0.02)
+
+
+@pytest.mark.parametrize(("rate", "up", "down"), [(48000, 160, 147), (96000, 320, 147), (22050, 1, 2)])
+def test_every_sample_rate_gives_nearly_the_same(
+    ears: Predictor, sound: np.ndarray, tmp_path: Path, rate: int, up: int, down: int
+) -> None:
+    soundfile.write(tmp_path / "room.wav", resample_poly(sound, up, down, axis=1).T, rate, subtype="FLOAT")
+    heard: list[torch.Tensor] = []
+    hook = ears.backend.front_end.register_forward_pre_hook(  # type: ignore[attr-defined]
+        lambda module, given: heard.append(given[0])
+    )
+    ears.infer(sound, sample_rate=RATE)
+    ears.infer(tmp_path / "room.wav")
+    hook.remove()
+    expected, resampled = (each[0, 0] for each in heard)
+    assert expected.shape == resampled.shape
+    likeness = torch.nn.functional.conv1d(expected[None, None], resampled[None, None, 10:-10])
+    energy = expected.square().sum().sqrt() * resampled.square().sum().sqrt()
+    assert likeness.max() / energy > 0.97  # the onset may be found a few samples apart
+
+
+def test_a_slow_recording_is_warned_of(ears: Predictor, sound: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
+    assert np.isfinite(ears.infer(sound, sample_rate=8000).depth).all()
+    assert "the recording holds nothing above 4 kHz, and echoes up to 20 kHz were learnt from" in caplog.text
+
+
+def _wav(samples: np.ndarray, rate: int = RATE) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="WAV", subtype="FLOAT")
+    return buffer.getvalue()
+
+
+CLICK = np.zeros((9000, 2), np.float32)
+CLICK[200] = 0.5
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (_wav(CLICK[:, :1]), r"has 1 channel\(s\): two are needed, left ear then right"),
+        (_wav(CLICK[:, [0, 0, 1]]), r"has 3 channel\(s\)"),
+        (_wav(CLICK[:, [0] * 6]), r"has 6 channel\(s\)"),
+        (_wav(CLICK[:0]), "holds no samples"),
+        (b"", "cannot be read as audio"),
+        (_wav(CLICK)[:30], "cannot be read as audio"),
+        (_wav(CLICK)[:4000], r"has \d+ samples, but the cut runs from \d+ to \d+"),
+        (_wav(np.where(CLICK > 0, np.nan, CLICK)), "holds samples that are not finite numbers"),
+        (_wav(CLICK * 32768), "reaches 1.638e.04 where full scale is 1"),
+        (_wav(CLICK * 0), "no direct sound found"),
+        (_wav(CLICK[:300]), r"has 300 samples, but the cut runs"),
+    ],
+    ids=["mono", "3", "6", "no samples", "empty", "header", "truncated", "NaN", "unscaled", "silent", "short"],
+)
+def test_unfit_recordings_are_refused_in_one_line(
+    ears: Predictor, tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "room.wav").write_bytes(content)
+    with pytest.raises(DataError, match=rf"room\.wav:? {message}") as refused:
+        ears.infer(tmp_path / "room.wav")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "rate", "message"),
+    [
+        (np.zeros(9000, np.float32), RATE, r"has 1 channel\(s\)"),
+        (np.zeros((9000, 6), np.float32), RATE, r"has 6 channel\(s\)"),
+        (CLICK, None, r"does not say its sample rate: infer\(x, sample_rate=44100\)"),
+        (CLICK, 0, "sample_rate must be at least 1 Hz, not 0"),
+        (np.zeros((2, 9000), np.uint8), RATE, "holds uint8: save the audio as int16"),
+        (np.zeros((2, 2, 2, 9000), np.float32), RATE, "is no recording"),
+        (np.zeros((2, 0), np.float32), RATE, "holds no samples"),
+        (Image.new("RGB", (9, 9)), None, "a picture is given, but the model takes two-channel recordings"),
+    ],
+)
+def test_arrays_that_are_no_recording_are_refused(ears: Predictor, array: Any, rate: int | None, message: str) -> None:
+    with pytest.raises(EchodepthError, match=message):
+        ears.infer(array, sample_rate=rate)
+
+
+def test_a_sample_rate_is_said_of_arrays_of_sound_alone(eyes: Predictor, photo: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match="sample_rate is said of arrays of sound alone"):
+        eyes.infer(photo, sample_rate=44100)
+
+
+def test_an_exported_model_is_not_published() -> None:
+    with pytest.raises(CheckpointError, match="brightness is an exported model"):
+        Predictor(Brightness()).push_to_hub("org/brightness")

@@ -1,0 +1,126 @@
+"""At which lags one ear looks in the other: the textbook's weights, added up by the difference of their columns."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from echodepth.models.attention.attention_lags import lag_weights, near_weights, predict_with_lags, preference
+from echodepth.models.attention.cross_attention import ATTENTIONS, CrossAttention
+from echodepth.models.attention.local_attention import BAND
+from echodepth.models.layers import DepthNet
+from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
+from echodepth.models.networks.light_binaural import LightBinauralDepthNet
+from echodepth.models.networks.rgb_depth import RGBDepthNet
+from echodepth.models.networks.unet_baseline import UNetBaseline
+
+ROWS, COLUMNS = 3, 7
+LAGS = list(range(1 - COLUMNS, COLUMNS))
+
+
+def two_ears(form: str, samples: int = 2) -> tuple[CrossAttention, Tensor, Tensor]:
+    torch.manual_seed(0)
+    own, other = torch.randn(2, samples, 8, ROWS, COLUMNS, dtype=torch.float64)
+    return ATTENTIONS[form](8).double(), own, other
+
+
+@torch.no_grad()
+def textbook(layer: CrossAttention, own: Tensor, other: Tensor, allowed: Tensor) -> Tensor:
+    """The whole matrix softmax(QKᵀ/√d), [B,F,T,F2,T2], of what is allowed."""
+    query, key = layer.query(own), layer.key(other)
+    scores = torch.einsum("bdft,bdgs->bftgs", query, key) / query.shape[1] ** 0.5
+    scores = scores.masked_fill(~allowed, -torch.inf)
+    return torch.softmax(scores.flatten(3), dim=-1).view_as(scores)
+
+
+def allowed(form: str) -> Tensor:
+    """Of each query [F,T] the keys [F2,T2] that it may look at."""
+    f, t, f2, t2 = torch.meshgrid(*(torch.arange(n) for n in (ROWS, COLUMNS) * 2), indexing="ij")
+    if form == "band":
+        return (t - t2).abs() <= BAND
+    return f == f2 if form == "time" else torch.ones_like(f).bool()
+
+
+@pytest.mark.parametrize("form", list(ATTENTIONS))
+def test_the_weights_are_the_textbooks(form: str) -> None:
+    layer, own, other = two_ears(form)  # a map of this size is pooled to itself
+    whole = textbook(layer, own, other, allowed(form))
+    for column in range(COLUMNS):
+        torch.testing.assert_close(layer.look(own, other, column), whole[:, :, column])
+
+
+@pytest.mark.parametrize("form", list(ATTENTIONS))
+def test_they_are_added_up_by_lag(form: str) -> None:
+    layer, own, other = two_ears(form)
+    within = allowed(form)
+    matrix = textbook(layer, own, other, within).mean(dim=0)  # [F,T,F2,T2]
+    alike = within / within.sum(dim=(2, 3), keepdim=True)
+    t, t2 = torch.arange(COLUMNS)[:, None, None], torch.arange(COLUMNS)
+    expected = [[float((each * (t2 - t == lag)).sum() / (ROWS * COLUMNS)) for lag in LAGS] for each in (matrix, alike)]
+    found = lag_weights(layer, own, other)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(2, dtype=torch.float64))
+
+
+def test_looking_everywhere_alike_is_a_triangle_and_no_preference() -> None:
+    """Of 7 columns, 7 - |lag| pairs of 49 are so far apart: a peak at lag 0 that says nothing."""
+    layer, own, other = two_ears("full")
+    nn.init.zeros_(layer.query.weight)
+    nn.init.zeros_(torch.as_tensor(layer.query.bias))
+    found = lag_weights(layer, own, other)
+    assert found[0].tolist() == pytest.approx([(COLUMNS - abs(lag)) / COLUMNS**2 for lag in LAGS])
+    assert [lag for lag, _ in preference(found)] == [-3, -2, -1, 0, 1, 2, 3]
+    assert [times for _, times in preference(found)] == pytest.approx([1.0] * 7)
+    assert near_weights(found) == pytest.approx((19 / 49, 19 / 49))
+
+
+def test_an_ear_that_finds_its_sound_two_columns_later_looks_there() -> None:
+    layer = CrossAttention(8).double()
+    for convolution in (layer.query, layer.key):
+        nn.init.zeros_(torch.as_tensor(convolution.bias))
+        nn.init.eye_(convolution.weight[:, :, 0, 0])
+    own = torch.zeros(1, 8, 1, 12, dtype=torch.float64)
+    for column in range(12):
+        angle = torch.tensor(column * torch.pi / 12)
+        own[0, :2, 0, column] = 100 * torch.stack([angle.cos(), angle.sin()])
+    other = own.roll(2, dims=-1)
+    found = lag_weights(layer, own[..., :10], other[..., :10])
+    # The last two columns' sounds come after the end, where nothing is heard that is theirs.
+    assert found[0].argmax() == 9 + 2
+    assert dict(preference(found))[2] > 5
+    assert near_weights(found)[0] < 0.25
+    assert lag_weights(layer, other[..., 2:], own[..., 2:])[0].argmax() == 9 - 2
+
+
+def test_a_band_is_told_within_its_reach() -> None:
+    found = lag_weights(*two_ears("band"))
+    assert [lag for lag, _ in preference(found)] == [-2, -1, 0, 1, 2]
+    assert found[:, : COLUMNS - 1 - BAND].abs().sum() == 0
+
+
+def test_a_network_tells_them_level_by_level() -> None:
+    network = BinauralAttentionDepthNet(4, output_size=32, attention_levels=(2, 5)).eval()
+    spectrograms = torch.rand(2, 2, 32, 80)
+    prediction, found = predict_with_lags(network, spectrograms)
+    torch.testing.assert_close(prediction.depth, network.predict(spectrograms).depth)
+    assert {level: tuple(weights.shape) for level, weights in found.items()} == {"x2": (2, 79), "x5": (2, 9)}
+    left, right = network._hear(spectrograms)
+    layer = network.left_to_right["x5"]
+    assert isinstance(layer, CrossAttention)
+    torch.testing.assert_close(found["x5"], lag_weights(layer, left["x5"], right["x5"]))
+    assert not any(each._forward_pre_hooks for each in network.modules())
+    assert list(predict_with_lags(LightBinauralDepthNet(4, output_size=32).eval(), spectrograms)[1]) == ["x4", "x5"]
+
+
+@pytest.mark.parametrize(
+    ("network", "channels"),
+    [
+        (BinauralAttentionDepthNet(2, output_size=32, attention_levels=()), 2),
+        (UNetBaseline(2, output_size=32), 2),
+        (RGBDepthNet(2, output_size=32), 3),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_without_attention_nobody_looks(network: DepthNet, channels: int) -> None:
+    prediction, lags = predict_with_lags(network.eval(), torch.rand(1, channels, 32, 32))
+    assert prediction.depth.shape == (1, 1, 32, 32)
+    assert lags == {}

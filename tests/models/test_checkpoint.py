@@ -1,0 +1,191 @@
+"""Models on disk: what is written is read back, what does not fit is refused by name."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from echodepth.core.errors import CheckpointError
+from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model, save_model
+from echodepth.models.networks.binaural_attention import create_binaural_attention_model
+from echodepth.models.networks.rgb_depth import create_rgb_depth_model
+
+SPECS = {
+    "rgb": ModelSpec("rgb", {"base_channels": 4, "output_size": 32}, {"image_size": 32}),
+    "binaural_attention": ModelSpec(
+        "binaural_attention",
+        {"base_channels": 4, "output_size": 32, "attention_levels": [3, 5]},
+        {"image_size": 32, "spectrogram": "magnitude"},
+    ),
+    "binaural_attention, separated": ModelSpec(
+        "binaural_attention", {"base_channels": 4, "output_size": 32, "convolution": "separated"}, {"image_size": 32}
+    ),
+    "light": ModelSpec("light", {"base_channels": 8, "output_size": 32, "attention_levels": [5]}, {"image_size": 32}),
+    "binaural_attention, in a band": ModelSpec(
+        "binaural_attention", {"base_channels": 4, "output_size": 32, "attention": "band"}, {"image_size": 32}
+    ),
+    "unet_baseline": ModelSpec("unet_baseline", {"base_channels": 2, "output_size": 32}, {"image_size": 32}),
+}
+
+
+def raw(model: DepthModel) -> torch.Tensor:
+    return torch.rand(1, 3, 40, 50) if model.input_key == "image" else torch.randn(1, 2, 4000)
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
+def test_a_model_folder_gives_the_same_model_back(spec: ModelSpec, tmp_path: Path) -> None:
+    model = DepthModel(spec, {"experiment_name": "tiny", "seed": 3})
+    save_model(model, tmp_path / "best")
+    again = load_model(tmp_path / "best")
+    x = raw(model)
+    assert torch.equal(again(x), model.eval()(x))
+    assert again.run == {"experiment_name": "tiny", "seed": 3}
+    assert again.spec == spec
+    assert not again.training
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best"]
+
+
+def test_a_second_save_replaces_the_first(tmp_path: Path) -> None:
+    for epoch in (1, 2):
+        save_model(DepthModel(SPECS["rgb"], {"epoch": epoch}), tmp_path / "best")
+    assert load_model(tmp_path / "best").run["epoch"] == 2
+
+
+def test_the_card_says_what_is_known(tmp_path: Path) -> None:
+    run = {"experiment_name": "tiny", "data": {"dataset": "rgbd"}, "validation": {"rmse": 0.25}}
+    save_model(DepthModel(SPECS["rgb"], run), tmp_path / "best")
+    card = (tmp_path / "best" / "README.md").read_text()
+    assert "# tiny" in card
+    assert "- data: rgbd" in card
+    assert "| rmse | 0.2500 |" in card
+    assert "teacher" not in card
+
+
+def test_the_saved_weights_are_the_network_alone(tmp_path: Path) -> None:
+    model = DepthModel(SPECS["binaural_attention"])
+    save_model(model, tmp_path / "best")
+    assert set(load_file(tmp_path / "best" / "model.safetensors")) == set(model.network.state_dict())
+
+
+def test_a_checkpoint_of_a_plain_state_dict_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    network = create_rgb_depth_model(base_channels=4, bilinear=False).eval()
+    torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
+    model = load_model(tmp_path / "original.pth")
+    x = torch.rand(1, 3, 256, 256)
+    assert torch.equal(model(x), network(x))
+    assert "taken as 256 pixels and 30 m" in caplog.text
+
+
+def test_attention_levels_are_read_off_a_plain_state_dict(tmp_path: Path) -> None:
+    network = create_binaural_attention_model(base_channels=4, attention_levels=(2, 5))
+    torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
+    assert load_model(tmp_path / "original.pth").spec.arguments["attention_levels"] == [2, 5]
+
+
+@pytest.mark.parametrize("bilinear", [True, False])
+@pytest.mark.parametrize("convolution", ["full", "separated"])
+def test_the_convolution_is_read_off_a_plain_state_dict(convolution: str, bilinear: bool, tmp_path: Path) -> None:
+    network = create_binaural_attention_model(4, bilinear, attention_levels=(), convolution=convolution).eval()
+    torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
+    model = load_model(tmp_path / "original.pth")
+    assert model.spec.arguments["convolution"] == convolution
+    heard = torch.rand(1, 2, 32, 32)
+    assert torch.equal(model.network(heard), network(heard))
+
+
+def test_a_folder_from_before_there_was_a_choice_of_convolution_or_attention_is_read(tmp_path: Path) -> None:
+    spec = SPECS["binaural_attention"]
+    assert not {"convolution", "attention"} & spec.arguments.keys()
+    model = DepthModel(spec).eval()
+    save_model(model, tmp_path / "best")
+    again = load_model(tmp_path / "best")
+    x = raw(model)
+    assert torch.equal(again(x), model(x))
+
+
+def test_an_experiment_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(DepthModel(SPECS["rgb"], {"seed": 7}), Path("checkpoints/mine/best"))
+    assert load_model("mine").run["seed"] == 7
+    assert load_model("checkpoints/mine").run["seed"] == 7
+    with pytest.raises(CheckpointError, match=r"no model at yours: .*\(there are mine\)"):
+        load_model("yours")
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    save_model(DepthModel(SPECS["rgb"]), tmp_path / "best")
+    config = json.loads((tmp_path / "best" / "config.json").read_text())
+    config["arguments"]["base_channels"] = 8
+    (tmp_path / "best" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"do not fit .*size mismatch for encoder"):
+        load_model(tmp_path / "best")
+
+
+def test_a_missing_tensor_is_never_passed_over(tmp_path: Path) -> None:
+    weights = create_rgb_depth_model(base_channels=4).state_dict()
+    del weights["head.conv.bias"]
+    torch.save({"model_state_dict": weights}, tmp_path / "holey.pth")
+    with pytest.raises(CheckpointError, match=r"head\.conv\.bias"):
+        load_model(tmp_path / "holey.pth")
+
+
+def test_a_pickled_object_is_refused(tmp_path: Path) -> None:
+    torch.save(create_rgb_depth_model(base_channels=4), tmp_path / "pickled.pth")
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint of plain tensors"):
+        load_model(tmp_path / "pickled.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [({"state_dict": {}}, "has no model_state_dict"), ({"model_state_dict": {"a": torch.zeros(1)}}, "holds neither")],
+)
+def test_another_kind_of_checkpoint_is_refused(content: object, message: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=message):
+        load_model(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("spoil", ["config.json", "model.safetensors"])
+def test_half_a_folder_is_refused(spoil: str, tmp_path: Path) -> None:
+    save_model(DepthModel(SPECS["rgb"]), tmp_path / "best")
+    path = tmp_path / "best" / spoil
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="is not a complete model folder"):
+        load_model(tmp_path / "best")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"run"', '"ran"'), ('"base_channels"', '"bass_channels"'), ("{", "[{"), ('"format"', '"fromat"')]
+)
+def test_a_folder_of_another_making_is_refused(old: str, new: str, tmp_path: Path) -> None:
+    save_model(DepthModel(SPECS["rgb"]), tmp_path / "best")
+    path = tmp_path / "best" / "config.json"
+    text = path.read_text().replace(old, new, 1)
+    path.write_text(text + "]" if new == "[{" else text)
+    with pytest.raises(CheckpointError, match="is not a complete model folder"):
+        load_model(tmp_path / "best")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello\n", b"PK\x03\x04 half an archive"], ids=["empty", "text", "archive"])
+def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
+    """torch raises what its unpickler stumbles over, and advises to load such a file with its safeguards off."""
+    path = tmp_path / "broken.pth"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint") as refused:
+        load_model(path)
+    assert "weights_only" not in str(refused.value)
+
+
+def test_an_unknown_network_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="unknown network 'vit': there are rgb, binaural_attention"):
+        DepthModel(ModelSpec("vit"))
+
+
+def test_feature_channels_are_those_of_the_maps() -> None:
+    model = DepthModel(SPECS["binaural_attention"]).train()
+    channels = model.feature_channels()
+    assert channels["x1"] == 4
+    assert channels["x5"] == 32
+    assert model.training

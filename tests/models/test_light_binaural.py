@@ -1,0 +1,62 @@
+"""What the light student promises beside the contract of all networks: little arithmetic, and sight of everything."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
+from echodepth.models.networks.light_binaural import InvertedResidual, LightBinauralDepthNet
+from echodepth.training.config import BinauralConfig, DistillationConfig
+from echodepth.training.train import model_spec
+
+
+def operations(network: nn.Module, size: int) -> int:
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network.eval()(torch.zeros(1, 2, size, size))
+    return int(counter.get_total_flops())
+
+
+def test_it_computes_a_thirtieth_of_what_the_standard_network_does() -> None:
+    # Convolutions count by the pixel, so a small picture tells the ratio; attention at wider levels only adds to it.
+    standard = operations(BinauralAttentionDepthNet(64, attention_levels=(5,)), 64)
+    assert operations(LightBinauralDepthNet(64), 64) < standard / 30
+
+
+def test_both_ears_are_heard_by_one_encoder_and_still_told_apart() -> None:
+    torch.manual_seed(0)
+    network = LightBinauralDepthNet(8, 32).eval()
+    # Its weights know no ear: whatever both hear alike, they say alike.
+    assert not any("left" in name or "right" in name for name, _ in network.encoder.named_parameters())
+    x = torch.rand(1, 2, 32, 32)
+    assert not torch.allclose(network(x), network(x.flip(1)), atol=1e-6)
+
+
+def test_every_place_of_the_image_hears_every_frequency_and_time() -> None:
+    torch.manual_seed(0)
+    network = LightBinauralDepthNet(8, 64).double().eval()
+    x = torch.rand(1, 2, 64, 64, dtype=torch.float64, requires_grad=True)
+    network(x)[0, 0, 0, 0].backward()
+    assert x.grad is not None
+    assert (x.grad[0, :, -8:, -8:] != 0).any()
+
+
+def test_a_separable_convolution_is_residual_only_where_shapes_agree() -> None:
+    x = torch.rand(1, 4, 8, 8)
+    same, narrower, halved = (
+        InvertedResidual(4, 4).eval(),
+        InvertedResidual(4, 2).eval(),
+        InvertedResidual(4, 4, stride=2).eval(),
+    )
+    for block in (same, narrower, halved):
+        nn.init.zeros_(block.get_parameter("6.weight"))  # the layers then say nothing
+    assert torch.equal(same(x), x)
+    assert torch.equal(narrower(x), torch.zeros(1, 2, 8, 8))
+    assert torch.equal(halved(x), torch.zeros(1, 4, 4, 4))
+
+
+@pytest.mark.parametrize("config", [BinauralConfig(model="light"), DistillationConfig(model="light", teacher="t")])
+def test_the_flag_alone_builds_it(config: BinauralConfig) -> None:
+    spec = model_spec(config)
+    assert spec.network == "light"
+    assert LightBinauralDepthNet(**spec.arguments).head.conv.in_channels == 32
