@@ -64,7 +64,7 @@ def plain(config: object) -> dict[str, Any]:
 
 
 def build(cls: type[Config], flags: Mapping[str, Any]) -> Config:
-    """A config from flags by name, the inverse of ``flat``; lists become tuples, and text becomes a path where one is due.
+    """A config from flags by name, the inverse of ``flat``: lists become tuples, and text a path where one is due.
 
     Args:
         cls: the config's class, with or without groups.

@@ -31,7 +31,7 @@ class Decoder:
 
     Attributes:
         read_depth: the dataset's own format of depth maps.
-        parts: which parts a sample has; the files of the others are not touched.
+        modalities: which parts a sample has; the files of the others are not touched.
         image_size: side in pixels of image and depth map.
         max_depth: metres; farther depth is clipped.
         audio_cut: which stretch of the recording is used.
@@ -215,7 +215,7 @@ def open_dataset(
     Args:
         config: which data, and how it is read.
         split: train, val or test.
-        parts: what a sample holds besides its name; the files of other parts need not exist.
+        modalities: what a sample holds besides its name; the files of other parts need not exist.
         depth_resize: ``nearest`` for all but the official protocol, which is ``bilinear``.
         labels: how much of the split's depth is taken as known.
 
@@ -251,7 +251,7 @@ def decoder_of(
 
     Args:
         config: which data, and how it is read.
-        parts: what a sample holds.
+        modalities: what a sample holds.
         depth_resize: ``nearest`` or ``bilinear``.
         depth_scale: units per metre of an rgbd depth map.
 

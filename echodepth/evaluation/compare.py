@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, DataError, require_at_least
 from echodepth.data.config import SOURCE_FLAGS
 from echodepth.data.streaming.index import is_sharded
@@ -25,7 +26,7 @@ from echodepth.evaluation.evaluate import (
 from echodepth.evaluation.frame_predictions import FramePrediction, predict_frames
 from echodepth.evaluation.frame_selection import leading_row, pick_frames
 from echodepth.evaluation.report_files import write_report
-from echodepth.inference.runtime import choose_device, experiment_name
+from echodepth.inference.runtime import experiment_name
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model

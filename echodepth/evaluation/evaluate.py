@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from echodepth import __version__
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import mean_depth_map
@@ -26,7 +27,7 @@ from echodepth.data.streaming.batches import batch_loader
 from echodepth.data.streaming.dataset import Frames, ShardedDataset, open_split
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.controls import ShuffledAudio
-from echodepth.inference.runtime import choose_device, experiment_name, read_from, trained_data
+from echodepth.inference.runtime import experiment_name, read_from, trained_data
 from echodepth.metrics.accumulator import MetricAccumulator
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.depth_bins import DepthBin

@@ -11,7 +11,12 @@ _FULL: dict[str, Any] = {"attention": "full"}
 """With which the published tables were made."""
 _ALONE: dict[str, Any] = _FULL | {"pseudo_labels": False, "lambda_kd": 0.0, "lambda_feat": 0.0}
 _DECODER = ("d1", "d2", "d3", "d4")
-_BEST: dict[str, Any] = _FULL | {"pseudo_labels": True, "lambda_kd": 1.0, "lambda_feat": 1.0, "feature_levels": _DECODER}
+_BEST: dict[str, Any] = _FULL | {
+    "pseudo_labels": True,
+    "lambda_kd": 1.0,
+    "lambda_feat": 1.0,
+    "feature_levels": _DECODER,
+}
 DISTILLING: dict[str, dict[str, Any]] = {
     "filled": _ALONE | {"pseudo_labels": True},
     "response": _ALONE | {"lambda_kd": 1.0},

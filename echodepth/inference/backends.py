@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.inference.config import BackendName
 from echodepth.inference.export_metadata import KEY, RUNS, ExportMetadata, import_extra, read_facts
-from echodepth.inference.runtime import Backend, choose_device
+from echodepth.inference.runtime import Backend
 from echodepth.models.checkpoint import load_model
 from echodepth.models.layers import Prediction
 

@@ -5,10 +5,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
-from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.errors import CheckpointError
 from echodepth.data.config import DataConfig, DatasetName, address
 
 log = logging.getLogger(__name__)
@@ -39,23 +38,6 @@ class Backend(Protocol):
         Args:
             raw: images [B,3,S,S] in 0..1, or waveforms [B,2,T] as training cut them, on the CPU.
         """
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is the first GPU, or else the CPU.
-
-    Raises:
-        ConfigError: torch knows no such device, or cannot use it here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {name} cannot be used here ({reason}); use --device cpu") from error
-    return device
 
 
 def experiment_name(model: Backend) -> str:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from echodepth.core.distributed import all_reduce_sum, sync_ranks
 from echodepth.core.errors import ConfigError
 from echodepth.data.augmentation import mask_spectrogram
 from echodepth.data.sample import Sample
@@ -18,7 +19,6 @@ from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.layers import Prediction
 from echodepth.training.config import BinauralConfig, TrainConfig
-from echodepth.training.distributed import all_reduce_sum, sync_ranks
 from echodepth.training.losses import DepthLoss, laplace_nll
 
 VALIDATION_PROTOCOL = "valid"

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from echodepth.training.distributed import all_reduce_sum
+from echodepth.core.distributed import all_reduce_sum
 
 Depth = Float[Tensor, "b 1 h w"]
 Valid = Bool[Tensor, "b 1 h w"]

@@ -4,13 +4,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, require_at_least
 from echodepth.data.dataset import open_dataset
 from echodepth.data.streaming.dataset import Frames, ShardedDataset
 from echodepth.distillation.scale_alignment import align_teacher
 from echodepth.distillation.teachers.cached import CachedTeacher, cache_of, fill_cache
 from echodepth.distillation.teachers.frozen import LiveTeacher, Teacher, load_teacher
-from echodepth.inference.runtime import choose_device
 from echodepth.simulate.default_set import make_once
 from echodepth.training.config import CacheTeacherConfig, DistillationConfig
 from echodepth.training.distillation_task import levels_of

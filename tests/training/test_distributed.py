@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from echodepth.apps.convert.config import ShardConfig
+from echodepth.core.distributed import all_reduce_sum, sync_ranks
 from echodepth.data.streaming.writer import shard
 from echodepth.models.checkpoint import load_model
-from echodepth.training.distributed import all_reduce_sum, sync_ranks
 from tests.conftest import ROOT
 from tests.tiny import SECONDS, write_v2
 

@@ -16,9 +16,10 @@ from echodepth.apps.live.saving import next_number, save_audio
 from echodepth.apps.live.sound_card import SoundCard, open_card
 from echodepth.apps.live.terminal import depth_lines, scale_line, side_by_side
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, DataError, require_at_least
 from echodepth.data.audio import AudioCut, cut
-from echodepth.inference.runtime import choose_device, experiment_name, trained_data
+from echodepth.inference.runtime import experiment_name, trained_data
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.report.figures import display_limit
 

@@ -121,7 +121,7 @@ def open_prepared(
     Args:
         config: which data, and how it was read.
         split: train, val or test.
-        parts: what a sample shall hold.
+        modalities: what a sample shall hold.
         hearing: in which form, where sound is among them.
         labels: how much of the split's depth is taken as known.
 

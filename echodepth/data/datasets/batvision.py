@@ -40,7 +40,7 @@ def list_records(config: DataConfig, split: Split, modalities: tuple[Modality, .
     Args:
         config: dataset, root, and which locations.
         split: train, val or test.
-        parts: the parts whose columns must be there.
+        modalities: the parts whose columns must be there.
 
     Returns:
         Records sorted by location, in the CSV's order within each; paths of unwanted parts are absent.

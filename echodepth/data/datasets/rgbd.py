@@ -25,7 +25,7 @@ def list_records(config: DataConfig, split: Split, modalities: tuple[Modality, .
     Args:
         config: the root.
         split: the first 70 % of the time line for train, the last 20 % for test, and for val 72 % to 78 %.
-        parts: image, depth or both.
+        modalities: image, depth or both.
 
     Returns:
         Records in the order of their time.

@@ -20,7 +20,7 @@ _TOGETHER: ContextVar[bool] = ContextVar("together", default=False)
 
 @contextmanager
 def sync_ranks(together: bool = True) -> Iterator[None]:
-    """Within it, ``all_reduce_sum`` adds up over the processes, all of which must come to the same sums in the same order."""
+    """Within it, ``all_reduce_sum`` sums over all processes, which must call it with the same sums in the same order."""
     token = _TOGETHER.set(together)
     try:
         yield
