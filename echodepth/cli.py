@@ -10,12 +10,13 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth.apps.convert.config import ConvertConfig, ShardConfig
+from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.doctor.config import DoctorConfig
 from echodepth.apps.live.config import ListenConfig, RecordConfig
 from echodepth.core.errors import EchodepthError, plain_message
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.experiments.config import BenchmarkConfig
-from echodepth.inference.config import DemoConfig, ExportConfig, PredictConfig
+from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.simulate.config import SimulateConfig
 from echodepth.training.config import (
     BinauralConfig,
