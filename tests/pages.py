@@ -23,14 +23,15 @@ from PIL import Image
 from echodepth import cli
 from echodepth.apps.convert.config import ConvertConfig, ShardConfig
 from echodepth.apps.demo.app import open_page
+from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.doctor.config import DoctorConfig
 from echodepth.apps.live.config import ListenConfig, RecordConfig
 from echodepth.core.errors import CheckpointError
 from echodepth.core.run_paths import RunPaths
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.experiments.config import BenchmarkConfig
-from echodepth.inference.config import DemoConfig, ExportConfig, PredictConfig
-from echodepth.inference.video import write_film
+from echodepth.inference.config import ExportConfig, PredictConfig
+from echodepth.inference.video import write_video
 from echodepth.models import hub
 from echodepth.models.checkpoint import find_checkpoint
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
@@ -282,14 +283,14 @@ class Reader:
                 self.run_command(replace(command, preset="tiny", methods=(one,), seeds=(0,)))
             case PredictConfig():
                 self._have_model(command.checkpoint)
-                for path in (*command.files, *([command.beside] if command.beside else [])):
+                for path in (*command.files, *([command.image] if command.image else [])):
                     self._have_file(path)
                 self.run_command(replace(command, device="cpu"))
             case ExportConfig():
                 self._have_model(command.checkpoint)
                 self.run_command(replace(command, calibration_samples=2, scored_samples=2))
             case DemoConfig():
-                for name in filter(None, (command.checkpoint, command.against)):
+                for name in filter(None, (command.checkpoint, command.compare_with)):
                     self._have_model(name)
                 for path in command.examples:
                     self._have_file(path)
@@ -338,7 +339,7 @@ class Reader:
             for ending in (".wav", ".jpg"):
                 self._have_file(path / f"1{ending}")
         elif path.suffix == ".mp4":
-            write_film(path, iter(np.full((12, 24, 40, 3), 90, np.uint8)), Fraction(5))
+            write_video(path, iter(np.full((12, 24, 40, 3), 90, np.uint8)), Fraction(5))
         elif path.suffix == ".wav":
             shutil.copy(next(Path("data/batvisionv2").rglob("*.wav")), path)
         elif path.suffix == ".npy":

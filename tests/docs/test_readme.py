@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from echodepth.apps.convert.config import ConvertConfig, ShardConfig
+from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.doctor.config import DoctorConfig
 from echodepth.apps.live.config import ListenConfig, RecordConfig
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.experiments.config import BenchmarkConfig
-from echodepth.inference.config import DemoConfig, ExportConfig, PredictConfig
+from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.simulate.config import SimulateConfig
 from echodepth.training.config import CacheTeacherConfig, DistillationConfig, RGBConfig
 from tests.conftest import ROOT
