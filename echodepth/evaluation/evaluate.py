@@ -35,7 +35,8 @@ from echodepth.metrics.error_map import ErrorMap
 from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.layers import count_parameters
-from echodepth.report.figures import calibration_picture, save_figure
+from echodepth.report.calibration_figure import calibration_figure
+from echodepth.report.figures import save_figure
 from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 Predictor = Callable[[Sample], tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"] | None]]
 """Of a batch, depth and, where it is told, how far off that is expected to be."""
 KIND_LABELS = {"rgb": "RGB (upper bound)", "binaural": "audio", "distill": "audio + distillation"}
-CONTROL_LABELS = {"mean_depth": "mean-depth control", "shuffled_audio": "shuffled-audio control"}
+CONTROL_LABELS = {"mean_depth": "mean-depth baseline", "shuffled_audio": "shuffled-audio control"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Evaluation:
 
     Attributes:
         experiment: the name under which the model was trained.
-        label: what it is, as tables say it: "audio", "RGB (upper bound)", "mean-depth control", ...
+        label: what it is, as tables say it: "audio", "RGB (upper bound)", "mean-depth baseline", ...
         control: "none", or which control was scored in the model's place.
         protocol: the rule's name.
         split: train, val or test.
@@ -63,13 +64,13 @@ class Evaluation:
         counts: images, pixels, images_without_valid, bad_predictions, bad_rows.
         bad_rows: one message for each row that was left out.
         rows: per image its name, its scored pixels, and every figure (NaN where it has none).
-        depth_ranges: figures by true depth, pooled over pixels.
-        regions: mean absolute error by place in the picture, pooled over pixels.
+        depth_bins: errors by ground-truth depth, pooled over pixels.
+        error_map: mean absolute error by image region, pooled over pixels.
         model: network, parameters, size, range, input, seconds of sound, the run's seed and epoch.
         commit: of the source tree, with "-dirty" when files differ from it; "unknown" outside a repository.
         version: of this package.
         seed: of the shuffled control.
-        calibration: how well the model knows where it is wrong, see ``Calibration``; None of a model that does not say.
+        calibration: see ``UncertaintyCalibration.compute``; None for a model without uncertainty.
     """
 
     experiment: str
@@ -84,8 +85,8 @@ class Evaluation:
     counts: dict[str, int]
     bad_rows: list[str]
     rows: list[dict[str, Any]]
-    depth_ranges: list[DepthBin]
-    regions: ErrorMap
+    depth_bins: list[DepthBin]
+    error_map: ErrorMap
     model: dict[str, Any]
     commit: str
     version: str
@@ -111,7 +112,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     write_evaluation(evaluation, folder / stem)
     if evaluation.calibration:
         title = f"{evaluation.experiment}, {evaluation.label}: {config.split}, protocol {config.protocol}"
-        save_figure(calibration_picture(evaluation.calibration, title), folder / f"{stem}_calibration.png")
+        save_figure(calibration_figure(evaluation.calibration, title), folder / f"{stem}_calibration.png")
     log.info("%s\nwritten to %s.json and .csv", summary(evaluation), folder / stem)
     return evaluation
 
@@ -141,8 +142,8 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
         | {"bad_rows": len(dataset.bad_rows)},
         bad_rows=dataset.bad_rows,
         rows=scores.rows,
-        depth_ranges=scores.ranges.compute(),
-        regions=scores.regions.compute(),
+        depth_bins=scores.depth_bins.compute(),
+        error_map=scores.error_map.compute(),
         model={
             "network": type(model.network).__name__,
             "parameters": count_parameters(model.network),

@@ -9,9 +9,10 @@ from typing import Any
 from echodepth.core.atomic_io import atomic_write
 from echodepth.experiments.config import BenchmarkConfig
 from echodepth.experiments.grid import METHODS, scale_of
+from echodepth.metrics.depth import METRIC_TABLE
 
 Rows = list[dict[str, Any]]
-_COLUMNS = {"rmse": "RMSE (m) ↓", "abs_rel": "ABS REL ↓", "delta1": "δ1 ↑"}
+_COLUMNS = {name: METRIC_TABLE[name].heading for name in ("rmse", "abs_rel", "delta1")}
 
 
 def write_tables(config: BenchmarkConfig, rows: Rows, folder: Path) -> Path:

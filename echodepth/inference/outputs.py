@@ -15,15 +15,15 @@ from echodepth.data.images import to_rgb
 from echodepth.inference.config import Kind
 from echodepth.inference.point_cloud import Intrinsics, back_project, encode_cloud, thinned
 from echodepth.inference.predictor import Estimate
+from echodepth.report.contact_sheet import ContactSheet
 from echodepth.report.figures import (
-    INVALID_GREY,
     Panel,
     depth_picture,
     depth_to_rgb,
     display_limit,
-    error_picture,
     picture_grid,
     save_figure,
+    uncertainty_picture,
 )
 
 FARTHEST_IN_PNG = 65.535
@@ -31,8 +31,6 @@ FARTHEST_IN_PNG = 65.535
 ENDINGS: dict[Kind, str] = {"npy": ".npy", "png": ".png", "color": "_color.png", "ply": ".ply", "glb": ".glb"}
 """Of the files of one prediction; the sheet is of all."""
 _DRAWN = 1024  # pixels: a drawing shows no more
-_ON_A_SHEET = 24
-_ACROSS = 6
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,9 @@ class Outputs:
             for kind in self.kinds:
                 if kind in ("npy", "png", "color"):
                     path = self._path(stem, "uncertainty", kind)
-                    self._write_map(path, kind, estimate.uncertainty, lambda small: error_picture(small, stem.name))
+                    self._write_map(
+                        path, kind, estimate.uncertainty, lambda small: uncertainty_picture(small, stem.name)
+                    )
                     written.append(path)
         for kind in self.kinds:
             if kind not in ENDINGS:
@@ -132,51 +132,18 @@ class Outputs:
         return coloured_cloud(kind, depth, picture, self.camera((picture.height, picture.width)), name)
 
 
-class Sheet:
-    """A page with some predictions, evenly chosen where there are many.
+def add_to_sheet(sheet: ContactSheet, name: str, estimate: Estimate, picture: Image.Image | None) -> None:
+    """Add a prediction to the contact sheet, reduced to 256 pixels a side.
 
-    Args:
-        path: the page.
-        count: how many predictions there will be.
+    Raises:
+        DataError: the picture cannot be decoded.
     """
-
-    def __init__(self, path: Path, count: int) -> None:
-        self.path = path
-        self.chosen = {round(index) for index in np.linspace(0, count - 1, min(count, _ON_A_SHEET))}
-        self._shown: list[tuple[str, np.ndarray | None, np.ndarray]] = []
-
-    def add(self, name: str, estimate: Estimate, picture: Image.Image | None) -> None:
-        """Show one, under its name."""
-        seen = None if picture is None else _small(picture, name, 256)
-        small = _every_so_many(estimate.depth, 256)
-        self._shown.append((name, seen, small if seen is None else _stretched(small, seen)))
-
-    def write(self, title: str, max_depth: float) -> list[Path]:
-        """Draw the page, on one scale of depth; without anything to show there is none."""
-        if not self._shown:
-            return []
-        pictured = any(seen is not None for _, seen, _ in self._shown)
-        frames = [self._panels(*shown, pictured) for shown in self._shown]
-        across = _ACROSS // 2 if pictured else _ACROSS
-        blank = [Panel("", np.ones((1, 1, 3)), "image")] * len(frames[0])
-        lines = [frames[start : start + across] for start in range(0, len(frames), across)]
-        if len(lines) > 1:
-            lines[-1] += [blank] * (across - len(lines[-1]))
-        values = np.concatenate([depth.ravel() for _, _, depth in self._shown])
-        limit = display_limit(values, np.isfinite(values), max_depth)
-        rows = [[panel for frame in line for panel in frame] for line in lines]
-        return [save_figure(picture_grid(rows, limit, limit, title), self.path)]
-
-    @staticmethod
-    def _panels(name: str, seen: np.ndarray | None, depth: np.ndarray, pictured: bool) -> list[Panel]:
-        short = name if len(name) <= 24 else f"…{name[-23:]}"
-        if not pictured:
-            return [Panel(short, depth, "depth", np.isfinite(depth))]
-        grey = np.full((1, 1, 3), INVALID_GREY)
-        return [
-            Panel(short, grey if seen is None else seen, "image"),
-            Panel("depth", depth, "depth", np.isfinite(depth)),
-        ]
+    depth = _every_so_many(estimate.depth, 256)
+    if picture is None:
+        sheet.add(name, depth)
+        return
+    image = _small(picture, name, 256)
+    sheet.add(name, _stretched(depth, image), image)
 
 
 def coloured_cloud(

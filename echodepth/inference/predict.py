@@ -18,11 +18,12 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError, EchodepthError, plain_message, require_at_least
 from echodepth.inference.config import Kind, PredictConfig
 from echodepth.inference.inputs import check_kind
-from echodepth.inference.outputs import Outputs, Sheet
+from echodepth.inference.outputs import Outputs, add_to_sheet
 from echodepth.inference.point_cloud import Intrinsics, require_trimesh
 from echodepth.inference.predictor import Estimate, Predictor, load_model
 from echodepth.inference.sources import Source, find_sources
 from echodepth.inference.video import Film, require_av, write_film
+from echodepth.report.contact_sheet import ContactSheet
 from echodepth.report.figures import depth_to_rgb, display_limit
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ class _Run:
         if sheet is not None:
             self.written += sheet.write(self.predictor.name, self.predictor.backend.max_depth)
 
-    def _sheet(self, still: list[Source], outputs: Outputs) -> Sheet | None:
+    def _sheet(self, still: list[Source], outputs: Outputs) -> ContactSheet | None:
         """The page, if it is wanted and not there as it would be drawn now."""
         if "sheet" not in outputs.kinds or not still:
             return None
@@ -155,9 +156,9 @@ class _Run:
         newest = max((file.stat().st_mtime for source in still for file in source.files if file.is_file()), default=0.0)
         if fresh and path.stat().st_mtime >= newest and not self.config.overwrite:
             return None
-        return Sheet(path, len(still))
+        return ContactSheet(path, len(still))
 
-    def _one(self, source: Source, outputs: Outputs, sheet: Sheet | None) -> None:
+    def _one(self, source: Source, outputs: Outputs, sheet: ContactSheet | None) -> None:
         there = not self.config.overwrite and outputs.are_there(source.stem, source.files)
         self.there += there and bool(outputs.paths(source.stem))
         if there and sheet is None:
@@ -168,7 +169,7 @@ class _Run:
             self.written += outputs.write(source.stem, estimate, picture)
             log.info("%s: %s", source.name, _told(estimate))
         if sheet is not None:
-            sheet.add(str(source.stem), estimate, picture)
+            add_to_sheet(sheet, str(source.stem), estimate, picture)
 
     def _film(self, source: Source) -> None:
         """A film of depth, on one scale, and every frame as a picture of its own where more is wanted."""

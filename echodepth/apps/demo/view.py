@@ -14,8 +14,15 @@ from PIL import Image
 from echodepth.apps.demo.backend import Answer, drawn_depth
 from echodepth.data.config import SPEED_OF_SOUND
 from echodepth.inference.outputs import to_millimetres
-from echodepth.report.figures import colour_stops, depth_to_rgb, display_limit, error_to_rgb, spectrogram_to_rgb
-from echodepth.report.html import data_address, template
+from echodepth.report.figures import (
+    colour_stops,
+    depth_to_rgb,
+    display_limit,
+    error_to_rgb,
+    shared_span,
+    spectrogram_to_rgb,
+)
+from echodepth.report.html import data_uri, template
 
 HERE = Path(__file__).parent
 MOST_DEPTH = 100.0
@@ -43,10 +50,10 @@ def maps_html(answers: list[Answer], picture: Image.Image | None, shape: tuple[i
     if (truth := answers[0].truth) is not None:
         rows[0].append(_map("truth", depth_to_rgb(truth, np.isfinite(truth), far), truth))
     if picture is not None:
-        rows[0].append({"title": "picture", "source": data_address(picture, "JPEG"), "metres": ""})
-    scales = [{"what": "depth", "colours": colour_stops("depth"), "limit": f"{far:g}"}]
+        rows[0].append({"title": "picture", "source": data_uri(picture, "JPEG"), "metres": ""})
+    scales = [{"quantity": "depth", "colours": colour_stops("depth"), "limit": far}]
     if faults:
-        scales.append({"what": "error", "colours": colour_stops("error"), "limit": f"{off:g}"})
+        scales.append({"quantity": "error", "colours": colour_stops("error"), "limit": off})
     # One model is named above; of two, each names its row.
     names = [one.name for one in answers] if len(answers) > 1 else [""]
     return _template().render(
@@ -76,7 +83,7 @@ def _map(title: str, colours: np.ndarray, metres: Float[np.ndarray, "h w"]) -> d
     little_endian = to_millimetres(metres).astype("<u2").tobytes()
     return {
         "title": title,
-        "source": data_address(colours),
+        "source": data_uri(colours),
         "metres": base64.b64encode(little_endian).decode(),
         "height": metres.shape[0],
         "width": metres.shape[1],
@@ -95,10 +102,10 @@ def ears_html(levels: list[Float[np.ndarray, "f t"]], seconds: float) -> str:
         levels: the left ear's and the right's, low frequencies first.
         seconds: their length, from the direct sound on.
     """
-    span = (float(min(x.min() for x in levels)), float(max(x.max() for x in levels)))
+    span = shared_span(levels)
     reach = f"{seconds * SPEED_OF_SOUND / 2:.0f} m"
     figures = [
-        f'<figure><img src="{data_address(spectrogram_to_rgb(level, span))}" alt="{name} ear">'
+        f'<figure><img src="{data_uri(spectrogram_to_rgb(level, span))}" alt="{name} ear">'
         f"<figcaption><span>0 m</span><b>{name} ear</b><span>{reach}</span></figcaption></figure>"
         for name, level in zip(("left", "right"), levels, strict=True)
     ]
