@@ -35,13 +35,13 @@ def main(experiments: list[str], target: Path) -> None:
     grid = []
     for views in zip(*answers, strict=True):
         truth = views[0]
-        panels = [*input_panels(truth.inputs), Panel("truth", truth.depth, "depth", truth.scored)]
+        panels = [*input_panels(truth.inputs), Panel("ground truth", truth.ground_truth, "depth", truth.scored)]
         for name, view in zip(NAMES, views, strict=True):
-            error = (view.prediction - truth.depth)[truth.scored]
+            error = (view.prediction - truth.ground_truth)[truth.scored]
             note = f"{np.sqrt((error**2).mean()):.2f} m"
             panels.append(Panel(name, view.prediction, "depth", note=note))
         grid.append(panels)
-    depths, scored = (np.stack([getattr(view, part) for view in answers[0]]) for part in ("depth", "scored"))
+    depths, scored = (np.stack([getattr(view, part) for view in answers[0]]) for part in ("ground_truth", "scored"))
     save_figure(picture_grid(grid, display_limit(depths, scored), 1.0), target)
     print(target)
 

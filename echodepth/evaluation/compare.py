@@ -12,7 +12,14 @@ from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, DataError, require_at_least
 from echodepth.data.config import SOURCE_FLAGS
 from echodepth.data.streaming.index import is_sharded
-from echodepth.evaluation.comparison import Comparison, Curves, Row, SeedMean, bootstrap_interval, read_curves
+from echodepth.evaluation.comparison import (
+    Comparison,
+    ComparisonRow,
+    Curves,
+    SeedMean,
+    bootstrap_interval,
+    read_curves,
+)
 from echodepth.evaluation.config import CompareConfig, Control, ScoringConfig
 from echodepth.evaluation.evaluate import (
     CONTROL_LABELS,
@@ -23,7 +30,7 @@ from echodepth.evaluation.evaluate import (
     summary,
 )
 from echodepth.evaluation.frame_predictions import FramePrediction, predict_frames
-from echodepth.evaluation.frame_selection import leading_row, pick_frames
+from echodepth.evaluation.frame_selection import leading_row, select_frames
 from echodepth.evaluation.report_files import write_report
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.protocols import get_protocol
@@ -70,7 +77,7 @@ def build_comparison(config: CompareConfig) -> Comparison:
     rows = [_row(names[run], evaluation, shared, config.scoring.seed) for run, evaluation in scored]
     rows = _mark_best(sorted(rows, key=lambda row: _order(row.label)))
     leader = leading_row(rows)
-    picks = pick_frames(leader, shared, config.extremes, config.pictures)
+    selected = select_frames(leader, shared, config.extremes, config.pictures)
     return Comparison(
         name=config.name,
         protocol=get_protocol(config.scoring.protocol),
@@ -80,19 +87,19 @@ def build_comparison(config: CompareConfig) -> Comparison:
         frames=shared,
         notes=_notes([evaluation for _, evaluation in scored], len(shared)),
         leader=leader,
-        picks=picks,
-        views=_views(models, names, settings, list(picks)),
+        selected=selected,
+        predictions=_predictions(models, names, settings, list(selected)),
         curves=_all_curves(models, names),
     )
 
 
-def _views(
+def _predictions(
     models: dict[str, DepthModel], names: dict[str, str], settings: ScoringConfig, frames: list[str]
 ) -> dict[str, dict[str, FramePrediction]]:
     by_frame: dict[str, dict[str, FramePrediction]] = {frame: {} for frame in frames}
-    for run, views in (predict_frames(models, settings, frames) if frames else {}).items():
-        for frame, view in zip(frames, views, strict=True):
-            by_frame[frame][f"{model_label(models[run])} · {names[run]}"] = view
+    for run, predictions in (predict_frames(models, settings, frames) if frames else {}).items():
+        for frame, prediction in zip(frames, predictions, strict=True):
+            by_frame[frame][f"{model_label(models[run])} · {names[run]}"] = prediction
     return by_frame
 
 
@@ -166,32 +173,34 @@ def _notes(evaluations: list[Evaluation], shared: int) -> list[str]:
         values = sorted({evaluation.model[setting] for evaluation in evaluations})
         if len(values) > 1:
             listed = " and ".join(f"{value:g}" for value in values)
-            notes.append(f"The runs differ in {setting} ({listed} {unit}): each is scored against its own truth.")
+            notes.append(
+                f"The runs differ in {setting} ({listed} {unit}): each is scored against its own ground truth."
+            )
     if any(evaluation.counts["bad_predictions"] for evaluation in evaluations):
         notes.append("Some predictions were no depth (NaN, infinite or not positive); they are scored as 1 mm.")
     return notes
 
 
-def _row(run: str, evaluation: Evaluation, frames: list[str], seed: int) -> Row:
+def _row(run: str, evaluation: Evaluation, frames: list[str], seed: int) -> ComparisonRow:
     by_name = {row["name"]: row for row in evaluation.rows}
-    figures, intervals = {}, {}
+    means, intervals = {}, {}
     for metric in METRICS:
         values = np.array([by_name[name][metric] for name in frames])
         values = values[np.isfinite(values)]
-        figures[metric] = float(values.mean()) if values.size else float("nan")
+        means[metric] = float(values.mean()) if values.size else float("nan")
         intervals[metric] = bootstrap_interval(values, seed)
-    return Row("no input" if evaluation.control == "mean_depth" else run, evaluation, figures, intervals)
+    return ComparisonRow("no input" if evaluation.control == "mean_depth" else run, evaluation, means, intervals)
 
 
-def _mark_best(rows: list[Row]) -> list[Row]:
+def _mark_best(rows: list[ComparisonRow]) -> list[ComparisonRow]:
     hearing = [row for row in rows if row.evaluation.control == "none" and row.evaluation.model["input"] == "audio"]
-    best = min(hearing, key=lambda row: row.figures["rmse"], default=None)
+    best = min(hearing, key=lambda row: row.means["rmse"], default=None)
     return [replace(row, is_best=row is best) for row in rows]
 
 
-def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list[Row]) -> list[SeedMean]:
+def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list[ComparisonRow]) -> list[SeedMean]:
     row_of = {row.run: row for row in rows if row.evaluation.control == "none"}
-    groups: dict[str, dict[object, Row]] = defaultdict(dict)
+    groups: dict[str, dict[object, ComparisonRow]] = defaultdict(dict)
     for run, model in models.items():
         row = row_of[names[run]]
         data = {name: value for name, value in model.run.data.items() if name not in SOURCE_FLAGS}
@@ -199,7 +208,7 @@ def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list
         groups[repr((row.label, model.spec, sorted(data.items()), sorted(flags.items())))][model.run.seed] = row
     means = []
     for group in (list(group.values()) for group in groups.values() if len(group) > 1):
-        table = np.array([[row.figures[metric] for metric in METRICS] for row in group])
+        table = np.array([[row.means[metric] for metric in METRICS] for row in group])
         mean = dict(zip(METRICS, table.mean(axis=0).tolist(), strict=True))
         deviation = dict(zip(METRICS, table.std(axis=0, ddof=1).tolist(), strict=True))
         means.append(SeedMean(group[0].label, [row.run for row in group], mean, deviation))

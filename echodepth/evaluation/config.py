@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import tyro
 
 from echodepth.data.config import Address, Split
+from echodepth.metrics.config import ProtocolName
 
-ProtocolName = Literal["official", "valid", "loo"]
 Control = Literal["none", "shuffled_audio", "mean_depth"]
 
 

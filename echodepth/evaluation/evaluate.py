@@ -19,17 +19,17 @@ from tqdm import tqdm
 from echodepth import __version__
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.device import choose_device
-from echodepth.core.run_paths import RunPaths
 from echodepth.core.errors import ConfigError, require_at_least
+from echodepth.core.run_paths import RunPaths
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import mean_depth_map
+from echodepth.data.recorded import read_from, trained_data
 from echodepth.data.records import Modality
 from echodepth.data.sample import Sample
 from echodepth.data.streaming.batches import batch_loader
 from echodepth.data.streaming.dataset import Frames, ShardedDataset, open_split
 from echodepth.evaluation.config import Control, EvaluateConfig, ScoringConfig
 from echodepth.evaluation.controls import ShuffledAudio
-from echodepth.data.recorded import read_from, trained_data
 from echodepth.metrics.accumulator import MetricAccumulator
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.depth_bins import DepthBin
@@ -38,13 +38,14 @@ from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.layers import count_parameters
 from echodepth.models.networks import NETWORKS
-from echodepth.report.figures import calibration_picture, save_figure
+from echodepth.report.calibration_figure import calibration_figure
+from echodepth.report.figures import save_figure
 
 log = logging.getLogger(__name__)
 
 Predictor = Callable[[Sample], tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"] | None]]
 """Of a batch, depth and, where it is told, how far off that is expected to be."""
-CONTROL_LABELS = {"mean_depth": "mean-depth control", "shuffled_audio": "shuffled-audio control"}
+CONTROL_LABELS = {"mean_depth": "mean-depth baseline", "shuffled_audio": "shuffled-audio control"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Evaluation:
 
     Attributes:
         experiment: the name under which the model was trained.
-        label: what it is, as tables say it: "audio", "RGB (upper bound)", "mean-depth control", ...
+        label: what it is, as tables say it: "audio", "RGB (upper bound)", "mean-depth baseline", ...
         control: "none", or which control was scored in the model's place.
         protocol: the rule's name.
         split: train, val or test.
@@ -64,13 +65,13 @@ class Evaluation:
         counts: images, pixels, images_without_valid, bad_predictions, bad_rows.
         bad_rows: one message for each row that was left out.
         rows: per image its name, its scored pixels, and every figure (NaN where it has none).
-        depth_ranges: figures by true depth, pooled over pixels.
-        regions: mean absolute error by place in the picture, pooled over pixels.
+        depth_bins: errors by ground-truth depth, pooled over pixels.
+        error_map: mean absolute error by image region, pooled over pixels.
         model: network, parameters, size, range, input, seconds of sound, the run's seed and epoch.
         commit: of the source tree, with "-dirty" when files differ from it; "unknown" outside a repository.
         version: of this package.
         seed: of the shuffled control.
-        calibration: how well the model knows where it is wrong, see ``Calibration``; None of a model that does not say.
+        calibration: see ``UncertaintyCalibration.compute``; None for a model without uncertainty.
     """
 
     experiment: str
@@ -85,8 +86,8 @@ class Evaluation:
     counts: dict[str, int]
     bad_rows: list[str]
     rows: list[dict[str, Any]]
-    depth_ranges: list[DepthBin]
-    regions: ErrorMap
+    depth_bins: list[DepthBin]
+    error_map: ErrorMap
     model: dict[str, Any]
     commit: str
     version: str
@@ -113,7 +114,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     write_evaluation(evaluation, folder / stem)
     if evaluation.calibration:
         title = f"{evaluation.experiment}, {evaluation.label}: {scoring.split}, protocol {scoring.protocol}"
-        save_figure(calibration_picture(evaluation.calibration, title), folder / f"{stem}_calibration.png")
+        save_figure(calibration_figure(evaluation.calibration, title), folder / f"{stem}_calibration.png")
     log.info("%s\nwritten to %s.json and .csv", summary(evaluation), folder / stem)
     return evaluation
 
@@ -141,8 +142,8 @@ def score_model(model: DepthModel, config: ScoringConfig, control: Control = "no
         | {"bad_rows": len(dataset.bad_rows)},
         bad_rows=dataset.bad_rows,
         rows=scores.rows,
-        depth_ranges=scores.ranges.compute(),
-        regions=scores.regions.compute(),
+        depth_bins=scores.depth_bins.compute(),
+        error_map=scores.error_map.compute(),
         model={
             "network": type(model.network).__name__,
             "parameters": count_parameters(model.network),

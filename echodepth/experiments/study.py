@@ -24,9 +24,9 @@ from echodepth.experiments.table import write_tables
 from echodepth.models.checkpoint import load_model
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
-from echodepth.training.train import train
 from echodepth.training.config import Choices, TrainConfig, prepare_class, train_config
 from echodepth.training.prepare import prepare
+from echodepth.training.train import train
 
 log = logging.getLogger(__name__)
 ELSEWHERE_SEED = 1_000_000
@@ -75,7 +75,12 @@ def _make_rooms(preset: Preset, elsewhere: bool, workers: int) -> None:
             )
         )
     for binaural_cues in (False,) if elsewhere else (False, True):
-        flags = {"dataset": "simulated", "data_dir": root, "image_size": scale.image_size, "binaural_cues": binaural_cues}
+        flags = {
+            "dataset": "simulated",
+            "data_dir": root,
+            "image_size": scale.image_size,
+            "binaural_cues": binaural_cues,
+        }
         composed = prepare_class(Choices(dataset="simulated"))
         prepare(build(composed, flags | {"sound": "spectrogram", "workers": workers}))
 

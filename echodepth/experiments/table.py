@@ -9,9 +9,10 @@ from typing import Any
 from echodepth.core.atomic_io import atomic_write
 from echodepth.experiments.config import BenchmarkConfig
 from echodepth.experiments.grid import METHODS, scale_of
+from echodepth.metrics.depth import METRIC_TABLE
 
 Rows = list[dict[str, Any]]
-_COLUMNS = {"rmse": "RMSE (m) ↓", "abs_rel": "ABS REL ↓", "delta1": "δ1 ↑"}
+_COLUMNS = {name: METRIC_TABLE[name].heading for name in ("rmse", "abs_rel", "delta1")}
 
 
 def write_tables(config: BenchmarkConfig, rows: Rows, folder: Path) -> Path:
@@ -75,7 +76,9 @@ def gap_closed(rows: Rows, fraction: float, source: str, members: Rows) -> float
         None without runs of the teacher and of the student without it.
     """
     teacher_fraction = 1.0 if source == "elsewhere" else fraction
-    without_teacher = [float(row["rmse"]) for row in rows if (row["method"], row["label_fraction"]) == ("none", fraction)]
+    without_teacher = [
+        float(row["rmse"]) for row in rows if (row["method"], row["label_fraction"]) == ("none", fraction)
+    ]
     teacher = [
         float(row["rmse"])
         for row in rows

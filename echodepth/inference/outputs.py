@@ -1,5 +1,6 @@
 """Output files of a prediction: arrays, images, point clouds and the contact sheet."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,15 +17,15 @@ from echodepth.data.images import to_rgb
 from echodepth.inference.config import OutputFormat
 from echodepth.inference.point_cloud import Intrinsics, back_project, encode_point_cloud, point_grid
 from echodepth.inference.predictor import Estimate
+from echodepth.report.contact_sheet import ContactSheet
 from echodepth.report.figures import (
-    INVALID_GREY,
     Panel,
     depth_picture,
     depth_to_rgb,
     display_limit,
-    error_picture,
     picture_grid,
     save_figure,
+    uncertainty_picture,
 )
 
 MAX_PNG_DEPTH = 65.535
@@ -32,8 +33,6 @@ MAX_PNG_DEPTH = 65.535
 ENDINGS: dict[OutputFormat, str] = {"npy": ".npy", "png": ".png", "color": "_color.png", "ply": ".ply", "glb": ".glb"}
 """File name endings of one prediction; the contact sheet shows all predictions."""
 _MAX_DRAWN_SIDE = 1024  # pixels: a figure shows no more
-_MAX_ON_SHEET = 24
-_SHEET_COLUMNS = 6
 _SHEET_SIDE = 256  # pixels
 
 
@@ -86,7 +85,8 @@ class OutputWriter:
             for format in self.formats:
                 if format in ("npy", "png", "color"):
                     path = self._path(stem, "uncertainty", format)
-                    self._write_map(path, format, estimate.uncertainty, lambda small: error_picture(small, stem.name))
+                    draw = functools.partial(uncertainty_picture, title=stem.name)
+                    self._write_map(path, format, estimate.uncertainty, draw)
                     written.append(path)
         for format in self.formats:
             if format not in ENDINGS:
@@ -136,51 +136,18 @@ class OutputWriter:
         return point_cloud_file(format, depth, image, self.camera((image.height, image.width)), name)
 
 
-class ContactSheet:
-    """One image of many predictions on one depth scale; evenly spaced predictions if there are more than 24.
+def add_to_sheet(sheet: ContactSheet, name: str, estimate: Estimate, image: Image.Image | None) -> None:
+    """Add a prediction to the contact sheet, reduced to 256 pixels a side.
 
-    Args:
-        path: file to write.
-        count: number of predictions.
+    Raises:
+        DataError: the image cannot be decoded.
     """
-
-    def __init__(self, path: Path, count: int) -> None:
-        self.path = path
-        self.chosen = {round(index) for index in np.linspace(0, count - 1, min(count, _MAX_ON_SHEET))}
-        self._frames: list[tuple[str, np.ndarray | None, np.ndarray]] = []
-
-    def add(self, name: str, estimate: Estimate, image: Image.Image | None) -> None:
-        """Add a prediction, with its name as title."""
-        rgb = None if image is None else _shrink(image, name, _SHEET_SIDE)
-        depth = _subsample(estimate.depth, _SHEET_SIDE)
-        self._frames.append((name, rgb, depth if rgb is None else _stretch(depth, rgb)))
-
-    def write(self, title: str, max_depth: float) -> list[Path]:
-        """Draw the contact sheet and return its path; without predictions nothing is written."""
-        if not self._frames:
-            return []
-        with_images = any(rgb is not None for _, rgb, _ in self._frames)
-        frames = [self._panels(*frame, with_images) for frame in self._frames]
-        per_line = _SHEET_COLUMNS // 2 if with_images else _SHEET_COLUMNS
-        blank = [Panel("", np.ones((1, 1, 3)), "image")] * len(frames[0])
-        lines = [frames[start : start + per_line] for start in range(0, len(frames), per_line)]
-        if len(lines) > 1:
-            lines[-1] += [blank] * (per_line - len(lines[-1]))
-        values = np.concatenate([depth.ravel() for _, _, depth in self._frames])
-        limit = display_limit(values, np.isfinite(values), max_depth)
-        rows = [[panel for frame in line for panel in frame] for line in lines]
-        return [save_figure(picture_grid(rows, limit, limit, title), self.path)]
-
-    @staticmethod
-    def _panels(name: str, rgb: np.ndarray | None, depth: np.ndarray, with_images: bool) -> list[Panel]:
-        title = name if len(name) <= 24 else f"…{name[-23:]}"
-        if not with_images:
-            return [Panel(title, depth, "depth", np.isfinite(depth))]
-        grey = np.full((1, 1, 3), INVALID_GREY)
-        return [
-            Panel(title, grey if rgb is None else rgb, "image"),
-            Panel("depth", depth, "depth", np.isfinite(depth)),
-        ]
+    depth = _subsample(estimate.depth, _SHEET_SIDE)
+    if image is None:
+        sheet.add(name, depth)
+        return
+    rgb = _shrink(image, name, _SHEET_SIDE)
+    sheet.add(name, _stretch(depth, rgb), rgb)
 
 
 def point_cloud_file(

@@ -14,12 +14,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError, EchodepthError, plain_message, require_at_least
 from echodepth.inference.config import OutputFormat, PredictConfig
-from echodepth.inference.outputs import ContactSheet, OutputWriter
+from echodepth.inference.outputs import OutputWriter, add_to_sheet
 from echodepth.inference.point_cloud import Intrinsics, require_trimesh
 from echodepth.inference.predict_video import VideoPrediction
 from echodepth.inference.predictor import Estimate, Predictor, load_model
 from echodepth.inference.sources import Source, find_sources
 from echodepth.inference.video import require_av
+from echodepth.report.contact_sheet import ContactSheet
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ class _Run:
             self.written += writer.write(source.stem, estimate, image)
             log.info("%s: %s", source.name, _summary(estimate))
         if sheet is not None:
-            sheet.add(str(source.stem), estimate, image)
+            add_to_sheet(sheet, str(source.stem), estimate, image)
 
     def _predict_video(self, source: Source) -> None:
         writer = self._writer(DEFAULT_VIDEO_FORMATS)

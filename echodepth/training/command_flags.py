@@ -11,13 +11,12 @@ from typing import Annotated, Any
 import tyro
 
 from echodepth.core.errors import ConfigError
-from echodepth.core.flags import CommandFlags, build, compose, flat
+from echodepth.core.flags import CommandFlags, build, flat
 from echodepth.data.dataset_registry import with_data
 from echodepth.data.streaming.config import ShardConfig
 from echodepth.training.config import (
     CacheTeacherConfig,
     Choices,
-    PrepareConfig,
     config_class,
     prepare_class,
     train_config,
@@ -91,7 +90,9 @@ def _recorded_flags(path: Path, kind: str) -> dict[str, Any]:
         recorded = json.loads(path.read_text(encoding="utf-8"))
         flags, was = dict(recorded["flags"]), recorded["kind"]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ConfigError(f"--config {path} is no run's config.json: {error!r}; give logs/<experiment>/config.json") from error
+        raise ConfigError(
+            f"--config {path} is no run's config.json: {error!r}; give logs/<experiment>/config.json"
+        ) from error
     if was != kind:
         raise ConfigError(f"--config {path} is of a run of train {was}, not of train {kind}")
     return {name: value for name, value in flags.items() if name not in NOT_REPEATED}

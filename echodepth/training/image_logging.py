@@ -63,7 +63,7 @@ class ResultPictures(Callback):
             valid=_array(batch["valid"][:PICTURED_FRAMES, 0]),
             max_depth=model.max_depth,
             title=title,
-            expected=_array(scale[:, 0]) if scale is not None else None,
+            uncertainty=_array(scale[:, 0]) if scale is not None else None,
         )
         stem = f"epoch_{epoch:04d}"
         log_picture(trainer, "val/pictures", save_figure(figure, self.folders.results / f"{stem}.png"))

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
 from echodepth.core.flags import flat, select
 from echodepth.distillation.losses import DISTILLATION_LOSSES
-from echodepth.models.checkpoint import DepthModel, ModelSpec
+from echodepth.models.checkpoint import ModelSpec
 from echodepth.models.layers import MINIMUM_SIZE
 from echodepth.models.networks import NETWORKS
 from echodepth.training.config import DistillConfig, MachineConfig, TrainConfig
@@ -121,7 +121,9 @@ def check_resumable(checkpoint: dict[str, Any], spec: ModelSpec, flags: dict[str
         CheckpointError: the checkpoint is of another network, optimiser or weight averaging.
     """
     if checkpoint.get("model_spec") != vars(spec):
-        raise CheckpointError(f"{path} holds another model: {checkpoint.get('model_spec')}; the flags ask for {vars(spec)}")
+        raise CheckpointError(
+            f"{path} holds another model: {checkpoint.get('model_spec')}; the flags ask for {vars(spec)}"
+        )
     run = checkpoint["run"]
     before = run["data"] | run["flags"] | {"seed": run["seed"]}
     changed = [name for name in flags if before.get(name) != flags[name]]

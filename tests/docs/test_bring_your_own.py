@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from echodepth.data.dataset_registry import DATASETS
+from echodepth.losses import LOSSES
 
 from echodepth import Predictor, cli
 from echodepth.core.errors import CheckpointError
 from echodepth.core.registry import Registry
-from echodepth.data.dataset_registry import DATASETS
 from echodepth.distillation.losses import DISTILLATION_LOSSES
-from echodepth.losses import LOSSES
 from echodepth.models.checkpoint import load_model
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
@@ -70,7 +70,10 @@ def test_a_network_is_trained_evaluated_and_loaded(v2_root: Path) -> None:
     run("my_network", "evaluate --checkpoint mine --split val", v2_root)
     label = json.loads(Path("results/mine/evaluate_val_valid.json").read_text())["label"]
     assert label == "two convolutions"
-    assert Predictor(load_model("mine")).infer(next((v2_root / "Attic" / "audio").glob("*.wav"))).depth.shape == (32, 32)
+    assert Predictor(load_model("mine")).infer(next((v2_root / "Attic" / "audio").glob("*.wav"))).depth.shape == (
+        32,
+        32,
+    )
 
 
 def test_a_model_of_a_plugin_that_is_not_loaded_is_refused_by_name(v2_root: Path) -> None:

@@ -14,8 +14,15 @@ from PIL import Image
 from echodepth.apps.demo.backend import DemoResult, depth_image
 from echodepth.core.constants import SPEED_OF_SOUND
 from echodepth.inference.outputs import to_millimetres
-from echodepth.report.figures import colour_stops, depth_to_rgb, display_limit, error_to_rgb, spectrogram_to_rgb
-from echodepth.report.html import data_address, template
+from echodepth.report.figures import (
+    colour_stops,
+    depth_to_rgb,
+    display_limit,
+    error_to_rgb,
+    shared_span,
+    spectrogram_to_rgb,
+)
+from echodepth.report.html import data_uri, template
 
 ASSETS = Path(__file__).parent
 MAX_DISPLAY_DEPTH = 100.0
@@ -44,10 +51,10 @@ def maps_html(results: list[DemoResult], image: Image.Image | None, shape: tuple
         colours = depth_to_rgb(ground_truth, np.isfinite(ground_truth), max_depth)
         rows[0].append(_map("ground truth", colours, ground_truth))
     if image is not None:
-        rows[0].append({"title": "image", "source": data_address(image, "JPEG"), "metres": ""})
-    scales = [{"what": "depth", "colours": colour_stops("depth"), "limit": f"{max_depth:g}"}]
+        rows[0].append({"title": "image", "source": data_uri(image, "JPEG"), "metres": ""})
+    scales = [{"quantity": "depth", "colours": colour_stops("depth"), "limit": max_depth}]
     if error_maps:
-        scales.append({"what": "error", "colours": colour_stops("error"), "limit": f"{max_error:g}"})
+        scales.append({"quantity": "error", "colours": colour_stops("error"), "limit": max_error})
     # The page's title names a single model; each of two models names its row.
     names = [one.name for one in results] if len(results) > 1 else [""]
     return _template().render(
@@ -78,7 +85,7 @@ def _map(title: str, colours: np.ndarray, metres: Float[np.ndarray, "h w"]) -> d
     little_endian = to_millimetres(metres).astype("<u2").tobytes()
     return {
         "title": title,
-        "source": data_address(colours),
+        "source": data_uri(colours),
         "metres": base64.b64encode(little_endian).decode(),
         "height": metres.shape[0],
         "width": metres.shape[1],
@@ -97,10 +104,10 @@ def spectrograms_html(spectrograms: list[Float[np.ndarray, "f t"]], seconds: flo
         spectrograms: left ear and right ear, low frequencies first.
         seconds: their length, from the direct sound on.
     """
-    span = (float(min(x.min() for x in spectrograms)), float(max(x.max() for x in spectrograms)))
+    span = shared_span(spectrograms)
     max_distance = f"{seconds * SPEED_OF_SOUND / 2:.0f} m"
     elements = [
-        f'<figure><img src="{data_address(spectrogram_to_rgb(spectrogram, span))}" alt="{name} ear">'
+        f'<figure><img src="{data_uri(spectrogram_to_rgb(spectrogram, span))}" alt="{name} ear">'
         f"<figcaption><span>0 m</span><b>{name} ear</b><span>{max_distance}</span></figcaption></figure>"
         for name, spectrogram in zip(("left", "right"), spectrograms, strict=True)
     ]
