@@ -227,8 +227,8 @@ class DistillationConfig(BinauralConfig):
     """Weight of the distance to the teacher's features, position by position."""
     feature_levels: tuple[Level, ...] = ("d1", "d2", "d3", "d4")
     """Which features are matched; x1 to x4 are frequency by time here and rows by columns there."""
-    feature_distance: Literal["direction", "squared", "margin"] = "direction"
-    """Of unit vectors; the plain squared error; or only what exceeds a margin."""
+    feature_distance: Literal["cosine", "squared", "hinge"] = "cosine"
+    """Distance of the features: cosine, squared (mean squared error), or hinge (cosine distance above a margin)."""
     lambda_align: float = 0.0
     """Weight of the distance to the teacher's encoder features, after a learned alignment."""
     align_levels: tuple[EncoderLevel, ...] = ("x3", "x4", "x5")
@@ -259,16 +259,3 @@ class CacheTeacherConfig(DataConfig):
     """Processes that read data; 0 reads in the main process."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
-
-
-TERM_WEIGHTS = {
-    "kd": "lambda_kd",
-    "kd_edge": "lambda_kd_edge",
-    "rank": "lambda_rank",
-    "feat": "lambda_feat",
-    "align": "lambda_align",
-    "attention": "lambda_attention",
-    "affinity": "lambda_affinity",
-    "contrast": "lambda_contrast",
-}
-"""Each term's flag."""

@@ -11,9 +11,11 @@ from lightning.pytorch.strategies import StrategyRegistry
 from lightning.pytorch.utilities import rank_zero_only
 
 from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
+from echodepth.distillation.losses.total import check_distillation
+from echodepth.losses.total import check_losses
 from echodepth.models.checkpoint import DepthModel, ModelSpec
 from echodepth.models.layers import MINIMUM_SIZE
-from echodepth.training.config import TERM_WEIGHTS, BinauralConfig, DistillationConfig, TrainConfig
+from echodepth.training.config import BinauralConfig, DistillationConfig, TrainConfig
 
 log = logging.getLogger(__name__)
 LEAST = {
@@ -23,10 +25,6 @@ LEAST = {
         "learning_rate",
         "weight_decay",
         "gradient_clip",
-        "lambda_l1",
-        "lambda_smooth",
-        "lambda_edge",
-        "lambda_uncertainty",
         "seed",
         "label_seed",
     ),
@@ -47,6 +45,7 @@ def check_flags(config: TrainConfig) -> None:
     """Raise a ConfigError for a flag out of range, or a device or account that is not there."""
     for least, names in LEAST.items():
         require_at_least(least, **{name: getattr(config, name) for name in names})
+    check_losses(config)
     if config.seed > LARGEST_SEED:
         raise ConfigError(f"--seed must be at most {LARGEST_SEED}, not {config.seed}")
     if not 0 < config.label_fraction <= 1:
@@ -73,12 +72,7 @@ def check_flags(config: TrainConfig) -> None:
         if config.uncertainty and config.model == "unet_baseline":
             raise ConfigError("--uncertainty: BatVision's U-Net has none; leave it out, or --model unet_baseline")
     if isinstance(config, DistillationConfig):
-        require_at_least(0, **{flag: getattr(config, flag) for flag in TERM_WEIGHTS.values()})
-        for weight, levels in (("lambda_feat", "feature_levels"), ("lambda_align", "align_levels")):
-            if getattr(config, weight) and not getattr(config, levels):
-                raise ConfigError(f"--{levels} names no level: give some, or --{weight} 0")
-        if config.kd_confidence and not config.lambda_kd:
-            raise ConfigError("--kd_confidence weighs what --lambda_kd 0 leaves out: give a --lambda_kd above 0")
+        check_distillation(config)
     if config.use_wandb and is_main_process():
         _log_in_to_wandb()
 
