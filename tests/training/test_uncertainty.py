@@ -77,7 +77,7 @@ def test_a_network_without_uncertainty_is_the_same_network(make: Callable[[bool]
         states.append(network.state_dict())
         predictions.append(network.predict(x))
     plain, uncertain = predictions
-    head = {name for name in states[1] if name.startswith("scale_head.")}
+    head = {name for name in states[1] if name.startswith("uncertainty_head.")}
     assert head
     assert_bit_equal(states[0], {name: tensor for name, tensor in states[1].items() if name not in head})
     assert torch.equal(plain.depth, uncertain.depth)
@@ -96,7 +96,7 @@ def test_the_uncertainty_loss_trains_its_head_alone(make: Callable[[bool], Depth
     target = torch.full_like(prediction.depth, 7.0)
     laplace_nll(prediction.depth, prediction.uncertainty, target, torch.ones_like(target, dtype=torch.bool)).backward()
     moved = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
-    assert moved == {name for name, _ in network.named_parameters() if name.startswith("scale_head.")}
+    assert moved == {name for name, _ in network.named_parameters() if name.startswith("uncertainty_head.")}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.uncertainty_head.parameters())  # type: ignore[union-attr]
 
 
@@ -140,9 +140,9 @@ def test_uncertainty_is_recognised_in_a_plain_state_dict(tmp_path: Path, uncerta
 
 def test_an_incomplete_uncertainty_head_is_refused(tmp_path: Path) -> None:
     weights = create_rgb_depth_model(4, uncertainty=True).state_dict()
-    del weights["scale_head.hidden.bias"]
+    del weights["uncertainty_head.hidden.bias"]
     torch.save({"model_state_dict": weights}, tmp_path / "holey.pth")
-    with pytest.raises(CheckpointError, match=r"scale_head\.hidden\.bias"):
+    with pytest.raises(CheckpointError, match=r"uncertainty_head\.hidden\.bias"):
         load_model(tmp_path / "holey.pth")
 
 
@@ -201,7 +201,7 @@ def test_a_run_learns_the_same_depth_with_uncertainty_and_without(v2_root: Path,
     train(plain)
     model = train(uncertain)
     weights = last_weights("uncertain", 2)
-    depth = {name: tensor for name, tensor in weights.items() if not name.startswith("scale_head.")}
+    depth = {name: tensor for name, tensor in weights.items() if not name.startswith("uncertainty_head.")}
     assert_bit_equal(last_weights("plain", 2), depth)
     assert [row["val/rmse"] for row in curve("plain")] == [row["val/rmse"] for row in curve("uncertain")]
     assert model.uncertainty
@@ -224,7 +224,7 @@ def test_the_weight_of_the_uncertainty_loss_changes_its_head_alone(v2_root: Path
         train(rgb(v2_root, experiment_name=name, uncertainty=True, lambda_uncertainty=weight, optimizer="SGD"))
     light, heavy = last_weights("light", 1), last_weights("heavy", 1)
     assert {name for name in light if not torch.equal(light[name], heavy[name])} == {
-        name for name in light if name.startswith("scale_head.")
+        name for name in light if name.startswith("uncertainty_head.")
     }
 
 
