@@ -59,9 +59,9 @@ def compose(name: str, doc: str, parts: Sequence[type]) -> type:
 
 
 def select(config: object, part: type[Config]) -> Config:
-    """The flags of one part, out of a composed group."""
+    """The flags of one part, out of any object that has them as attributes; a flag it lacks keeps its default."""
     names = [field.name for field in dataclasses.fields(typing.cast(Any, part)) if field.init]
-    return part(**{name: getattr(config, name) for name in names})
+    return part(**{name: getattr(config, name) for name in names if hasattr(config, name)})
 
 
 def flat(config: object) -> dict[str, Any]:

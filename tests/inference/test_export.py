@@ -156,9 +156,9 @@ def assert_same(path: Path, backend: Any, model: DepthModel, atol: float = 1e-4)
             got, expected = backend.predict(raw), model.eval().predict(raw)
         assert expected.depth.std() > 1e-3
         torch.testing.assert_close(got.depth, expected.depth, atol=atol, rtol=0)
-        assert (got.scale is None) == (expected.scale is None)
-        if got.scale is not None and expected.scale is not None:
-            torch.testing.assert_close(got.scale, expected.scale, atol=atol, rtol=0)
+        assert (got.uncertainty is None) == (expected.uncertainty is None)
+        if got.uncertainty is not None and expected.uncertainty is not None:
+            torch.testing.assert_close(got.uncertainty, expected.uncertainty, atol=atol, rtol=0)
     return backend
 
 
