@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong, names it, and finds nothing where nothing is."""
+"""The doctor names every planted fault with its row, and reports none on healthy data."""
 
 import json
 import shutil
@@ -124,7 +124,7 @@ def test_a_whole_locations_fault_is_named_with_the_location(
     ("plant", "message"),
     [(planted.other_rate, "was recorded at 48000 Hz, not 44100"), (planted.mono, "has 1 channel")],
 )
-def test_audio_of_another_format_is_told_from_a_broken_file(
+def test_an_audio_format_is_distinguished_from_a_corrupt_file(
     garden: planted.Garden, plant: Callable[[planted.Garden], str], message: str
 ) -> None:
     plant(garden)
@@ -133,7 +133,7 @@ def test_audio_of_another_format_is_told_from_a_broken_file(
     assert message in fault.what
 
 
-def test_a_depth_file_of_another_format_is_told_from_a_broken_one(garden: planted.Garden) -> None:
+def test_a_depth_format_is_distinguished_from_a_corrupt_file(garden: planted.Garden) -> None:
     colour, coarse, broken = (garden.file("depth", garden.next_row()) for _ in range(3))
     np.save(colour, np.zeros((32, 32, 3), dtype=np.uint16))
     np.save(coarse, np.full((32, 32), 200, dtype=np.uint8))
@@ -195,10 +195,10 @@ def test_exit_status_json_and_page(
     with pytest.raises(SystemExit) as stop:
         cli.main(["doctor", "set", "--workers", "1", "--json"])
     assert stop.value.code == cli.FAULTS_FOUND == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told == json.loads(Path("results/doctor/set/doctor.json").read_text())
-    assert told["clean"] is False
-    assert [finding["kind"] for finding in told["findings"]] == ["clipping"]
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads(Path("results/doctor/set/doctor.json").read_text())
+    assert report["clean"] is False
+    assert [finding["kind"] for finding in report["findings"]] == ["clipping"]
     page = Path("results/doctor/set/doctor.html").read_text()
     assert f"{FIRST}/{name}" in page
     assert ISSUES["clipping"].title in page
@@ -219,7 +219,7 @@ def room_with_a_near_left_half() -> DepthMap:
     return DepthMap(metres, np.ones_like(metres, dtype=bool))
 
 
-def test_what_is_near_on_the_left_is_expected_on_the_left() -> None:
+def test_a_near_left_half_has_left_laterality() -> None:
     sides, share = laterality(room_with_a_near_left_half())
     near, far = (int(np.digitize(metres, EDGES)) - 1 for metres in (2.4, 5.6))
     assert sides[near] > 0.2
@@ -227,7 +227,7 @@ def test_what_is_near_on_the_left_is_expected_on_the_left() -> None:
     assert share.sum() == pytest.approx(1)
 
 
-def test_an_echo_that_is_louder_left_is_heard_left_at_its_distance() -> None:
+def test_an_echo_louder_on_the_left_has_a_positive_level_difference_at_its_distance() -> None:
     rng = np.random.default_rng(0)
     audio = 1e-4 * rng.normal(size=(2, 9000))
     at = 300 + round(2 * 3.2 / 340 * 44100)
@@ -241,7 +241,7 @@ def test_an_echo_that_is_louder_left_is_heard_left_at_its_distance() -> None:
     assert np.isnan(level_differences(audio[:, :2000], 300)[-1])
 
 
-def test_swapping_the_ears_turns_the_agreement_round() -> None:
+def test_swapping_the_ears_negates_the_agreement() -> None:
     rng = np.random.default_rng(0)
     expected, share = rng.normal(size=(20, 11)), np.full((20, 11), 1 / 11)
     heard = expected + 0.5 * rng.normal(size=(20, 11))
@@ -249,7 +249,7 @@ def test_swapping_the_ears_turns_the_agreement_round() -> None:
     assert straight.mean() > 0.7
     # But for the even number's median, exactly.
     assert np.allclose(straight, -swapped)
-    # A louder left channel says nothing.
+    # A constant channel gain has no effect.
     assert np.allclose(agreements(heard + 3.0, expected, share), straight)
 
 
