@@ -1,6 +1,5 @@
 """``echodepth convert``: one room's files become a location in BatVision V2's format, whole or not at all."""
 
-import csv
 import logging
 import shutil
 from math import gcd
@@ -14,8 +13,10 @@ from tqdm import tqdm
 
 from echodepth.apps.convert.config import ConvertConfig, DepthUnit
 from echodepth.apps.convert.pairing import Trio, pair_up
+from echodepth.core.batvision_tables import FILE_COLUMNS, INDEX, table_row, write_table
+from echodepth.core.constants import SAMPLE_RATE, V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import SAMPLE_RATE, find_onset, read_wav
+from echodepth.data.audio import find_onset, read_wav
 from echodepth.data.config import Split
 from echodepth.data.datasets.batvision import SPLITS
 from echodepth.data.datasets.rgbd import TIME_LINE
@@ -23,10 +24,8 @@ from echodepth.data.images import open_image, read_image
 
 log = logging.getLogger(__name__)
 
-COLUMNS = tuple(f"{part} {what}" for part in ("audio", "camera", "depth") for what in ("time", "path", "file name"))
-"""Of the CSV files: those of BatVision V2 that are read, and the times."""
-_BEFORE_ONSET = 282
-"""Samples kept before the direct sound, as in a genuine BatVision V2 recording: the onset's finder needs some quiet."""
+_COLUMNS = (INDEX, *(column for kind, files in FILE_COLUMNS.items() for column in (f"{kind} time", *files)))
+"""Columns of the CSV files: those that readers of BatVision V2 need, and the time of each file."""
 _ENOUGH = 7782  # samples after the onset: sound's way to 30 m and back
 _KEPT_PICTURES = frozenset({".jpg", ".jpeg", ".png"})
 _FARTHEST = 65.535  # metres in 16 bits of millimetres
@@ -111,7 +110,7 @@ def as_v2(path: Path, swap_ears: bool = False) -> tuple[Float[np.ndarray, "2 t"]
         onset = find_onset(audio)
     except DataError as error:
         raise DataError(f"{path}: {error}; leave this recording out") from error
-    kept = audio[:, max(0, onset - _BEFORE_ONSET) :]
+    kept = audio[:, max(0, onset - V2_ONSET) :]
     return np.ascontiguousarray(kept[::-1] if swap_ears else kept), audio.shape[1] - onset
 
 
@@ -149,10 +148,7 @@ def _write_tables(folder: Path, config: ConvertConfig, trios: list[Trio]) -> Non
         rows = [(number, trio) for number, trio in enumerate(trios) if _belongs(number, len(trios), split, config)]
         if not rows:
             continue
-        with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, ("index", *COLUMNS))
-            table.writeheader()
-            table.writerows(_row(number, trio, config.location) for number, trio in rows)
+        write_table(folder / f"{split}.csv", (_row(number, trio, config.location) for number, trio in rows), _COLUMNS)
 
 
 def _belongs(number: int, count: int, split: Split, config: ConvertConfig) -> bool:
@@ -164,8 +160,5 @@ def _belongs(number: int, count: int, split: Split, config: ConvertConfig) -> bo
 
 def _row(number: int, trio: Trio, location: str) -> dict[str, object]:
     names = {"audio": f"audio_{number}.wav", "camera": _picture_name(number, trio), "depth": f"depth_{number}.npy"}
-    row: dict[str, object] = {"index": number}
-    for part, name in names.items():
-        row |= {f"{part} path": f"{location}/{part}/", f"{part} file name": name}
-        row[f"{part} time"] = number if trio.time is None else trio.time
-    return row
+    time = number if trio.time is None else trio.time
+    return table_row(number, location, names, {f"{kind} time": time for kind in names})
