@@ -13,10 +13,10 @@ from scipy.signal import resample_poly
 from echodepth import cli
 from echodepth.apps.live.capture import capture
 from echodepth.apps.live.simulated_card import SimulatedCard
+from echodepth.core.constants import V2_ONSET
 from echodepth.data.audio import find_onset, read_wav
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
-from echodepth.simulate.acoustics.recording import ONSET
 
 
 def raw_room(folder: Path, rate: int = 48000) -> Path:
@@ -61,7 +61,7 @@ def test_ones_own_files_become_batvision_v2(pair: str, tmp_path: Path, monkeypat
     assert np.abs(millimetres[known] / 1000 - given[known]).max() <= 0.000501
     audio, rate = read_wav(Path("own/Kitchen/audio/audio_1.wav"))
     assert rate == 44100
-    assert find_onset(audio) == pytest.approx(ONSET, abs=8)
+    assert find_onset(audio) == pytest.approx(V2_ONSET, abs=8)
     assert len(dataset[1]["audio"][0]) == 7782
     assert not (tmp_path / "own/Kitchen/test.csv").exists()
     with pytest.raises(SystemExit) as stop:

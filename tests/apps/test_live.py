@@ -21,11 +21,12 @@ from echodepth.apps.live.listen import hear_depth, listen
 from echodepth.apps.live.simulated_card import LATENCY, SimulatedCard
 from echodepth.apps.live.sound_card import SoundDeviceCard
 from echodepth.apps.live.terminal import depth_lines, half_blocks, scale_line
+from echodepth.core.constants import V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.audio import find_onset, read_wav
 from echodepth.inference.predictor import Predictor
 from echodepth.models.checkpoint import load_model
-from echodepth.simulate.acoustics.recording import ONSET, batvision_chirp
+from echodepth.simulate.acoustics.recording import batvision_chirp
 from tests.tiny import save_tiny, save_tiny_rgb
 
 
@@ -56,7 +57,7 @@ def test_a_chirp_is_found_and_cut_as_batvision_has_it() -> None:
     recorded = capture(Loop(as_it_is), 1.0)
     assert recorded.audio.shape == (2, 20000)
     assert recorded.latency == pytest.approx(2000 / 44100, abs=2e-4)
-    assert find_onset(recorded.audio) == pytest.approx(ONSET, abs=5)
+    assert find_onset(recorded.audio) == pytest.approx(V2_ONSET, abs=5)
     assert recorded.snr > 50
 
 
@@ -184,7 +185,7 @@ def test_recordings_go_on_where_they_ended_and_are_listed(tmp_path: Path, monkey
     for path in (room / "audio").iterdir():
         audio, rate = read_wav(path)
         assert (audio.shape, rate) == ((2, 20000), 44100)
-        assert find_onset(audio) == pytest.approx(ONSET, abs=8)
+        assert find_onset(audio) == pytest.approx(V2_ONSET, abs=8)
     with (room / "recordings.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["index"] for row in rows] == ["0", "1", "2", "3"]

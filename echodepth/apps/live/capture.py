@@ -13,9 +13,10 @@ from echodepth.apps.doctor.row_checks import flat_samples
 from echodepth.apps.live.config import CardConfig
 from echodepth.apps.live.sound_card import SoundCard
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.constants import SAMPLE_RATE, V2_ONSET, V2_RECORDING_SAMPLES
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import SAMPLE_RATE, find_onset
-from echodepth.simulate.acoustics.recording import FRAMES, ONSET, batvision_chirp
+from echodepth.data.audio import find_onset
+from echodepth.simulate.acoustics.recording import batvision_chirp
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def capture(card: SoundCard, volume: float, calibration: Calibration | None = No
         DataError: no chirp was heard, it clipped, or the two microphones are one.
     """
     longest = _LONGEST_LATENCY if calibration is None else calibration.latency_ms / 1000 + _TOLERANCE
-    heard = card.play_and_record(volume * batvision_chirp(), FRAMES + round(longest * SAMPLE_RATE))
+    heard = card.play_and_record(volume * batvision_chirp(), V2_RECORDING_SAMPLES + round(longest * SAMPLE_RATE))
     peak = float(np.abs(heard).max())
     if flat_samples(heard) >= _CLIPPED or peak >= _LOUDEST:
         raise DataError(f"the recording clips at {peak:.2f} of full scale: lower --volume or the microphones' gain")
@@ -89,8 +90,8 @@ def capture(card: SoundCard, volume: float, calibration: Calibration | None = No
     snr = 20 * np.log10(level / max(float(np.sqrt((before**2).mean())), 1e-9))
     if snr < _LEAST_SNR:
         raise DataError(f"the chirp is only {snr:.0f} dB above the background: raise --volume, or find a quieter room")
-    start = max(0, onset - ONSET)
-    return Capture(heard[:, start : start + FRAMES], onset / SAMPLE_RATE, peak, level, float(snr))
+    start = max(0, onset - V2_ONSET)
+    return Capture(heard[:, start : start + V2_RECORDING_SAMPLES], onset / SAMPLE_RATE, peak, level, float(snr))
 
 
 def _direct_sound(heard: Float[np.ndarray, "2 t"], calibration: Calibration | None) -> int:

@@ -3,9 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
+from echodepth.core.constants import V2_ONSET, V2_RECORDING_SAMPLES
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
-from echodepth.simulate.acoustics.propagation import arrivals
-from echodepth.simulate.acoustics.recording import FRAMES, ONSET, background, hear
+from echodepth.simulate.acoustics.propagation import propagate
+from echodepth.simulate.acoustics.recording import background_noise, receive
 from echodepth.simulate.acoustics.scattering import draw_patches
 from echodepth.simulate.camera.render import depth_map
 from echodepth.simulate.rooms.room_generator import draw_pose, draw_room
@@ -28,7 +29,7 @@ class SimulatedCard:
 
     def __init__(self, seed: int = 0) -> None:
         self._rng = np.random.default_rng(seed)
-        self._rig = Loudspeaker()
+        self._loudspeaker = Loudspeaker()
         self._heard = 0
         self._truth: Float[np.ndarray, "s s"] | None = None
 
@@ -40,11 +41,11 @@ class SimulatedCard:
         self._heard += 1
         pose = draw_pose(self._rng, self._room)
         self._truth = depth_map(self._room, pose, _SIDE)
-        echoes = hear(arrivals(self._room, self._patches, pose, self._rig, self._rng), signal)
-        blocks = -(-max(frames, LATENCY + FRAMES) // FRAMES)
-        recorded = np.concatenate([background(self._rng, _SNR) for _ in range(blocks)], axis=1)
-        start = LATENCY - ONSET
-        recorded[:, start : start + FRAMES] += echoes
+        echoes = receive(propagate(self._room, self._patches, pose, self._loudspeaker, self._rng), signal)
+        blocks = -(-max(frames, LATENCY + V2_RECORDING_SAMPLES) // V2_RECORDING_SAMPLES)
+        recorded = np.concatenate([background_noise(self._rng, _SNR) for _ in range(blocks)], axis=1)
+        start = LATENCY - V2_ONSET
+        recorded[:, start : start + V2_RECORDING_SAMPLES] += echoes
         heard: np.ndarray = np.clip(recorded[:, :frames], -1, 1).astype(np.float32)
         return heard
 
