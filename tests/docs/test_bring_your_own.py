@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from echodepth.data.dataset_registry import DATASETS
-from echodepth.losses import LOSSES
 
 from echodepth import Predictor, cli
 from echodepth.core.errors import CheckpointError
 from echodepth.core.registry import Registry
 from echodepth.distillation.losses import DISTILLATION_LOSSES
+from echodepth.losses import LOSSES
 from echodepth.models.checkpoint import load_model
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
