@@ -9,10 +9,11 @@ from typing import Annotated
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
-from echodepth.apps.convert.config import ConvertConfig, ShardConfig
+from echodepth.apps.convert.config import ConvertConfig
 from echodepth.apps.doctor.config import DoctorConfig
 from echodepth.apps.live.config import ListenConfig, RecordConfig
 from echodepth.core.errors import EchodepthError, plain_message
+from echodepth.data.streaming.config import ShardConfig
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.experiments.config import BenchmarkConfig
 from echodepth.inference.config import DemoConfig, ExportConfig, PredictConfig

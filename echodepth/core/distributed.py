@@ -20,7 +20,7 @@ _TOGETHER: ContextVar[bool] = ContextVar("together", default=False)
 
 @contextmanager
 def sync_ranks(together: bool = True) -> Iterator[None]:
-    """Within it, ``all_reduce_sum`` sums over all processes, which must call it with the same sums in the same order."""
+    """Within it, ``all_reduce_sum`` sums over all processes, which must call it with the same sums in one order."""
     token = _TOGETHER.set(together)
     try:
         yield

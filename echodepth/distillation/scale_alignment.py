@@ -17,7 +17,7 @@ from torch.utils.data import default_collate
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.sample import Sample
-from echodepth.data.streaming.dataset import Frames
+from echodepth.data.split_dataset import SplitDataset
 from echodepth.distillation.losses.base import Prediction
 from echodepth.distillation.losses.feature_matching import resized
 from echodepth.distillation.teachers.frozen import DepthKind, Teacher
@@ -144,7 +144,7 @@ def _trimmed_line(x: Pixels, y: Pixels) -> tuple[float, float]:
     return float(scale), float(shift)
 
 
-def measured_pairs(teacher: Teacher, frames: Frames, device: torch.device) -> tuple[Pixels, Pixels]:
+def measured_pairs(teacher: Teacher, frames: SplitDataset, device: torch.device) -> tuple[Pixels, Pixels]:
     """What a teacher says, and what was measured, at pixels drawn from frames drawn from those that are labelled.
 
     Args:
@@ -172,7 +172,7 @@ def align_teacher(
     teacher: Teacher,
     answer: DepthKind,
     align: Literal["auto", "none", "scale", "affine"],
-    frames: Frames,
+    frames: SplitDataset,
     limit: float,
     device: torch.device,
 ) -> tuple[Teacher, dict[str, Any]]:

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import Address, DatasetName, Split
+from echodepth.data.config import Address
+from echodepth.data.records import Split
 
 ProtocolName = Literal["official", "valid", "loo"]
 Control = Literal["none", "shuffled_audio", "mean_depth"]
@@ -22,7 +23,7 @@ class EvaluateConfig:
     """Which part of the dataset is scored."""
     protocol: ProtocolName = "valid"
     """Which pixels count: official, valid, or loo (the location that training left out)."""
-    dataset: DatasetName | None = None
+    dataset: str | None = None
     """Another dataset than the one the model was trained on."""
     data_dir: Address | None = None
     """Another folder than the one the model was trained from."""
@@ -52,7 +53,7 @@ class CompareConfig:
     """Which part of the dataset is scored."""
     protocol: ProtocolName = "valid"
     """Which pixels count: official, valid, or loo (the location that training left out)."""
-    dataset: DatasetName | None = None
+    dataset: str | None = None
     """Another dataset than the one the models were trained on."""
     data_dir: Address | None = None
     """Another folder than the one the models were trained from."""

@@ -9,11 +9,12 @@ from dataclasses import replace
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import default_collate
 
 from echodepth.core.errors import ConfigError
 from echodepth.data.dataset import DepthDataset
 from echodepth.data.sample import Sample
+from echodepth.data.split_dataset import SplitDataset
 
 
 def derangement(count: int, seed: int) -> Int[Tensor, " count"]:
@@ -28,26 +29,26 @@ def derangement(count: int, seed: int) -> Int[Tensor, " count"]:
     return torch.empty_like(ring).scatter_(0, ring, ring.roll(-1))
 
 
-class ShuffledAudio(Dataset[Sample]):
-    """A dataset in which every frame hears another frame's echoes.
+class ShuffledAudio(DepthDataset):
+    """A dataset in which every frame has another frame's audio.
 
     Args:
-        dataset: with audio among its parts.
-        seed: decides which.
-
-    Attributes:
-        bad_rows: the dataset's.
+        dataset: with random access and audio.
+        seed: decides the pairing.
     """
 
-    def __init__(self, dataset: DepthDataset, seed: int) -> None:
-        self.frames = DepthDataset(dataset.records, replace(dataset.decoder, modalities=("depth",)))
-        self.echoes = DepthDataset(dataset.records, replace(dataset.decoder, modalities=("audio",)))
-        self.source = derangement(len(dataset), seed)
+    def __init__(self, dataset: SplitDataset, seed: int) -> None:
+        records = list(dataset.records)
+        super().__init__(records, replace(dataset.decoder, modalities=("depth",)))
+        self.echoes = DepthDataset(records, replace(dataset.decoder, modalities=("audio",)))
+        self.source = derangement(len(records), seed)
         self.bad_rows = dataset.bad_rows
 
-    def __len__(self) -> int:
-        return len(self.frames)
-
     def __getitem__(self, index: int) -> Sample:
-        """The frame's depth and name with another's audio."""
-        return {**self.frames[index], "audio": self.echoes[int(self.source[index])]["audio"]}
+        """The frame's depth and name with another frame's audio."""
+        return {**super().__getitem__(index), "audio": self.echoes[int(self.source[index])]["audio"]}
+
+    def batch(self, indices: list[int]) -> Sample:
+        """Several frames as a batch."""
+        batch: Sample = default_collate([self[index] for index in indices])
+        return batch

@@ -13,21 +13,21 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from echodepth import __version__
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, require_at_least
-from echodepth.data.config import DataConfig
+from echodepth.data.config import DataConfig, change_source
 from echodepth.data.dataset import mean_depth_map
-from echodepth.data.sample import Modality, Sample
-from echodepth.data.streaming.batches import batch_loader
-from echodepth.data.streaming.dataset import Frames, ShardedDataset, open_split
+from echodepth.data.opening import open_split
+from echodepth.data.records import Modality
+from echodepth.data.sample import Sample
+from echodepth.data.split_dataset import SplitDataset
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.controls import ShuffledAudio
-from echodepth.inference.runtime import experiment_name, read_from, trained_data
+from echodepth.inference.runtime import experiment_name, trained_data
 from echodepth.metrics.accumulator import MetricAccumulator
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.depth_bins import DepthBin
@@ -36,7 +36,6 @@ from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.layers import count_parameters
 from echodepth.report.figures import calibration_picture, save_figure
-from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +121,6 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
     require_at_least(0, num_workers=config.num_workers, seed=config.seed)
     protocol = get_protocol(config.protocol)
     data = scored_data(model, config)
-    if data.dataset == "simulated" and data.data_dir is None:
-        make_once(data.root)
     dataset, predictor = _contender(model, config, data, protocol)
     scores = _score(dataset, predictor, protocol, config)
     metrics = scores.total.compute()
@@ -191,12 +188,12 @@ def scored_data(model: DepthModel, config: EvaluateConfig) -> DataConfig:
 
 
 def _read_from(trained: DataConfig, config: EvaluateConfig) -> DataConfig:
-    return replace(read_from(trained, config.dataset, config.data_dir), skip_bad=config.skip_bad)
+    return replace(change_source(trained, config.dataset, config.data_dir), skip_bad=config.skip_bad)
 
 
 def _contender(
     model: DepthModel, config: EvaluateConfig, data: DataConfig, protocol: Protocol
-) -> tuple[Frames | ShuffledAudio, Predictor]:
+) -> tuple[SplitDataset, Predictor]:
     """The frames to score and who predicts them: the model, or a control in its place."""
 
     def predict(batch: Sample) -> tuple[Tensor, Tensor | None]:
@@ -217,7 +214,7 @@ def _contender(
     frames = open_split(data, config.split, (part, "depth"), protocol.depth_resize)
     if config.control != "shuffled_audio":
         return frames, predict
-    if isinstance(frames, ShardedDataset):
+    if not frames.is_random_access:
         raise ConfigError(
             "--control shuffled_audio gives each frame another's echoes, and shards are read from first to last: give "
             "--data_dir a folder with the dataset's files"
@@ -226,14 +223,10 @@ def _contender(
 
 
 def _score(
-    dataset: Frames | ShuffledAudio, predictor: Predictor, protocol: Protocol, config: EvaluateConfig
+    dataset: SplitDataset, predictor: Predictor, protocol: Protocol, config: EvaluateConfig
 ) -> MetricAccumulator:
     scores = MetricAccumulator()
-    loader: DataLoader[Sample]
-    if isinstance(dataset, ShardedDataset):  # by one reader, which keeps the order
-        loader = batch_loader(dataset, config.batch_size, min(1, config.num_workers))
-    else:
-        loader = DataLoader(dataset, config.batch_size, num_workers=config.num_workers)
+    loader = dataset.loader(config.batch_size, config.num_workers, keep_order=True)
     with torch.inference_mode():
         for batch in tqdm(loader, desc=f"Scoring {config.split}", unit="batch", disable=None):
             depth, scale = predictor(batch)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import DatasetName, Split
+from echodepth.data.records import Split
 
 Kind = Literal["npy", "png", "color", "ply", "glb", "sheet"]
 BackendName = Literal["torch", "onnx", "openvino"]
@@ -27,7 +27,7 @@ class PredictConfig:
     """What computes: torch (a checkpoint or a .pt2), onnx (an .onnx) or openvino (an .xml)."""
     split: Split | None = None
     """Predict this part of a dataset, in place of files; test when only --dataset or --data_dir is given."""
-    dataset: DatasetName | None = None
+    dataset: str | None = None
     """Which dataset's; the one the model was trained on when not given."""
     data_dir: Path | None = None
     """Where it is; the folder the model was trained from when not given."""
@@ -69,7 +69,7 @@ class ExportConfig:
     """fp16, int8: frames on which the loss of accuracy is measured, spread evenly over the split."""
     split: Split = "test"
     """fp16, int8: which part of the dataset those frames come from."""
-    dataset: DatasetName | None = None
+    dataset: str | None = None
     """fp16, int8: another dataset than the one the model was trained on."""
     data_dir: Path | None = None
     """fp16, int8: another folder than the one the model was trained from."""

@@ -18,10 +18,12 @@ from torch.utils.data import DataLoader, Subset
 
 from echodepth import __version__
 from echodepth.core.atomic_io import move_into_place
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
-from echodepth.data.audio import SAMPLE_RATE, AudioCut
+from echodepth.data.audio import AudioCut
+from echodepth.data.config import change_source
 from echodepth.data.dataset import DepthDataset, open_dataset
-from echodepth.data.sample import Modality
+from echodepth.data.records import Modality
 from echodepth.inference.backends import load_backend
 from echodepth.inference.config import ExportConfig
 from echodepth.inference.export_metadata import RUNS, SUFFIXES, ExportMetadata, import_extra
@@ -32,7 +34,6 @@ from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.frontends.export_graph import DepthGraph
-from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
 
@@ -155,13 +156,7 @@ def _part(model: DepthModel) -> Modality:
 
 
 def _open_splits(model: DepthModel, config: ExportConfig) -> _Splits:
-    data = trained_data(model)
-    if config.dataset not in (None, data.dataset):
-        data = replace(data, dataset=config.dataset, data_dir=None, locations=(), leave_out=None)
-    if config.data_dir is not None:
-        data = replace(data, data_dir=config.data_dir)
-    if data.dataset == "simulated" and data.data_dir is None:
-        make_once(data.root)
+    data = change_source(trained_data(model), config.dataset, config.data_dir)
     part = _part(model)
     training = open_dataset(data, "train", (part,)) if config.precision == "int8" else None
     return _Splits(training, open_dataset(data, config.split, (part, "depth"), get_protocol(_PROTOCOL).depth_resize))

@@ -17,8 +17,9 @@ from jaxtyping import Float, Shaped
 from PIL import Image
 from torch import Tensor
 
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import SAMPLE_RATE, AudioCut, check_ears, cut, read_wav, resample, to_full_scale
+from echodepth.data.audio import AudioCut, check_ears, cut, read_wav, resample, to_full_scale
 from echodepth.data.images import UNDECODABLE, check_area, open_image, to_square
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import DataConfig, Split
+from echodepth.data.config import DataConfig
+from echodepth.data.records import Split
 
 Level = Literal["x1", "x2", "x3", "x4", "x5", "d1", "d2", "d3", "d4"]
 EncoderLevel = Literal["x1", "x2", "x3", "x4", "x5"]

@@ -1,14 +1,12 @@
 """``echodepth prepare``: a dataset decoded once, for all the epochs of all the runs to come."""
 
-import dataclasses
 import logging
 from pathlib import Path
 
 from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
-from echodepth.data.config import DataConfig
+from echodepth.data.config import extract_data_config
 from echodepth.models.frontends.echo import EchoFrontEnd
-from echodepth.simulate.default_set import make_once
 from echodepth.training.config import PrepareConfig
 
 log = logging.getLogger(__name__)
@@ -25,18 +23,15 @@ def prepare(config: PrepareConfig) -> list[Path]:
         DataError: a file is missing or, without ``skip_bad``, bad.
     """
     require_at_least(1, workers=config.workers)
-    hearing = AudioCacheFormat()
+    audio_format = AudioCacheFormat()
     if config.sound == "spectrogram":
         try:
             front_end = EchoFrontEnd(config.image_size, config.spectrogram, cues=config.cues)
         except ValueError as error:
             raise ConfigError(f"--{error}") from error
-        hearing = AudioCacheFormat(front_end.settings, front_end)
-    if config.dataset == "simulated" and config.data_dir is None:
-        make_once(config.root)
-    names = [field.name for field in dataclasses.fields(DataConfig)]
-    data = DataConfig(**{name: getattr(config, name) for name in names})
-    folders = [write_prepared(data, split, hearing, config.workers) for split in config.splits]
+        audio_format = AudioCacheFormat(front_end.settings, front_end)
+    data = extract_data_config(config)
+    folders = [write_prepared(data, split, audio_format, config.workers) for split in config.splits]
     for split, folder in zip(config.splits, folders, strict=True):
         size = sum(path.stat().st_size for path in folder.iterdir())
         log.info("%s: %s, %.0f MB", split, folder, size / 1e6)

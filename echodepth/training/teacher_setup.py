@@ -7,11 +7,10 @@ from typing import Any
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, require_at_least
 from echodepth.data.dataset import open_dataset
-from echodepth.data.streaming.dataset import Frames, ShardedDataset
+from echodepth.data.split_dataset import SplitDataset
 from echodepth.distillation.scale_alignment import align_teacher
-from echodepth.distillation.teachers.cached import CachedTeacher, cache_of, fill_cache
+from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache, teacher_cache_folder
 from echodepth.distillation.teachers.frozen import LiveTeacher, Teacher, load_teacher
-from echodepth.simulate.default_set import make_once
 from echodepth.training.config import CacheTeacherConfig, DistillationConfig
 from echodepth.training.distillation_task import levels_of
 
@@ -30,14 +29,12 @@ def cache_teacher(config: CacheTeacherConfig) -> Path:
     require_at_least(0, num_workers=config.num_workers)
     device = choose_device(config.device)
     teacher = load_teacher(config.teacher)
-    if config.dataset == "simulated" and config.data_dir is None:
-        make_once(config.root)
     frames = open_dataset(config, "train", ("image",))
     loading = {"batch_size": config.batch_size, "num_workers": config.num_workers}
     return fill_cache(teacher, config, frames, config.levels, loading, device)
 
 
-def open_teacher(config: DistillationConfig, live: LiveTeacher, frames: Frames) -> tuple[Teacher, dict[str, Any]]:
+def open_teacher(config: DistillationConfig, live: LiveTeacher, frames: SplitDataset) -> tuple[Teacher, dict[str, Any]]:
     """The teacher as a run looks at it, and what is to be known of it as plain values.
 
     Args:
@@ -52,17 +49,20 @@ def open_teacher(config: DistillationConfig, live: LiveTeacher, frames: Frames) 
     # What is kept on disk is without the teacher's doubts.
     asked_again = config.kd_confidence or not config.teacher_cache
     remembered = None if asked_again else _remembered(config, live, frames)
-    facts: dict[str, Any] = {"answer": live.answer, "cache": str(cache_of(live, config)) if remembered else None}
+    facts: dict[str, Any] = {
+        "answer": live.answer,
+        "cache": str(teacher_cache_folder(live, config)) if remembered else None,
+    }
     teacher, fitted = align_teacher(
         remembered or live, live.answer, config.teacher_align, frames, config.depth_limit, choose_device(config.device)
     )
     return teacher, facts | {"metres": fitted}
 
 
-def _remembered(config: DistillationConfig, live: LiveTeacher, frames: Frames) -> CachedTeacher | None:
-    if isinstance(frames, ShardedDataset):  # what is kept, is kept of files
+def _remembered(config: DistillationConfig, live: LiveTeacher, frames: SplitDataset) -> CachedTeacher | None:
+    if not frames.is_random_access:  # the cache identifies frames by their files
         return None
-    folder = cache_of(live, config)
+    folder = teacher_cache_folder(live, config)
     if not folder.exists():
         return None
     levels = sorted({level for levels in levels_of(config).values() for level in levels})

@@ -19,15 +19,14 @@ from echodepth import __version__
 from echodepth.core.errors import ConfigError
 from echodepth.core.run_paths import RunPaths
 from echodepth.data.cache.prepared import AudioCacheFormat
-from echodepth.data.config import DataConfig
+from echodepth.data.config import extract_data_config, flag_names
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.label_subset import LabelSubset
-from echodepth.data.sample import Modality
+from echodepth.data.records import Modality
 from echodepth.distillation.teachers.frozen import load_teacher
 from echodepth.models.checkpoint import DepthModel, ModelSpec, read_checkpoint
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.models.layers import count_parameters
-from echodepth.simulate.default_set import make_once
 from echodepth.training.callbacks import BestModel, EpochCheckpoints, History
 from echodepth.training.config import FLAGS_NOT_COMPARED, BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
 from echodepth.training.depth_task import DepthTask
@@ -44,7 +43,6 @@ from echodepth.training.validation import (
 )
 
 log = logging.getLogger(__name__)
-DATA_FLAGS = [field.name for field in dataclasses.fields(DataConfig)]
 TERMINATED = 143
 """Exit status of a process that SIGTERM ended: 128 + 15."""
 
@@ -100,7 +98,7 @@ def _new_model(config: TrainConfig, kind: str, **facts: str) -> DepthModel:
         "experiment_name": config.experiment_name,
         "seed": config.seed,
         "version": __version__,
-        "data": _plain({name: getattr(config, name) for name in DATA_FLAGS}),
+        "data": _plain(vars(extract_data_config(config))),
         "flags": _plain({name: getattr(config, name) for name in _training_flags(config)}),
         **facts,
     }
@@ -113,12 +111,10 @@ def _new_model(config: TrainConfig, kind: str, **facts: str) -> DepthModel:
 def _training_flags(config: TrainConfig) -> list[str]:
     """The flags that decide the weights, besides data and seed: runs that agree in them differ by chance alone."""
     names = [field.name for field in dataclasses.fields(config)]
-    return [name for name in names if name not in (*DATA_FLAGS, *FLAGS_NOT_COMPARED)]
+    return [name for name in names if name not in flag_names() | FLAGS_NOT_COMPARED]
 
 
 def _open_data(config: TrainConfig, model: DepthModel, modalities: tuple[Modality, ...]) -> DepthDataModule:
-    if config.dataset == "simulated" and config.data_dir is None:
-        make_once(config.root)
     return DepthDataModule(
         config,
         modalities,

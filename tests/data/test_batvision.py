@@ -8,8 +8,9 @@ import soundfile
 import torch
 
 from echodepth.core.errors import DataError
-from echodepth.data.config import DataConfig, Split
+from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, mean_depth_map, open_dataset
+from echodepth.data.records import Split
 from tests.roots import v1, v2, v2_row, write_real_v2_root, write_v1_root, write_v2_root
 
 

@@ -1,10 +1,8 @@
-"""The flags of ``echodepth convert`` and ``echodepth shard``. Imports nothing heavy: it feeds --help."""
+"""The flags of ``echodepth convert``. Imports nothing heavy: it feeds --help."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-from echodepth.data.config import DataConfig, Split
 
 Pairing = Literal["stem", "order", "time"]
 DepthUnit = Literal["mm", "m"]
@@ -37,23 +35,3 @@ class ConvertConfig:
     """Where the room goes, as a whole; along: the first 70 % train, 72 to 78 % val, the last 20 % test."""
     swap_ears: bool = False
     """The right ear is the first channel."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardConfig(DataConfig):
-    """Pack a dataset into tar files, to be read from object storage.
-
-    They keep the files' own bytes: the settings of reading only say which rows are bad, and are chosen anew when the
-    shards are read.
-    """
-
-    out: Path
-    """Folder for the shards and their index."""
-    splits: tuple[Split, ...] = ("train", "val", "test")
-    """Which splits; others that were packed into the folder before stay."""
-    shard_mb: int = 500
-    """Size of a shard, about."""
-    seed: int = 0
-    """Of the order in which samples are written."""
-    workers: int = 2
-    """Processes."""

@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from echodepth.apps.convert.config import ConvertConfig, DepthUnit
 from echodepth.apps.convert.pairing import Trio, pair_up
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import SAMPLE_RATE, find_onset, read_wav
-from echodepth.data.config import Split
-from echodepth.data.datasets.batvision import SPLITS
-from echodepth.data.datasets.rgbd import TIME_LINE
+from echodepth.data.audio import find_onset, read_wav
+from echodepth.data.datasets.rgbd import TIME_RANGES
 from echodepth.data.images import open_image, read_image
+from echodepth.data.records import SPLITS, Split
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def _write_tables(folder: Path, config: ConvertConfig, trios: list[Trio]) -> Non
 def _belongs(number: int, count: int, split: Split, config: ConvertConfig) -> bool:
     if config.split != "along":
         return split == config.split
-    start, end = TIME_LINE[split]
+    start, end = TIME_RANGES[split]
     return start <= number / count < end
 
 

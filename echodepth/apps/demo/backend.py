@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from PIL import Image
 
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import SAMPLE_RATE
-from echodepth.data.datasets import batvision, rgbd
-from echodepth.data.images import DepthMap, open_upright, to_rgb
+from echodepth.data.dataset_registry import DATASETS
+from echodepth.data.images import open_upright, read_depth_array, read_depth_image, to_rgb
+from echodepth.data.records import DepthMap
 from echodepth.inference.inputs import check_kind
 from echodepth.inference.outputs import coloured_cloud
 from echodepth.inference.point_cloud import Intrinsics
@@ -98,9 +99,9 @@ def _read_truth(path: Path, predictor: Predictor) -> DepthMap:
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     if path.suffix.lower() == ".npy":
-        return batvision.read_depth(path)
+        return read_depth_array(path)
     data = trained_data(predictor.backend)
-    return rgbd.read_depth(path, data.depth_scale if data.dataset == "rgbd" else 1000.0)
+    return read_depth_image(path, DATASETS[data.dataset].depth_units(data))
 
 
 def _at_pixels_of(depth: DepthMap, shape: tuple[int, ...], max_depth: float) -> Float[np.ndarray, "h w"]:

@@ -8,12 +8,13 @@ import numpy as np
 
 from echodepth.apps.demo.backend import Question
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.data.config import change_source
 from echodepth.data.dataset import list_split
-from echodepth.data.sample import Modality, Record
+from echodepth.data.records import Modality, Record
 from echodepth.inference.config import DemoConfig
 from echodepth.inference.inputs import RECORDINGS
 from echodepth.inference.predictor import Predictor
-from echodepth.inference.runtime import read_from, trained_data
+from echodepth.inference.runtime import trained_data
 from echodepth.inference.sources import PICTURES
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def _beside(path: Path) -> Question:
 
 
 def _of_dataset(predictor: Predictor, data_dir: Path | None, wanted: set[str]) -> list[Question]:
-    data = replace(read_from(trained_data(predictor.backend), None, data_dir), leave_out=None)
+    data = replace(change_source(trained_data(predictor.backend), None, data_dir), leave_out=None)
     parts: tuple[Modality, ...] = ("image", "depth") if wanted == {"image"} else ("image", "audio", "depth")
     records, _ = list_split(data, "test", parts)
     usable = [question for record in records if (question := _of_record(record, wanted)) is not None]

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from echodepth.apps.demo.backend import Answer, drawn_depth
-from echodepth.data.config import SPEED_OF_SOUND
+from echodepth.core.constants import SPEED_OF_SOUND
 from echodepth.inference.outputs import to_millimetres
 from echodepth.report.figures import colour_stops, depth_to_rgb, display_limit, error_to_rgb, spectrogram_to_rgb
 from echodepth.report.html import data_address, template

@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import DatasetName
-
 
 @dataclass(frozen=True)
 class DoctorConfig:
@@ -15,7 +13,7 @@ class DoctorConfig:
 
     root: Annotated[Path, tyro.conf.Positional]
     """The dataset's root."""
-    dataset: DatasetName | None = None
+    dataset: str | None = None
     """Which reader; told from the folder when not given."""
     modalities: tuple[Literal["image", "audio", "depth"], ...] = ("image", "audio", "depth")
     """What a row is expected to have. rgbd has no audio."""

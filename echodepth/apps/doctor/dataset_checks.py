@@ -10,8 +10,7 @@ from scipy.stats import ttest_1samp, ttest_ind
 from echodepth.apps.doctor.ear_order import agreements
 from echodepth.apps.doctor.findings import Finding
 from echodepth.apps.doctor.row_checks import Row
-from echodepth.data.audio import SAMPLE_RATE
-from echodepth.data.config import DatasetName
+from echodepth.core.constants import SAMPLE_RATE
 
 _FEWEST = 8  # rows of a location that a statistic is asked of
 _SURE = 0.002  # one-sided chance of a false alarm for one location whose rows say nothing at all
@@ -24,15 +23,21 @@ _DEVIATIONS = 10.0
 _SHARE_OF_USUAL = 0.8  # of the rows must share a size for the others to be odd
 
 
-def across_rows(rows: list[Row], dataset: DatasetName, rooms_apart: bool) -> list[Finding]:
-    """All findings that need more than one row."""
+def across_rows(rows: list[Row], has_locations: bool, rooms_apart: bool) -> list[Finding]:
+    """All findings that need more than one row.
+
+    Args:
+        rows: of all splits.
+        has_locations: whether the dataset distinguishes locations; otherwise its splits share the only room.
+        rooms_apart: whether a room in two splits is a fault instead of a note.
+    """
     return [
         *_odd_onsets(rows),
         *_odd_sizes(rows),
         *_swapped_ears(rows),
         *_misregistered(rows),
         *_copies(rows),
-        *_shared_rooms(rows, dataset, rooms_apart),
+        *(_shared_rooms(rows, rooms_apart) if has_locations else ()),
     ]
 
 
@@ -177,17 +182,13 @@ def _copies(rows: list[Row]) -> Iterator[Finding]:
         yield Finding("leak" if len(splits) > 1 else "duplicate", where, what, _names(copies))
 
 
-def _shared_rooms(rows: list[Row], dataset: DatasetName, rooms_apart: bool) -> Iterator[Finding]:
-    if dataset == "rgbd":
-        return
+def _shared_rooms(rows: list[Row], rooms_apart: bool) -> Iterator[Finding]:
     splits: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in rows:
         splits[row.record.room][row.split] += 1
-    # BatVision's rooms are its locations, which its own splits share; a simulated set's splits never share a room.
-    is_fault = dataset == "simulated" or rooms_apart
     for room, counts in sorted(splits.items()):
         if len(counts) > 1:
             what = f"{room}: " + ", ".join(f"{count} rows in {split}" for split, count in counts.items())
             members = _names([row for row in rows if row.record.room == room])
-            kind, severity = ("leak", "fault") if is_fault else ("shared location", "note")
+            kind, severity = ("leak", "fault") if rooms_apart else ("shared location", "note")
             yield Finding(kind, f"splits {', '.join(counts)}", what, members, severity)  # type: ignore[arg-type]

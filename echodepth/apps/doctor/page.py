@@ -17,8 +17,9 @@ from echodepth.apps.doctor.dataset_checks import side_agreements
 from echodepth.apps.doctor.examine import Diagnosis
 from echodepth.apps.doctor.findings import ISSUES, Finding
 from echodepth.apps.doctor.row_checks import DEPTH_BINS, Row
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import DataError
-from echodepth.data.audio import SAMPLE_RATE, read_ear_arrays, read_wav
+from echodepth.data.audio import read_ear_arrays, read_wav
 from echodepth.data.images import read_image, resize_depth
 from echodepth.report.figures import colour_stops, depth_to_rgb, display_limit, spectrogram_to_rgb
 from echodepth.report.html import data_address, template

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from scipy.fft import irfft2, rfft2
 from scipy.ndimage import binary_erosion, gaussian_filter, laplace
 
-from echodepth.data.images import DepthMap
+from echodepth.data.records import DepthMap
 
 SIDE = 64
 """Pixels at which views are compared, or the smaller side of the maps: finer edges do not help, and cost."""

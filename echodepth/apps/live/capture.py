@@ -13,8 +13,9 @@ from echodepth.apps.doctor.row_checks import flat_samples
 from echodepth.apps.live.config import CardConfig
 from echodepth.apps.live.sound_card import SoundCard
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import SAMPLE_RATE, find_onset
+from echodepth.data.audio import find_onset
 from echodepth.simulate.acoustics.recording import FRAMES, ONSET, batvision_chirp
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import soundfile
 
 from echodepth.apps.live.capture import Capture
 from echodepth.core.atomic_io import atomic_write
-from echodepth.data.audio import SAMPLE_RATE
+from echodepth.core.constants import SAMPLE_RATE
 
 
 def next_number(folder: Path, pattern: str) -> int:

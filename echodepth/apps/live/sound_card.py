@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from echodepth.apps.live.config import CardConfig
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
-from echodepth.data.audio import SAMPLE_RATE
 
 WITHOUT_HARDWARE = "or try it in simulated rooms: --card simulated"
 
