@@ -231,7 +231,7 @@ def list_split(
     """
     if is_sharded(config):
         raise ConfigError(
-            f"{config.address} holds shards, which only training and `echodepth evaluate` read: "
+            f"{config.address} holds shards, which are read sequentially, by training and `echodepth evaluate`: "
             "give --data_dir a folder with the dataset's files"
         )
     reader = DATASETS[config.dataset]

@@ -181,7 +181,7 @@ def test_nothing_to_examine_is_a_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no folder"):
         diagnose(tmp_path / "nowhere")
     with pytest.raises(
-        DataError, match=r"layout of no known dataset \(batvisionv1: ROOT/train\.csv .*: choose one with --dataset"
+        DataError, match=r"no known dataset \(batvisionv1: ROOT/train\.csv .*: choose one with --dataset"
     ):
         diagnose(tmp_path)
 

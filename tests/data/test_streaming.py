@@ -63,8 +63,7 @@ def spoilt(shards: Path, tmp_path: Path) -> Path:
 
 
 def settings(place: Path | str, **flags: Any) -> DataConfig:
-    flags = {"dataset": "batvisionv2", "image_size": 16, "max_depth": 10.0} | flags
-    return data_config(**flags, data_dir=place)
+    return data_config(**{"dataset": "batvisionv2", "image_size": 16, "max_depth": 10.0, **flags}, data_dir=place)
 
 
 def as_file(
@@ -345,10 +344,10 @@ def cut_between_samples(path: Path) -> None:
 
 DAMAGE = {
     "cut within": (cut_within, r"is damaged or truncated: after 0 of 5 samples: unexpected end of data; copy it again"),
-    "cut between": (cut_between_samples, r"it holds 2 samples, and the index says 5"),
+    "cut between": (cut_between_samples, r"it holds 2 samples, but the index lists 5"),
     "no tar": (lambda path: path.write_bytes(b"<html>" * 500), r"is damaged or truncated: after 0 of 5 samples"),
     "empty": (lambda path: path.write_bytes(b""), r"is damaged or truncated"),
-    "missing": (Path.unlink, r"train-000000\.tar is not there or cannot be reached: --data_dir names"),
+    "missing": (Path.unlink, r"train-000000\.tar does not exist or cannot be reached: --data_dir is"),
 }
 
 
@@ -473,8 +472,8 @@ def test_a_broken_connection_is_taken_up_again_and_not_for_ever(
     ("flags", "error", "message"),
     [
         ({"dataset": "rgbd"}, ConfigError, "holds shards of batvisionv2: give --dataset batvisionv2"),
-        ({"skip_bad": True}, ConfigError, "pack them anew with `echodepth shard --skip_bad`"),
-        ({"locations": ("Moon",)}, DataError, "no location Moon in .*; there are: Attic, Salle_Chevalier"),
+        ({"skip_bad": True}, ConfigError, "pack them again with `echodepth shard --skip_bad`"),
+        ({"locations": ("Moon",)}, DataError, "no location Moon in .*; known: Attic, Salle_Chevalier"),
         ({"leave_out": "Moon"}, DataError, "no location Moon in"),
         ({"image_size": 0}, ConfigError, "image_size is 0"),
         (
@@ -529,7 +528,7 @@ def test_what_takes_frames_out_of_order_says_what_to_do(
             cli.main([*command, "--data_dir", str(shards)])
         assert stop.value.code == cli.USER_ERROR
         said = capsys.readouterr().err
-        assert "read from first to last" in said
+        assert "read sequentially" in said
         assert "give --data_dir a folder" in said
 
 
@@ -549,9 +548,7 @@ def test_without_webdataset_the_extra_is_named(
     root: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "webdataset", None)
-    with pytest.raises(
-        ConfigError, match=r"package webdataset, which is not installed: pip install 'echodepth\[stream\]'"
-    ):
+    with pytest.raises(ConfigError, match=r"webdataset, which is not installed: pip install 'echodepth\[stream\]'"):
         as_file(shards)
     with pytest.raises(ConfigError, match=r"pip install 'echodepth\[stream\]'"):
         shard(ShardConfig(data_dir=root, out=tmp_path / "out"))

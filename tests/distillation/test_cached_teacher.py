@@ -19,7 +19,7 @@ from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, open_dataset
 from echodepth.data.sample import Sample
 from echodepth.distillation.losses.base import Prediction
-from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache
+from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache, teacher_cache_folder
 from echodepth.distillation.teachers.frozen import FrozenTeacher, load_teacher
 from echodepth.models.checkpoint import save_model
 from echodepth.training.config import CacheTeacherConfig
@@ -303,9 +303,7 @@ def test_features_that_a_teacher_does_not_show_are_refused(root: Path) -> None:
 
 def test_a_full_disk_is_known_beforehand(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(
-        ConfigError, match=r"needs 2\.46e-05 GB and has 1e-06: store fewer --levels, or set ECHODEPTH_C"
-    ):
+    with pytest.raises(ConfigError, match=r"needs 2\.46e-05 GB and has 1e-06: store fewer --levels, or set ECHODEPTH"):
         cache_teacher(told(root))
     assert not list(Path("cache/teachers").glob("*/depth.npy"))
 
