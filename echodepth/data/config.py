@@ -109,19 +109,20 @@ def data_config(dataset: str, **flags: Any) -> DataConfig:
     return config
 
 
-def extract_data_config(config: Any, **changes: Any) -> DataConfig:
+def extract_data_config(config: Any, dataset: str | None = None, **changes: Any) -> DataConfig:
     """The data flags alone of a command's config, as the config class of its dataset.
 
     Args:
         config: has a dataset and any data flags; absent ones keep their defaults.
+        dataset: replaces that of the config.
         changes: flags with other values.
 
     Raises:
         ConfigError: the dataset or a flag is unknown.
     """
-    dataset = changes.get("dataset", config.dataset)
-    present = {each.name for each in fields(DATASETS[dataset].config) if hasattr(config, each.name)} - {"dataset"}
-    return data_config(dataset, **{name: getattr(config, name) for name in present} | changes)
+    name = dataset if dataset is not None else config.dataset
+    present = {each.name for each in fields(DATASETS[name].config) if hasattr(config, each.name)} - {"dataset"}
+    return data_config(name, **{each: getattr(config, each) for each in present} | changes)
 
 
 def change_source(config: DataConfig, dataset: str | None, data_dir: Path | str | None) -> DataConfig:

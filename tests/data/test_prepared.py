@@ -175,9 +175,7 @@ def test_depth_that_is_taken_as_unknown_is_not_handed_out(tmp_path: Path) -> Non
 
 def test_depth_beyond_sixteen_bits_is_refused(tmp_path: Path) -> None:
     config = v2(write_v2_root(tmp_path / "v2"), max_depth=66.0)
-    with pytest.raises(
-        ConfigError, match=r"--max_depth 66: prepared depth has 16 bits, up to 65.535 m for this dataset"
-    ):
+    with pytest.raises(ConfigError, match=r"--max_depth 66: prepared depth has 16 bits, up to 65.535 m for this"):
         write_prepared(config, "train", AudioCacheFormat())
 
 

@@ -25,7 +25,7 @@ from echodepth.data.dataset import open_dataset
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.opening import open_split
-from echodepth.data.records import ALL_MODALITIES, Modality, Split
+from echodepth.data.records import ALL_MODALITIES, SPLITS, Modality, Split
 from echodepth.data.streaming import reader
 from echodepth.data.streaming import writer as packing
 from echodepth.data.streaming.config import ShardConfig
@@ -36,7 +36,7 @@ from echodepth.data.streaming.writer import shard
 from echodepth.inference.config import DemoConfig
 from echodepth.inference.predictor import Predictor
 from echodepth.inference.runtime import trained_data
-from tests.roots import SPLITS, write_rgbd_root, write_v1_root, write_v2_root
+from tests.roots import write_rgbd_root, write_v1_root, write_v2_root
 from tests.tiny import SECONDS, save_tiny
 
 SHORT: dict[str, Any] = {"max_depth": 10.0, "workers": 1}
@@ -112,11 +112,10 @@ def test_what_comes_out_is_what_the_files_give_bit_by_bit(kind: Any, tmp_path: P
     for split in SPLITS:
         of_files = {
             sample["name"]: sample
-            for sample in open_dataset(settings(tmp_path / "files", **reading), split, modalities)  # type: ignore[arg-type]
+            for sample in open_dataset(settings(tmp_path / "files", **reading), split, modalities)
         }
-        streamed = as_file(
-            tmp_path / "shards", split, modalities, **reading | ({"depth_scale": 1.0} if kind == "rgbd" else {})
-        )  # type: ignore[arg-type]
+        own = {"depth_scale": 1.0} if kind == "rgbd" else {}
+        streamed = as_file(tmp_path / "shards", split, modalities, **reading | own)
         assert len(streamed) == len(of_files)
         for sample in streamed:
             truth = of_files.pop(sample["name"])
