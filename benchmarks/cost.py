@@ -122,10 +122,12 @@ def write_many(root: Path, frames: int) -> DataConfig:
 
 
 def measure_data(frames: int, scratch: Path) -> list[Row]:
-    data, hearing = write_many(scratch / f"rooms_{frames}", frames), AudioCacheFormat()
-    write_prepared(data, "train", hearing)
-    opening = median(wall_seconds(lambda: open_prepared(data, "train", ("audio", "depth"), hearing)) for _ in range(3))
-    split = open_prepared(data, "train", ("audio", "depth"), hearing)
+    data, audio_format = write_many(scratch / f"rooms_{frames}", frames), AudioCacheFormat()
+    write_prepared(data, "train", audio_format)
+    opening = median(
+        wall_seconds(lambda: open_prepared(data, "train", ("audio", "depth"), audio_format)) for _ in range(3)
+    )
+    split = open_prepared(data, "train", ("audio", "depth"), audio_format)
     assert split is not None
     order = np.random.default_rng(0).permutation(frames)[:960].reshape(-1, 16).tolist()
     batch = processor_seconds(lambda: [split.batch(each) for each in order]) / len(order)

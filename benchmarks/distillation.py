@@ -57,9 +57,9 @@ class Stepping:
 
 def prepared_frames(data: DataConfig) -> tuple[DepthDataset, list[Sample]]:
     front_end = EchoFrontEnd(SIZE)
-    hearing = AudioCacheFormat(front_end.settings, front_end)
-    write_prepared(data, "train", hearing)
-    frames = open_prepared(data, "train", ("image", "audio", "depth"), hearing)
+    audio_format = AudioCacheFormat(front_end.settings, front_end)
+    write_prepared(data, "train", audio_format)
+    frames = open_prepared(data, "train", ("image", "audio", "depth"), audio_format)
     assert frames is not None
     return frames, [frames.batch(list(range(start, start + BATCH))) for start in range(0, FRAMES, BATCH)]
 

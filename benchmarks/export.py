@@ -26,7 +26,8 @@ from torch.utils.data import Dataset
 
 from benchmarks.timing import Outcome, keep, medians, processor_seconds, wall_seconds
 from echodepth import __version__
-from echodepth.data.sample import Modality, Sample
+from echodepth.data.records import Modality
+from echodepth.data.sample import Sample
 from echodepth.inference.backends import load_backend
 from echodepth.inference.export import TOLERANCE, difference, trial_inputs
 from echodepth.inference.export_metadata import BACKEND_BY_SUFFIX, ExportMetadata

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from benchmarks.rooms import write_rooms
 from benchmarks.timing import Outcome, in_turn, keep, processor_seconds
-from echodepth.apps.convert.config import ShardConfig
 from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
+from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.writer import shard
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.frontends.echo import EchoFrontEnd
@@ -73,10 +73,10 @@ def measure_throughput(root: Path) -> None:
         "loader_cached_throughput": AudioCacheFormat(front_end.settings, front_end),
         "loader_cached_waveform_throughput": AudioCacheFormat(),
     }
-    for name, hearing in forms.items():
-        write_prepared(config, "train", hearing)
-        data = DepthDataModule(config, ("audio", "depth"), BATCH, 0, prepared=(hearing,))
-        repeats = 20 if hearing.listen else 3  # an epoch of the fast way is too short for the clock
+    for name, audio_format in forms.items():
+        write_prepared(config, "train", audio_format)
+        data = DepthDataModule(config, ("audio", "depth"), BATCH, 0, prepared=(audio_format,))
+        repeats = 20 if audio_format.transform else 3  # an epoch of the fast way is too short for the clock
 
         def ours(data: DepthDataModule = data, repeats: int = repeats) -> float:
             seconds = processor_seconds(lambda: epochs_prepared(data, front_end, repeats))

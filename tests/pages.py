@@ -21,13 +21,14 @@ import soundfile
 from PIL import Image
 
 from echodepth import cli
-from echodepth.apps.convert.config import ConvertConfig, ShardConfig
+from echodepth.apps.convert.config import ConvertConfig
 from echodepth.apps.demo.app import open_page
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.doctor.config import DoctorConfig
 from echodepth.apps.live.config import ListenConfig, RecordConfig
 from echodepth.core.errors import CheckpointError
 from echodepth.core.run_paths import RunPaths
+from echodepth.data.streaming.config import ShardConfig
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.experiments.config import BenchmarkConfig
 from echodepth.inference.config import ExportConfig, PredictConfig

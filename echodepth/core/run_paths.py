@@ -1,11 +1,18 @@
 """Where a run writes, relative to the working directory, and which of its epochs can be resumed."""
 
+import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from echodepth.core.errors import CheckpointError, ConfigError
+
+
+def cache_folder() -> Path:
+    """Folder of reproducible files: ``ECHODEPTH_CACHE``, or ``echodepth`` in the user's cache."""
+    configured = os.environ.get("ECHODEPTH_CACHE")
+    return Path(configured) if configured else Path.home() / ".cache" / "echodepth"
 
 
 @dataclass(frozen=True)

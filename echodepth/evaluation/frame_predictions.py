@@ -11,9 +11,9 @@ from torch import Tensor
 
 from echodepth.core.errors import DataError
 from echodepth.data.config import DataConfig
-from echodepth.data.dataset import DepthDataset, open_dataset
-from echodepth.data.datasets import batvision
-from echodepth.data.sample import ALL_MODALITIES, Modality, Sample
+from echodepth.data.dataset import DepthDataset, list_split, open_dataset
+from echodepth.data.records import ALL_MODALITIES, Modality
+from echodepth.data.sample import Sample
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.evaluate import scored_data
 from echodepth.inference.runtime import experiment_name
@@ -105,7 +105,7 @@ def _selected_dataset(
     decoder, listed = dataset.decoder, dataset.records
     if "image" not in needed:
         try:
-            listed = batvision.list_records(data, config.split, ALL_MODALITIES)
+            listed, _ = list_split(data, config.split, ALL_MODALITIES)
             records = {record.name: record for record in listed}
             return DepthDataset([records[name] for name in frames], replace(decoder, modalities=ALL_MODALITIES))
         except DataError as error:

@@ -21,8 +21,9 @@ from echodepth.core.atomic_io import move_into_place
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
 from echodepth.data.audio import AudioCut
+from echodepth.data.config import change_source
 from echodepth.data.dataset import DepthDataset, open_dataset
-from echodepth.data.sample import Modality
+from echodepth.data.records import Modality
 from echodepth.inference.backends import load_backend
 from echodepth.inference.config import ExportConfig
 from echodepth.inference.export_metadata import BACKEND_BY_SUFFIX, SUFFIXES, ExportMetadata, import_extra
@@ -34,7 +35,6 @@ from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.checkpoint import load_model as load_depth_model
 from echodepth.models.frontends.export_graph import DepthGraph
-from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
 
@@ -161,9 +161,7 @@ def _modality(model: DepthModel) -> Modality:
 
 
 def _open_splits(model: DepthModel, config: ExportConfig) -> _Splits:
-    data = read_from(trained_data(model), config.dataset, config.data_dir)
-    if data.dataset == "simulated" and data.data_dir is None:
-        make_once(data.root)
+    data = change_source(trained_data(model), config.dataset, config.data_dir)
     modality = _modality(model)
     calibration = open_dataset(data, "train", (modality,)) if config.precision == "int8" else None
     scored = open_dataset(data, config.split, (modality, "depth"), get_protocol(_PROTOCOL).depth_resize)

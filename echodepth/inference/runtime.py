@@ -2,13 +2,13 @@
 
 import logging
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from echodepth.core.errors import CheckpointError
-from echodepth.data.config import DataConfig, DatasetName, address
+from echodepth.data.config import DataConfig, data_config, flag_names
+from echodepth.data.dataset_registry import DATASETS
 
 log = logging.getLogger(__name__)
 
@@ -60,24 +60,14 @@ def trained_data(model: Backend) -> DataConfig:
     if settings is None:
         log.warning("%s records no data settings: the defaults of BatVision V2 are used", experiment_name(model))
         settings = {"max_depth": model.max_depth}
-    if unknown := sorted(set(settings) - {field.name for field in fields(DataConfig)}):
+    if unknown := sorted(set(settings) - flag_names()):
         raise CheckpointError(
             f"{experiment_name(model)} was trained with data settings that this version does not know: "
             f"{', '.join(unknown)}; use the version that trained it ({model.run.get('version', 'unknown')})"
         )
-    data_dir = settings.get("data_dir")
-    shard_cache = settings.get("shard_cache")
-    locations = tuple(settings.get("locations", ()))
-    settings = settings | {"shard_cache": Path(shard_cache) if shard_cache else None}
-    data = DataConfig(**{**settings, "data_dir": address(data_dir) if data_dir else None, "locations": locations})
+    reader = DATASETS[settings.get("dataset", DataConfig.dataset)]
+    own = {field.name for field in fields(reader.config)}  # older runs hold the flags of all datasets
+    data = data_config(reader.name, **{name: value for name, value in settings.items() if name in own - {"dataset"}})
     return replace(
         data, image_size=model.image_size, max_depth=data.depth_limit, audio_seconds=data.cut_seconds, skip_bad=False
     )
-
-
-def read_from(trained: DataConfig, dataset: DatasetName | None, data_dir: Path | str | None) -> DataConfig:
-    """The same settings with another dataset or root folder; None keeps the trained one."""
-    if dataset is not None and dataset != trained.dataset:
-        # The folder and the locations of one dataset do not exist in another.
-        trained = replace(trained, dataset=dataset, data_dir=None, locations=(), leave_out=None)
-    return trained if data_dir is None else replace(trained, data_dir=data_dir)

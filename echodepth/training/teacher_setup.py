@@ -7,12 +7,11 @@ from typing import Any
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, require_at_least
 from echodepth.data.dataset import open_dataset
-from echodepth.data.streaming.dataset import Frames, ShardedDataset
+from echodepth.data.split_dataset import SplitDataset
 from echodepth.distillation.losses.total import levels_of
 from echodepth.distillation.scale_alignment import align_teacher
-from echodepth.distillation.teachers.cached import CachedTeacher, cache_of, fill_cache
+from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache, teacher_cache_folder
 from echodepth.distillation.teachers.frozen import LiveTeacher, Teacher, load_teacher
-from echodepth.simulate.default_set import make_once
 from echodepth.training.config import CacheTeacherConfig, DistillationConfig
 
 log = logging.getLogger(__name__)
@@ -30,8 +29,6 @@ def cache_teacher(config: CacheTeacherConfig) -> Path:
     require_at_least(0, num_workers=config.num_workers)
     device = choose_device(config.device)
     teacher = load_teacher(config.teacher)
-    if config.dataset == "simulated" and config.data_dir is None:
-        make_once(config.root)
     frames = open_dataset(config, "train", ("image",))
     loading = {"batch_size": config.batch_size, "num_workers": config.num_workers}
     return fill_cache(teacher, config, frames, config.levels, loading, device)
@@ -63,7 +60,7 @@ def _open_cached(config: DistillationConfig, live: LiveTeacher, frames: Frames) 
     """The teacher's cache, or None if there is none that fits these frames and losses."""
     if isinstance(frames, ShardedDataset):  # caches belong to image files
         return None
-    folder = cache_of(live, config)
+    folder = teacher_cache_folder(live, config)
     if not folder.exists():
         return None
     levels = sorted({level for levels in levels_of(config).values() for level in levels})

@@ -17,7 +17,8 @@ from echodepth.apps.doctor.findings import ISSUES
 from echodepth.apps.doctor.registration import match_edges
 from echodepth.apps.doctor.row_checks import flat_samples
 from echodepth.core.errors import DataError
-from echodepth.data.images import DepthMap
+from echodepth.data.dataset_registry import recognise_dataset
+from echodepth.data.records import DepthMap
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
 from tests import planted
@@ -160,12 +161,10 @@ def test_a_location_in_two_splits_is_a_note_or_with_rooms_apart_a_fault(v2_root:
 
 
 def test_each_dataset_is_recognised_by_its_lists(healthy: Path, v2_root: Path, tmp_path: Path) -> None:
-    from echodepth.apps.doctor.examine import recognise
-
-    assert recognise(healthy) == "simulated"
-    assert recognise(v2_root) == "batvisionv2"
-    assert recognise(write_v1_root(tmp_path / "v1")) == "batvisionv1"
-    assert recognise(write_rgbd_root(tmp_path / "rgbd")) == "rgbd"
+    assert recognise_dataset(healthy) == "simulated"
+    assert recognise_dataset(v2_root) == "batvisionv2"
+    assert recognise_dataset(write_v1_root(tmp_path / "v1")) == "batvisionv1"
+    assert recognise_dataset(write_rgbd_root(tmp_path / "rgbd")) == "rgbd"
 
 
 def test_v1_and_rgbd_are_examined_as_far_as_they_go(tmp_path: Path) -> None:
@@ -181,7 +180,9 @@ def test_v1_and_rgbd_are_examined_as_far_as_they_go(tmp_path: Path) -> None:
 def test_nothing_to_examine_is_a_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         diagnose(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"no train\.csv"):
+    with pytest.raises(
+        DataError, match=r"no known dataset \(batvisionv1: ROOT/train\.csv .*: choose one with --dataset"
+    ):
         diagnose(tmp_path)
 
 

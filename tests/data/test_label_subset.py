@@ -12,7 +12,7 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
-from echodepth.data.sample import Record
+from echodepth.data.records import Record
 from echodepth.models.checkpoint import DepthModel, save_model
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
@@ -46,8 +46,8 @@ def test_the_order_of_the_list_does_not_matter() -> None:
 
 
 def test_without_a_teacher_the_rest_goes_and_with_one_it_stays() -> None:
-    assert len(LabelSubset(0.25).kept(records(8))) == 2 * 3
-    assert len(LabelSubset(0.25, keep_rest=True).kept(records(8))) == 8 * 3
+    assert len(LabelSubset(0.25).select(records(8))) == 2 * 3
+    assert len(LabelSubset(0.25, keep_rest=True).select(records(8))) == 8 * 3
 
 
 def test_a_simulated_room_is_a_room_and_a_batvision_location_is_one(tmp_path: Path, v2_root: Path) -> None:

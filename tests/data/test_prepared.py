@@ -11,11 +11,11 @@ from torch import Tensor
 
 from echodepth.core.errors import ConfigError
 from echodepth.data.augmentation import flip_left_right
-from echodepth.data.cache.prepared import AudioCacheFormat, folder_of, open_prepared, write_prepared
+from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared, prepared_folder, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
-from echodepth.data.sample import ALL_MODALITIES, Modality
+from echodepth.data.records import ALL_MODALITIES, Modality
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.training.config import BinauralConfig, PrepareConfig
 from echodepth.training.prepare import prepare
@@ -55,7 +55,8 @@ def test_a_batch_that_is_gathered_at_once_is_the_batch_of_its_samples(tmp_path: 
     batches: list[Any] = [each.batch([2, 0, 3, 1]) for each in (kept, files)]
     assert batches[0].keys() == batches[1].keys()
     assert all(equal(batches[0][key], batches[1][key]) for key in batches[1])
-    assert batches[0]["valid"].flatten(1).any(1).tolist() == [kept._knows(kept.records[row]) for row in (2, 0, 3, 1)]
+    known = [kept.depth_is_known(kept.records[row]) for row in (2, 0, 3, 1)]
+    assert batches[0]["valid"].flatten(1).any(1).tolist() == known
 
 
 def equal(first: Any, second: Any) -> bool:
@@ -115,10 +116,12 @@ def test_another_form_of_sound_is_added_beside_and_what_is_there_stays(tmp_path:
 def test_other_settings_lie_elsewhere(tmp_path: Path) -> None:
     config = v2(write_v2_root(tmp_path / "v2"))
     others = [replace(config, **change) for change in ({"image_size": 16}, {"max_depth": 5.0}, {"audio_start": "zero"})]
-    folders = {folder_of(each, split) for each in (config, *others) for split in ("train", "val")}
+    folders = {prepared_folder(each, split) for each in (config, *others) for split in ("train", "val")}
     assert len(folders) == 8
     # The depth limit by default and by name is the same limit.
-    assert folder_of(replace(config, max_depth=None), "val") == folder_of(replace(config, max_depth=30.0), "val")
+    assert prepared_folder(replace(config, max_depth=None), "val") == prepared_folder(
+        replace(config, max_depth=30.0), "val"
+    )
 
 
 def test_a_changed_file_makes_the_split_stale_and_preparing_mends_it(tmp_path: Path) -> None:
@@ -172,7 +175,7 @@ def test_depth_that_is_taken_as_unknown_is_not_handed_out(tmp_path: Path) -> Non
 
 def test_depth_beyond_sixteen_bits_is_refused(tmp_path: Path) -> None:
     config = v2(write_v2_root(tmp_path / "v2"), max_depth=66.0)
-    with pytest.raises(ConfigError, match=r"--max_depth 66: prepared depth has 16 bits, which end at 65.535 m here"):
+    with pytest.raises(ConfigError, match=r"--max_depth 66: prepared depth has 16 bits, up to 65.535 m for this"):
         write_prepared(config, "train", AudioCacheFormat())
 
 

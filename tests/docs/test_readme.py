@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from echodepth.apps.convert.config import ConvertConfig, ShardConfig
+from echodepth.apps.convert.config import ConvertConfig
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.doctor.config import DoctorConfig
 from echodepth.apps.live.config import ListenConfig, RecordConfig
+from echodepth.data.streaming.config import ShardConfig
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.experiments.config import BenchmarkConfig
 from echodepth.inference.config import ExportConfig, PredictConfig

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echodepth.data.dataset import Decoder
+from echodepth.data.decoder import Decoder
 from echodepth.evaluation.compare import build_comparison, compare
 from echodepth.evaluation.comparison import Comparison, ComparisonRow
 from echodepth.evaluation.config import CompareConfig

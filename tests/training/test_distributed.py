@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from echodepth.apps.convert.config import ShardConfig
 from echodepth.core.distributed import all_reduce_sum, sync_ranks
+from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.writer import shard
 from echodepth.models.checkpoint import load_model
 from tests.conftest import ROOT

@@ -15,10 +15,9 @@ from echodepth.core.batvision_tables import FILE_COLUMNS, INDEX, table_row, writ
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.audio import find_onset, read_wav, resample
-from echodepth.data.config import Split
-from echodepth.data.datasets.batvision import SPLITS
-from echodepth.data.datasets.rgbd import TIME_LINE
+from echodepth.data.datasets.rgbd import TIME_RANGES
 from echodepth.data.images import open_image, read_image
+from echodepth.data.records import SPLITS, Split
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +155,7 @@ def _write_tables(folder: Path, config: ConvertConfig, triples: list[FileTriple]
 def _in_split(number: int, count: int, split: Split, config: ConvertConfig) -> bool:
     if config.split != "along":
         return split == config.split
-    start, end = TIME_LINE[split]
+    start, end = TIME_RANGES[split]
     return start <= number / count < end
 
 

@@ -15,8 +15,9 @@ from echodepth.apps.doctor.dataset_checks import ear_agreements
 from echodepth.apps.doctor.examine import Diagnosis
 from echodepth.apps.doctor.findings import ISSUES
 from echodepth.apps.doctor.row_checks import DEPTH_BINS, CheckedRow
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import DataError
-from echodepth.data.audio import SAMPLE_RATE, read_ear_arrays, read_wav
+from echodepth.data.audio import read_ear_arrays, read_wav
 from echodepth.data.images import read_image, resize_depth
 from echodepth.report.figures import Panel, colour_stops, display_limit, panel_to_rgb, spectrogram_to_rgb
 from echodepth.report.html import ReportImage, data_uri, template
