@@ -223,9 +223,7 @@ def _contender(
     return ShuffledAudio(frames, config.seed), predict
 
 
-def _score(
-    dataset: SplitDataset, predictor: Predictor, protocol: Protocol, config: ScoringConfig
-) -> MetricAccumulator:
+def _score(dataset: SplitDataset, predictor: Predictor, protocol: Protocol, config: ScoringConfig) -> MetricAccumulator:
     scores = MetricAccumulator()
     loader = dataset.loader(config.batch_size, config.num_workers, keep_order=True)
     with torch.inference_mode():

@@ -16,7 +16,6 @@ from echodepth.data.records import ALL_MODALITIES, Modality
 from echodepth.data.sample import Sample
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.evaluate import scored_data
-from echodepth.inference.runtime import experiment_name
 from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.attention.attention_lags import predict_with_lags
 from echodepth.models.checkpoint import DepthModel
@@ -109,7 +108,7 @@ def _selected_dataset(
             records = {record.name: record for record in listed}
             return DepthDataset([records[name] for name in frames], replace(decoder, modalities=ALL_MODALITIES))
         except DataError as error:
-            names = ", ".join(experiment_name(model) for model in models.values())
+            names = ", ".join(model.run.experiment_name for model in models.values())
             log.warning("the pictures of %s lack the camera image: %s", names, error)
             listed = dataset.records
     records = {record.name: record for record in listed}

@@ -23,13 +23,14 @@ from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
 from echodepth.data.audio import AudioCut
 from echodepth.data.config import change_source
 from echodepth.data.dataset import DepthDataset, open_dataset
+from echodepth.data.recorded import trained_data
 from echodepth.data.records import Modality
 from echodepth.inference.backends import load_backend
 from echodepth.inference.config import ExportConfig
 from echodepth.inference.export_metadata import BACKEND_BY_SUFFIX, SUFFIXES, ExportMetadata, import_extra
 from echodepth.inference.exporters import Write, onnx_writer, openvino_writer, pt2_writer, trace_onnx
 from echodepth.inference.quantize import quantize
-from echodepth.inference.runtime import Backend, experiment_name, read_from, trained_data
+from echodepth.inference.runtime import Backend
 from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel
@@ -76,7 +77,7 @@ def export(config: ExportConfig) -> Path:
         import_extra(package)
     model = load_depth_model(config.checkpoint).requires_grad_(False)
     splits = None if config.precision == "fp32" else _open_splits(model, config)
-    name = experiment_name(model)
+    name = model.run.experiment_name
     folder = config.out if config.out is not None else Path("results") / name / "exported"
     folder.mkdir(parents=True, exist_ok=True)
     file_name = f"{name}_{config.precision}{SUFFIXES[config.format]}"

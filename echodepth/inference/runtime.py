@@ -1,23 +1,17 @@
-"""The backend interface, and the data settings that a trained model carries."""
+"""The interface of a model in some runtime."""
 
-import logging
-from dataclasses import fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from echodepth.core.errors import CheckpointError
-from echodepth.data.config import DataConfig, data_config, flag_names
-from echodepth.data.dataset_registry import DATASETS
-
-log = logging.getLogger(__name__)
+from echodepth.models.run_record import RunRecord
 
 
 @runtime_checkable
 class Backend(Protocol):
     """A model in some runtime: a ``DepthModel`` in PyTorch, or an exported file."""
 
-    run: dict[str, Any]
+    run: RunRecord
     """Record of the training run, as in ``DepthModel``."""
 
     @property
@@ -41,33 +35,3 @@ class Backend(Protocol):
         Returns:
             Depth [B,1,S,S] in metres, its uncertainty [B,1,S,S] (Laplace scale, metres) or None, and any features.
         """
-
-
-def experiment_name(model: Backend) -> str:
-    """Name of the experiment that trained the model."""
-    return str(model.run.get("experiment_name", "unnamed"))
-
-
-def trained_data(model: Backend) -> DataConfig:
-    """Data settings that the model was trained with, with all defaults resolved to numbers.
-
-    A checkpoint that holds weights only does not record them. BatVision V2's defaults are used then, with a warning.
-
-    Raises:
-        CheckpointError: the run record holds settings that this version does not know.
-    """
-    settings = model.run.get("data")
-    if settings is None:
-        log.warning("%s records no data settings: the defaults of BatVision V2 are used", experiment_name(model))
-        settings = {"max_depth": model.max_depth}
-    if unknown := sorted(set(settings) - flag_names()):
-        raise CheckpointError(
-            f"{experiment_name(model)} was trained with data settings that this version does not know: "
-            f"{', '.join(unknown)}; use the version that trained it ({model.run.get('version', 'unknown')})"
-        )
-    reader = DATASETS[settings.get("dataset", DataConfig.dataset)]
-    own = {field.name for field in fields(reader.config)}  # older runs hold the flags of all datasets
-    data = data_config(reader.name, **{name: value for name, value in settings.items() if name in own - {"dataset"}})
-    return replace(
-        data, image_size=model.image_size, max_depth=data.depth_limit, audio_seconds=data.cut_seconds, skip_bad=False
-    )

@@ -14,11 +14,11 @@ from echodepth.data.config import DataConfig, change_source
 from echodepth.data.dataset import list_split
 from echodepth.data.decoder import Decoder
 from echodepth.data.images import open_image, open_upright
+from echodepth.data.recorded import trained_data
 from echodepth.data.records import Modality, Record
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.inputs import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, ModelInput
 from echodepth.inference.predictor import Predictor
-from echodepth.inference.runtime import trained_data
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from typing import Any
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, require_at_least
 from echodepth.data.dataset import open_dataset
-from echodepth.data.split_dataset import SplitDataset
 from echodepth.distillation.losses.total import levels_of
 from echodepth.distillation.scale_alignment import align_teacher
 from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache, teacher_cache_folder

@@ -26,6 +26,7 @@ from echodepth.data.dataset import open_dataset
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.opening import open_split
+from echodepth.data.recorded import trained_data
 from echodepth.data.records import ALL_MODALITIES, SPLITS, Modality, Split
 from echodepth.data.streaming import reader
 from echodepth.data.streaming import writer as packing
@@ -35,7 +36,6 @@ from echodepth.data.streaming.index import INDEX
 from echodepth.data.streaming.partition import EpochPartition
 from echodepth.data.streaming.writer import shard
 from echodepth.inference.predictor import Predictor
-from echodepth.inference.runtime import trained_data
 from tests.roots import write_rgbd_root, write_v1_root, write_v2_root
 from tests.tiny import SECONDS, save_tiny
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from echodepth.data.dataset_registry import DATASETS
 
 from echodepth import Predictor, cli
 from echodepth.core.errors import CheckpointError
 from echodepth.core.registry import Registry
+from echodepth.data.dataset_registry import DATASETS
 from echodepth.distillation.losses import DISTILLATION_LOSSES
 from echodepth.losses import LOSSES
 from echodepth.models.checkpoint import load_model

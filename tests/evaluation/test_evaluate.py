@@ -15,10 +15,10 @@ import torch
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.data.dataset import open_dataset
+from echodepth.data.recorded import trained_data
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.controls import ShuffledAudio, derangement
 from echodepth.evaluation.evaluate import evaluate, score_model, scored_data, source_commit, to_json
-from echodepth.inference.runtime import trained_data
 from echodepth.metrics.depth import METRICS
 from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model
 from tests.tiny import SIDE, constant, save_tiny, save_tiny_rgb, write_v2

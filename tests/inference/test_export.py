@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from echodepth.core.atomic_io import move_into_place
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.data.dataset import open_dataset
+from echodepth.data.recorded import trained_data
 from echodepth.inference import export as exporting
 from echodepth.inference import exporters
 from echodepth.inference.backends import ExportedModel, load_backend
@@ -24,7 +25,6 @@ from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.inference.export import evenly_spaced, export, trial_inputs
 from echodepth.inference.export_metadata import METADATA_KEY
 from echodepth.inference.predict import predict
-from echodepth.inference.runtime import trained_data
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.models.frontends.export_graph import DepthGraph, EchoGraph, resize_matrix
