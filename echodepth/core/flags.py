@@ -8,12 +8,16 @@ import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+import tyro
 
 from echodepth.core.errors import ConfigError
 from echodepth.core.registry import did_you_mean
 
 Config = TypeVar("Config")
+TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
+"""A flag that takes its value: --bilinear False."""
 
 
 def compose(name: str, doc: str, parts: Sequence[type]) -> type:

@@ -209,9 +209,9 @@ def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list
     groups: dict[str, dict[object, Row]] = defaultdict(dict)
     for run, model in models.items():
         row = row_of[names[run]]
-        data = {name: value for name, value in model.run.get("data", {}).items() if name not in SOURCE_FLAGS}
-        flags = model.run.get("flags", {})
-        groups[repr((row.label, model.spec, sorted(data.items()), sorted(flags.items())))][model.run.get("seed")] = row
+        data = {name: value for name, value in model.run.data.items() if name not in SOURCE_FLAGS}
+        flags = model.run.flags
+        groups[repr((row.label, model.spec, sorted(data.items()), sorted(flags.items())))][model.run.seed] = row
     means = []
     for group in (list(group.values()) for group in groups.values() if len(group) > 1):
         table = np.array([[row.figures[metric] for metric in METRICS] for row in group])

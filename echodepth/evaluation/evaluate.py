@@ -150,8 +150,8 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
             "image_size": model.image_size,
             "max_depth": model.max_depth,
             "audio_seconds": trained_data(model).cut_seconds if model.input_key == "audio" else None,
-            "seed": model.run.get("seed"),
-            "epoch": model.run.get("epoch"),
+            "seed": model.run.seed,
+            "epoch": model.run.epoch,
         },
         commit=source_commit(),
         version=__version__,
@@ -162,7 +162,7 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
 
 def model_label(model: DepthModel) -> str:
     """What a model is, as tables say it."""
-    kind = str(model.run.get("kind", "rgb" if model.input_key == "image" else "binaural"))
+    kind = model.run.kind or ("rgb" if model.input_key == "image" else "binaural")
     label = KIND_LABELS.get(kind, kind)
     names = {"unet_baseline": "U-Net baseline", "light": "light audio"}
     return label.replace("audio", names.get(model.spec.network, "audio"))
@@ -201,8 +201,8 @@ def _contender(
 
     def predict(batch: Sample) -> tuple[Tensor, Tensor | None]:
         raw: Tensor = batch[part]
-        depth, scale, _ = model.predict(raw)
-        return depth, scale
+        depth, uncertainty, _ = model.predict(raw)
+        return depth, uncertainty
 
     part: Modality = "image" if model.input_key == "image" else "audio"
     if config.control == "mean_depth":

@@ -34,7 +34,7 @@ class FramePrediction:
         depth: true metres.
         scored: the pixels that the protocol counts.
         expected: metres that the model expects to be off; None of one that does not say.
-        lags: by level, the weights with which the left ear looks in the right one, see ``models.lags``; empty of a
+        lags: by level, the weights with which the left ear looks in the right one, see ``lag_weights``; empty of a
             model without attention.
     """
 
@@ -75,7 +75,7 @@ def _view(model: DepthModel, sample: Sample, protocol: Protocol) -> FramePredict
     raw = (sample["image"] if model.input_key == "image" else sample["audio"])[None]
     with torch.inference_mode():
         prepared = model.front_end(raw.to(next(model.parameters()).device))
-        (depth, scale, _), lags = predict_with_lags(model.network, prepared)
+        (depth, uncertainty, _), lags = predict_with_lags(model.network, prepared)
     if model.input_key == "audio":
         left, right = prepared[0].chunk(2)
         inputs |= {"left ear": left[0].cpu().numpy(), "right ear": right[0].cpu().numpy()}
@@ -84,7 +84,7 @@ def _view(model: DepthModel, sample: Sample, protocol: Protocol) -> FramePredict
         _map(depth),
         sample["depth"][0].numpy(),
         protocol.scored(sample["depth"], sample["valid"])[0].numpy(),
-        None if scale is None else _map(scale),
+        None if uncertainty is None else _map(uncertainty),
         lags,
     )
 

@@ -5,7 +5,7 @@ import math
 import torch
 
 from echodepth.evaluation.comparison import Comparison, Row
-from echodepth.models.attention.attention_lags import near_weights, preference
+from echodepth.models.attention.attention_lags import relative_attention, weight_near_zero
 from echodepth.report.svg_chart import Chart, Series, line_chart
 
 CURVE_TITLES = {
@@ -93,8 +93,8 @@ def lag_charts(comparison: Comparison) -> list[Chart]:
         for index, level in enumerate(views[0].lags if views else ()):
             weights = torch.stack([view.lags[level] for view in views]).mean(dim=0)
             column = 1000 * row.evaluation.model["audio_seconds"] / (weights.shape[1] // 2 + 1)
-            points = [(lag * column, times) for lag, times in preference(weights)]
-            looked, alike = (100 * share for share in near_weights(weights))
+            points = [(lag * column, times) for lag, times in relative_attention(weights)]
+            looked, alike = (100 * share for share in weight_near_zero(weights))
             name = f"level {level[1:]}, {column:.2g} ms a column: {looked:.0f} % within ±1, alike {alike:.0f} %"
             series.append(Series(name, f"s{index}", points, "all" if len(points) < 20 else "none"))
         if series:

@@ -24,6 +24,7 @@ from echodepth.data.dataset import DepthDataset, open_dataset
 from echodepth.data.sample import Modality
 from echodepth.inference.backends import load_backend
 from echodepth.inference.config import ExportConfig
+from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import RUNS, SUFFIXES, ExportMetadata, import_extra
 from echodepth.inference.exporters import Write, onnx_writer, openvino_writer, pt2_writer, trace_onnx
 from echodepth.inference.quantize import quantize
@@ -31,7 +32,6 @@ from echodepth.inference.runtime import Backend, experiment_name, trained_data
 from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
-from echodepth.models.frontends.export_graph import DepthGraph
 from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def trial_inputs(model: DepthModel) -> list[Tensor]:
 
 
 def difference(backend: Backend, model: DepthModel, inputs: list[Tensor]) -> float:
-    """Largest difference from a model in PyTorch, of depth and of its scale, in metres; infinite where one is NaN."""
+    """Largest difference from a model in PyTorch, of depth and of uncertainty, in metres; infinite where one is NaN."""
     largest = 0.0
     for raw in inputs:
         with torch.inference_mode():
@@ -177,7 +177,7 @@ def _prepare(model: DepthModel, config: ExportConfig, splits: _Splits | None, pa
     if config.format == "pt2":
         return pt2_writer(graph, example, path)
     source = path.with_suffix(".traced.onnx")
-    trace_onnx(graph, example, 2 if model.uncertainty else 1, source)
+    trace_onnx(graph, example, 2 if model.has_uncertainty else 1, source)
     if splits is not None and splits.training is not None:
         whole, source = source, path.with_suffix(".int8.onnx")
         frames = spread(len(splits.training), config.calibration_samples)

@@ -8,6 +8,8 @@ from typing import Any
 
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.inference.config import BackendName, ExportFormat
+from echodepth.models.format_1 import upgrade_run
+from echodepth.models.run_record import RunRecord
 
 FORMAT = 1
 KEY = "echodepth"
@@ -28,7 +30,7 @@ class ExportMetadata:
         input_key: ``image`` or ``audio``.
         image_size: side of the depth map, and of the image that goes in.
         max_depth: upper end of the prediction, in metres.
-        run: what is known of the training, data settings included.
+        run: the record of the training, data settings included.
         sample_rate: of the waveforms, in Hz; None of an RGB model.
         samples: length of the waveforms; None of an RGB model.
         difference: largest difference from PyTorch, in metres, over trial inputs of two batch sizes.
@@ -42,7 +44,7 @@ class ExportMetadata:
     input_key: str
     image_size: int
     max_depth: float
-    run: dict[str, Any]
+    run: RunRecord
     sample_rate: int | None
     samples: int | None
     difference: float | None = None
@@ -56,7 +58,7 @@ class ExportMetadata:
 
     def to_json(self) -> str:
         """For the file's metadata."""
-        return json.dumps(asdict(self))
+        return json.dumps({**asdict(self), "run": self.run.to_plain()})
 
 
 def read_facts(text: str | None, path: Path) -> ExportMetadata:
@@ -77,7 +79,7 @@ def read_facts(text: str | None, path: Path) -> ExportMetadata:
             f"{path} was exported by echodepth {told.get('version', 'of an unknown version')}, in a form (format "
             f"{told['format']}) that this version does not read; {again}"
         )
-    return ExportMetadata(**told)
+    return ExportMetadata(**{**told, "run": RunRecord.from_plain(upgrade_run(told["run"]))})
 
 
 def import_extra(module: str) -> Any:

@@ -97,7 +97,7 @@ def _camera(config: PredictConfig) -> Callable[[tuple[int, int]], Intrinsics] | 
 
 def _claim(folder: Path, predictor: Predictor, overwrite: bool) -> None:
     """Say beside the results whose they are; a ConfigError if they are another model's."""
-    path, mine = folder / MADE_BY, json.loads(json.dumps(predictor.backend.run))
+    path, mine = folder / MADE_BY, json.loads(json.dumps(predictor.backend.run.to_plain()))
     try:
         theirs = json.loads(path.read_text())
     except FileNotFoundError:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from echodepth.core.errors import CheckpointError
 from echodepth.data.config import DataConfig, DatasetName, address
+from echodepth.models.run_record import RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +18,8 @@ log = logging.getLogger(__name__)
 class Backend(Protocol):
     """What turns raw input into depth: a ``DepthModel``, or anything else that knows as much of itself."""
 
-    run: dict[str, Any]
-    """What is known of the training, as in ``DepthModel``."""
+    run: RunRecord
+    """The record of its training."""
 
     @property
     def input_key(self) -> str:
@@ -42,7 +43,7 @@ class Backend(Protocol):
 
 def experiment_name(model: Backend) -> str:
     """The name under which the model was trained."""
-    return str(model.run.get("experiment_name", "unnamed"))
+    return model.run.experiment_name or "unnamed"
 
 
 def trained_data(model: Backend) -> DataConfig:
@@ -53,14 +54,14 @@ def trained_data(model: Backend) -> DataConfig:
     Raises:
         CheckpointError: the model's run names settings that this version does not know.
     """
-    settings = model.run.get("data")
-    if settings is None:
+    settings: dict[str, Any] = dict(model.run.data)
+    if not settings:
         log.warning("%s does not say what it was trained on: taken as BatVision V2's defaults", experiment_name(model))
         settings = {"max_depth": model.max_depth}
     if unknown := sorted(set(settings) - {field.name for field in fields(DataConfig)}):
         raise CheckpointError(
             f"{experiment_name(model)} was trained with data settings that this version does not know: "
-            f"{', '.join(unknown)}; use the version that trained it ({model.run.get('version', 'unknown')})"
+            f"{', '.join(unknown)}; use the version that trained it ({model.run.version or 'unknown'})"
         )
     data_dir = settings.get("data_dir")
     shard_cache = settings.get("shard_cache")

@@ -11,6 +11,7 @@ import csv
 import logging
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -76,7 +77,7 @@ class BestModel(Callback):
         """Save the model if it is better than all before."""
         assert isinstance(pl_module, DepthTask)
         scores = {name: float(value) for name, value in pl_module.scores.compute().items()}
-        pl_module.model.run |= {"epoch": trainer.current_epoch + 1, "validation": scores}
+        pl_module.model.run = replace(pl_module.model.run, epoch=trainer.current_epoch + 1, validation=scores)
         # Never false for NaN: of a split without a scored pixel the latest model is kept, rather than none.
         if not scores["rmse"] >= self.lowest:
             self.lowest = scores["rmse"]

@@ -16,7 +16,8 @@ from echodepth.data.augmentation import mask_spectrogram
 from echodepth.data.sample import Sample
 from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
-from echodepth.models.checkpoint import DepthModel
+from echodepth.models.checkpoint import FORMAT, DepthModel
+from echodepth.models.format_1 import upgrade_checkpoint
 from echodepth.models.layers import Prediction
 from echodepth.training.config import BinauralConfig, TrainConfig
 from echodepth.training.losses import DepthLoss, laplace_nll
@@ -97,8 +98,8 @@ class DepthTask(L.LightningModule):
         image = batch["image"] if self.model.input_key == "image" else None
         progress = self.current_epoch / self.config.nb_epochs
         losses = self.objective(prediction.depth, batch["depth"], batch["valid"], image, progress)
-        if prediction.scale is not None:
-            nll = laplace_nll(prediction.depth, prediction.scale, batch["depth"], batch["valid"])
+        if prediction.uncertainty is not None:
+            nll = laplace_nll(prediction.depth, prediction.uncertainty, batch["depth"], batch["valid"])
             losses |= {"uncertainty": nll, "loss": losses["loss"] + self.config.lambda_uncertainty * nll}
         return losses
 
@@ -172,6 +173,8 @@ class DepthTask(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a resumed run's own flags decide: the states of optimiser and schedule bring those it was begun with."""
+        if "format" not in checkpoint:
+            checkpoint.update(upgrade_checkpoint(checkpoint))
         rate, decay = self.config.learning_rate, self.config.weight_decay
         for group in (group for state in checkpoint["optimizer_states"] for group in state["param_groups"]):
             if group["initial_lr"] != rate:
@@ -189,7 +192,8 @@ class DepthTask(L.LightningModule):
             name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)
         }
         checkpoint["model_spec"] = vars(self.model.spec)
-        checkpoint["run"] = self.model.run
+        checkpoint["run"] = self.model.run.to_plain()
+        checkpoint["format"] = FORMAT
 
 
 def network_input(model: DepthModel, batch: Sample) -> Tensor:

@@ -109,7 +109,7 @@ class DistillationTask(DepthTask):
         """The supervised terms, the distillation's terms, and the sum of all as ``loss``."""
         prediction = self.predict(prepared)
         seen = self.teacher.predict(_of_another_frame(batch) if self.shuffle_teacher else batch)
-        own = Prediction(prediction.depth, prediction.features, prediction.scale)
+        own = Prediction(prediction.depth, prediction.features, prediction.uncertainty)
         supervised = self.supervised(prediction, self._filled(batch, own, seen) if self.pseudo_labels else batch)
         taught = self.distillation(own, seen, batch["valid"])
         total = supervised.pop("loss")

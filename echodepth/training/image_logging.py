@@ -14,7 +14,7 @@ from torch import Tensor
 
 from echodepth.core.run_paths import RunPaths
 from echodepth.data.sample import Sample
-from echodepth.models.attention.attention_lags import predict_with_lags, preference
+from echodepth.models.attention.attention_lags import predict_with_lags, relative_attention
 from echodepth.report.figures import new_figure, result_picture, save_figure
 from echodepth.training.callbacks import is_due
 from echodepth.training.depth_task import DepthTask, network_input
@@ -55,7 +55,7 @@ class ResultPictures(Callback):
         heard_or_seen = network_input(model, batch)[:PICTURED_FRAMES]
         epoch = trainer.current_epoch + 1
         title = f"{self.folders.experiment}, epoch {epoch}, validation"
-        (depth, scale, _), lags = predict_with_lags(model.network, heard_or_seen)
+        (depth, uncertainty, _), lags = predict_with_lags(model.network, heard_or_seen)
         figure = result_picture(
             inputs=_captioned_inputs(batch, heard_or_seen if model.input_key == "audio" else None),
             prediction=_array(depth[:, 0]),
@@ -63,7 +63,7 @@ class ResultPictures(Callback):
             valid=_array(batch["valid"][:PICTURED_FRAMES, 0]),
             max_depth=model.max_depth,
             title=title,
-            expected=_array(scale[:, 0]) if scale is not None else None,
+            expected=_array(uncertainty[:, 0]) if uncertainty is not None else None,
         )
         stem = f"epoch_{epoch:04d}"
         log_picture(trainer, "val/pictures", save_figure(figure, self.folders.results / f"{stem}.png"))
@@ -98,7 +98,7 @@ def lag_picture(lags: dict[str, Float[Tensor, "2 _"]], seconds: float, title: st
     highest = 1.0
     for level, weights in lags.items():
         column = 1000 * seconds / (weights.shape[1] // 2 + 1)
-        at, times = zip(*preference(weights), strict=True)
+        at, times = zip(*relative_attention(weights), strict=True)
         highest = max(highest, *times)
         label = f"level {level[1:]}, {column:.2g} ms a column"
         axis.plot(column * np.array(at), times, marker="." if len(at) < 20 else "", label=label)

@@ -28,7 +28,7 @@ def prepare(config: PrepareConfig) -> list[Path]:
     hearing = AudioCacheFormat()
     if config.sound == "spectrogram":
         try:
-            front_end = EchoFrontEnd(config.image_size, config.spectrogram, cues=config.cues)
+            front_end = EchoFrontEnd(config.image_size, config.spectrogram, binaural_cues=config.cues)
         except ValueError as error:
             raise ConfigError(f"--{error}") from error
         hearing = AudioCacheFormat(front_end.settings, front_end)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import lightning as L
 import torch
@@ -24,9 +24,11 @@ from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.sample import Modality
 from echodepth.distillation.teachers.frozen import load_teacher
-from echodepth.models.checkpoint import DepthModel, ModelSpec, read_checkpoint
-from echodepth.models.frontends.echo import EchoFrontEnd
+from echodepth.models.checkpoint import DepthModel, ModelSpec, build_spec, read_checkpoint
+from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.layers import count_parameters
+from echodepth.models.networks import NETWORKS
+from echodepth.models.run_record import RunRecord
 from echodepth.simulate.default_set import make_once
 from echodepth.training.callbacks import BestModel, EpochCheckpoints, History
 from echodepth.training.config import FLAGS_NOT_COMPARED, BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
@@ -44,6 +46,7 @@ from echodepth.training.validation import (
 )
 
 log = logging.getLogger(__name__)
+Config = TypeVar("Config")
 DATA_FLAGS = [field.name for field in dataclasses.fields(DataConfig)]
 TERMINATED = 143
 """Exit status of a process that SIGTERM ended: 128 + 15."""
@@ -74,36 +77,37 @@ def train_distillation(config: DistillationConfig) -> Path:
 
 def model_spec(config: TrainConfig) -> ModelSpec:
     """What to build for these flags."""
-    arguments: dict[str, Any] = {
-        "base_channels": config.base_channels,
-        "output_size": config.image_size,
-        "max_depth": config.depth_limit,
-    }
-    if config.uncertainty:
-        arguments["uncertainty"] = True
-    front_end: dict[str, Any] = {"image_size": config.image_size}
-    if not isinstance(config, BinauralConfig):
-        return ModelSpec("rgb", arguments | {"bilinear": config.bilinear}, front_end)
-    if config.model == "binaural_attention":
-        arguments |= {"bilinear": config.bilinear, "attention_levels": list(config.attention_levels)}
-        arguments |= {"convolution": config.convolution, "attention": config.attention}
-    front_end |= {"spectrogram": config.spectrogram, "cues": config.cues}
-    return ModelSpec(config.model, arguments | {"ear_channels": EchoFrontEnd(**front_end).ear_channels}, front_end)
+    network = config.model if isinstance(config, BinauralConfig) else "rgb"
+    flags = dataclasses.asdict(config)
+    if isinstance(config, BinauralConfig):
+        flags["binaural_cues"] = config.cues
+        flags["convolution"] = {"separated": "factorized"}.get(config.convolution, config.convolution)
+    if network == "light":
+        del flags["attention_levels"]  # its own default
+    net, end = NETWORKS[network].config, FRONT_ENDS["image" if network == "rgb" else "echo"]
+    return build_spec(
+        network, _part(net, flags), end.name, _part(end.config, flags), config.image_size, config.depth_limit
+    )
 
 
-def _new_model(config: TrainConfig, kind: str, **facts: str) -> DepthModel:
+def _part(cls: type[Config], flags: dict[str, Any]) -> Config:
+    names = [field.name for field in dataclasses.fields(cast(Any, cls))]
+    return cls(**{name: flags[name] for name in names if name in flags})
+
+
+def _new_model(config: TrainConfig, kind: str, teacher: str | None = None) -> DepthModel:
     check_flags(config)
     # Seeded before anything is drawn: a student starts from the same weights with a teacher and without.
     L.seed_everything(config.seed, workers=True, verbose=False)
-    run = {
-        "kind": kind,
-        "experiment_name": config.experiment_name,
-        "seed": config.seed,
-        "version": __version__,
-        "data": _plain({name: getattr(config, name) for name in DATA_FLAGS}),
-        "flags": _plain({name: getattr(config, name) for name in _training_flags(config)}),
-        **facts,
-    }
+    run = RunRecord(
+        kind=kind,
+        experiment_name=config.experiment_name,
+        seed=config.seed,
+        version=__version__,
+        data=_plain({name: getattr(config, name) for name in DATA_FLAGS}),
+        flags=_plain({name: getattr(config, name) for name in _training_flags(config)}),
+        teacher=teacher,
+    )
     try:
         return DepthModel(model_spec(config), run)
     except ValueError as error:

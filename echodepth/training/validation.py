@@ -130,7 +130,9 @@ def check_resumable(checkpoint: dict[str, Any], model: DepthModel, path: Path) -
     if checkpoint.get("model_spec") != vars(model.spec):
         saved = checkpoint.get("model_spec")
         raise CheckpointError(f"{path} holds another model: {saved}; the flags now ask for {vars(model.spec)}")
-    before, now = (run["data"] | run["flags"] | {"seed": run["seed"]} for run in (checkpoint["run"], model.run))
+    before, now = (
+        run["data"] | run["flags"] | {"seed": run["seed"]} for run in (checkpoint["run"], model.run.to_plain())
+    )
     changed = [name for name in now if before.get(name) != now[name]]
     for name in ("optimizer", "ema_decay"):
         # Averaged weights in the checkpoint are not those that its optimiser's state belongs to.

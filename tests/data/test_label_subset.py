@@ -14,6 +14,7 @@ from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.sample import Record
 from echodepth.models.checkpoint import DepthModel, save_model
+from echodepth.models.run_record import RunRecord
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
 from echodepth.training import train
@@ -91,7 +92,7 @@ def test_a_teacher_teaches_where_nothing_was_measured(
         **{"data_dir": root, "image_size": 32, "base_channels": 4, "batch_size": 1},
         **{"num_workers": 0, "nb_epochs": 1, "device": "cpu", "label_fraction": 0.5},
     }
-    save_model(DepthModel(train.model_spec(RGBConfig(**tiny)), {"kind": "rgb"}), Path("checkpoints/rgb/best"))
+    save_model(DepthModel(train.model_spec(RGBConfig(**tiny)), RunRecord(kind="rgb")), Path("checkpoints/rgb/best"))
     train.train_binaural(BinauralConfig(**tiny, experiment_name="alone"))
     train.train_distillation(DistillationConfig(**tiny, experiment_name="taught", teacher="rgb"))
     frames, skipped = {}, {}

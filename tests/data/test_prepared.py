@@ -22,7 +22,7 @@ from echodepth.training.prepare import prepare
 from echodepth.training.train import train_binaural
 from tests.roots import v1, v2, write_rgbd_root, write_v1_root, write_v2_root
 
-FRONT_END = EchoFrontEnd(32, "log", cues=True)
+FRONT_END = EchoFrontEnd(32, "log", binaural_cues=True)
 HEARD = AudioCacheFormat(FRONT_END.settings, FRONT_END)
 
 

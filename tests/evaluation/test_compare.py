@@ -97,7 +97,7 @@ def test_runs_that_differ_in_the_seed_alone_get_a_mean_row(runs: Path, root: Pat
         config = json.loads(path.read_text())
         config["run"]["seed"] = seed
         path.write_text(json.dumps(config))
-        assert model.run["seed"] == 0
+        assert model.run.seed == 0
     save_tiny(runs / "checkpoints" / "other", root, audio_start="zero")
     comparison = build_comparison(CompareConfig(("ears", "ears_b", "other"), pictures=0, extremes=0))
     (group,) = comparison.seed_means

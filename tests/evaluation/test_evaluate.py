@@ -21,6 +21,7 @@ from echodepth.evaluation.evaluate import evaluate, score_model, scored_data, so
 from echodepth.inference.runtime import trained_data
 from echodepth.metrics.depth import METRICS
 from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model
+from echodepth.models.run_record import RunRecord
 from tests.tiny import SIDE, constant, save_tiny, save_tiny_rgb, write_v2
 
 
@@ -210,7 +211,7 @@ def test_a_bare_checkpoint_is_scored_with_the_defaults_and_says_so(
     ears: DepthModel, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spec = ModelSpec("rgb", {"base_channels": 2, "output_size": SIDE}, {"image_size": SIDE})
-    result = score_model(DepthModel(spec, {"experiment_name": "bare"}).eval(), EvaluateConfig("", data_dir=root))
+    result = score_model(DepthModel(spec, RunRecord(experiment_name="bare")).eval(), EvaluateConfig("", data_dir=root))
     assert result.counts["images"] == 6
     assert "bare does not say what it was trained on" in caplog.text
 
@@ -231,7 +232,7 @@ def test_devices() -> None:
 def test_missing_experiment_names_those_there_are(ears: DepthModel) -> None:
     with pytest.raises(CheckpointError, match="ears"):
         evaluate(EvaluateConfig("eyes"))
-    assert load_model("ears").run["experiment_name"] == "ears"
+    assert load_model("ears").run.experiment_name == "ears"
 
 
 def test_json_is_strict() -> None:

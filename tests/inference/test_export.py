@@ -22,12 +22,14 @@ from echodepth.inference import exporters
 from echodepth.inference.backends import ExportedModel, load_backend
 from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.inference.export import export, spread, trial_inputs
+from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import KEY
 from echodepth.inference.predict import predict
 from echodepth.inference.runtime import trained_data
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
 from echodepth.models.frontends.echo import EchoFrontEnd
-from echodepth.models.frontends.export_graph import DepthGraph, EchoGraph, resize_matrix
+from echodepth.models.frontends.spectrum import resize_matrix
+from echodepth.models.run_record import RunRecord
 from tests.tiny import SECONDS, SIDE, save_tiny, save_tiny_rgb
 
 SAMPLES = 882
@@ -60,16 +62,16 @@ def dying_noise(samples: int) -> torch.Tensor:
 def test_the_graphs_spectrogram_is_the_front_ends(settings: dict[str, Any], samples: int) -> None:
     front_end = EchoFrontEnd(SIDE, **settings)
     audio = dying_noise(samples)
-    torch.testing.assert_close(EchoGraph(front_end, samples)(audio), front_end(audio), atol=2e-5, rtol=0)
+    torch.testing.assert_close(front_end.exportable(samples)(audio), front_end(audio), atol=2e-5, rtol=0)
 
 
 def test_the_graphs_cues_are_the_front_ends() -> None:
     """With silence at the end, where an ear that hears nothing has no phase: 0, not 0/0."""
-    front_end = EchoFrontEnd(SIDE, cues=True)
+    front_end = EchoFrontEnd(SIDE, binaural_cues=True)
     audio = dying_noise(2000)
     audio[0, 0, 1000:] = 0
     audio[:, :, 1500:] = 0
-    got, expected = EchoGraph(front_end, 2000)(audio), front_end(audio)
+    got, expected = front_end.exportable(2000)(audio), front_end(audio)
     assert (expected[:, 2, :, -4:] == 0).all()
     off = (got - expected).abs()
     assert off.max() < 1e-3
@@ -156,9 +158,9 @@ def assert_same(path: Path, backend: Any, model: DepthModel, atol: float = 1e-4)
             got, expected = backend.predict(raw), model.eval().predict(raw)
         assert expected.depth.std() > 1e-3
         torch.testing.assert_close(got.depth, expected.depth, atol=atol, rtol=0)
-        assert (got.scale is None) == (expected.scale is None)
-        if got.scale is not None and expected.scale is not None:
-            torch.testing.assert_close(got.scale, expected.scale, atol=atol, rtol=0)
+        assert (got.uncertainty is None) == (expected.uncertainty is None)
+        if got.uncertainty is not None and expected.uncertainty is not None:
+            torch.testing.assert_close(got.uncertainty, expected.uncertainty, atol=atol, rtol=0)
     return backend
 
 
@@ -196,11 +198,11 @@ def test_the_other_networks_export_too(network: str, tmp_path: Path) -> None:
     have("onnxscript", "onnxruntime")
     if network == "cues":
         arguments = {"base_channels": 2, "ear_channels": 10, "attention_levels": [5], "output_size": SIDE}
-        spec = ModelSpec("binaural_attention", arguments, {"image_size": SIDE, "cues": True})
+        spec = ModelSpec("binaural_attention", arguments, {"image_size": SIDE, "binaural_cues": True})
     else:
         spec = ModelSpec("unet_baseline", {"base_channels": 4, "output_size": SIDE}, {"image_size": SIDE})
     data = {"dataset": "batvisionv2", "audio_seconds": SECONDS}
-    model = DepthModel(spec, {"experiment_name": network, "data": data}).eval()
+    model = DepthModel(spec, RunRecord(experiment_name=network, data=data)).eval()
     awake(model, tmp_path / network)
     path = export(ExportConfig(str(tmp_path / network), out=tmp_path))
     assert_same(path, "onnx", model, exporting.TOLERANCE)
@@ -355,7 +357,7 @@ def test_a_graph_that_computes_something_else_is_not_written(
 ) -> None:
     """The tracer and the runtime are stood in for: this is of what happens after them."""
     monkeypatch.setattr(exporting, "pt2_writer", lambda graph, example, path: lambda facts: path.write_text("new"))
-    monkeypatch.setattr(exporting, "load_engine", lambda *_: ears[0])
+    monkeypatch.setattr(exporting, "load_backend", lambda *_: ears[0])
     monkeypatch.setattr(exporting, "difference", lambda *_: 0.25)
     (tmp_path / "ears_fp32.pt2").write_text("older")
     with pytest.raises(CheckpointError, match=r"differs from PyTorch by 0\.25 m, more than 0\.001 m: nothing was"):

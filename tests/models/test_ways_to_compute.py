@@ -30,7 +30,7 @@ def networks() -> dict[str, tuple[DepthNet, int]]:
     return {
         "rgb": (create_rgb_depth_model(base_channels=2, output_size=32), 3),
         "binaural": (create_binaural_attention_model(**small), 2),
-        "transposed": (create_binaural_attention_model(**small, bilinear=False, convolution="separated"), 2),
+        "transposed": (create_binaural_attention_model(**small, bilinear=False, convolution="factorized"), 2),
     }
 
 
@@ -74,7 +74,7 @@ def test_recomputed_activations_are_not_kept() -> None:
 
 
 def test_a_network_without_levels_says_so() -> None:
-    with pytest.raises(ValueError, match="UNetBaseline cannot recompute its activations"):
+    with pytest.raises(ValueError, match="UNetBaseline does not support activation checkpointing"):
         UNetBaseline(base_channels=2).use_activation_checkpointing()
 
 

@@ -22,6 +22,7 @@ from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.distillation.teachers.frozen import FrozenTeacher
 from echodepth.models.checkpoint import DepthModel, load_model, save_model
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
+from echodepth.models.run_record import RunRecord
 from echodepth.training import train as training
 from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
 from echodepth.training.depth_task import learning_rate_factor
@@ -111,8 +112,8 @@ def test_a_run_leaves_what_is_documented_and_nothing_else(v2_root: Path) -> None
 def test_best_is_the_epoch_with_the_lowest_validation_error(v2_root: Path) -> None:
     model = train(rgb(v2_root, nb_epochs=4, learning_rate=3e-3))
     errors = [float(row["val/rmse"]) for row in curve("rgb")]
-    assert model.run["epoch"] == 1 + errors.index(min(errors))
-    assert model.run["validation"]["rmse"] == pytest.approx(min(errors), rel=1e-5)
+    assert model.run.epoch == 1 + errors.index(min(errors))
+    assert model.run.validation["rmse"] == pytest.approx(min(errors), rel=1e-5)
 
 
 def test_the_checkpoint_is_the_original_kind(v2_root: Path) -> None:
@@ -153,7 +154,7 @@ def test_a_resumed_run_ends_bit_equal(v2_root: Path, flags: dict[str, Any]) -> N
     assert curve("resumed") == rows
     through, resumed = load_model("through"), load_model("resumed")
     assert_bit_equal(through.network.state_dict(), resumed.network.state_dict())
-    assert through.run["epoch"] == resumed.run["epoch"]
+    assert through.run.epoch == resumed.run.epoch
 
 
 def test_a_resumed_distillation_ends_bit_equal(v2_root: Path) -> None:
@@ -316,7 +317,7 @@ def test_every_distillation_flag_reaches_what_it_names(v2_root: Path, flags: dic
 
 def untrained_teacher(root: Path, seed: int) -> DepthModel:
     torch.manual_seed(seed)
-    return DepthModel(training.model_spec(rgb(root)), {"kind": "rgb"})
+    return DepthModel(training.model_spec(rgb(root)), RunRecord(kind="rgb"))
 
 
 @functools.cache
@@ -350,7 +351,7 @@ def test_the_teacher_is_not_moved_by_a_run_nor_saved_with_the_student(v2_root: P
     checkpoint = torch.load("checkpoints/taught/epoch_0002.pth", weights_only=True)
     assert not any("teacher" in name for name in checkpoint["state_dict"])
     assert student(torch.randn(1, 2, 8000)).shape == (1, 1, 32, 32)
-    assert student.run["teacher"] == "rgb"
+    assert student.run.teacher == "rgb"
 
 
 def test_the_optimiser_never_sees_the_teacher(v2_root: Path) -> None:
@@ -442,7 +443,7 @@ def test_a_wrong_folder_leaves_an_older_run_alone(v2_root: Path, tmp_path: Path)
         train(rgb(tmp_path / "nowhere", overwrite=True))
     with pytest.raises(DataError, match="not found in"):
         train(rgb(tmp_path / "nowhere", experiment_name="new"))
-    assert load_model("rgb").run["experiment_name"] == "rgb"
+    assert load_model("rgb").run.experiment_name == "rgb"
     assert not Path("checkpoints/new").exists()
 
 

@@ -78,26 +78,26 @@ def test_a_network_without_is_the_same_network(make: Callable[[bool], DepthNet],
         states.append(network.state_dict())
         answers.append(network.predict(x))
     plain, doubting = answers
-    own = {name for name in states[1] if name.startswith("scale_head.")}
+    own = {name for name in states[1] if name.startswith("uncertainty_head.")}
     assert own
     assert_bit_equal(states[0], {name: tensor for name, tensor in states[1].items() if name not in own})
     assert torch.equal(plain.depth, doubting.depth)
     assert_bit_equal(plain.features, doubting.features)
     assert torch.equal(*drawn)
-    assert plain.scale is None
-    assert doubting.scale is not None
-    assert doubting.scale.shape == (2, 1, 24, 24)
+    assert plain.uncertainty is None
+    assert doubting.uncertainty is not None
+    assert doubting.uncertainty.shape == (2, 1, 24, 24)
 
 
 @each_network
 def test_the_scale_moves_its_head_alone(make: Callable[[bool], DepthNet], channels: int) -> None:
     network = make(True)
     prediction = network.predict(torch.rand(2, channels, 32, 32))
-    assert prediction.scale is not None
+    assert prediction.uncertainty is not None
     target = torch.full_like(prediction.depth, 7.0)
-    laplace_nll(prediction.depth, prediction.scale, target, torch.ones_like(target, dtype=torch.bool)).backward()
+    laplace_nll(prediction.depth, prediction.uncertainty, target, torch.ones_like(target, dtype=torch.bool)).backward()
     moved = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
-    assert moved == {name for name, _ in network.named_parameters() if name.startswith("scale_head.")}
+    assert moved == {name for name, _ in network.named_parameters() if name.startswith("uncertainty_head.")}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.uncertainty_head.parameters())  # type: ignore[union-attr]
 
 
@@ -119,15 +119,17 @@ def test_a_saved_model_still_knows_its_doubt_and_says_so(tmp_path: Path) -> None
     model = DepthModel(SPEC).eval()
     save_model(model, tmp_path / "best")
     again, image = load_model(tmp_path / "best"), torch.rand(1, 3, 40, 50)
-    first, second = model.predict(image).scale, again.predict(image).scale
-    assert again.uncertainty
+    first, second = model.predict(image).uncertainty, again.predict(image).uncertainty
+    assert again.has_uncertainty
     assert first is not None
     assert second is not None
     assert torch.equal(first, second)
     assert "estimate.uncertainty" in (tmp_path / "best" / "README.md").read_text()
     save_model(DepthModel(ModelSpec("rgb", {"base_channels": 4}, {})), tmp_path / "plain")
-    assert not load_model(tmp_path / "plain").uncertainty
-    assert "uncertainty" not in (tmp_path / "plain" / "README.md").read_text()
+    assert not load_model(tmp_path / "plain").has_uncertainty
+    card = (tmp_path / "plain" / "README.md").read_text()
+    assert "estimate.uncertainty" not in card
+    assert "The model predicts no uncertainty." in card
 
 
 @pytest.mark.parametrize("uncertainty", [False, True])
@@ -135,15 +137,15 @@ def test_a_plain_state_dict_tells_whether_it_doubts(tmp_path: Path, uncertainty:
     network = create_binaural_attention_model(4, uncertainty=uncertainty)
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "plain.pth")
     model = load_model(tmp_path / "plain.pth")
-    assert model.uncertainty == uncertainty
+    assert model.has_uncertainty == uncertainty
     assert_bit_equal(model.network.state_dict(), network.state_dict())
 
 
-def test_half_a_scale_head_is_refused(tmp_path: Path) -> None:
+def test_an_incomplete_uncertainty_head_is_refused(tmp_path: Path) -> None:
     weights = create_rgb_depth_model(4, uncertainty=True).state_dict()
-    del weights["scale_head.hidden.bias"]
+    del weights["uncertainty_head.hidden.bias"]
     torch.save({"model_state_dict": weights}, tmp_path / "holey.pth")
-    with pytest.raises(CheckpointError, match=r"scale_head\.hidden\.bias"):
+    with pytest.raises(CheckpointError, match=r"uncertainty_head\.hidden\.bias"):
         load_model(tmp_path / "holey.pth")
 
 
@@ -202,10 +204,10 @@ def test_a_run_learns_the_same_depth_with_uncertainty_and_without(v2_root: Path,
     train(plain)
     model = train(doubting)
     weights = last_weights("doubting", 2)
-    depth = {name: tensor for name, tensor in weights.items() if not name.startswith("scale_head.")}
+    depth = {name: tensor for name, tensor in weights.items() if not name.startswith("uncertainty_head.")}
     assert_bit_equal(last_weights("plain", 2), depth)
     assert [row["val/rmse"] for row in curve("plain")] == [row["val/rmse"] for row in curve("doubting")]
-    assert model.uncertainty
+    assert model.has_uncertainty
     first, last = curve("doubting")
     for name in ("train/uncertainty", "val/uncertainty"):
         assert float(last[name]) < float(first[name])
@@ -225,7 +227,7 @@ def test_the_weight_of_the_lesson_reaches_it(v2_root: Path) -> None:
         train(rgb(v2_root, experiment_name=name, uncertainty=True, lambda_uncertainty=weight, optimizer="SGD"))
     light, heavy = last_weights("light", 1), last_weights("heavy", 1)
     assert {name for name in light if not torch.equal(light[name], heavy[name])} == {
-        name for name in light if name.startswith("scale_head.")
+        name for name in light if name.startswith("uncertainty_head.")
     }
 
 
@@ -276,7 +278,7 @@ def test_the_confidence_of_a_teacher_of_another_size_is_resized() -> None:
 def test_the_teacher_shows_its_scale() -> None:
     teacher = FrozenTeacher(DepthModel(SPEC))
     image = torch.rand(1, 3, 32, 32)
-    seen, expected = teacher.predict(Sample(image=image)), teacher.model.predict(image).scale
+    seen, expected = teacher.predict(Sample(image=image)), teacher.model.predict(image).uncertainty
     assert seen.scale is not None
     assert expected is not None
     torch.testing.assert_close(seen.scale, expected)  # its norms are folded into its convolutions

@@ -108,7 +108,7 @@ class FrozenTeacher(LiveTeacher):
     @property
     def uncertainty(self) -> bool:
         """As the model was trained."""
-        return self.model.uncertainty
+        return self.model.has_uncertainty
 
     def feature_channels(self) -> dict[str, int]:
         """Of x1..x5 and d1..d4."""
@@ -127,10 +127,10 @@ class FrozenTeacher(LiveTeacher):
 
     @torch.no_grad()
     def predict(self, batch: Sample) -> Prediction:
-        """Depth, scale and the nine feature maps."""
+        """Depth, uncertainty and the nine feature maps."""
         image = batch["image"]
-        depth, scale, features = self._folded.to(image).predict(image)
-        return Prediction(depth, features, scale)
+        depth, uncertainty, features = self._folded.to(image).predict(image)
+        return Prediction(depth, features, uncertainty)
 
 
 def load_teacher(name: str) -> LiveTeacher:
