@@ -32,7 +32,7 @@ from echodepth.models.checkpoint import DepthModel
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
-from echodepth.training.config import BinauralConfig
+from echodepth.training.config import train_config
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.train import model_spec
 
@@ -105,8 +105,14 @@ def measure_wait(scratch: Path) -> None:
     """Share of the epochs in which a small network waits for its data, all settings at their defaults."""
     root = scratch / "simulated"
     simulate(SimulateConfig(root, rooms=12, poses=8, image_size=128, workers=2))
-    config = BinauralConfig(
-        dataset="simulated", data_dir=root, image_size=128, base_channels=16, attention_levels=(3, 4, 5), batch_size=16
+    config = train_config(
+        "binaural",
+        dataset="simulated",
+        data_dir=root,
+        image_size=128,
+        base_channels=16,
+        attention_levels=(3, 4, 5),
+        batch_size=16,
     )
     profiler = SimpleProfiler()
     trainer = L.Trainer(

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from echodepth.data.recorded import trained_data
-from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.evaluate import score_model
 from echodepth.evaluation.frame_predictions import predict_frames
 from echodepth.models.checkpoint import load_model
 from echodepth.report.figures import Panel, display_limit, input_panels, picture_grid, save_figure
+from tests.configs import evaluate_config
 
 FRAMES = 5
 NAMES = ("student alone", "student, taught", "teacher")
@@ -27,7 +27,7 @@ def main(experiments: list[str], target: Path) -> None:
     models = [load_model(experiment) for experiment in experiments]
     # The teacher may have learnt elsewhere: all are shown the first one's rooms.
     data = trained_data(models[0])
-    told = EvaluateConfig(experiments[0], dataset=data.dataset, data_dir=data.root, device="cpu")
+    told = evaluate_config(experiments[0], dataset=data.dataset, data_dir=data.root, device="cpu")
     rows = sorted(score_model(models[0], told).rows, key=lambda row: float(row["rmse"]))
     places = np.linspace(0.1, 0.9, FRAMES) * (len(rows) - 1)
     frames = [str(rows[round(place)]["name"]) for place in places]

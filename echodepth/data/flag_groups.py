@@ -27,7 +27,7 @@ def data_group(dataset: str | None, for_command_line: bool = False) -> type[Data
     if not for_command_line:
         return config
     names = tuple(DATASETS.names())
-    choices: Any = Annotated[Literal[names], tyro.conf.arg(help="Name of the dataset.")]  # type: ignore[valid-type]
+    choices: Any = Annotated[Literal[names], tyro.conf.arg(help="Name of the dataset.")]
     chosen = make_dataclass(config.__name__, [("dataset", choices, field(default=name))], bases=(config,), frozen=True)
     chosen.__doc__ = DataConfig.__doc__
     return chosen

@@ -16,7 +16,7 @@ class RecordOfRun(Protocol):
     """What a model's run record says of its data."""
 
     @property
-    def self.run.experiment_name -> str:
+    def experiment_name(self) -> str:
         """Name under which the model was trained."""
 
     @property

@@ -199,8 +199,8 @@ def _contender(
 
     def predict(batch: Sample) -> tuple[Tensor, Tensor | None]:
         raw: Tensor = batch[part]
-        depth, scale, _ = model.predict(raw)
-        return depth, scale
+        depth, uncertainty, _ = model.predict(raw)
+        return depth, uncertainty
 
     part: Modality = "image" if model.input_key == "image" else "audio"
     if control == "mean_depth":

@@ -27,6 +27,7 @@ from echodepth.data.recorded import trained_data
 from echodepth.data.records import Modality
 from echodepth.inference.backends import load_backend
 from echodepth.inference.config import ExportConfig
+from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import BACKEND_BY_SUFFIX, SUFFIXES, ExportMetadata, import_extra
 from echodepth.inference.exporters import Write, onnx_writer, openvino_writer, pt2_writer, trace_onnx
 from echodepth.inference.quantize import quantize
@@ -35,7 +36,6 @@ from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.checkpoint import load_model as load_depth_model
-from echodepth.models.frontends.export_graph import DepthGraph
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ def _make_writer(model: DepthModel, config: ExportConfig, splits: _Splits | None
     if config.format == "pt2":
         return pt2_writer(graph, example, path)
     source = path.with_suffix(".traced.onnx")
-    trace_onnx(graph, example, 2 if model.uncertainty else 1, source)
+    trace_onnx(graph, example, 2 if model.has_uncertainty else 1, source)
     if splits is not None and splits.calibration is not None:
         floating, source = source, path.with_suffix(".int8.onnx")
         frames = evenly_spaced(len(splits.calibration), config.calibration_samples)

@@ -308,7 +308,7 @@ def _one_of(registry: Registry[Any], modality: Modality, for_command_line: bool)
         return str
     names = tuple(entry.name for entry in registry if entry.modality == modality)
     aliases = ("--student",) if registry is NETWORKS and modality == "audio" else ()
-    return Annotated[Literal[names], tyro.conf.arg(help=f"Name of the {registry.kind}.", aliases=aliases)]  # type: ignore[valid-type]
+    return Annotated[Literal[names], tyro.conf.arg(help=f"Name of the {registry.kind}.", aliases=aliases)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,11 @@ from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.records import Record
 from echodepth.models.checkpoint import DepthModel, save_model
+from echodepth.models.run_record import RunRecord
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
 from echodepth.training import train
-from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig
+from echodepth.training.config import train_config
 from tests.roots import v2
 
 
@@ -91,9 +92,11 @@ def test_a_teacher_teaches_where_nothing_was_measured(
         **{"data_dir": root, "image_size": 32, "base_channels": 4, "batch_size": 1},
         **{"num_workers": 0, "nb_epochs": 1, "device": "cpu", "label_fraction": 0.5},
     }
-    save_model(DepthModel(train.model_spec(RGBConfig(**tiny)), {"kind": "rgb"}), Path("checkpoints/rgb/best"))
-    train.train_binaural(BinauralConfig(**tiny, experiment_name="alone"))
-    train.train_distillation(DistillationConfig(**tiny, experiment_name="taught", teacher="rgb"))
+    save_model(
+        DepthModel(train.model_spec(train_config("rgb", **tiny)), RunRecord(kind="rgb")), Path("checkpoints/rgb/best")
+    )
+    train.train(train_config("binaural", **tiny, experiment_name="alone"))
+    train.train(train_config("distill", **tiny, experiment_name="taught", teacher="rgb"))
     frames, skipped = {}, {}
     for name in ("alone", "taught"):
         frames[name] = json.loads(Path(f"logs/{name}/config.json").read_text())["facts"]["training_frames"]
@@ -108,4 +111,4 @@ def test_a_teacher_teaches_where_nothing_was_measured(
 @pytest.mark.parametrize("fraction", [0.0, 1.1, float("nan")])
 def test_a_senseless_share_is_named(fraction: float, v2_root: Path) -> None:
     with pytest.raises(ConfigError, match=r"--label_fraction must be above 0 and up to 1"):
-        train.train_rgb(RGBConfig(data_dir=v2_root, label_fraction=fraction))
+        train.train(train_config("rgb", data_dir=v2_root, label_fraction=fraction))

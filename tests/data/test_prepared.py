@@ -17,12 +17,12 @@ from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.records import ALL_MODALITIES, Modality
 from echodepth.models.frontends.echo import EchoFrontEnd
-from echodepth.training.config import BinauralConfig, PrepareConfig
+from echodepth.training.config import PrepareConfig, train_config
 from echodepth.training.prepare import prepare
-from echodepth.training.train import train_binaural
+from echodepth.training.train import train
 from tests.roots import v1, v2, write_rgbd_root, write_v1_root, write_v2_root
 
-FRONT_END = EchoFrontEnd(32, "log", cues=True)
+FRONT_END = EchoFrontEnd(32, "log", binaural_cues=True)
 HEARD = AudioCacheFormat(FRONT_END.settings, FRONT_END)
 
 
@@ -185,10 +185,10 @@ def test_a_run_on_prepared_waveforms_ends_bit_equal_to_one_on_the_files(
     root = write_v2_root(tmp_path / "v2")
     flags: dict[str, Any] = {"data_dir": root, "image_size": 32, "base_channels": 4, "batch_size": 2, "nb_epochs": 2}
     flags |= {"num_workers": 0, "device": "cpu", "attention_levels": (5,), "max_depth": 10.0}
-    train_binaural(BinauralConfig(experiment_name="files", **flags))
+    train(train_config("binaural", experiment_name="files", **flags))
     prepare(PrepareConfig(data_dir=root, image_size=32, max_depth=10.0, workers=1))
     with caplog.at_level("INFO", logger="echodepth"):
-        train_binaural(BinauralConfig(experiment_name="prepared", **flags))
+        train(train_config("binaural", experiment_name="prepared", **flags))
     assert {"train: prepared audio", "val: prepared audio"} <= {*caplog.messages}
     ends = [
         torch.load(f"checkpoints/{name}/epoch_0002.pth", weights_only=True)["model_state_dict"]
@@ -207,7 +207,7 @@ def test_a_run_finds_prepared_spectrograms_of_its_own_front_end_and_says_so(
     for run, cues, said in (("same", True, True), ("other", False, False)):
         caplog.clear()
         with caplog.at_level("INFO", logger="echodepth"):
-            train_binaural(BinauralConfig(experiment_name=run, **flags, attention_levels=(), cues=cues))
+            train(train_config("binaural", experiment_name=run, **flags, attention_levels=(), cues=cues))
         assert any("prepared spectrogram" in message for message in caplog.messages) == said
 
 

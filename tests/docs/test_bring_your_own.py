@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from tests.tiny import save_tiny_rgb
 
 PAGE = ROOT / "docs" / "bring_your_own.md"
 FILES = dict(re.findall(r"^```python\n# (my_\w+)\.py\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
-REGISTRIES: tuple[Registry[type], ...] = (NETWORKS, FRONT_ENDS, DATASETS, LOSSES, DISTILLATION_LOSSES)  # type: ignore[assignment]
+REGISTRIES: tuple[Registry[Any], ...] = (NETWORKS, FRONT_ENDS, DATASETS, LOSSES, DISTILLATION_LOSSES)
 TINY = "--image_size 32 --batch_size 2 --nb_epochs 1 --num_workers 0 --device cpu --audio_seconds 0.02"
 
 

@@ -80,5 +80,5 @@ def test_two_processes_finish_and_agree(v2_root: Path, tmp_path: Path, kept: str
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert {row["val/images"] for row in rows} == {"4"}
     best = load_model(tmp_path / "checkpoints/two/best")
-    assert best.run["validation"]["rmse"] == pytest.approx(min(float(row["val/rmse"]) for row in rows))
+    assert best.run.validation["rmse"] == pytest.approx(min(float(row["val/rmse"]) for row in rows))
     assert (tmp_path / "checkpoints/two/epoch_0002.pth").is_file()

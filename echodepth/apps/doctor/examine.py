@@ -24,6 +24,8 @@ from echodepth.data.decoder import Decoder
 from echodepth.data.records import SPLITS, Modality, Record, Split
 
 log = logging.getLogger(__name__)
+FAULTS_FOUND = 1
+"""Exit status of the command when the dataset has faults."""
 
 _LISTED = 5  # findings of a kind in the text; the JSON has all of them
 _MIN_PARALLEL_ROWS = 64  # with fewer rows, starting processes takes longer than reading the files
@@ -92,6 +94,12 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     print(report if config.json else as_text(diagnosis), end="")
     log.info("written to %s", folder / "doctor.html")
     return diagnosis
+
+
+def run(config: DoctorConfig) -> None:
+    """The command: as ``doctor``, and exit status 1 if the dataset has faults."""
+    if doctor(config).faults:
+        raise SystemExit(FAULTS_FOUND)
 
 
 def examine(config: DoctorConfig) -> Diagnosis:

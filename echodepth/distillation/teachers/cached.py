@@ -79,7 +79,7 @@ class CachedTeacher(Teacher):
             name: torch.from_numpy(np.asarray(array[rows, sides])).to(batch["image"])
             for name, array in self._arrays.items()
         }
-        return Prediction(depth=outputs.pop("depth"), features=outputs)
+        return Prediction(outputs.pop("depth"), None, outputs)
 
     def feature_channels(self) -> dict[str, int]:
         """Channels of the requested levels."""
