@@ -1,9 +1,9 @@
-"""Draw test frames as a student alone, a taught student and the teacher answer them.
+"""Plot test frames with the predictions of a student without distillation, a distilled student and the teacher.
 
-    python examples/what_teaching_changes.py ALONE TAUGHT TEACHER [TARGET.png]
+    python examples/distillation_examples.py STUDENT DISTILLED TEACHER [TARGET.png]
 
-Each names a trained model as everywhere: a folder or an experiment. Frames are taken at even steps through the test
-split's order of the lone student's error, from the best to the worst, so that nobody has chosen them.
+Each argument names a trained model: a folder or an experiment. The frames are at even steps in the order of the first
+student's error on the test split, from the smallest to the largest, so that their choice is not manual.
 """
 
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from echodepth.evaluation.config import EvaluateConfig
+from echodepth.evaluation.config import EvaluateConfig, ScoringConfig
 from echodepth.evaluation.evaluate import score_model
 from echodepth.evaluation.frame_predictions import predict_frames
 from echodepth.inference.runtime import trained_data
@@ -19,29 +19,33 @@ from echodepth.models.checkpoint import load_model
 from echodepth.report.figures import Panel, display_limit, input_panels, picture_grid, save_figure
 
 FRAMES = 5
-NAMES = ("student alone", "student, taught", "teacher")
+TITLES = ("student", "student, distilled", "teacher")
 
 
 def main(experiments: list[str], target: Path) -> None:
-    """Score the first, choose the frames, and draw what all three make of them."""
+    """Score the first model, choose the frames, and plot the predictions of all three."""
     models = [load_model(experiment) for experiment in experiments]
-    # The teacher may have learnt elsewhere: all are shown the first one's rooms.
+    # The teacher may be trained on other rooms: all three predict the first model's test frames.
     data = trained_data(models[0])
-    told = EvaluateConfig(experiments[0], dataset=data.dataset, data_dir=data.root, device="cpu")
-    rows = sorted(score_model(models[0], told).rows, key=lambda row: float(row["rmse"]))
-    places = np.linspace(0.1, 0.9, FRAMES) * (len(rows) - 1)
-    frames = [str(rows[round(place)]["name"]) for place in places]
-    answers = list(predict_frames(dict(zip(NAMES, models, strict=True)), told, frames).values())
+    scoring = ScoringConfig(dataset=data.dataset, data_dir=data.root, device="cpu")
+    config = EvaluateConfig(checkpoint=experiments[0], scoring=scoring)
+    rows = sorted(score_model(models[0], config).rows, key=lambda row: float(row["rmse"]))
+    steps = np.linspace(0.1, 0.9, FRAMES) * (len(rows) - 1)
+    frames = [str(rows[round(step)]["name"]) for step in steps]
+    predictions = list(predict_frames(dict(zip(TITLES, models, strict=True)), config, frames).values())
     grid = []
-    for views in zip(*answers, strict=True):
-        truth = views[0]
-        panels = [*input_panels(truth.inputs), Panel("truth", truth.depth, "depth", truth.scored)]
-        for name, view in zip(NAMES, views, strict=True):
-            error = (view.prediction - truth.depth)[truth.scored]
+    for views in zip(*predictions, strict=True):
+        ground_truth = views[0]
+        panels = [
+            *input_panels(ground_truth.inputs),
+            Panel("ground truth", ground_truth.depth, "depth", ground_truth.scored),
+        ]
+        for title, view in zip(TITLES, views, strict=True):
+            error = (view.prediction - ground_truth.depth)[ground_truth.scored]
             note = f"{np.sqrt((error**2).mean()):.2f} m"
-            panels.append(Panel(name, view.prediction, "depth", note=note))
+            panels.append(Panel(title, view.prediction, "depth", note=note))
         grid.append(panels)
-    depths, scored = (np.stack([getattr(view, part) for view in answers[0]]) for part in ("depth", "scored"))
+    depths, scored = (np.stack([getattr(view, part) for view in predictions[0]]) for part in ("depth", "scored"))
     save_figure(picture_grid(grid, display_limit(depths, scored), 1.0), target)
     print(target)
 
@@ -49,4 +53,4 @@ def main(experiments: list[str], target: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) not in (4, 5):
         raise SystemExit(__doc__)
-    main(sys.argv[1:4], Path(sys.argv[4] if len(sys.argv) == 5 else "results/what_teaching_changes.png"))
+    main(sys.argv[1:4], Path(sys.argv[4] if len(sys.argv) == 5 else "results/distillation_examples.png"))
