@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from echodepth.evaluation.config import EvaluateConfig, ScoringConfig
+from echodepth.data.recorded import trained_data
+from echodepth.evaluation.config import ScoringConfig
 from echodepth.evaluation.evaluate import score_model
 from echodepth.evaluation.frame_predictions import predict_frames
-from echodepth.inference.runtime import trained_data
 from echodepth.models.checkpoint import load_model
 from echodepth.report.figures import Panel, display_limit, input_panels, picture_grid, save_figure
 
@@ -28,25 +28,21 @@ def main(experiments: list[str], target: Path) -> None:
     # The teacher may be trained on other rooms: all three predict the first model's test frames.
     data = trained_data(models[0])
     scoring = ScoringConfig(dataset=data.dataset, data_dir=data.root, device="cpu")
-    config = EvaluateConfig(checkpoint=experiments[0], scoring=scoring)
-    rows = sorted(score_model(models[0], config).rows, key=lambda row: float(row["rmse"]))
+    rows = sorted(score_model(models[0], scoring).rows, key=lambda row: float(row["rmse"]))
     steps = np.linspace(0.1, 0.9, FRAMES) * (len(rows) - 1)
     frames = [str(rows[round(step)]["name"]) for step in steps]
-    predictions = list(predict_frames(dict(zip(TITLES, models, strict=True)), config, frames).values())
+    predictions = list(predict_frames(dict(zip(TITLES, models, strict=True)), scoring, frames).values())
     grid = []
     for views in zip(*predictions, strict=True):
-        ground_truth = views[0]
-        panels = [
-            *input_panels(ground_truth.inputs),
-            Panel("ground truth", ground_truth.depth, "depth", ground_truth.scored),
-        ]
+        ground_truth, scored = views[0].ground_truth, views[0].scored
+        panels = [*input_panels(views[0].inputs), Panel("ground truth", ground_truth, "depth", scored)]
         for title, view in zip(TITLES, views, strict=True):
-            error = (view.prediction - ground_truth.depth)[ground_truth.scored]
+            error = (view.prediction - ground_truth)[scored]
             note = f"{np.sqrt((error**2).mean()):.2f} m"
             panels.append(Panel(title, view.prediction, "depth", note=note))
         grid.append(panels)
-    depths, scored = (np.stack([getattr(view, part) for view in predictions[0]]) for part in ("depth", "scored"))
-    save_figure(picture_grid(grid, display_limit(depths, scored), 1.0), target)
+    depths, masks = (np.stack([getattr(view, part) for view in predictions[0]]) for part in ("ground_truth", "scored"))
+    save_figure(picture_grid(grid, display_limit(depths, masks), 1.0), target)
     print(target)
 
 

@@ -1,7 +1,7 @@
 """Draw the figures of docs/concepts.md into docs/images, or into the folder in the first argument.
 
-The figures are computed: first-order echoes in a box-shaped room, in two dimensions, at two ears without a head, and the
-depth map of a camera in the same room.
+The figures are computed: first-order echoes in a box-shaped room, in two dimensions, at two ears without a head, and
+the depth map of a camera in the same room.
 """
 
 import sys
@@ -40,15 +40,14 @@ def image_sources() -> dict[str, np.ndarray]:
 def binaural_recording() -> np.ndarray:
     """Direct sound, one echo of each wall in front and at the sides, and noise at both ears; [2, t]."""
     recording = np.random.default_rng(0).normal(0, 0.002, (2, int(0.034 * RATE)))
+    signal = chirp_signal()
     for ear, position in enumerate(EARS):
         for source in (ROBOT, *image_sources().values()):
             path_length = float(np.linalg.norm(source - position))
             start = round((0.001 + path_length / SPEED) * RATE)
             # The nearer ear gets a higher level. The direct sound is clipped to the scale of the echoes.
             side_gain = 1 + 0.5 * np.sign(position[1] - ROBOT[1]) * np.sign(source[1] - ROBOT[1])
-            recording[ear, start : start + chirp_signal().size] += (
-                side_gain * min(1.0, 1 / path_length) * chirp_signal()
-            )
+            recording[ear, start : start + signal.size] += side_gain * min(1.0, 1 / path_length) * signal
     return recording
 
 
@@ -86,12 +85,8 @@ def _draw_floor_plan(ax: Axes) -> None:
     ax.add_patch(Rectangle((0, 0), *ROOM, fill=False, edgecolor=INK, linewidth=2))
     for source in image_sources().values():
         reflection = (ROBOT + source) / 2  # source and receiver coincide: the wall is half way to the image source
-        ax.annotate(
-            "",
-            (reflection[0], reflection[1]),
-            (ROBOT[0], ROBOT[1]),
-            arrowprops={"arrowstyle": "<->", "color": "#888888"},
-        )
+        arrow = {"arrowstyle": "<->", "color": "#888888"}
+        ax.annotate("", (reflection[0], reflection[1]), (ROBOT[0], ROBOT[1]), arrowprops=arrow)
         x, y = ROBOT + 0.6 * (reflection - ROBOT) + 0.12
         ax.text(x, y, f"{np.linalg.norm(reflection - ROBOT):.1f} m", color="#666666")
     ax.scatter(EARS[:, 0], EARS[:, 1], c=[LEFT, RIGHT], s=22, zorder=3)
