@@ -20,13 +20,14 @@ from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared, write
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset
 from echodepth.data.sample import Sample
+from echodepth.distillation.losses.total import levels_of
 from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache
 from echodepth.distillation.teachers.frozen import FrozenTeacher, Teacher
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig
 from echodepth.training.depth_task import DepthTask, network_input
-from echodepth.training.distillation_task import DistillationTask, levels_of
+from echodepth.training.distillation_task import DistillationTask
 from echodepth.training.train import model_spec
 
 FRAMES, BATCH, SIZE, RUNS = 32, 16, 128, 7

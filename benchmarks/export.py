@@ -29,7 +29,7 @@ from echodepth import __version__
 from echodepth.data.sample import Modality, Sample
 from echodepth.inference.backends import load_backend
 from echodepth.inference.export import TOLERANCE, difference, trial_inputs
-from echodepth.inference.export_metadata import RUNS, ExportMetadata
+from echodepth.inference.export_metadata import BACKEND_BY_SUFFIX, ExportMetadata
 from echodepth.inference.exporters import onnx_writer, openvino_writer, trace_onnx
 from echodepth.inference.quantize import quantize
 from echodepth.inference.runtime import Backend
@@ -80,7 +80,7 @@ def engines(model: DepthModel, scratch: Path) -> dict[str, Backend]:
     quantize(traced["fp32"], traced["int8"], Noise(frames, audio), list(range(len(frames))), part)
     made: dict[str, Backend] = {}
     for precision, source in traced.items():
-        facts = ExportMetadata(
+        metadata = ExportMetadata(
             version=__version__,
             checkpoint="",
             precision=precision,
@@ -93,8 +93,9 @@ def engines(model: DepthModel, scratch: Path) -> dict[str, Backend]:
         )
         for writer, suffix in ((onnx_writer, ".onnx"), (openvino_writer, ".xml")):
             path = scratch / f"model_{precision}{suffix}"
-            writer(source, path)(facts)
-            made[f"{RUNS[suffix]}_{precision}"] = load_backend(path, RUNS[suffix], "cpu")
+            writer(source, path)(metadata)
+            backend = BACKEND_BY_SUFFIX[suffix]
+            made[f"{backend}_{precision}"] = load_backend(path, backend, "cpu")
     return made
 
 

@@ -1,166 +1,224 @@
-"""The command ``echodepth``. Flags come from the config dataclasses; torch is imported by the command that runs."""
+"""The command ``echodepth``. Flags come from config dataclasses, of which only the chosen command's are imported."""
 
+import argparse
+import functools
+import importlib
 import logging
+import operator
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, make_dataclass
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
-from echodepth.apps.convert.config import ConvertConfig, ShardConfig
-from echodepth.apps.doctor.config import DoctorConfig
-from echodepth.apps.live.config import ListenConfig, RecordConfig
+from echodepth import __version__
 from echodepth.core.errors import EchodepthError, plain_message
-from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.experiments.config import BenchmarkConfig
-from echodepth.inference.config import DemoConfig, ExportConfig, PredictConfig
-from echodepth.simulate.config import SimulateConfig
-from echodepth.training.config import (
-    BinauralConfig,
-    CacheTeacherConfig,
-    DistillationConfig,
-    PrepareConfig,
-    RGBConfig,
-)
+from echodepth.core.flags import CommandFlags
+from echodepth.core.registry import load_plugin
 
-TrainingConfig = (
-    Annotated[RGBConfig, subcommand("rgb")]
-    | Annotated[BinauralConfig, subcommand("binaural")]
-    | Annotated[DistillationConfig, subcommand("distill")]
-)
-
-
-@dataclass(frozen=True)
-class Train:
-    """Train the RGB teacher, the binaural student, or the student with the teacher."""
-
-    run: TrainingConfig
-
-
-Command = (
-    Annotated[SimulateConfig, subcommand("simulate")]
-    | Annotated[RecordConfig, subcommand("record")]
-    | Annotated[ConvertConfig, subcommand("convert")]
-    | Annotated[DoctorConfig, subcommand("doctor")]
-    | Annotated[ShardConfig, subcommand("shard")]
-    | Annotated[PrepareConfig, subcommand("prepare")]
-    | Annotated[CacheTeacherConfig, subcommand("cache-teacher")]
-    | Annotated[Train, subcommand("train")]
-    | Annotated[EvaluateConfig, subcommand("evaluate")]
-    | Annotated[CompareConfig, subcommand("compare")]
-    | Annotated[PredictConfig, subcommand("predict")]
-    | Annotated[ListenConfig, subcommand("listen")]
-    | Annotated[ExportConfig, subcommand("export")]
-    | Annotated[DemoConfig, subcommand("demo")]
-    | Annotated[BenchmarkConfig, subcommand("benchmark")]
-)
-FAULTS_FOUND = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 """Exit status of a process that Ctrl-C ended: 128 + 2."""
+TYRO: dict[str, Any] = {"use_underscores": True, "config": (OmitArgPrefixes, OmitSubcommandPrefixes)}
+DESCRIPTION = """See depth by ear, taught by sight.
+
+Every command also takes -v (debug messages), -q (warnings only) and --plugin MODULE (a module of your own that registers
+networks, datasets, losses or front ends)."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand; addresses read ``module:attribute`` and are imported when the command is chosen.
+
+    Attributes:
+        name: on the command line, of one or two words.
+        help: one line for the list of commands.
+        run: the function that carries it out.
+        flags: its config dataclass, or a function from the rest of the command line to ``CommandFlags``.
+    """
+
+    name: str
+    help: str
+    run: str
+    flags: str
+
+
+TRAIN_HELP = "Train a network: rgb (teacher), binaural (student), distill (student with teacher)."
+COMMANDS = (
+    Command(
+        "simulate",
+        "Simulate rooms, images, depth and binaural echoes in BatVision V2's format.",
+        "echodepth.simulate.writer:simulate",
+        "echodepth.simulate.config:SimulateConfig",
+    ),
+    Command(
+        "record",
+        "Play chirps and record binaural echoes.",
+        "echodepth.apps.live.record:record",
+        "echodepth.apps.live.config:RecordConfig",
+    ),
+    Command(
+        "convert",
+        "Convert your own recordings into BatVision V2's format.",
+        "echodepth.apps.convert.convert:convert",
+        "echodepth.apps.convert.config:ConvertConfig",
+    ),
+    Command(
+        "doctor",
+        "Check a dataset for missing, broken, swapped or misaligned data.",
+        "echodepth.apps.doctor.examine:run",
+        "echodepth.apps.doctor.config:DoctorConfig",
+    ),
+    Command(
+        "shard",
+        "Pack a dataset into tar shards.",
+        "echodepth.data.streaming.writer:shard",
+        "echodepth.training.command_flags:shard_config",
+    ),
+    Command(
+        "prepare",
+        "Decode a dataset once into memory-mapped arrays.",
+        "echodepth.training.prepare:prepare",
+        "echodepth.training.command_flags:prepare_config",
+    ),
+    Command(
+        "cache-teacher",
+        "Cache a teacher's outputs on the training frames.",
+        "echodepth.training.teacher_setup:cache_teacher",
+        "echodepth.training.command_flags:cache_teacher_config",
+    ),
+    Command(
+        "train rgb",
+        "Train the RGB depth network, the teacher.",
+        "echodepth.training.train:train",
+        "echodepth.training.command_flags:rgb_flags",
+    ),
+    Command(
+        "train binaural",
+        "Train a depth network on binaural echoes, without a teacher.",
+        "echodepth.training.train:train",
+        "echodepth.training.command_flags:binaural_flags",
+    ),
+    Command(
+        "train distill",
+        "Train a depth network on binaural echoes by distillation from an RGB teacher.",
+        "echodepth.training.train:train",
+        "echodepth.training.command_flags:distill_flags",
+    ),
+    Command(
+        "evaluate",
+        "Score a trained model, or a control, under a named protocol.",
+        "echodepth.evaluation.evaluate:evaluate",
+        "echodepth.evaluation.config:EvaluateConfig",
+    ),
+    Command(
+        "compare",
+        "Score several models and controls, and write one report.",
+        "echodepth.evaluation.compare:compare",
+        "echodepth.evaluation.config:CompareConfig",
+    ),
+    Command(
+        "predict",
+        "Predict depth maps of files, folders, videos or a dataset split.",
+        "echodepth.inference.predict:predict",
+        "echodepth.inference.config:PredictConfig",
+    ),
+    Command(
+        "listen",
+        "Show live depth from a loudspeaker and two microphones.",
+        "echodepth.apps.live.listen:listen",
+        "echodepth.apps.live.config:ListenConfig",
+    ),
+    Command(
+        "export",
+        "Export a model to ONNX, OpenVINO or torch.export.",
+        "echodepth.inference.export:export",
+        "echodepth.inference.config:ExportConfig",
+    ),
+    Command(
+        "demo",
+        "Open a demo page in the browser.",
+        "echodepth.apps.demo.app:demo",
+        "echodepth.apps.demo.config:DemoConfig",
+    ),
+    Command(
+        "benchmark",
+        "Run a declared study: many trainings, one table.",
+        "echodepth.experiments.study:benchmark",
+        "echodepth.experiments.config:BenchmarkConfig",
+    ),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. A user's mistake, or a disk's, ends with its message and exit status 2, not with a traceback."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("echodepth").setLevel(logging.INFO)
-    command = tyro.cli(
-        Command,
-        prog="echodepth",
-        description="See depth by ear, taught by sight.",
-        args=arguments,
-        use_underscores=True,
-        config=(OmitArgPrefixes, OmitSubcommandPrefixes),
-    )
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        run(command)
-    except EchodepthError as error:
-        print(f"echodepth: {plain_message(error)}", file=sys.stderr)
-        raise SystemExit(USER_ERROR) from None
-    except OSError as error:
-        # A folder that may not be written to, a full disk, a file in a folder's place: the message names the path.
-        print(f"echodepth: {error}", file=sys.stderr)
+        run, config = parse(words)
+        run(config)
+    except (EchodepthError, OSError) as error:
+        # An OSError is a folder that may not be written to, a full disk, a file in a folder's place: it names the path.
+        message = plain_message(error) if isinstance(error, EchodepthError) else error
+        print(f"echodepth: {message}", file=sys.stderr)
         raise SystemExit(USER_ERROR) from None
     except KeyboardInterrupt:
         print("echodepth: stopped", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 
-def run(command: object) -> None:
-    """Hand a parsed command to the part of the package that carries it out."""
-    match command:
-        case Train(run=config):
-            _train(config)
-        case SimulateConfig():
-            from echodepth.simulate.writer import simulate
+def parse(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:
+    """The function that carries a command line out, and its config.
 
-            simulate(command)
-        case RecordConfig():
-            from echodepth.apps.live.record import record
-
-            record(command)
-        case ConvertConfig():
-            from echodepth.apps.convert.convert import convert
-
-            convert(command)
-        case ShardConfig():
-            from echodepth.data.streaming.writer import shard
-
-            shard(command)
-        case DoctorConfig():
-            from echodepth.apps.doctor.examine import doctor
-
-            if doctor(command).faults:
-                raise SystemExit(FAULTS_FOUND)
-        case PrepareConfig():
-            from echodepth.training.prepare import prepare
-
-            prepare(command)
-        case CacheTeacherConfig():
-            from echodepth.training.teacher_setup import cache_teacher
-
-            cache_teacher(command)
-        case EvaluateConfig():
-            from echodepth.evaluation.evaluate import evaluate
-
-            evaluate(command)
-        case CompareConfig():
-            from echodepth.evaluation.compare import compare
-
-            compare(command)
-        case BenchmarkConfig():
-            from echodepth.experiments.study import benchmark
-
-            benchmark(command)
-        case PredictConfig():
-            from echodepth.inference.predict import predict
-
-            predict(command)
-        case ListenConfig():
-            from echodepth.apps.live.listen import listen
-
-            listen(command)
-        case ExportConfig():
-            from echodepth.inference.export import export
-
-            export(command)
-        case DemoConfig():
-            from echodepth.apps.demo.app import demo
-
-            demo(command)
+    Raises:
+        EchodepthError: a plugin cannot be imported, or a name is not registered.
+        SystemExit: --help, --version, or arguments that do not parse.
+    """
+    words = _common_flags(words)
+    command = next((each for each in COMMANDS if each.name.split() == words[: len(each.name.split())]), None)
+    if command is None:
+        _list_commands(words)
+        raise AssertionError("tyro ends the process with the list of commands")
+    rest = words[len(command.name.split()) :]
+    flags = _load(command.flags)
+    given = CommandFlags(flags) if isinstance(flags, type) else flags(rest)
+    default = {} if given.default is None else {"default": given.default}
+    config = tyro.cli(given.config, prog=f"echodepth {command.name}", args=rest, **TYRO, **default)
+    return _load(command.run), given.finish(config)
 
 
-def _train(config: RGBConfig | BinauralConfig) -> None:
-    from echodepth.training import train
+def _list_commands(words: list[str]) -> None:
+    """Show the commands, or those of ``train``; each stands in as an empty dataclass, whose config is not imported."""
+    group = words[:1] if words[:1] == ["train"] else []
+    prefix = len(group)
+    listed = {each.name.split()[prefix]: each.help for each in COMMANDS if each.name.split()[:prefix] == group}
+    if not group:
+        listed["train"] = TRAIN_HELP
+    stand_ins: Any = [
+        Annotated[make_dataclass(name.replace("-", "_"), []), subcommand(name, description=text)]
+        for name, text in listed.items()
+    ]
+    prog, description = " ".join(["echodepth", *group]), TRAIN_HELP if group else DESCRIPTION
+    tyro.cli(functools.reduce(operator.or_, stand_ins), prog=prog, description=description, args=words[prefix:], **TYRO)
 
-    # Lightning's notices on hardware and loggers; its warnings still come through. Its import sets the level anew.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    match config:
-        case RGBConfig():
-            train.train_rgb(config)
-        case DistillationConfig():
-            train.train_distillation(config)
-        case BinauralConfig():
-            train.train_binaural(config)
+
+def _common_flags(words: Sequence[str]) -> list[str]:
+    """Act on the flags that every command takes; the others are returned."""
+    common = argparse.ArgumentParser(prog="echodepth", add_help=False, allow_abbrev=False)
+    common.add_argument("--version", action="version", version=f"echodepth {__version__}")
+    common.add_argument("-v", "--verbose", action="store_true")
+    common.add_argument("-q", "--quiet", action="store_true")
+    common.add_argument("--plugin", action="append", default=[])
+    found, rest = common.parse_known_args(words)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    level = logging.DEBUG if found.verbose else logging.WARNING if found.quiet else logging.INFO
+    logging.getLogger("echodepth").setLevel(level)
+    for module in found.plugin:
+        load_plugin(module)
+    return rest
+
+
+def _load(address: str) -> Any:
+    module, _, attribute = address.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,9 +1,9 @@
-"""Sums over all processes that train together, through which gradients go back.
+"""Differentiable sums over the processes of a distributed training run.
 
-Each process has a share of a batch, and strategies average their gradients. Pixels without depth are not shared out
-evenly, so that the average of the processes' means is not the mean over the batch: a pixel among few would count more.
-Where sums and counts are added up over the processes first, every process computes the loss of the whole batch, and
-the averaged gradient is that of one process with all of it.
+Each rank holds a part of the global batch, and Lightning's strategies average the ranks' gradients. Ranks have
+different numbers of pixels with ground truth, so the average of their means is not the mean over the batch: a pixel on
+a rank with few of them would weigh more. With sums and counts reduced over all ranks first, every rank computes the
+loss of the global batch, and the averaged gradient equals that of one process with the whole batch.
 """
 
 from collections.abc import Iterator
@@ -15,37 +15,40 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-_TOGETHER: ContextVar[bool] = ContextVar("together", default=False)
+_SYNC: ContextVar[bool] = ContextVar("sync", default=False)
 
 
 @contextmanager
-def sync_ranks(together: bool = True) -> Iterator[None]:
-    """Within it, ``all_reduce_sum`` sums over all processes, which must call it with the same sums in the same order."""
-    token = _TOGETHER.set(together)
+def sync_ranks(enabled: bool = True) -> Iterator[None]:
+    """Make ``all_reduce_sum`` sum over all ranks inside the block.
+
+    Every rank must call it the same number of times with the same quantities in the same order.
+    """
+    token = _SYNC.set(enabled)
     try:
         yield
     finally:
-        _TOGETHER.reset(token)
+        _SYNC.reset(token)
 
 
 def all_reduce_sum(*values: Tensor) -> tuple[Tensor, ...]:
-    """Scalars, added up over the processes inside of ``sync_ranks``, as they are elsewhere."""
-    if not _TOGETHER.get():
+    """Sum scalars over all ranks inside ``sync_ranks``; outside, return them unchanged."""
+    if not _SYNC.get():
         return values
     precision = torch.promote_types(values[0].dtype, torch.float32)
-    total: Tensor = _Sum.apply(torch.stack([value.to(precision) for value in values]))  # type: ignore[no-untyped-call]
+    total: Tensor = _AllReduceSum.apply(torch.stack([value.to(precision) for value in values]))  # type: ignore[no-untyped-call]
     return total.unbind()
 
 
-class _Sum(torch.autograd.Function):
-    """What each process does with the sum goes back to each summand: the gradient is a sum too."""
+class _AllReduceSum(torch.autograd.Function):
+    """All-reduce whose gradient is the sum of the gradients of all ranks: every rank uses the sum."""
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor) -> Tensor:
-        total = own.clone()
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        total = local.clone()
         dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return _Sum.forward(ctx, gradients[0])
+        return _AllReduceSum.forward(ctx, gradients[0])

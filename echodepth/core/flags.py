@@ -6,14 +6,33 @@ shows one section for each group, and a run's record holds all flags by name, wi
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+import tyro
 
 from echodepth.core.errors import ConfigError
 from echodepth.core.registry import did_you_mean
 
 Config = TypeVar("Config")
+TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
+"""A flag that takes its value: --bilinear False."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandFlags:
+    """The flags of a command whose flags depend on the command line.
+
+    Attributes:
+        config: the dataclass that is parsed.
+        default: an instance whose values are the flags' defaults; None takes those of the class.
+        finish: from what was parsed to the command's config.
+    """
+
+    config: Any
+    default: Any = None
+    finish: Callable[[Any], Any] = lambda parsed: parsed
 
 
 def compose(name: str, doc: str, parts: Sequence[type]) -> type:
@@ -40,9 +59,9 @@ def compose(name: str, doc: str, parts: Sequence[type]) -> type:
 
 
 def select(config: object, part: type[Config]) -> Config:
-    """The flags of one part, out of a composed group."""
+    """The flags of one part, out of any object that has them as attributes; a flag it lacks keeps its default."""
     names = [field.name for field in dataclasses.fields(typing.cast(Any, part)) if field.init]
-    return part(**{name: getattr(config, name) for name in names})
+    return part(**{name: getattr(config, name) for name in names if hasattr(config, name)})
 
 
 def flat(config: object) -> dict[str, Any]:

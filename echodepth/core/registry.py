@@ -12,13 +12,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from echodepth.core.errors import ConfigError
 
 ENTRY_POINT_GROUP = "echodepth.plugins"
 
 
+@runtime_checkable
 class Named(Protocol):
     """What every entry has."""
 

@@ -1,1 +1,1 @@
-"""The frozen teacher and the terms that carry what it sees to the student."""
+"""Distillation: frozen teachers, and the losses between their predictions and the student's."""

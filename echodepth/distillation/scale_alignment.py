@@ -1,11 +1,11 @@
-"""A teacher's depth made metres: one factor and one offset, fitted once, over the frames whose depth was measured.
+"""Scale alignment: convert a teacher's depth to metres by a scale and a shift, fitted once to ground truth.
 
-Networks that saw many cameras know inverse depth up to a scale and a shift (arXiv 1907.01341), or metres up to the
-scale of a camera that they were not told of. Both are fitted in inverse depth: 1 / metres = scale * inverse + shift.
+Networks trained on images of many cameras predict inverse depth up to a scale and a shift (arXiv 1907.01341), or metres
+up to the scale of an unknown camera. Both are fitted in inverse depth: 1 / metres = scale * inverse depth + shift.
 """
 
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,31 +18,30 @@ from torch.utils.data import default_collate
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.sample import Sample
 from echodepth.data.streaming.dataset import Frames
-from echodepth.distillation.losses.base import Prediction
-from echodepth.distillation.losses.feature_matching import resized
+from echodepth.distillation.losses.base import resize_like
 from echodepth.distillation.teachers.frozen import DepthKind, Teacher
+from echodepth.losses.base import MIN_DEPTH
+from echodepth.models.layers import Prediction
 
 log = logging.getLogger(__name__)
 Fit = Literal["scale", "affine"]
 Pixels = Float[np.ndarray, " n"]
-FRAMES, PIXELS = 200, 300
-"""How many frames are looked at, and how many pixels of each: 60,000 pairs for two numbers."""
-NEAREST = 1e-3
-"""Metres: what is nearer is no answer."""
-TRIMMED = 0.2
-"""Share of the pairs that are left out of a fit as outliers, as in arXiv 1907.01341."""
+FRAMES, PIXELS_PER_FRAME = 200, 300
+"""Size of the sample that is fitted: 60,000 pixels for two parameters."""
+OUTLIER_SHARE = 0.2
+"""Share of the pixels that an affine fit leaves out as outliers, as in arXiv 1907.01341."""
 
 
 @dataclass(frozen=True)
 class DepthAlignment:
-    """From what a teacher says to metres.
+    """Conversion of a teacher's depth to metres.
 
     Attributes:
         fit: ``scale`` (the shift is 0) or ``affine``.
-        inverse: whether the teacher says inverse depth; otherwise its inverse is taken first.
-        scale: of inverse depth.
-        shift: of inverse depth, in 1/m.
-        limit: metres; what is farther becomes this.
+        inverse: whether the teacher gives inverse depth; otherwise its depth is inverted first.
+        scale: factor of inverse depth.
+        shift: offset of inverse depth, in 1/m.
+        limit: metres; larger depths are clipped to it.
     """
 
     fit: Fit
@@ -51,33 +50,32 @@ class DepthAlignment:
     shift: float
     limit: float
 
-    def __call__(self, said: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Metres, above 0 and up to the limit."""
-        inverse = said if self.inverse else 1 / said.clamp(min=NEAREST)
-        return 1 / (self.scale * inverse + self.shift).clamp(min=1 / self.limit, max=1 / NEAREST)
+    def __call__(self, teacher_depth: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Metres, above 0 and at most the limit."""
+        inverse = teacher_depth if self.inverse else 1 / teacher_depth.clamp(min=MIN_DEPTH)
+        return 1 / (self.scale * inverse + self.shift).clamp(min=1 / self.limit, max=1 / MIN_DEPTH)
 
     def __str__(self) -> str:
-        said = "d" if self.inverse else "1/d"
-        return f"1/metres = {self.scale:.4g} {said}" + (f" {self.shift:+.4g}" if self.fit == "affine" else "")
+        inverse = "d" if self.inverse else "1/d"
+        return f"1/metres = {self.scale:.4g} {inverse}" + (f" {self.shift:+.4g}" if self.fit == "affine" else "")
 
 
 class AlignedTeacher(Teacher):
-    """A teacher whose depth is made metres; its features stay as they are.
+    """A teacher whose depth is converted to metres; its features stay unchanged.
 
     Args:
-        teacher: says some depth.
-        metres: what makes it metres.
+        teacher: gives depth of any kind.
+        alignment: converts that depth to metres.
     """
 
-    def __init__(self, teacher: Teacher, metres: DepthAlignment) -> None:
+    def __init__(self, teacher: Teacher, alignment: DepthAlignment) -> None:
         self.teacher = teacher
-        self.metres = metres
+        self.alignment = alignment
 
     def predict(self, batch: Sample) -> Prediction:
-        """What the teacher says, in metres."""
-        view = self.teacher.predict(batch)
-        # Its doubts would be in the units that it spoke in.
-        return replace(view, depth=self.metres(view.depth), scale=None)
+        """The teacher's prediction with depth in metres, and without uncertainty, which is in the teacher's unit."""
+        prediction = self.teacher.predict(batch)
+        return prediction._replace(depth=self.alignment(prediction.depth), uncertainty=None)
 
     def feature_channels(self) -> dict[str, int]:
         """The teacher's."""
@@ -88,120 +86,127 @@ class AlignedTeacher(Teacher):
         return self.teacher.feature_sizes()
 
 
-def fit_alignment(said: Pixels, measured: Pixels, fit: Fit, answer: DepthKind, limit: float) -> DepthAlignment:
-    """The scale and shift that make what was said what was measured.
+def fit_alignment(
+    teacher_depth: Pixels, ground_truth: Pixels, fit: Fit, depth_kind: DepthKind, limit: float
+) -> DepthAlignment:
+    """Fit the scale and shift that convert a teacher's depth to the ground truth.
 
-    ``scale`` is the median ratio. ``affine`` is least squares, refitted without the fifth of the pairs that lie
-    farthest off until it stays as it is: a window or a mirror, which sight and measurement tell differently, has no
-    say in it.
+    ``scale`` is the median ratio of inverse depths. ``affine`` is least squares, repeated without the fifth of the
+    pixels with the largest residuals until these no longer change. Images and depth cameras disagree at windows and
+    mirrors, and such pixels have no influence on the fit.
 
     Args:
-        said: the teacher's depth at some pixels, in its own kind.
-        measured: metres at the same pixels.
+        teacher_depth: the teacher's depth, of any kind.
+        ground_truth: metres at the same pixels.
         fit: ``scale`` or ``affine``.
-        answer: what the teacher's depth means.
-        limit: metres; pairs measured there may have been clipped, and are left out.
+        depth_kind: what the teacher's depth means.
+        limit: metres; ground truth of this or more may be clipped, and is left out.
 
     Raises:
-        DataError: there are no pairs, or nothing makes what was said what was measured.
+        DataError: there are no pixels, or no positive scale fits.
     """
-    inverse = answer == "disparity"
-    known = measured < limit
-    asked = said[known].astype(np.float64)
-    asked = asked if inverse else 1 / np.maximum(asked, NEAREST)
-    target = 1 / np.maximum(measured[known].astype(np.float64), NEAREST)
-    if not len(asked):
-        raise DataError("the teacher's depth cannot be made metres: no depth was measured below --max_depth")
-    if not np.ptp(asked) > 0:
-        raise DataError("the teacher's depth cannot be made metres: it is the same everywhere; give another --teacher")
+    inverse = depth_kind == "affine_inverse"
+    unclipped = ground_truth < limit
+    teacher_inverse = teacher_depth[unclipped].astype(np.float64)
+    teacher_inverse = teacher_inverse if inverse else 1 / np.maximum(teacher_inverse, MIN_DEPTH)
+    target = 1 / np.maximum(ground_truth[unclipped].astype(np.float64), MIN_DEPTH)
+    failure = "the depth of --teacher cannot be converted to metres"
+    if not len(teacher_inverse):
+        raise DataError(f"{failure}: no frame has ground truth below --max_depth; give a larger --max_depth")
+    if not np.ptp(teacher_inverse) > 0:
+        raise DataError(f"{failure}: it is the same at every pixel; give another --teacher")
     if fit == "scale":
-        with np.errstate(divide="ignore"):  # of a disparity of 0: infinitely far, and a median bears some of those
-            scale, shift = float(np.median(target / asked)), 0.0
+        # A teacher's inverse depth of 0 is infinitely far; the median tolerates a minority of infinite ratios.
+        with np.errstate(divide="ignore"):
+            scale, shift = float(np.median(target / teacher_inverse)), 0.0
         if not np.isfinite(scale):
-            raise DataError("the teacher's disparity is 0 at most places: give --teacher_align affine")
+            raise DataError(f"{failure}: its inverse depth is 0 at most pixels; give --teacher_align affine")
     else:
-        scale, shift = _trimmed_line(asked, target)
+        scale, shift = _trimmed_least_squares(teacher_inverse, target)
         if not scale > 0:
             raise DataError(
-                "the teacher holds for near what was measured as far, so no factor and offset make it metres: "
+                f"{failure}: it decreases where the ground truth increases; "
                 "give --teacher_align scale, or another --teacher"
             )
     return DepthAlignment(fit, inverse, scale, shift, limit)
 
 
-def _trimmed_line(x: Pixels, y: Pixels) -> tuple[float, float]:
-    # Least squares alone is drawn to the outliers that it is to find, so that it must not begin the search.
-    few = np.random.default_rng(0).choice(len(x), min(len(x), 1000), replace=False)
-    scale, shift = theilslopes(y[few], x[few])[:2] if np.ptp(x[few]) else (0.0, 0.0)
-    kept = np.zeros(len(x), dtype=bool)
+def _trimmed_least_squares(x: Pixels, y: Pixels) -> tuple[float, float]:
+    """Slope and intercept of a least-squares line through the pixels with the smallest residuals."""
+    # Starts from a robust line: least squares over all pixels follows the outliers that it should identify.
+    start = np.random.default_rng(0).choice(len(x), min(len(x), 1000), replace=False)
+    slope, intercept = theilslopes(y[start], x[start])[:2] if np.ptp(x[start]) else (0.0, 0.0)
+    inliers = np.zeros(len(x), dtype=bool)
     for _ in range(50):
-        apart = np.abs(scale * x + shift - y)
-        closest = apart <= np.quantile(apart, 1 - TRIMMED)
-        if np.array_equal(closest, kept) or not np.ptp(x[closest]):
+        residuals = np.abs(slope * x + intercept - y)
+        smallest = residuals <= np.quantile(residuals, 1 - OUTLIER_SHARE)
+        if np.array_equal(smallest, inliers) or not np.ptp(x[smallest]):
             break
-        kept = closest
-        scale, shift = np.polyfit(x[kept], y[kept], 1)
-    return float(scale), float(shift)
+        inliers = smallest
+        slope, intercept = np.polyfit(x[inliers], y[inliers], 1)
+    return float(slope), float(intercept)
 
 
-def measured_pairs(teacher: Teacher, frames: Frames, device: torch.device) -> tuple[Pixels, Pixels]:
-    """What a teacher says, and what was measured, at pixels drawn from frames drawn from those that are labelled.
+def sample_pixels(teacher: Teacher, frames: Frames, device: torch.device) -> tuple[Pixels, Pixels]:
+    """A teacher's depth and the ground truth at random pixels of random labelled frames.
 
     Args:
-        teacher: is looked at.
-        frames: with images and depth; the same frames give the same pairs.
-        device: where to look.
+        teacher: gives depth of any kind.
+        frames: with images and depth; the same frames give the same pixels.
+        device: device of the teacher.
 
     Returns:
-        Said and measured, one after the other.
+        The teacher's depth and the ground truth in metres.
     """
     rng = np.random.default_rng(0)
-    said, measured = [], []
+    teacher_depths, ground_truths = [], []
     for sample in frames.draw_labelled(FRAMES, rng):
         batch: Sample = default_collate([sample])
         batch["image"] = batch["image"].to(device)
-        depth, valid = batch["depth"].flatten(), batch["valid"].flatten()
-        places = np.flatnonzero(valid.numpy())
-        places = rng.choice(places, min(PIXELS, len(places)), replace=False)
-        said.append(resized(teacher.predict(batch).depth.cpu(), batch["depth"]).flatten().numpy()[places])
-        measured.append(depth.numpy()[places])
-    return np.concatenate(said), np.concatenate(measured)
+        ground_truth, valid = batch["depth"].flatten(), batch["valid"].flatten()
+        pixels = np.flatnonzero(valid.numpy())
+        pixels = rng.choice(pixels, min(PIXELS_PER_FRAME, len(pixels)), replace=False)
+        teacher_depth = resize_like(teacher.predict(batch).depth.cpu(), batch["depth"]).flatten()
+        teacher_depths.append(teacher_depth.numpy()[pixels])
+        ground_truths.append(ground_truth.numpy()[pixels])
+    return np.concatenate(teacher_depths), np.concatenate(ground_truths)
 
 
 def align_teacher(
     teacher: Teacher,
-    answer: DepthKind,
+    depth_kind: DepthKind,
     align: Literal["auto", "none", "scale", "affine"],
     frames: Frames,
     limit: float,
     device: torch.device,
 ) -> tuple[Teacher, dict[str, Any]]:
-    """Fit once what a teacher's depth lacks to be metres.
+    """Fit the conversion of a teacher's depth to metres, if it needs one.
 
     Args:
-        teacher: says depth of the kind ``answer``.
-        answer: likewise.
-        align: ``auto`` takes metres as they are, fits a scale to proportions, and scale and shift to disparity.
-        frames: the training frames, of which those with known depth are used.
+        teacher: gives depth of the kind ``depth_kind``.
+        depth_kind: what the teacher's depth means.
+        align: the fit; ``auto`` is none for metric depth, ``scale`` for depth up to scale, ``affine`` for inverse
+            depth.
+        frames: the training frames; those with ground truth are used.
         limit: metres; see ``DepthAlignment``.
-        device: where to look.
+        device: device of the teacher.
 
     Returns:
-        The teacher in metres, and what was fitted as plain values.
+        The teacher in metres, and the fitted values as plain values.
 
     Raises:
-        ConfigError: inverse depth would be taken for metres.
-        DataError: no scale makes it metres.
+        ConfigError: inverse depth would be used as metres.
+        DataError: no scale converts it to metres.
     """
-    fits: dict[DepthKind, Fit | None] = {"metres": None, "proportions": "scale", "disparity": "affine"}
-    if align == "none" and answer == "disparity":
+    fits: dict[DepthKind, Fit | None] = {"metric": None, "up_to_scale": "scale", "affine_inverse": "affine"}
+    if align == "none" and depth_kind == "affine_inverse":
         raise ConfigError(
-            "--teacher_align none: this teacher says inverse depth of no unit, which is not metres: "
+            "--teacher_align none: this --teacher predicts inverse depth without a unit, not metres: "
             "give --teacher_align affine"
         )
-    fit = fits[answer] if align == "auto" else None if align == "none" else align
+    fit = fits[depth_kind] if align == "auto" else None if align == "none" else align
     if fit is None:
         return teacher, {"fit": "none"}
-    metres = fit_alignment(*measured_pairs(teacher, frames, device), fit, answer, limit)
-    log.info("the teacher's depth d is made metres, once: %s", metres)
-    return AlignedTeacher(teacher, metres), asdict(metres)
+    alignment = fit_alignment(*sample_pixels(teacher, frames, device), fit, depth_kind, limit)
+    log.info("the teacher's depth d is converted to metres by %s", alignment)
+    return AlignedTeacher(teacher, alignment), asdict(alignment)

@@ -12,11 +12,17 @@ from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, DataError, require_at_least
 from echodepth.data.config import SOURCE_FLAGS
 from echodepth.data.streaming.index import is_sharded
-from echodepth.evaluation.comparison import Comparison, Curves, Row, SeedMean, bootstrap_interval, read_curves
-from echodepth.evaluation.config import CompareConfig, EvaluateConfig
+from echodepth.evaluation.comparison import (
+    Comparison,
+    ComparisonRow,
+    Curves,
+    SeedMean,
+    bootstrap_interval,
+    read_curves,
+)
+from echodepth.evaluation.config import CompareConfig, Control, ScoringConfig
 from echodepth.evaluation.evaluate import (
     CONTROL_LABELS,
-    KIND_LABELS,
     Evaluation,
     model_label,
     score_model,
@@ -24,17 +30,13 @@ from echodepth.evaluation.evaluate import (
     summary,
 )
 from echodepth.evaluation.frame_predictions import FramePrediction, predict_frames
-from echodepth.evaluation.frame_selection import leading_row, pick_frames
+from echodepth.evaluation.frame_selection import leading_row, select_frames
 from echodepth.evaluation.report_files import write_report
-from echodepth.inference.runtime import experiment_name
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
 
 log = logging.getLogger(__name__)
-
-_UNET = [label.replace("audio", "U-Net baseline") for kind, label in KIND_LABELS.items() if kind != "rgb"]
-_ORDER = [*KIND_LABELS.values(), *_UNET, *CONTROL_LABELS.values()]
 
 
 def compare(config: CompareConfig) -> Path:
@@ -49,7 +51,7 @@ def compare(config: CompareConfig) -> Path:
         DataError: data are missing or bad, or no frame is scored by every run.
     """
     comparison = build_comparison(config)
-    folder = Path("results") / config.name
+    folder = RunPaths(config.name).results
     write_report(comparison, folder)
     log.info("written to %s", folder / "comparison.html")
     return folder
@@ -63,86 +65,76 @@ def build_comparison(config: CompareConfig) -> Comparison:
         raise ConfigError(
             f"--name {config.name!r}: use letters, digits and . _ + - only; it names a folder in results/"
         )
-    require_at_least(0, pictures=config.pictures, extremes=config.extremes, seed=config.seed)
-    device = choose_device(config.device)
+    require_at_least(0, pictures=config.pictures, extremes=config.extremes, seed=config.scoring.seed)
+    device = choose_device(config.scoring.device)
     models = {run: load_model(run, device) for run in config.runs}
     models = dict(sorted(models.items(), key=lambda item: _order(model_label(item[1]))))
     names = _short_names(models)
-    settings = _settings(config)
+    settings = config.scoring
     _require_same_data(models, settings)
     scored = _score_all(models, settings)
     shared = _shared_frames([evaluation for _, evaluation in scored])
-    rows = [_row(names[run], evaluation, shared, config.seed) for run, evaluation in scored]
+    rows = [_row(names[run], evaluation, shared, config.scoring.seed) for run, evaluation in scored]
     rows = _mark_best(sorted(rows, key=lambda row: _order(row.label)))
     leader = leading_row(rows)
-    picks = pick_frames(leader, shared, config.extremes, config.pictures)
+    selected = select_frames(leader, shared, config.extremes, config.pictures)
     return Comparison(
         name=config.name,
-        protocol=get_protocol(config.protocol),
-        split=config.split,
+        protocol=get_protocol(config.scoring.protocol),
+        split=config.scoring.split,
         rows=rows,
         seed_means=_seed_means(models, names, rows),
         frames=shared,
         notes=_notes([evaluation for _, evaluation in scored], len(shared)),
         leader=leader,
-        picks=picks,
-        views=_views(models, names, settings, list(picks)),
+        selected=selected,
+        predictions=_predictions(models, names, settings, list(selected)),
         curves=_all_curves(models, names),
     )
 
 
-def _views(
-    models: dict[str, DepthModel], names: dict[str, str], settings: EvaluateConfig, frames: list[str]
+def _predictions(
+    models: dict[str, DepthModel], names: dict[str, str], settings: ScoringConfig, frames: list[str]
 ) -> dict[str, dict[str, FramePrediction]]:
     by_frame: dict[str, dict[str, FramePrediction]] = {frame: {} for frame in frames}
-    for run, views in (predict_frames(models, settings, frames) if frames else {}).items():
-        for frame, view in zip(frames, views, strict=True):
-            by_frame[frame][f"{model_label(models[run])} · {names[run]}"] = view
+    for run, predictions in (predict_frames(models, settings, frames) if frames else {}).items():
+        for frame, prediction in zip(frames, predictions, strict=True):
+            by_frame[frame][f"{model_label(models[run])} · {names[run]}"] = prediction
     return by_frame
 
 
 def _short_names(models: dict[str, DepthModel]) -> dict[str, str]:
     """Each run's experiment; what the user typed, where two runs are of one experiment."""
-    experiments = [experiment_name(model) for model in models.values()]
+    experiments = [model.run.experiment_name for model in models.values()]
     return {run: name if experiments.count(name) == 1 else run for run, name in zip(models, experiments, strict=True)}
 
 
-def _order(label: str) -> int:
-    return _ORDER.index(label) if label in _ORDER else len(KIND_LABELS)
+def _order(label: str) -> tuple[int, str]:
+    """RGB first, then the default audio network, the other audio networks and the controls."""
+    base = label.removesuffix(" + distillation")
+    networks = sorted(NETWORKS, key=lambda network: (network.modality != "image", not network.is_default))
+    labels = [network.label for network in networks] + list(CONTROL_LABELS.values())
+    return (labels.index(base) if base in labels else len(networks)), label
 
 
-def _settings(config: CompareConfig) -> EvaluateConfig:
-    return EvaluateConfig(
-        checkpoint="",
-        split=config.split,
-        protocol=config.protocol,
-        dataset=config.dataset,
-        data_dir=config.data_dir,
-        batch_size=config.batch_size,
-        num_workers=config.num_workers,
-        seed=config.seed,
-        skip_bad=config.skip_bad,
-    )
-
-
-def _score_all(models: dict[str, DepthModel], settings: EvaluateConfig) -> list[tuple[str, Evaluation]]:
+def _score_all(models: dict[str, DepthModel], settings: ScoringConfig) -> list[tuple[str, Evaluation]]:
     """Every run; the mean depth once; shuffled echoes for the first run of each kind that hears."""
-    todo = [(run, settings) for run in models]
-    todo.append((next(iter(models)), replace(settings, control="mean_depth")))
+    todo: list[tuple[str, Control]] = [(run, "none") for run in models]
+    todo.append((next(iter(models)), "mean_depth"))
     shuffled: dict[str, str] = {}
     for run, model in models.items():
         if model.input_key == "audio":
             shuffled.setdefault(model_label(model), run)
-    todo += [(run, replace(settings, control="shuffled_audio")) for run in shuffled.values()]
+    todo += [(run, "shuffled_audio") for run in shuffled.values()]
     scored = []
-    for run, each in todo:
-        evaluation = score_model(models[run], each)
+    for run, control in todo:
+        evaluation = score_model(models[run], settings, control)
         log.info("%s", summary(evaluation))
         scored.append((run, evaluation))
     return scored
 
 
-def _require_same_data(models: dict[str, DepthModel], settings: EvaluateConfig) -> None:
+def _require_same_data(models: dict[str, DepthModel], settings: ScoringConfig) -> None:
     data = [scored_data(model, settings) for model in models.values()]
     for each in data:
         if is_sharded(each):
@@ -181,40 +173,42 @@ def _notes(evaluations: list[Evaluation], shared: int) -> list[str]:
         values = sorted({evaluation.model[setting] for evaluation in evaluations})
         if len(values) > 1:
             listed = " and ".join(f"{value:g}" for value in values)
-            notes.append(f"The runs differ in {setting} ({listed} {unit}): each is scored against its own truth.")
+            notes.append(
+                f"The runs differ in {setting} ({listed} {unit}): each is scored against its own ground truth."
+            )
     if any(evaluation.counts["bad_predictions"] for evaluation in evaluations):
         notes.append("Some predictions were no depth (NaN, infinite or not positive); they are scored as 1 mm.")
     return notes
 
 
-def _row(run: str, evaluation: Evaluation, frames: list[str], seed: int) -> Row:
+def _row(run: str, evaluation: Evaluation, frames: list[str], seed: int) -> ComparisonRow:
     by_name = {row["name"]: row for row in evaluation.rows}
-    figures, intervals = {}, {}
+    means, intervals = {}, {}
     for metric in METRICS:
         values = np.array([by_name[name][metric] for name in frames])
         values = values[np.isfinite(values)]
-        figures[metric] = float(values.mean()) if values.size else float("nan")
+        means[metric] = float(values.mean()) if values.size else float("nan")
         intervals[metric] = bootstrap_interval(values, seed)
-    return Row("no input" if evaluation.control == "mean_depth" else run, evaluation, figures, intervals)
+    return ComparisonRow("no input" if evaluation.control == "mean_depth" else run, evaluation, means, intervals)
 
 
-def _mark_best(rows: list[Row]) -> list[Row]:
+def _mark_best(rows: list[ComparisonRow]) -> list[ComparisonRow]:
     hearing = [row for row in rows if row.evaluation.control == "none" and row.evaluation.model["input"] == "audio"]
-    best = min(hearing, key=lambda row: row.figures["rmse"], default=None)
+    best = min(hearing, key=lambda row: row.means["rmse"], default=None)
     return [replace(row, is_best=row is best) for row in rows]
 
 
-def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list[Row]) -> list[SeedMean]:
+def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list[ComparisonRow]) -> list[SeedMean]:
     row_of = {row.run: row for row in rows if row.evaluation.control == "none"}
-    groups: dict[str, dict[object, Row]] = defaultdict(dict)
+    groups: dict[str, dict[object, ComparisonRow]] = defaultdict(dict)
     for run, model in models.items():
         row = row_of[names[run]]
-        data = {name: value for name, value in model.run.get("data", {}).items() if name not in SOURCE_FLAGS}
-        flags = model.run.get("flags", {})
-        groups[repr((row.label, model.spec, sorted(data.items()), sorted(flags.items())))][model.run.get("seed")] = row
+        data = {name: value for name, value in model.run.data.items() if name not in SOURCE_FLAGS}
+        flags = model.run.flags
+        groups[repr((row.label, model.spec, sorted(data.items()), sorted(flags.items())))][model.run.seed] = row
     means = []
     for group in (list(group.values()) for group in groups.values() if len(group) > 1):
-        table = np.array([[row.figures[metric] for metric in METRICS] for row in group])
+        table = np.array([[row.means[metric] for metric in METRICS] for row in group])
         mean = dict(zip(METRICS, table.mean(axis=0).tolist(), strict=True))
         deviation = dict(zip(METRICS, table.std(axis=0, ddof=1).tolist(), strict=True))
         means.append(SeedMean(group[0].label, [row.run for row in group], mean, deviation))
@@ -224,7 +218,7 @@ def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list
 def _all_curves(models: dict[str, DepthModel], names: dict[str, str]) -> dict[str, Curves]:
     curves = {}
     for run, model in models.items():
-        path = Path("logs") / experiment_name(model) / "metrics.csv"
+        path = RunPaths(model.run.experiment_name).logs / "metrics.csv"
         if path.is_file():
             curves[f"{model_label(model)} · {names[run]}"] = read_curves(path)
     return curves

@@ -1,4 +1,4 @@
-"""What a comparison consists of: rows, intervals, groups of seeds, pictures and curves."""
+"""The data of a comparison: rows, confidence intervals, seed means, predictions and training curves."""
 
 import csv
 from collections import defaultdict
@@ -16,24 +16,24 @@ from echodepth.metrics.protocols import Protocol
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 Curves = dict[str, list[tuple[float, float]]]
-"""A log's columns as (epoch, value) points."""
+"""Columns of a training log as (epoch, value) points."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table.
+class ComparisonRow:
+    """One row of the table: a model or a control.
 
     Attributes:
-        run: what the user calls it: the experiment, or the checkpoint where two are of one experiment.
-        evaluation: all of its figures.
-        figures: means over the images that every row scored.
-        intervals: their bootstrap intervals; None with fewer than two images.
-        is_best: it has the lowest RMSE of all audio models.
+        run: the experiment, or the checkpoint as given where two runs are of one experiment.
+        evaluation: its full evaluation.
+        means: metrics as means over the images that every row scored.
+        intervals: bootstrap confidence intervals of the means; None with fewer than two images.
+        is_best: whether it has the lowest RMSE of all audio models.
     """
 
     run: str
     evaluation: Evaluation
-    figures: dict[str, float]
+    means: dict[str, float]
     intervals: dict[str, tuple[float, float] | None]
     is_best: bool = False
 
@@ -44,13 +44,13 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Kind and run together."""
+        """Kind and run."""
         return f"{self.label} · {self.run}"
 
 
 @dataclass(frozen=True)
 class SeedMean:
-    """Runs that differ in nothing but the seed: their mean and standard deviation (of a sample, n - 1)."""
+    """Mean and sample standard deviation (n - 1) of the metrics of runs that differ in the seed alone."""
 
     label: str
     runs: list[str]
@@ -60,40 +60,40 @@ class SeedMean:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that the report shows.
+    """Everything that the report shows.
 
     Attributes:
         name: of the report's folder.
-        protocol: the rule by which all rows were scored.
+        protocol: the protocol of all rows.
         split: train, val or test.
         rows: models by kind, then controls.
         seed_means: one for each group of runs that differ in the seed alone.
-        frames: the images that every row scored.
-        notes: what a reader must know before comparing the rows.
+        frames: names of the images that every row scored.
+        notes: what limits the comparability of the rows.
         leader: the row whose best, median and worst frames are shown.
-        picks: the pictured frames, and what each is an example of: see ``pick_frames``.
-        views: for each pictured frame, the views of all models, by ``Row.name``.
-        curves: for each model with a log, its columns over the epochs, by ``Row.name``.
+        selected: the shown frames and the reasons for their selection, see ``select_frames``.
+        predictions: for each shown frame, the predictions of all models by ``ComparisonRow.name``.
+        curves: for each model with a log, its columns over the epochs, by ``ComparisonRow.name``.
     """
 
     name: str
     protocol: Protocol
     split: str
-    rows: list[Row]
+    rows: list[ComparisonRow]
     seed_means: list[SeedMean]
     frames: list[str]
     notes: list[str]
-    leader: Row
-    picks: dict[str, list[str]]
-    views: dict[str, dict[str, FramePrediction]]
+    leader: ComparisonRow
+    selected: dict[str, list[str]]
+    predictions: dict[str, dict[str, FramePrediction]]
     curves: dict[str, Curves]
 
 
 def bootstrap_interval(values: Float[np.ndarray, " n"], seed: int) -> tuple[float, float] | None:
-    """The 95 % percentile interval of the mean over images; None for fewer than two.
+    """The 95 % percentile bootstrap interval of the mean over images; None for fewer than two.
 
-    It treats images as independent draws. Frames of one room are not, so it says how sure the figure is for these
-    rooms, and is too narrow for others.
+    The bootstrap treats images as independent draws. Frames of one room are not independent, so the interval holds for
+    these rooms and is too narrow for other ones.
     """
     if values.size < 2:
         return None
@@ -110,7 +110,7 @@ def bootstrap_interval(values: Float[np.ndarray, " n"], seed: int) -> tuple[floa
 
 
 def read_curves(path: Path) -> Curves:
-    """A training log's ``train/*`` and ``val/*`` columns as (epoch, value) points; empty and NaN cells are skipped."""
+    """The ``train/*`` and ``val/*`` columns of a training log as (epoch, value) points, without empty and NaN cells."""
     curves: Curves = defaultdict(list)
     with path.open(newline="") as file:
         for row in csv.DictReader(file):

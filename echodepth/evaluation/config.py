@@ -1,4 +1,4 @@
-"""The flags of evaluation and comparison. Imports nothing heavy: it feeds --help."""
+"""The flags of evaluation and comparison."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,69 +6,59 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import Address, DatasetName, Split
+from echodepth.data.config import Address, Split
+from echodepth.metrics.config import ProtocolName
 
-ProtocolName = Literal["official", "valid", "loo"]
 Control = Literal["none", "shuffled_audio", "mean_depth"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class ScoringConfig:
+    """Data, protocol and machine of scoring."""
+
+    split: Split = "test"
+    """Split to score."""
+    protocol: ProtocolName = "valid"
+    """Which pixels count: official, valid, or loo (the location left out of training)."""
+    dataset: str | None = None
+    """Dataset to score on, if it is not the one of training."""
+    data_dir: Address | None = None
+    """Dataset root, if it is not the one of training."""
+    skip_bad: bool = False
+    """Skip and count bad rows; without it the first one is an error."""
+    batch_size: int = 16
+    """Frames per batch; affects speed only."""
+    num_workers: int = 0
+    """Data loading processes; affects speed only."""
+    device: str = "auto"
+    """Device: auto, cpu, cuda, cuda:1."""
+    seed: int = 0
+    """Seed of the shuffled-audio control, and of a comparison's bootstrap."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Which model is scored, on what, and by which rule."""
+    """Score a trained model, or a control in its place."""
 
     checkpoint: str
-    """A best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, or ORG/NAME on the Hugging Face Hub."""
-    split: Split = "test"
-    """Which part of the dataset is scored."""
-    protocol: ProtocolName = "valid"
-    """Which pixels count: official, valid, or loo (the location that training left out)."""
-    dataset: DatasetName | None = None
-    """Another dataset than the one the model was trained on."""
-    data_dir: Address | None = None
-    """Another folder than the one the model was trained from."""
+    """Model folder, .pth file, experiment name, or ORG/NAME on the Hugging Face Hub."""
     control: Control = "none"
-    """Score a control: shuffled_audio gives every frame another's echoes; mean_depth hears and sees nothing."""
-    batch_size: int = 16
-    """Frames at a time; changes speed alone."""
-    num_workers: int = 0
-    """Processes that read files; changes speed alone."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1."""
-    seed: int = 0
-    """Decides which frame's echoes the shuffled control hears."""
-    skip_bad: bool = False
-    """Leave bad rows out and count them; otherwise the first one stops the evaluation."""
+    """Control: shuffled_audio gives every frame another frame's echoes; mean_depth predicts the mean training map."""
     out: Path | None = None
-    """Folder of the result files; results/<experiment> when not given."""
+    """Folder of the result files. Default: results/<experiment>."""
+    scoring: ScoringConfig = ScoringConfig()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """Several trained models side by side, with their controls."""
+    """Score several trained models and their controls, and write one report."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Experiment names, best/ folders or .pth files."""
-    split: Split = "test"
-    """Which part of the dataset is scored."""
-    protocol: ProtocolName = "valid"
-    """Which pixels count: official, valid, or loo (the location that training left out)."""
-    dataset: DatasetName | None = None
-    """Another dataset than the one the models were trained on."""
-    data_dir: Address | None = None
-    """Another folder than the one the models were trained from."""
+    """Experiment names, model folders or .pth files."""
     name: str = "comparison"
-    """Folder under results/ for the table and the page."""
-    batch_size: int = 16
-    """Frames at a time; changes speed alone."""
-    num_workers: int = 0
-    """Processes that read files; changes speed alone."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1."""
-    seed: int = 0
-    """Decides the bootstrap's draws and the shuffled echoes."""
+    """Folder under results/ for the report."""
     pictures: int = 4
-    """How many frames the page shows that are spread evenly over the split; 0 for none."""
+    """Number of frames in the report that are spread evenly over the split."""
     extremes: int = 2
-    """How many of the best, of the median and of the worst frames of the best audio model the page shows as well."""
-    skip_bad: bool = False
-    """Leave bad rows out and count them; otherwise the first one stops the comparison."""
+    """Number of best, median and worst frames of the best audio model in the report."""
+    scoring: ScoringConfig = ScoringConfig()

@@ -1,7 +1,8 @@
-"""What a network must beat before its figures mean anything.
+"""Control inputs: what a network must beat before its metrics mean anything.
 
-A network may score well by drawing the average room. ``mean_depth`` does just that, with no input at all; and
-``shuffled_audio`` gives a trained network the echoes of another frame, so that whatever it loses is what it had heard.
+A network may score well by predicting the average room. The ``mean_depth`` control predicts exactly that, without an
+input. The ``shuffled_audio`` control evaluates a trained network on another frame's audio: the difference to its own
+score is what the network takes from the audio.
 """
 
 from dataclasses import replace
@@ -17,31 +18,31 @@ from echodepth.data.sample import Sample
 
 
 def derangement(count: int, seed: int) -> Int[Tensor, " count"]:
-    """A seeded shuffle of 0..count-1 that leaves nothing in its place: everyone takes from the next in a random ring.
+    """A seeded permutation of 0..count-1 without a fixed point: one random cycle over all elements.
 
     Raises:
-        ConfigError: there are fewer than two, so that nobody can take another's.
+        ConfigError: ``count`` is below 2, which has no such permutation.
     """
     if count < 2:
-        raise ConfigError(f"--control shuffled_audio needs two frames or more, and the split has {count}")
-    ring = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    return torch.empty_like(ring).scatter_(0, ring, ring.roll(-1))
+        raise ConfigError(f"--control shuffled_audio needs at least two frames, and the split has {count}")
+    cycle = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return torch.empty_like(cycle).scatter_(0, cycle, cycle.roll(-1))
 
 
 class ShuffledAudio(Dataset[Sample]):
-    """A dataset in which every frame hears another frame's echoes.
+    """A dataset that pairs every frame with the audio of another frame.
 
     Args:
-        dataset: with audio among its parts.
-        seed: decides which.
+        dataset: includes audio among its modalities.
+        seed: of the permutation.
 
     Attributes:
-        bad_rows: the dataset's.
+        bad_rows: those of the dataset.
     """
 
     def __init__(self, dataset: DepthDataset, seed: int) -> None:
         self.frames = DepthDataset(dataset.records, replace(dataset.decoder, modalities=("depth",)))
-        self.echoes = DepthDataset(dataset.records, replace(dataset.decoder, modalities=("audio",)))
+        self.recordings = DepthDataset(dataset.records, replace(dataset.decoder, modalities=("audio",)))
         self.source = derangement(len(dataset), seed)
         self.bad_rows = dataset.bad_rows
 
@@ -49,5 +50,5 @@ class ShuffledAudio(Dataset[Sample]):
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Sample:
-        """The frame's depth and name with another's audio."""
-        return {**self.frames[index], "audio": self.echoes[int(self.source[index])]["audio"]}
+        """The frame's depth and name with another frame's audio."""
+        return {**self.frames[index], "audio": self.recordings[int(self.source[index])]["audio"]}

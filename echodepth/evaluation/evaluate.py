@@ -20,14 +20,16 @@ from echodepth import __version__
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, require_at_least
+from echodepth.core.run_paths import RunPaths
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import mean_depth_map
-from echodepth.data.sample import Modality, Sample
+from echodepth.data.recorded import read_from, trained_data
+from echodepth.data.records import Modality
+from echodepth.data.sample import Sample
 from echodepth.data.streaming.batches import batch_loader
 from echodepth.data.streaming.dataset import Frames, ShardedDataset, open_split
-from echodepth.evaluation.config import EvaluateConfig
+from echodepth.evaluation.config import Control, EvaluateConfig, ScoringConfig
 from echodepth.evaluation.controls import ShuffledAudio
-from echodepth.inference.runtime import experiment_name, read_from, trained_data
 from echodepth.metrics.accumulator import MetricAccumulator
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.depth_bins import DepthBin
@@ -35,15 +37,15 @@ from echodepth.metrics.error_map import ErrorMap
 from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.layers import count_parameters
-from echodepth.report.figures import calibration_picture, save_figure
-from echodepth.simulate.default_set import make_once
+from echodepth.models.networks import NETWORKS
+from echodepth.report.calibration_figure import calibration_figure
+from echodepth.report.figures import save_figure
 
 log = logging.getLogger(__name__)
 
 Predictor = Callable[[Sample], tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"] | None]]
 """Of a batch, depth and, where it is told, how far off that is expected to be."""
-KIND_LABELS = {"rgb": "RGB (upper bound)", "binaural": "audio", "distill": "audio + distillation"}
-CONTROL_LABELS = {"mean_depth": "mean-depth control", "shuffled_audio": "shuffled-audio control"}
+CONTROL_LABELS = {"mean_depth": "mean-depth baseline", "shuffled_audio": "shuffled-audio control"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Evaluation:
 
     Attributes:
         experiment: the name under which the model was trained.
-        label: what it is, as tables say it: "audio", "RGB (upper bound)", "mean-depth control", ...
+        label: what it is, as tables say it: "audio", "RGB (upper bound)", "mean-depth baseline", ...
         control: "none", or which control was scored in the model's place.
         protocol: the rule's name.
         split: train, val or test.
@@ -63,13 +65,13 @@ class Evaluation:
         counts: images, pixels, images_without_valid, bad_predictions, bad_rows.
         bad_rows: one message for each row that was left out.
         rows: per image its name, its scored pixels, and every figure (NaN where it has none).
-        depth_ranges: figures by true depth, pooled over pixels.
-        regions: mean absolute error by place in the picture, pooled over pixels.
+        depth_bins: errors by ground-truth depth, pooled over pixels.
+        error_map: mean absolute error by image region, pooled over pixels.
         model: network, parameters, size, range, input, seconds of sound, the run's seed and epoch.
         commit: of the source tree, with "-dirty" when files differ from it; "unknown" outside a repository.
         version: of this package.
         seed: of the shuffled control.
-        calibration: how well the model knows where it is wrong, see ``Calibration``; None of a model that does not say.
+        calibration: see ``UncertaintyCalibration.compute``; None for a model without uncertainty.
     """
 
     experiment: str
@@ -84,8 +86,8 @@ class Evaluation:
     counts: dict[str, int]
     bad_rows: list[str]
     rows: list[dict[str, Any]]
-    depth_ranges: list[DepthBin]
-    regions: ErrorMap
+    depth_bins: list[DepthBin]
+    error_map: ErrorMap
     model: dict[str, Any]
     commit: str
     version: str
@@ -104,33 +106,32 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         ConfigError: protocol, split and control do not fit the model.
         DataError: the data are missing or, without ``skip_bad``, bad.
     """
-    model = load_model(config.checkpoint, choose_device(config.device))
-    evaluation = score_model(model, config)
-    stem = f"evaluate_{config.split}_{config.protocol}" + (f"_{config.control}" if config.control != "none" else "")
-    folder = config.out if config.out is not None else Path("results") / evaluation.experiment
+    scoring = config.scoring
+    model = load_model(config.checkpoint, choose_device(scoring.device))
+    evaluation = score_model(model, scoring, config.control)
+    stem = f"evaluate_{scoring.split}_{scoring.protocol}" + (f"_{config.control}" if config.control != "none" else "")
+    folder = config.out if config.out is not None else RunPaths(evaluation.experiment).results
     write_evaluation(evaluation, folder / stem)
     if evaluation.calibration:
-        title = f"{evaluation.experiment}, {evaluation.label}: {config.split}, protocol {config.protocol}"
-        save_figure(calibration_picture(evaluation.calibration, title), folder / f"{stem}_calibration.png")
+        title = f"{evaluation.experiment}, {evaluation.label}: {scoring.split}, protocol {scoring.protocol}"
+        save_figure(calibration_figure(evaluation.calibration, title), folder / f"{stem}_calibration.png")
     log.info("%s\nwritten to %s.json and .csv", summary(evaluation), folder / stem)
     return evaluation
 
 
-def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
-    """Score a loaded model, or a control in its place; ``config.checkpoint`` and ``config.out`` are not used."""
+def score_model(model: DepthModel, config: ScoringConfig, control: Control = "none") -> Evaluation:
+    """Score a loaded model, or a control in its place; errors as of ``evaluate``."""
     require_at_least(1, batch_size=config.batch_size)
     require_at_least(0, num_workers=config.num_workers, seed=config.seed)
     protocol = get_protocol(config.protocol)
     data = scored_data(model, config)
-    if data.dataset == "simulated" and data.data_dir is None:
-        make_once(data.root)
-    dataset, predictor = _contender(model, config, data, protocol)
+    dataset, predictor = _contender(model, config, control, data, protocol)
     scores = _score(dataset, predictor, protocol, config)
     metrics = scores.total.compute()
     return Evaluation(
-        experiment=experiment_name(model),
-        label=CONTROL_LABELS.get(config.control, model_label(model)),
-        control=config.control,
+        experiment=model.run.experiment_name,
+        label=CONTROL_LABELS.get(control, model_label(model)),
+        control=control,
         protocol=protocol.name,
         split=config.split,
         dataset=data.dataset,
@@ -141,8 +142,8 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
         | {"bad_rows": len(dataset.bad_rows)},
         bad_rows=dataset.bad_rows,
         rows=scores.rows,
-        depth_ranges=scores.ranges.compute(),
-        regions=scores.regions.compute(),
+        depth_bins=scores.depth_bins.compute(),
+        error_map=scores.error_map.compute(),
         model={
             "network": type(model.network).__name__,
             "parameters": count_parameters(model.network),
@@ -150,8 +151,8 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
             "image_size": model.image_size,
             "max_depth": model.max_depth,
             "audio_seconds": trained_data(model).cut_seconds if model.input_key == "audio" else None,
-            "seed": model.run.get("seed"),
-            "epoch": model.run.get("epoch"),
+            "seed": model.run.seed,
+            "epoch": model.run.epoch,
         },
         commit=source_commit(),
         version=__version__,
@@ -161,14 +162,12 @@ def score_model(model: DepthModel, config: EvaluateConfig) -> Evaluation:
 
 
 def model_label(model: DepthModel) -> str:
-    """What a model is, as tables say it."""
-    kind = str(model.run.get("kind", "rgb" if model.input_key == "image" else "binaural"))
-    label = KIND_LABELS.get(kind, kind)
-    names = {"unet_baseline": "U-Net baseline", "light": "light audio"}
-    return label.replace("audio", names.get(model.spec.network, "audio"))
+    """The name of this kind of model in tables: the network's label, and whether it was distilled."""
+    label = NETWORKS[model.spec.network].label
+    return f"{label} + distillation" if model.run.kind == "distill" else label
 
 
-def scored_data(model: DepthModel, config: EvaluateConfig) -> DataConfig:
+def scored_data(model: DepthModel, config: ScoringConfig) -> DataConfig:
     """The data settings of an evaluation: as trained, but for the flags that say otherwise.
 
     Only protocol ``loo`` keeps to the location that training left out; the others score the dataset's own split.
@@ -181,7 +180,7 @@ def scored_data(model: DepthModel, config: EvaluateConfig) -> DataConfig:
     if get_protocol(config.protocol).leave_one_out:
         if trained.leave_out is None or elsewhere:
             raise ConfigError(
-                f"--protocol loo: {experiment_name(model)} was trained on all locations of its dataset; "
+                f"--protocol loo: {model.run.experiment_name} was trained on all locations of its dataset; "
                 "train with --leave_out LOCATION and evaluate on that dataset"
             )
         if config.split != "test":
@@ -190,12 +189,12 @@ def scored_data(model: DepthModel, config: EvaluateConfig) -> DataConfig:
     return replace(_read_from(trained, config), leave_out=None)
 
 
-def _read_from(trained: DataConfig, config: EvaluateConfig) -> DataConfig:
+def _read_from(trained: DataConfig, config: ScoringConfig) -> DataConfig:
     return replace(read_from(trained, config.dataset, config.data_dir), skip_bad=config.skip_bad)
 
 
 def _contender(
-    model: DepthModel, config: EvaluateConfig, data: DataConfig, protocol: Protocol
+    model: DepthModel, config: ScoringConfig, control: Control, data: DataConfig, protocol: Protocol
 ) -> tuple[Frames | ShuffledAudio, Predictor]:
     """The frames to score and who predicts them: the model, or a control in its place."""
 
@@ -205,17 +204,17 @@ def _contender(
         return depth, scale
 
     part: Modality = "image" if model.input_key == "image" else "audio"
-    if config.control == "mean_depth":
+    if control == "mean_depth":
         training = _read_from(trained_data(model), config)
         mean = mean_depth_map(open_split(training, "train", ("depth",)))
         frames = open_split(data, config.split, ("depth",), protocol.depth_resize)
         return frames, lambda batch: (mean.expand(len(batch["depth"]), -1, -1, -1), None)
-    if config.control == "shuffled_audio" and part != "audio":
+    if control == "shuffled_audio" and part != "audio":
         raise ConfigError(
-            f"--control shuffled_audio: {experiment_name(model)} takes images, there is no audio to shuffle"
+            f"--control shuffled_audio: {model.run.experiment_name} takes images, there is no audio to shuffle"
         )
     frames = open_split(data, config.split, (part, "depth"), protocol.depth_resize)
-    if config.control != "shuffled_audio":
+    if control != "shuffled_audio":
         return frames, predict
     if isinstance(frames, ShardedDataset):
         raise ConfigError(
@@ -226,7 +225,7 @@ def _contender(
 
 
 def _score(
-    dataset: Frames | ShuffledAudio, predictor: Predictor, protocol: Protocol, config: EvaluateConfig
+    dataset: Frames | ShuffledAudio, predictor: Predictor, protocol: Protocol, config: ScoringConfig
 ) -> MetricAccumulator:
     scores = MetricAccumulator()
     loader: DataLoader[Sample]

@@ -1,29 +1,29 @@
-"""Which frames a comparison shows: where its best model is at its best, as it mostly is, at its worst, and any."""
+"""Selection of the frames that a comparison shows: the leading model's best, median and worst, and an even spread."""
 
 import numpy as np
 
-from echodepth.evaluation.comparison import Row
+from echodepth.evaluation.comparison import ComparisonRow
 
 
-def leading_row(rows: list[Row]) -> Row:
-    """The row whose frames are shown: the best audio model, or without one the model with the lowest RMSE."""
+def leading_row(rows: list[ComparisonRow]) -> ComparisonRow:
+    """The best audio model, or without one the model with the lowest RMSE."""
     models = [row for row in rows if row.evaluation.control == "none"]
-    return next((row for row in models if row.is_best), min(models, key=lambda row: row.figures["rmse"]))
+    return next((row for row in models if row.is_best), min(models, key=lambda row: row.means["rmse"]))
 
 
-def pick_frames(row: Row, frames: list[str], extremes: int, spread: int) -> dict[str, list[str]]:
-    """The best, the median and the worst of a row's frames, then some that are spread evenly; each of them once.
+def select_frames(row: ComparisonRow, frames: list[str], extremes: int, spread: int) -> dict[str, list[str]]:
+    """The best, median and worst of a row's frames by RMSE, then evenly spread ones; no frame twice.
 
     Args:
-        row: whose RMSE decides.
-        frames: to choose from, in the order of the split.
-        extremes: how many of the best, of the median and of the worst; fewer where there are not three times as many.
-        spread: how many are spread evenly, first and last included.
+        row: ranks the frames by its RMSE.
+        frames: candidates, in the order of the split.
+        extremes: number of best, of median and of worst frames; a third of all frames at most.
+        spread: number of evenly spread frames, first and last included.
 
     Returns:
-        Each frame's name, with what it is an example of: "best", "median", "worst", "evenly spread", at times several.
+        Each frame's name with its reasons: one or more of "best", "median", "worst", "evenly spread".
     """
-    rmse = {each["name"]: each["rmse"] for each in row.evaluation.rows}
+    rmse = {image["name"]: image["rmse"] for image in row.evaluation.rows}
     ordered = sorted((frame for frame in frames if np.isfinite(rmse[frame])), key=lambda frame: rmse[frame])
     count = min(extremes, len(ordered) // 3)
     middle = (len(ordered) - count) // 2
@@ -33,8 +33,8 @@ def pick_frames(row: Row, frames: list[str], extremes: int, spread: int) -> dict
         "worst": ordered[::-1][:count],
         "evenly spread": [frames[i] for i in np.linspace(0, len(frames) - 1, spread).round().astype(int)],
     }
-    why: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for group, members in groups.items():
         for frame in dict.fromkeys(members):
-            why.setdefault(frame, []).append(group)
-    return why
+            reasons.setdefault(frame, []).append(group)
+    return reasons

@@ -1,78 +1,60 @@
-"""A comparison as a page for people, in one file: pictures, styles and the script that sorts its tables are inside."""
+"""A comparison as one self-contained HTML page: pictures, style sheet and the script that sorts its tables included."""
 
 import math
 from pathlib import Path
 
-from echodepth.evaluation.comparison import Comparison, Row
-from echodepth.evaluation.formatting import (
-    INTERVAL_SENTENCE,
-    RANGES_SENTENCE,
-    heading,
-    interval,
-    number,
-    raw,
-    sentence,
-    signed,
-)
+from echodepth.evaluation.comparison import Comparison, ComparisonRow
+from echodepth.evaluation.formatting import BINS_SENTENCE, INTERVAL_SENTENCE, describe, interval
 from echodepth.evaluation.report_charts import (
-    doubt_charts,
-    filled_ranges,
+    calibration_charts,
+    depth_bin_charts,
+    filled_bins,
     lag_charts,
     palette,
-    range_charts,
     training_charts,
 )
-from echodepth.evaluation.report_images import frame_cards, region_maps
-from echodepth.metrics.depth import HIGHER_IS_BETTER, METRICS
+from echodepth.evaluation.report_images import error_map_images, frame_cards
+from echodepth.metrics.depth import METRIC_TABLE
 from echodepth.metrics.error_map import GRID
 from echodepth.report.figures import colour_stops
 from echodepth.report.html import template
-from echodepth.report.svg_chart import HEIGHT, LEFT, RIGHT, WIDTH
 
 
 def html(comparison: Comparison) -> str:
-    """The page's text."""
+    """The page's HTML."""
     rows = comparison.rows
     colours = palette(rows)
-    regions, region_limit = region_maps(rows)
-    page = template(
-        Path(__file__).with_name("report.html.jinja"),
-        number=number,
-        signed=signed,
-        raw=raw,
-        heading=heading,
-        interval=interval,
-    )
+    error_maps, error_map_limit = error_map_images(rows)
+    page = template(Path(__file__).with_name("report.html.jinja"), interval=interval)
     return page.render(
         comparison=comparison,
-        sentence=sentence(comparison),
+        sentence=describe(comparison),
         interval_sentence=INTERVAL_SENTENCE,
-        ranges_sentence=RANGES_SENTENCE,
-        metrics=METRICS,
-        higher_is_better=HIGHER_IS_BETTER,
+        bins_sentence=BINS_SENTENCE,
+        metrics=METRIC_TABLE.values(),
         whiskers=_whiskers(rows),
-        ranges=filled_ranges(rows),
-        range_charts=range_charts(rows, colours),
-        regions=regions,
-        region_limit=region_limit,
+        bins=filled_bins(rows),
+        bin_charts=depth_bin_charts(rows, colours),
+        error_maps=error_maps,
+        error_map_limit=error_map_limit,
         grid=GRID,
-        doubt_charts=doubt_charts(rows, colours),
+        calibration_charts=calibration_charts(rows, colours),
         lag_charts=lag_charts(comparison),
         training_charts=training_charts(comparison, colours),
-        size={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT},
         frames=frame_cards(comparison),
         depth_colours=colour_stops("depth"),
         error_colours=colour_stops("error"),
         first=rows[0].evaluation,
+        version=rows[0].evaluation.version,
     )
 
 
-def _whiskers(rows: list[Row]) -> list[tuple[Row, float, float, float]]:
-    """Each row's RMSE and its interval's ends, in per cent of the widest."""
-    ends = [(row.figures["rmse"], row.intervals["rmse"] or (row.figures["rmse"],) * 2) for row in rows]
-    widest = 1.04 * max((high for _, (_, high) in ends if math.isfinite(high)), default=1.0) or 1.0
+def _whiskers(rows: list[ComparisonRow]) -> list[tuple[ComparisonRow, float, float, float]]:
+    """Each row with the lower bound, mean and upper bound of its RMSE, in per cent of the page's scale."""
+    bounds = [(row.means["rmse"], row.intervals["rmse"] or (row.means["rmse"],) * 2) for row in rows]
+    limit = 1.04 * max((high for _, (_, high) in bounds if math.isfinite(high)), default=1.0) or 1.0
     return [
-        (row, 100 * low / widest, 100 * value / widest, 100 * high / widest)
-        for row, (value, (low, high)) in zip(rows, ends, strict=True)
-        if math.isfinite(value)
+        (row, 100 * low / limit, 100 * mean / limit, 100 * high / limit)
+        for row, (mean, (low, high)) in zip(rows, bounds, strict=True)
+        if math.isfinite(mean)
     ]

@@ -1,55 +1,46 @@
-"""The pictures of a comparison's page: frames as models see and answer them, and where in a picture they are wrong."""
+"""Pictures of a comparison's page: inputs and predictions of frames, and error maps by image region."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
 
-from echodepth.evaluation.comparison import Comparison, Row
+from echodepth.evaluation.comparison import Comparison, ComparisonRow
 from echodepth.evaluation.frame_predictions import FramePrediction
 from echodepth.metrics.error_map import GRID
-from echodepth.report.figures import depth_to_rgb, display_limit, error_to_rgb, input_panels, spectrogram_to_rgb
-from echodepth.report.html import data_address
+from echodepth.report.figures import Panel, display_limit, error_to_rgb, input_panels, panel_to_rgb
+from echodepth.report.html import ReportImage, data_uri
 from echodepth.report.svg_chart import nice_ticks
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A captioned picture of the page, as a data address."""
-
-    caption: str
-    source: str
-
-
-@dataclass(frozen=True)
 class ModelResult:
-    """What one model made of a frame: prediction, error, and the error that it expected where it says so."""
+    """One model's prediction and error for a frame, and its predicted uncertainty if it has one."""
 
     name: str
     note: str
-    pictures: list[Picture]
+    pictures: list[ReportImage]
 
 
 @dataclass(frozen=True)
 class FrameCard:
-    """One frame on the page: what is given and true, then each model's answer; scales in metres."""
+    """One frame: inputs and ground truth, each model's result, and the limits of the colour scales in metres."""
 
     name: str
-    why: list[str]
-    given: list[Picture]
-    answers: list[ModelResult]
+    reasons: list[str]
+    inputs: list[ReportImage]
+    results: list[ModelResult]
     depth_limit: float
     error_limit: float
 
     @property
-    def across(self) -> int:
-        """The most pictures that an answer has; all answers are drawn as wide."""
-        return max(len(answer.pictures) for answer in self.answers)
+    def columns(self) -> int:
+        """The largest number of pictures of a result; all results get the same width."""
+        return max(len(result.pictures) for result in self.results)
 
 
 @dataclass(frozen=True)
-class RegionMap:
-    """One row's error by region: a picture of the grid, and the place of its worst region in per cent."""
+class ErrorMapImage:
+    """One row's error by image region, and the position of its worst region in per cent of the picture."""
 
     name: str
     source: str
@@ -59,58 +50,51 @@ class RegionMap:
 
 
 def frame_cards(comparison: Comparison) -> list[FrameCard]:
-    """The pictured frames, in the order in which they were picked."""
-    most = max(row.evaluation.model["max_depth"] for row in comparison.rows)
-    return [_frame_card(name, why, comparison.views[name], most) for name, why in comparison.picks.items()]
-
-
-def _frame_card(name: str, why: list[str], views: dict[str, FramePrediction], most: float) -> FrameCard:
-    inputs: dict[str, np.ndarray] = {}
-    for view in views.values():
-        inputs = view.inputs | inputs
-    truth = next(iter(views.values()))
-    farthest = display_limit(truth.depth, truth.scored, most)
-    errors = {row: np.abs(view.prediction - view.depth) for row, view in views.items()}
-    scored = {row: view.scored & np.isfinite(errors[row]) for row, view in views.items()}
-    worst = max(display_limit(errors[row], scored[row], farthest) for row in views)
-    given = [
-        Picture(panel.caption, data_address(_input_colours(panel.values, panel.span))) for panel in input_panels(inputs)
+    """The selected frames in the order of their selection."""
+    max_depth = max(row.evaluation.model["max_depth"] for row in comparison.rows)
+    return [
+        _frame_card(name, reasons, comparison.predictions[name], max_depth)
+        for name, reasons in comparison.selected.items()
     ]
-    given.append(Picture("truth", data_address(depth_to_rgb(truth.depth, truth.scored, farthest))))
-    answers = []
-    for row, view in views.items():
+
+
+def _frame_card(name: str, reasons: list[str], predictions: dict[str, FramePrediction], max_depth: float) -> FrameCard:
+    inputs: dict[str, np.ndarray] = {}
+    for prediction in predictions.values():
+        inputs = prediction.inputs | inputs
+    first = next(iter(predictions.values()))
+    depth_limit = display_limit(first.ground_truth, first.scored, max_depth)
+    errors = {row: np.abs(each.prediction - each.ground_truth) for row, each in predictions.items()}
+    scored = {row: each.scored & np.isfinite(errors[row]) for row, each in predictions.items()}
+    error_limit = max(display_limit(errors[row], scored[row], depth_limit) for row in predictions)
+
+    def image(panel: Panel) -> ReportImage:
+        return ReportImage(panel.caption, data_uri(panel_to_rgb(panel, depth_limit, error_limit)))
+
+    results = []
+    for row, each in predictions.items():
         error = errors[row][scored[row]]
         note = f"RMSE {np.sqrt(np.mean(error**2)):.2f} m" if error.size else "no scored pixel"
-        everywhere = np.ones_like(view.scored)
-        pictures = [
-            Picture("prediction", data_address(depth_to_rgb(view.prediction, everywhere, farthest))),
-            Picture("error", data_address(error_to_rgb(errors[row], scored[row], worst))),
-        ]
-        if view.expected is not None:
-            pictures.append(Picture("expected error", data_address(error_to_rgb(view.expected, everywhere, worst))))
-        answers.append(ModelResult(row, note, pictures))
-    return FrameCard(name, why, given, answers, farthest, worst)
+        panels = [Panel("prediction", each.prediction, "depth"), Panel("error", errors[row], "error", scored[row])]
+        if each.uncertainty is not None:
+            panels.append(Panel("predicted uncertainty", each.uncertainty, "error"))
+        results.append(ModelResult(row, note, [image(panel) for panel in panels]))
+    panels = [*input_panels(inputs), Panel("ground truth", first.ground_truth, "depth", first.scored)]
+    return FrameCard(name, reasons, [image(panel) for panel in panels], results, depth_limit, error_limit)
 
 
-def _input_colours(values: np.ndarray, span: tuple[float, float] | None) -> UInt8[np.ndarray, "h w 3"]:
-    if values.ndim == 2:
-        return spectrogram_to_rgb(values, span)
-    rgb: np.ndarray = np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)
-    return rgb
-
-
-def region_maps(rows: list[Row]) -> tuple[list[RegionMap], float]:
-    """Each row's error by region, and the end in metres of the one scale that all are drawn on."""
-    grids = {row.name: np.array(row.evaluation.regions.mae) for row in rows if row.evaluation.regions.worst}
+def error_map_images(rows: list[ComparisonRow]) -> tuple[list[ErrorMapImage], float]:
+    """Each row's error by image region, and the upper limit in metres of the colour scale that all of them share."""
+    worst = {row.name: row.evaluation.error_map.worst for row in rows}
+    grids = {row.name: np.array(row.evaluation.error_map.mae) for row in rows if worst[row.name]}
     if not grids:
         return [], 1.0
     limit = nice_ticks(0.0, max(float(np.nanmax(grid)) for grid in grids.values()), 5)[-1]
-    maps = []
-    for row in rows:
-        worst = row.evaluation.regions.worst
-        if worst is not None:
-            grid = grids[row.name]
-            source = data_address(error_to_rgb(grid, np.isfinite(grid), limit))
-            note = f"worst: {worst.where}, {worst.mae:.2f}\N{NO-BREAK SPACE}m"
-            maps.append(RegionMap(row.name, source, note, 100 * worst.column / GRID, 100 * worst.row / GRID))
-    return maps, limit
+    images = []
+    for name, grid in grids.items():
+        region = worst[name]
+        assert region is not None
+        source = data_uri(error_to_rgb(grid, np.isfinite(grid), limit))
+        note = f"worst: {region.position}, {region.mae:.2f}\N{NO-BREAK SPACE}m"
+        images.append(ErrorMapImage(name, source, note, 100 * region.column / GRID, 100 * region.row / GRID))
+    return images, limit

@@ -8,7 +8,7 @@ import tyro
 Study = Literal["distillation", "cues", "attention", "light"]
 Preset = Literal["tiny", "small"]
 FEW = 0.1
-"""The small share of labelled rooms."""
+"""Label fraction of the few-labels setting."""
 
 
 class Rooms(NamedTuple):
@@ -22,11 +22,11 @@ class Scale(NamedTuple):
     """How large a preset's runs are.
 
     Attributes:
-        rooms: the students': about 70 % to learn from, 10 % to validate, 20 % to test.
-        elsewhere: others, for a teacher that learns elsewhere.
+        rooms: of the students: about 70 % to train, 10 % to validate, 20 % to test.
+        elsewhere: other rooms, for a teacher that is trained on rooms of its own.
         image_size: pixels.
         base_channels: of all networks.
-        epochs: over all of the student's frames; with fewer frames more epochs, so that the steps are as many.
+        epochs: over all of the student's frames; with fewer frames more epochs, for the same number of steps.
     """
 
     rooms: Rooms
@@ -44,24 +44,19 @@ SCALES: dict[Preset, Scale] = {
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """Run a declared grid of trainings on simulated rooms, and print one table: mean and spread over seeds.
-
-    Finished runs are kept, interrupted ones go on from their last epoch.
-    """
+    """Run a declared grid of trainings on simulated rooms; finished runs are kept, interrupted ones resume."""
 
     study: Annotated[Study, tyro.conf.Positional]
-    """distillation: what each way of teaching is worth; cues: what the ears' differences, and separated
-    convolutions, are worth without it; attention: what each form of looking across is worth at levels 2 to 5; light:
-    what the light student loses against the standard one."""
+    """distillation: KD methods; cues: binaural cues, factorized convolutions; attention: forms; light: light network."""
     preset: Preset = "small"
-    """small: 320 rooms x 4, 64 pixels, a few minutes a run; tiny only shows that everything works."""
+    """small: 320 rooms x 4 poses at 64 pixels, a few minutes a run; tiny only checks that everything works."""
     split: Literal["val", "test"] = "val"
-    """Choose a method on val; report on test, once."""
+    """Split to score: choose methods on val, report once on test."""
     methods: tuple[str, ...] = ()
-    """Only these methods; all when empty."""
+    """Methods to run; all of the study's when empty."""
     label_fractions: tuple[float, ...] = (1.0, FEW)
-    """Shares of the training rooms whose depth is known."""
+    """Shares of the training rooms with ground truth."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """One run each."""
+    """Seeds, one run each."""
     workers: int = 2
-    """Runs at a time, a thread each."""
+    """Parallel runs, with one thread each."""

@@ -1,4 +1,4 @@
-"""Which runs a study consists of."""
+"""The runs of each study: methods, label fractions, teachers and seeds."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,8 +8,8 @@ from echodepth.experiments.config import SCALES, BenchmarkConfig, Preset, Scale,
 
 TeacherData = Literal["none", "same", "elsewhere"]
 _FULL: dict[str, Any] = {"attention": "full"}
-"""With which the published tables were made."""
-_ALONE: dict[str, Any] = _FULL | {"pseudo_labels": False, "lambda_kd": 0.0, "lambda_feat": 0.0}
+"""The published tables were made with full attention."""
+_NO_KD: dict[str, Any] = _FULL | {"pseudo_labels": False, "lambda_kd": 0.0, "lambda_feat": 0.0}
 _DECODER = ("d1", "d2", "d3", "d4")
 _BEST: dict[str, Any] = _FULL | {
     "pseudo_labels": True,
@@ -17,38 +17,38 @@ _BEST: dict[str, Any] = _FULL | {
     "lambda_feat": 1.0,
     "feature_levels": _DECODER,
 }
-DISTILLING: dict[str, dict[str, Any]] = {
-    "filled": _ALONE | {"pseudo_labels": True},
-    "response": _ALONE | {"lambda_kd": 1.0},
-    "edge": _ALONE | {"lambda_kd": 1.0, "lambda_kd_edge": 1.0},
-    "rank": _ALONE | {"lambda_kd": 1.0, "lambda_rank": 1.0},
-    "pixelwise": _ALONE | {"lambda_feat": 0.5, "feature_levels": ("x1", "x2", "x3", "x4", "x5")},
-    "decoder": _ALONE | {"lambda_feat": 0.5, "feature_levels": _DECODER},
-    "aligned": _ALONE | {"lambda_align": 0.5},
-    "attention": _ALONE | {"lambda_attention": 0.5},
-    "affinity": _ALONE | {"lambda_affinity": 10.0},
-    "contrast": _ALONE | {"lambda_contrast": 0.1},
+DISTILLED: dict[str, dict[str, Any]] = {
+    "pseudo_labels": _NO_KD | {"pseudo_labels": True},
+    "response": _NO_KD | {"lambda_kd": 1.0},
+    "edge": _NO_KD | {"lambda_kd": 1.0, "lambda_kd_edge": 1.0},
+    "rank": _NO_KD | {"lambda_kd": 1.0, "lambda_rank": 1.0},
+    "pixelwise": _NO_KD | {"lambda_feat": 0.5, "feature_levels": ("x1", "x2", "x3", "x4", "x5")},
+    "decoder": _NO_KD | {"lambda_feat": 0.5, "feature_levels": _DECODER},
+    "aligned": _NO_KD | {"lambda_align": 0.5},
+    "attention_transfer": _NO_KD | {"lambda_attention": 0.5},
+    "similarity": _NO_KD | {"lambda_affinity": 10.0},
+    "contrastive": _NO_KD | {"lambda_contrast": 0.1},
     "best": _BEST,
-    "wrong_pair": _BEST | {"shuffle_teacher": True},
+    "shuffled_teacher": _BEST | {"shuffle_teacher": True},
 }
-"""Each way of teaching, by its flags."""
+"""Distilled students: the flags of each method."""
 
-LOOKING = ("full", "band", "time", "pooled")
-"""Each form of attention, by its name."""
-ALONE: dict[str, dict[str, Any]] = {
+ATTENTION_FORMS = ("full", "band", "time", "pooled")
+"""Forms of binaural cross-attention."""
+UNDISTILLED: dict[str, dict[str, Any]] = {
     "none": _FULL,
-    "cues": _FULL | {"cues": True},
-    "separated": _FULL | {"convolution": "separated"},
-    **{form: {"attention": form, "attention_levels": (2, 3, 4, 5)} for form in LOOKING},
+    "binaural_cues": _FULL | {"binaural_cues": True},
+    "factorized": _FULL | {"convolution": "factorized"},
+    **{form: {"attention": form, "attention_levels": (2, 3, 4, 5)} for form in ATTENTION_FORMS},
     "standard": _FULL | {"attention_levels": (2, 3, 4, 5), "learning_rate": 1e-3},
     "light": {"model": "light"},
 }
-"""Students without a teacher, by their flags."""
+"""Students without a teacher: the flags of each method."""
 
 METHODS: dict[Study, tuple[str, ...]] = {
-    "distillation": ("teacher", "none", *DISTILLING),
-    "cues": ("none", "cues", "separated"),
-    "attention": LOOKING,
+    "distillation": ("teacher", "none", *DISTILLED),
+    "cues": ("none", "binaural_cues", "factorized"),
+    "attention": ATTENTION_FORMS,
     "light": ("standard", "light"),
 }
 
@@ -69,9 +69,9 @@ class Run:
     """One training.
 
     Attributes:
-        method: ``teacher``, or a key of ``ALONE`` or ``DISTILLING``.
-        label_fraction: share of the student's training rooms whose depth is known.
-        teacher_data: what the teacher learnt from: the student's labelled rooms (``same``), or all of as many other
+        method: ``teacher``, or a key of ``UNDISTILLED`` or ``DISTILLED``.
+        label_fraction: share of the student's training rooms with ground truth.
+        teacher_data: what the teacher was trained on: the student's labelled rooms (``same``), or all of as many other
             rooms (``elsewhere``).
         seed: of teacher and student.
     """
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of its experiment."""
+        """Name of its experiment."""
         return f"{self.method}_{self.label_fraction:g}_{self.teacher_data}_{self.seed}"
 
     @property
@@ -109,9 +109,9 @@ def runs_of(config: BenchmarkConfig) -> list[Run]:
     for seed in config.seeds:
         for method in (name for name in wanted if name != "teacher"):
             for fraction in config.label_fractions if config.study == "distillation" else (1.0,):
-                # A teacher from elsewhere is for those who have few labels of their own.
-                taught_by: tuple[TeacherData, ...] = ("same",) if fraction == 1.0 else ("same", "elsewhere")
-                sources = taught_by if method in DISTILLING else ("none",)
+                # A teacher trained on other rooms is of interest where labels are few.
+                teacher_data: tuple[TeacherData, ...] = ("same",) if fraction == 1.0 else ("same", "elsewhere")
+                sources = teacher_data if method in DISTILLED else ("none",)
                 students += [Run(method, fraction, source, seed) for source in sources]
-    teachers = {run.teacher: None for run in students if run.method in DISTILLING}
+    teachers = {run.teacher: None for run in students if run.method in DISTILLED}
     return [*teachers, *students]

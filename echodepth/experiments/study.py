@@ -14,27 +14,28 @@ from tqdm import tqdm
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import require_at_least
+from echodepth.core.flags import build
 from echodepth.core.run_paths import RunPaths
-from echodepth.evaluation.config import Control, EvaluateConfig
+from echodepth.evaluation.config import Control, ScoringConfig
 from echodepth.evaluation.evaluate import Evaluation, score_model
 from echodepth.experiments.config import SCALES, BenchmarkConfig, Preset
-from echodepth.experiments.grid import ALONE, DISTILLING, Run, runs_of, scale_of
+from echodepth.experiments.grid import DISTILLED, UNDISTILLED, Run, runs_of, scale_of
 from echodepth.experiments.table import write_tables
 from echodepth.models.checkpoint import load_model
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
-from echodepth.training import train as training
-from echodepth.training.config import BinauralConfig, DistillationConfig, PrepareConfig, RGBConfig
+from echodepth.training.config import Choices, TrainConfig, prepare_class, train_config
 from echodepth.training.prepare import prepare
+from echodepth.training.train import train
 
 log = logging.getLogger(__name__)
 ELSEWHERE_SEED = 1_000_000
-"""Of the other rooms: no user's small seed makes them."""
+"""Seed of the teacher's other rooms, far from any seed a user gives."""
 FIGURES = ("rmse", "abs_rel", "delta1", "mae", "silog")
 
 
 def benchmark(config: BenchmarkConfig) -> Path:
-    """Run a study, or what is left of it.
+    """Run a study, or the rest of an interrupted one.
 
     Returns:
         ``results/benchmark_<study>_<preset>``, with one JSON file a run, and the table as .md and .json.
@@ -48,7 +49,7 @@ def benchmark(config: BenchmarkConfig) -> Path:
         if not elsewhere or any(run.teacher_data == "elsewhere" for run in runs):
             _make_rooms(config.preset, elsewhere, config.workers)
     folder = Path("results") / f"benchmark_{config.study}_{config.preset}"
-    # A student's teacher must be there before it begins.
+    # A student's teacher must exist before the student starts.
     for stage in ([run for run in runs if run.method == "teacher"], [run for run in runs if run.method != "teacher"]):
         work = (delayed(_finish)(run, config.preset, config.split, folder, Path.cwd()) for run in stage)
         pool = Parallel(n_jobs=config.workers, return_as="generator_unordered", batch_size=1)
@@ -59,7 +60,7 @@ def benchmark(config: BenchmarkConfig) -> Path:
 
 
 def rooms(preset: Preset, elsewhere: bool) -> Path:
-    """Where a preset's simulated rooms lie."""
+    """Folder of a preset's simulated rooms."""
     return Path("data") / f"benchmark_{preset}{'_elsewhere' if elsewhere else ''}"
 
 
@@ -73,25 +74,23 @@ def _make_rooms(preset: Preset, elsewhere: bool, workers: int) -> None:
                 root, rooms=amount.rooms, poses=amount.poses, image_size=scale.image_size, seed=seed, workers=workers
             )
         )
-    for cues in (False,) if elsewhere else (False, True):
-        prepare(
-            PrepareConfig(
-                dataset="simulated",
-                data_dir=root,
-                image_size=scale.image_size,
-                sound="spectrogram",
-                cues=cues,
-                workers=workers,
-            )
-        )
+    for binaural_cues in (False,) if elsewhere else (False, True):
+        flags = {
+            "dataset": "simulated",
+            "data_dir": root,
+            "image_size": scale.image_size,
+            "binaural_cues": binaural_cues,
+        }
+        composed = prepare_class(Choices(dataset="simulated"))
+        prepare(build(composed, flags | {"sound": "spectrogram", "workers": workers}))
 
 
-def config_of(run: Run, preset: Preset) -> RGBConfig | BinauralConfig | DistillationConfig:
+def config_of(run: Run, preset: Preset) -> TrainConfig:
     """The flags of a run."""
     scale = scale_of(run.method, preset)
-    # Alone, a network has only its labelled frames: it sees each as often as makes the same number of steps.
-    taught = run.method in DISTILLING
-    epochs = scale.epochs if taught else round(scale.epochs / run.label_fraction)
+    # Without a teacher a network trains on labelled frames only: more epochs make the same number of steps.
+    distilled = run.method in DISTILLED
+    epochs = scale.epochs if distilled else round(scale.epochs / run.label_fraction)
     common: dict[str, Any] = {
         "experiment_name": f"benchmark_{preset}_{run.name}",
         "dataset": "simulated",
@@ -108,52 +107,42 @@ def config_of(run: Run, preset: Preset) -> RGBConfig | BinauralConfig | Distilla
         "device": "cpu",
     }
     if run.method == "teacher":
-        return RGBConfig(**common)
-    common["attention_levels"] = (4, 5)
-    if taught:
+        return train_config("rgb", **common)
+    if distilled:
         teacher = f"benchmark_{preset}_{run.teacher.name}"
-        return DistillationConfig(**common, teacher=teacher, **DISTILLING[run.method])
-    return BinauralConfig(**common | ALONE[run.method])
+        return train_config("distill", **common, attention_levels=(4, 5), teacher=teacher, **DISTILLED[run.method])
+    flags = {"attention_levels": (4, 5)} | UNDISTILLED[run.method]
+    return train_config("binaural", **common | flags)
 
 
 def _finish(run: Run, preset: Preset, split: str, folder: Path, home: Path) -> None:
-    """Train a run if its last epoch is not there, and score it if it is not scored."""
+    """Train a run unless its last epoch exists, and score it unless its score exists."""
     torch.set_num_threads(1)
     config = config_of(run, preset)
     folders = RunPaths(config.experiment_name)
-    # joblib keeps its workers, and they keep the working directory that they were begun in.
+    # joblib reuses its workers, which keep the working directory they were started in.
     with contextlib.chdir(home), _quiet(folders.logs / "output.txt"):
         done = folders.epochs()
-        if config.nb_epochs not in done:
-            # Without a checkpoint there may be the best model of a run that was killed early: it starts over.
-            _train(replace(config, checkpoints=done[-1]) if done else replace(config, overwrite=True))
+        if config.optimisation.nb_epochs not in done:
+            # Without a checkpoint there may still be the best model of a run that was killed early: start over.
+            train(replace(config, checkpoints=done[-1]) if done else replace(config, overwrite=True))
         path = folder / split / f"{run.name}.json"
         if not path.exists():
             data = rooms(preset, elsewhere=False)
             _keep(run, _score(config.experiment_name, split, data), path)
 
 
-def _train(config: RGBConfig | BinauralConfig | DistillationConfig) -> None:
-    match config:
-        case RGBConfig():
-            training.train_rgb(config)
-        case DistillationConfig():
-            training.train_distillation(config)
-        case _:
-            training.train_binaural(config)
-
-
 @contextlib.contextmanager
 def _quiet(path: Path) -> Iterator[None]:
-    """Several runs at a time would write over each other's progress bars."""
+    """Send output to a file: the progress bars of parallel runs would overwrite each other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         yield
 
 
 def _score(experiment: str, split: str, data: Path, control: Control = "none") -> Evaluation:
-    told = EvaluateConfig(experiment, split=split, data_dir=data, control=control, device="cpu")  # type: ignore[arg-type]
-    return score_model(load_model(experiment), told)
+    scoring = ScoringConfig(split=split, data_dir=data, device="cpu")
+    return score_model(load_model(experiment), scoring, control)
 
 
 def _keep(run: Run, evaluation: Evaluation, path: Path) -> None:
@@ -164,7 +153,7 @@ def _keep(run: Run, evaluation: Evaluation, path: Path) -> None:
 
 
 def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[dict[str, Any]]:
-    """What a student is worth that hears nothing, or another frame."""
+    """Scores of the mean-depth and shuffled-audio controls."""
     rows = []
     controls: tuple[Control, ...] = ("mean_depth", "shuffled_audio")
     for run in (run for run in runs if run.method in ("none", "full", "standard")):

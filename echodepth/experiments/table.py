@@ -1,4 +1,4 @@
-"""A study's table: mean and spread over seeds, and how much of the way to the teacher a student went."""
+"""A study's table: mean and standard deviation over seeds, and the share of the gap to the teacher that KD closes."""
 
 import json
 from collections import defaultdict
@@ -9,9 +9,10 @@ from typing import Any
 from echodepth.core.atomic_io import atomic_write
 from echodepth.experiments.config import BenchmarkConfig
 from echodepth.experiments.grid import METHODS, scale_of
+from echodepth.metrics.depth import METRIC_TABLE
 
 Rows = list[dict[str, Any]]
-_COLUMNS = {"rmse": "RMSE (m) ↓", "abs_rel": "ABS REL ↓", "delta1": "δ1 ↑"}
+_COLUMNS = {name: METRIC_TABLE[name].heading for name in ("rmse", "abs_rel", "delta1")}
 
 
 def write_tables(config: BenchmarkConfig, rows: Rows, folder: Path) -> Path:
@@ -38,7 +39,7 @@ def markdown(config: BenchmarkConfig, rows: Rows) -> str:
     """The table; a row is a method in one setting."""
     scale = scale_of(METHODS[config.study][-1], config.preset)
     seeds = len({row["seed"] for row in rows})
-    said = (
+    setting = (
         f"{scale.rooms.rooms} simulated rooms x {scale.rooms.poses} ({scale.elsewhere.rooms} x {scale.elsewhere.poses} "
         f"elsewhere), {scale.image_size} pixels, {scale.base_channels} base channels, {scale.epochs} epochs, "
         f"{seeds} seed{'s' if seeds > 1 else ''} (mean ± sd), {config.split} rooms, protocol valid."
@@ -46,9 +47,9 @@ def markdown(config: BenchmarkConfig, rows: Rows) -> str:
     lines = [
         f"# {config.study}, {config.preset}",
         "",
-        said,
+        setting,
         "",
-        f"| labels | teacher learnt from | method | {' | '.join(_COLUMNS.values())} | gap closed |",
+        f"| labels | teacher trained on | method | {' | '.join(_COLUMNS.values())} | gap closed |",
         "|---|---|---|---|---|---|---|",
     ]
     groups: dict[tuple[float, str, str], Rows] = defaultdict(list)
@@ -57,8 +58,8 @@ def markdown(config: BenchmarkConfig, rows: Rows) -> str:
     for (fraction, source, method), members in sorted(groups.items(), key=lambda item: (-item[0][0], item[0][1])):
         closed = gap_closed(rows, fraction, source, members)
         cells = [_spread([row[figure] for row in members]) for figure in _COLUMNS]
-        shown = "" if closed is None else f"{100 * closed:.0f} %"
-        lines.append(f"| {fraction:g} | {source} | {method} | {' | '.join(cells)} | {shown} |")
+        share = "" if closed is None else f"{100 * closed:.0f} %"
+        lines.append(f"| {fraction:g} | {source} | {method} | {' | '.join(cells)} | {share} |")
     return "\n".join(lines) + "\n"
 
 
@@ -68,23 +69,25 @@ def gap_closed(rows: Rows, fraction: float, source: str, members: Rows) -> float
     Args:
         rows: of the whole study.
         fraction: of labels.
-        source: what the teacher learnt from.
+        source: what the teacher trained on.
         members: the student's runs.
 
     Returns:
-        None where there is nothing to compare with.
+        None without runs of the teacher and of the student without it.
     """
     teacher_fraction = 1.0 if source == "elsewhere" else fraction
-    alone = [float(row["rmse"]) for row in rows if (row["method"], row["label_fraction"]) == ("none", fraction)]
-    taught_by = [
+    without_teacher = [
+        float(row["rmse"]) for row in rows if (row["method"], row["label_fraction"]) == ("none", fraction)
+    ]
+    teacher = [
         float(row["rmse"])
         for row in rows
         if (row["method"], row["label_fraction"], row["teacher_data"]) == ("teacher", teacher_fraction, source)
     ]
-    if source == "none" or not alone or not taught_by:
+    if source == "none" or not without_teacher or not teacher:
         return None
     student = mean(float(row["rmse"]) for row in members)
-    return (mean(alone) - student) / (mean(alone) - mean(taught_by))
+    return (mean(without_teacher) - student) / (mean(without_teacher) - mean(teacher))
 
 
 def _spread(values: list[float]) -> str:

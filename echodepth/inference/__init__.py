@@ -1,1 +1,1 @@
-"""From a trained model and a file to a depth map."""
+"""Depth prediction with trained models: files, videos, dataset splits, exported models and point clouds."""

@@ -1,4 +1,4 @@
-"""What an exported file says of itself, so that it can be used without the folder it was made from."""
+"""Metadata inside an exported file, so that the file can be used without the checkpoint that it was made from."""
 
 import importlib
 import json
@@ -10,30 +10,31 @@ from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.inference.config import BackendName, ExportFormat
 
 FORMAT = 1
-KEY = "echodepth"
-"""The entry of the file's own metadata under which the facts are kept, as JSON."""
+METADATA_KEY = "echodepth"
+"""Entry of the file's own metadata that holds this record as JSON."""
 SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
-RUNS: dict[str, BackendName] = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}
-"""The backend that a file is for, by its suffix."""
+BACKEND_BY_SUFFIX: dict[str, BackendName] = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}
+"""Backend that runs a file, by the file's suffix."""
 
 
 @dataclass(frozen=True)
 class ExportMetadata:
-    """All that prediction needs to know beside the graph, and how far the file can be trusted.
+    """What prediction needs besides the graph, and the measured accuracy of the file.
 
     Attributes:
-        version: of the package that wrote the file.
-        checkpoint: from which it was made.
+        version: version of the package that wrote the file.
+        checkpoint: checkpoint that the file was made from.
         precision: fp32, fp16 or int8.
         input_key: ``image`` or ``audio``.
-        image_size: side of the depth map, and of the image that goes in.
+        image_size: side of the depth map and of the input image, in pixels.
         max_depth: upper end of the prediction, in metres.
-        run: what is known of the training, data settings included.
-        sample_rate: of the waveforms, in Hz; None of an RGB model.
-        samples: length of the waveforms; None of an RGB model.
+        run: record of the training run, data settings included.
+        sample_rate: sample rate of the waveforms, in Hz; None for an RGB model.
+        samples: length of the waveforms, in samples; None for an RGB model.
         difference: largest difference from PyTorch, in metres, over trial inputs of two batch sizes.
-        accuracy: fp16 and int8: RMSE in metres ``before`` and ``after``, and on what; else None.
-        format: of this record.
+        accuracy: fp16 and int8: RMSE in metres ``before`` and ``after``, with metric, split, protocol and number of
+            images; None for fp32.
+        format: format of this record.
     """
 
     version: str
@@ -51,40 +52,44 @@ class ExportMetadata:
 
     @property
     def input_shape(self) -> tuple[int, int] | tuple[int, int, int]:
-        """Of one input, without the batch."""
+        """Shape of one input, without the batch axis."""
         return (3, self.image_size, self.image_size) if self.samples is None else (2, self.samples)
 
     def to_json(self) -> str:
-        """For the file's metadata."""
+        """The record as JSON."""
         return json.dumps(asdict(self))
 
 
-def read_facts(text: str | None, path: Path) -> ExportMetadata:
-    """Facts from a file's metadata.
+def parse_metadata(text: str | None, path: Path) -> ExportMetadata:
+    """Parse the JSON record of an exported file.
+
+    Args:
+        text: JSON, or None if the file has no such entry.
+        path: the file, for error messages.
 
     Raises:
-        CheckpointError: there are none, or another version wrote them.
+        CheckpointError: the record is missing or damaged, or another version wrote it.
     """
-    again = "make it again with echodepth export"
+    remedy = "make it again with echodepth export"
     try:
-        told = json.loads(text or "{}")
+        record = json.loads(text or "{}")
     except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path}: what it says of itself is damaged; {again}") from error
-    if not isinstance(told, dict) or "format" not in told:
-        raise CheckpointError(f"{path} was not made by echodepth export, so what goes in and comes out is not known")
-    if told["format"] != FORMAT or set(told) != {field.name for field in fields(ExportMetadata)}:
+        raise CheckpointError(f"{path}: its metadata is damaged; {remedy}") from error
+    if not isinstance(record, dict) or "format" not in record:
+        raise CheckpointError(f"{path} was not made by echodepth export, so its inputs and outputs are unknown")
+    if record["format"] != FORMAT or set(record) != {field.name for field in fields(ExportMetadata)}:
         raise CheckpointError(
-            f"{path} was exported by echodepth {told.get('version', 'of an unknown version')}, in a form (format "
-            f"{told['format']}) that this version does not read; {again}"
+            f"{path} was exported by echodepth {record.get('version', 'of an unknown version')}, with metadata (format "
+            f"{record['format']}) that this version does not read; {remedy}"
         )
-    return ExportMetadata(**told)
+    return ExportMetadata(**record)
 
 
 def import_extra(module: str) -> Any:
-    """A module of the extra ``export``.
+    """Import a module of the optional dependencies ``export``.
 
     Raises:
-        ConfigError: it is not installed, or cannot be imported.
+        ConfigError: the module is not installed or cannot be imported.
     """
     try:
         return importlib.import_module(module)

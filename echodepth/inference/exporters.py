@@ -1,4 +1,4 @@
-"""From a graph in PyTorch to the files that other runtimes read, each with what it says of itself inside."""
+"""Writers of exported files: ONNX, OpenVINO and torch.export, each with its metadata inside."""
 
 import logging
 import warnings
@@ -9,27 +9,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from echodepth.inference.export_metadata import KEY, ExportMetadata, import_extra
+from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, import_extra
 from echodepth.models.frontends.export_graph import DepthGraph
 
 Write = Callable[[ExportMetadata], None]
-"""Writes the file, with these facts in it; may be called again with better ones."""
+"""Writes the file with the given metadata; a second call replaces the file."""
 INPUT = "raw"
-OUTPUTS = ("depth", "scale")
-QUIETED = ("onnxscript", "onnx_ir", "torch.onnx", "torch.export")
+OUTPUTS = ("depth", "uncertainty")
+_NOISY_LOGGERS = ("onnxscript", "onnx_ir", "torch.onnx", "torch.export")
 
 
 def trace_onnx(graph: DepthGraph, example: Tensor, outputs: int, path: Path) -> None:
-    """Trace a graph to ONNX, batch free, weights inside.
+    """Trace a graph to ONNX with a dynamic batch axis and the weights inside.
 
     Args:
-        graph: in eval mode.
-        example: a batch of two: of one, the tracer takes the batch for a constant.
-        outputs: how many the graph has.
-        path: the file to write.
+        graph: the graph, in eval mode.
+        example: a batch of two inputs; with one input the tracer would treat the batch size as a constant.
+        outputs: number of outputs of the graph, 1 or 2.
+        path: file to write.
     """
-    for needed in ("onnx", "onnxscript"):
-        import_extra(needed)
+    for package in ("onnx", "onnxscript"):
+        import_extra(package)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
@@ -46,50 +46,50 @@ def trace_onnx(graph: DepthGraph, example: Tensor, outputs: int, path: Path) -> 
 
 
 def onnx_writer(source: Path, path: Path) -> Write:
-    """Write an ONNX file again, with facts, and without the traces of where its source code lay."""
+    """Return a writer that copies the ONNX file ``source`` to ``path`` without the source-code paths of the tracer."""
     onnx = import_extra("onnx")
     model = onnx.load(source)
     for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info, model.graph):
         del part.metadata_props[:]
 
-    def write(facts: ExportMetadata) -> None:
+    def write(metadata: ExportMetadata) -> None:
         del model.metadata_props[:]
-        onnx.helper.set_model_props(model, {KEY: facts.to_json()})
+        onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
         onnx.save(model, path)
 
     return write
 
 
 def openvino_writer(source: Path, path: Path) -> Write:
-    """Write an ONNX file as OpenVINO's ``.xml`` and ``.bin``, with facts."""
+    """Return a writer that converts the ONNX file ``source`` to OpenVINO's ``.xml`` and ``.bin``."""
     openvino = import_extra("openvino")
     model = openvino.convert_model(source)
 
-    def write(facts: ExportMetadata) -> None:
-        model.set_rt_info(facts.to_json(), KEY)
-        # The graph has the precision it was traced in: halving the Fourier kernels too would drown quiet echoes.
+    def write(metadata: ExportMetadata) -> None:
+        model.set_rt_info(metadata.to_json(), METADATA_KEY)
+        # The graph keeps the precision that it was traced in: Fourier kernels in fp16 would drown quiet echoes.
         openvino.save_model(model, path, compress_to_fp16=False)
 
     return write
 
 
 def pt2_writer(graph: DepthGraph, example: Tensor, path: Path) -> Write:
-    """Write a graph as ``torch.export`` does, batch free, with facts; arguments as for ``trace_onnx``."""
+    """Return a writer for ``torch.export``, with a dynamic batch axis; arguments as for ``trace_onnx``."""
     with _quiet(), torch.no_grad():
         program = torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
 
-    def write(facts: ExportMetadata) -> None:
+    def write(metadata: ExportMetadata) -> None:
         with _quiet():
-            torch.export.save(program, path, extra_files={f"{KEY}.json": facts.to_json()})
+            torch.export.save(program, path, extra_files={f"{METADATA_KEY}.json": metadata.to_json()})
 
     return write
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the tracer's notices, which tell users of things that only its makers can change."""
-    levels = {name: logging.getLogger(name).level for name in QUIETED}
-    for name in QUIETED:
+    """Silence notices of the tracer that concern its developers only."""
+    levels = {name: logging.getLogger(name).level for name in _NOISY_LOGGERS}
+    for name in _NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():

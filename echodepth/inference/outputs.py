@@ -1,5 +1,6 @@
-"""What is written of a prediction: arrays, pictures, clouds of points, and a page of all."""
+"""Output files of a prediction: arrays, images, point clouds and the contact sheet."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,218 +12,186 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.sampling import pixel_centres
 from echodepth.data.images import to_rgb
-from echodepth.inference.config import Kind
-from echodepth.inference.point_cloud import Intrinsics, back_project, encode_cloud, thinned
+from echodepth.inference.config import OutputFormat
+from echodepth.inference.point_cloud import Intrinsics, back_project, encode_point_cloud, point_grid
 from echodepth.inference.predictor import Estimate
+from echodepth.report.contact_sheet import ContactSheet
 from echodepth.report.figures import (
-    INVALID_GREY,
     Panel,
     depth_picture,
     depth_to_rgb,
     display_limit,
-    error_picture,
     picture_grid,
     save_figure,
+    uncertainty_picture,
 )
 
-FARTHEST_IN_PNG = 65.535
-"""Metres: 16 bits of millimetres end here."""
-ENDINGS: dict[Kind, str] = {"npy": ".npy", "png": ".png", "color": "_color.png", "ply": ".ply", "glb": ".glb"}
-"""Of the files of one prediction; the sheet is of all."""
-_DRAWN = 1024  # pixels: a drawing shows no more
-_ON_A_SHEET = 24
-_ACROSS = 6
+MAX_PNG_DEPTH = 65.535
+"""Metres: the largest number of millimetres in 16 bits."""
+ENDINGS: dict[OutputFormat, str] = {"npy": ".npy", "png": ".png", "color": "_color.png", "ply": ".ply", "glb": ".glb"}
+"""File name endings of one prediction; the contact sheet shows all predictions."""
+_MAX_DRAWN_SIDE = 1024  # pixels: a figure shows no more
+_SHEET_SIDE = 256  # pixels
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """Writes what is wanted of a prediction.
+class OutputWriter:
+    """Writes the output files of predictions.
 
     Attributes:
-        folder: where to.
-        kinds: what.
-        max_depth: metres; the model's.
-        camera: the intrinsics of a picture of some height and width, for clouds.
-        beside: draw the picture beside the depth.
+        folder: output folder.
+        formats: formats to write.
+        max_depth: the model's upper end of the prediction, in metres.
+        camera: returns the intrinsics of an image of a given height and width, for point clouds.
+        show_image: draw the RGB image beside the depth map.
     """
 
     folder: Path
-    kinds: tuple[Kind, ...]
+    formats: tuple[OutputFormat, ...]
     max_depth: float
     camera: Callable[[tuple[int, int]], Intrinsics] | None = None
-    beside: bool = False
+    show_image: bool = False
 
-    def paths(self, stem: Path) -> list[Path]:
-        """The files of the depth, in the order of ``kinds``."""
-        return [self._path(stem, "depth", kind) for kind in self.kinds if kind in ENDINGS]
+    def depth_paths(self, stem: Path) -> list[Path]:
+        """Depth files of one prediction, in the order of ``formats``."""
+        return [self._path(stem, "depth", format) for format in self.formats if format in ENDINGS]
 
-    def are_there(self, stem: Path, sources: tuple[Path, ...]) -> bool:
-        """Whether all files of the depth are there, and none of its sources has changed since."""
-        paths = self.paths(stem)
+    def up_to_date(self, stem: Path, sources: tuple[Path, ...]) -> bool:
+        """Whether all depth files exist and none of the source files has changed since."""
+        paths = self.depth_paths(stem)
         if not all(path.is_file() for path in paths):
             return False
         oldest = min((path.stat().st_mtime for path in paths), default=math.inf)
         return all(source.is_file() and source.stat().st_mtime <= oldest for source in sources)
 
-    def write(self, stem: Path, estimate: Estimate, picture: Image.Image | None) -> list[Path]:
-        """Write one prediction. The depth comes last: once it is there, so is all the rest.
+    def write(self, stem: Path, estimate: Estimate, image: Image.Image | None) -> list[Path]:
+        """Write one prediction. Depth files come last, so that their presence shows that the prediction is complete.
 
         Args:
-            stem: its place below ``folder``, without an ending.
-            estimate: metres.
-            picture: the RGB that shows the same, upright.
+            stem: path of the files relative to ``folder``, without an ending.
+            estimate: the prediction, in metres.
+            image: RGB image of the same view, upright.
 
         Returns:
             The files written.
 
         Raises:
-            DataError: the picture cannot be decoded.
+            DataError: the image cannot be decoded.
         """
         written = []
         if estimate.uncertainty is not None:
-            for kind in self.kinds:
-                if kind in ("npy", "png", "color"):
-                    path = self._path(stem, "uncertainty", kind)
-                    self._write_map(path, kind, estimate.uncertainty, lambda small: error_picture(small, stem.name))
+            for format in self.formats:
+                if format in ("npy", "png", "color"):
+                    path = self._path(stem, "uncertainty", format)
+                    draw = functools.partial(uncertainty_picture, title=stem.name)
+                    self._write_map(path, format, estimate.uncertainty, draw)
                     written.append(path)
-        for kind in self.kinds:
-            if kind not in ENDINGS:
+        for format in self.formats:
+            if format not in ENDINGS:
                 continue
-            path = self._path(stem, "depth", kind)
-            if kind in ("ply", "glb"):
-                encoded = self._cloud(kind, estimate.depth, picture, str(stem))
+            path = self._path(stem, "depth", format)
+            if format in ("ply", "glb"):
+                encoded = self._point_cloud(format, estimate.depth, image, str(stem))
                 with atomic_write(path) as unfinished:
                     unfinished.write_bytes(encoded)
             else:
-                self._write_map(path, kind, estimate.depth, lambda small: self._drawn(small, picture, stem))
+                self._write_map(path, format, estimate.depth, lambda small: self._draw_depth(small, image, stem))
             written.append(path)
         return written
 
-    def _path(self, stem: Path, what: str, kind: Kind) -> Path:
-        return self.folder / stem.with_name(f"{stem.name}_{what}{ENDINGS[kind]}")
+    def _path(self, stem: Path, quantity: str, format: OutputFormat) -> Path:
+        return self.folder / stem.with_name(f"{stem.name}_{quantity}{ENDINGS[format]}")
 
     def _write_map(
-        self, path: Path, kind: Kind, metres: Float[np.ndarray, "h w"], draw: Callable[[np.ndarray], Figure]
+        self, path: Path, format: OutputFormat, metres: Float[np.ndarray, "h w"], draw: Callable[[np.ndarray], Figure]
     ) -> None:
-        if kind == "color":
-            save_figure(draw(_every_so_many(metres)), path)
+        if format == "color":
+            save_figure(draw(_subsample(metres, _MAX_DRAWN_SIDE)), path)
             return
         with atomic_write(path) as unfinished, unfinished.open("wb") as file:
-            if kind == "npy":
+            if format == "npy":
                 np.save(file, metres.astype(np.float32))
             else:
                 Image.fromarray(to_millimetres(metres)).save(file, format="PNG")
 
-    def _drawn(self, depth: Float[np.ndarray, "h w"], picture: Image.Image | None, stem: Path) -> Figure:
-        known = np.isfinite(depth)
-        limit = display_limit(depth, known, self.max_depth)
-        if picture is None or not self.beside:
-            return depth_picture(depth, known, limit, stem.name)
-        seen = _small(picture, str(stem))
-        there = _stretched(depth, seen)
-        row = [Panel("RGB", seen, "image"), Panel("depth", there, "depth", np.isfinite(there))]
+    def _draw_depth(self, depth: Float[np.ndarray, "h w"], image: Image.Image | None, stem: Path) -> Figure:
+        finite = np.isfinite(depth)
+        limit = display_limit(depth, finite, self.max_depth)
+        if image is None or not self.show_image:
+            return depth_picture(depth, finite, limit, stem.name)
+        rgb = _shrink(image, str(stem), _MAX_DRAWN_SIDE)
+        stretched = _stretch(depth, rgb)
+        row = [Panel("RGB", rgb, "image"), Panel("depth", stretched, "depth", np.isfinite(stretched))]
         return picture_grid([row], limit, limit, stem.name)
 
-    def _cloud(self, kind: Kind, depth: Float[np.ndarray, "h w"], picture: Image.Image | None, name: str) -> bytes:
+    def _point_cloud(
+        self, format: OutputFormat, depth: Float[np.ndarray, "h w"], image: Image.Image | None, name: str
+    ) -> bytes:
         assert self.camera is not None
-        if picture is None:
-            known = np.isfinite(depth)
-            picture = Image.fromarray(depth_to_rgb(depth, known, display_limit(depth, known, self.max_depth)))
-        return coloured_cloud(kind, depth, picture, self.camera((picture.height, picture.width)), name)
+        if image is None:
+            finite = np.isfinite(depth)
+            image = Image.fromarray(depth_to_rgb(depth, finite, display_limit(depth, finite, self.max_depth)))
+        return point_cloud_file(format, depth, image, self.camera((image.height, image.width)), name)
 
 
-class Sheet:
-    """A page with some predictions, evenly chosen where there are many.
-
-    Args:
-        path: the page.
-        count: how many predictions there will be.
-    """
-
-    def __init__(self, path: Path, count: int) -> None:
-        self.path = path
-        self.chosen = {round(index) for index in np.linspace(0, count - 1, min(count, _ON_A_SHEET))}
-        self._shown: list[tuple[str, np.ndarray | None, np.ndarray]] = []
-
-    def add(self, name: str, estimate: Estimate, picture: Image.Image | None) -> None:
-        """Show one, under its name."""
-        seen = None if picture is None else _small(picture, name, 256)
-        small = _every_so_many(estimate.depth, 256)
-        self._shown.append((name, seen, small if seen is None else _stretched(small, seen)))
-
-    def write(self, title: str, max_depth: float) -> list[Path]:
-        """Draw the page, on one scale of depth; without anything to show there is none."""
-        if not self._shown:
-            return []
-        pictured = any(seen is not None for _, seen, _ in self._shown)
-        frames = [self._panels(*shown, pictured) for shown in self._shown]
-        across = _ACROSS // 2 if pictured else _ACROSS
-        blank = [Panel("", np.ones((1, 1, 3)), "image")] * len(frames[0])
-        lines = [frames[start : start + across] for start in range(0, len(frames), across)]
-        if len(lines) > 1:
-            lines[-1] += [blank] * (across - len(lines[-1]))
-        values = np.concatenate([depth.ravel() for _, _, depth in self._shown])
-        limit = display_limit(values, np.isfinite(values), max_depth)
-        rows = [[panel for frame in line for panel in frame] for line in lines]
-        return [save_figure(picture_grid(rows, limit, limit, title), self.path)]
-
-    @staticmethod
-    def _panels(name: str, seen: np.ndarray | None, depth: np.ndarray, pictured: bool) -> list[Panel]:
-        short = name if len(name) <= 24 else f"…{name[-23:]}"
-        if not pictured:
-            return [Panel(short, depth, "depth", np.isfinite(depth))]
-        grey = np.full((1, 1, 3), INVALID_GREY)
-        return [
-            Panel(short, grey if seen is None else seen, "image"),
-            Panel("depth", depth, "depth", np.isfinite(depth)),
-        ]
-
-
-def coloured_cloud(
-    kind: Kind, depth: Float[np.ndarray, "h w"], picture: Image.Image, camera: Intrinsics, name: str
-) -> bytes:
-    """A depth map as a file of points in a picture's colours.
-
-    Args:
-        kind: ``ply`` or ``glb``.
-        depth: metres; it may be smaller than the picture, and squeezed.
-        picture: shows the same, upright.
-        camera: in pixels of the picture.
-        name: the picture's file, for the message.
+def add_to_sheet(sheet: ContactSheet, name: str, estimate: Estimate, image: Image.Image | None) -> None:
+    """Add a prediction to the contact sheet, reduced to 256 pixels a side.
 
     Raises:
-        DataError: the picture cannot be decoded.
+        DataError: the image cannot be decoded.
     """
-    rows, columns = thinned(depth)
-    points, known = back_project(depth, camera, (picture.height, picture.width), rows, columns)
-    colours = np.asarray(to_rgb(picture, (len(columns), len(rows)), name))
-    return encode_cloud(points, colours.reshape(-1, 3)[known], kind)
+    depth = _subsample(estimate.depth, _SHEET_SIDE)
+    if image is None:
+        sheet.add(name, depth)
+        return
+    rgb = _shrink(image, name, _SHEET_SIDE)
+    sheet.add(name, _stretch(depth, rgb), rgb)
+
+
+def point_cloud_file(
+    format: OutputFormat, depth: Float[np.ndarray, "h w"], image: Image.Image, camera: Intrinsics, name: str
+) -> bytes:
+    """Encode a depth map as a point cloud in the colours of an image.
+
+    Args:
+        format: ``ply`` or ``glb``.
+        depth: metres; the map may be smaller than the image and of another aspect ratio.
+        image: RGB image of the same view, upright.
+        camera: intrinsics in pixels of the image.
+        name: name of the image, for error messages.
+
+    Raises:
+        DataError: the image cannot be decoded.
+    """
+    rows, columns = point_grid(depth)
+    points, valid = back_project(depth, camera, (image.height, image.width), rows, columns)
+    colours = np.asarray(to_rgb(image, (len(columns), len(rows)), name))
+    return encode_point_cloud(points, colours.reshape(-1, 3)[valid], format)
 
 
 def to_millimetres(depth: Float[np.ndarray, "h w"]) -> np.ndarray:
-    """Metres as uint16 millimetres, cut off at 65.535 m; what is no depth becomes 0, which readers take as unknown."""
-    known = np.nan_to_num(depth.astype(np.float64), nan=0.0)
-    rounded: np.ndarray = np.round(1000 * np.clip(known, 0, FARTHEST_IN_PNG)).astype(np.uint16)
+    """Convert metres to uint16 millimetres, clipped at 65.535 m; NaN and negative values become 0, which is unknown."""
+    metres = np.nan_to_num(depth.astype(np.float64), nan=0.0)
+    rounded: np.ndarray = np.round(1000 * np.clip(metres, 0, MAX_PNG_DEPTH)).astype(np.uint16)
     return rounded
 
 
-def _every_so_many(metres: Float[np.ndarray, "h w"], most: int = _DRAWN) -> Float[np.ndarray, "h2 w2"]:
-    step = math.ceil(max(metres.shape) / most)
+def _subsample(metres: Float[np.ndarray, "h w"], max_side: int) -> Float[np.ndarray, "h2 w2"]:
+    step = math.ceil(max(metres.shape) / max_side)
     return metres[step // 2 :: step, step // 2 :: step] if min(metres.shape) > step else metres
 
 
-def _stretched(metres: Float[np.ndarray, "h w"], seen: Float[np.ndarray, "h2 w2 3"]) -> Float[np.ndarray, "h2 w2"]:
-    """A map in the shape of the picture that it was squeezed from, so that the two lie side by side alike."""
-    rows, columns = (
-        (2 * np.arange(shown) + 1) * side // (2 * shown)
-        for shown, side in zip(seen.shape[:2], metres.shape, strict=True)
-    )
-    return metres[np.ix_(rows, columns)]
+def _stretch(metres: Float[np.ndarray, "h w"], rgb: Float[np.ndarray, "h2 w2 3"]) -> Float[np.ndarray, "h2 w2"]:
+    """Resample a map to the size of the image that it was resized from."""
+    rows, columns = (pixel_centres(side, shown) for side, shown in zip(metres.shape, rgb.shape[:2], strict=True))
+    stretched: Float[np.ndarray, "h2 w2"] = metres[np.ix_(rows, columns)]
+    return stretched
 
 
-def _small(picture: Image.Image, name: str, most: int = _DRAWN) -> Float[np.ndarray, "h w 3"]:
-    share = min(1.0, most / max(picture.size))
-    width, height = (max(1, round(side * share)) for side in picture.size)
-    rgb: UInt8[np.ndarray, "h w 3"] = np.asarray(to_rgb(picture, (width, height), name))
+def _shrink(image: Image.Image, name: str, max_side: int) -> Float[np.ndarray, "h w 3"]:
+    scale = min(1.0, max_side / max(image.size))
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    rgb: UInt8[np.ndarray, "h w 3"] = np.asarray(to_rgb(image, (width, height), name))
     return rgb / 255

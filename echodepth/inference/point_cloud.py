@@ -1,4 +1,4 @@
-"""Depth maps as clouds of coloured points, for any viewer of PLY or GLB."""
+"""Coloured point clouds from depth maps, as PLY or GLB."""
 
 import math
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from jaxtyping import Float, Int, UInt8
 
 from echodepth.core.errors import ConfigError
 
-MOST_POINTS = 2**19
-"""Of one cloud: a depth map of a 12-megapixel picture has no more detail than the network's own."""
+MAX_POINTS = 2**19
+"""Points of one cloud: the depth map of a 12-megapixel image has no more detail than the network's output."""
 
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera, in pixels of its picture; the centre of the first pixel is (0, 0).
+    """Pinhole camera, in pixels of its image; the centre of the first pixel is (0, 0).
 
     Attributes:
-        fx: focal length along a row.
-        fy: focal length along a column.
+        fx: horizontal focal length.
+        fy: vertical focal length.
         cx: column of the optical axis.
         cy: row of the optical axis.
     """
@@ -37,14 +37,14 @@ class Intrinsics:
 
     @classmethod
     def from_fov(cls, degrees: float, size: tuple[int, int]) -> "Intrinsics":
-        """A camera with square pixels that looks through the middle of its picture.
+        """A camera with square pixels whose optical axis passes through the centre of its image.
 
         Args:
-            degrees: the horizontal field of view.
-            size: height and width of the picture.
+            degrees: horizontal field of view.
+            size: height and width of the image, in pixels.
 
         Raises:
-            ConfigError: no pinhole camera sees so far around.
+            ConfigError: the field of view is not between 0 and 180 degrees.
         """
         if not 0 < degrees < 180:
             raise ConfigError(f"--fov {degrees:g}: give the horizontal field of view, from 0 to 180 degrees")
@@ -54,14 +54,14 @@ class Intrinsics:
 
 
 def require_trimesh() -> None:
-    """Raise a ConfigError if the optional package that writes clouds is not installed."""
+    """Raise a ConfigError if trimesh, the optional package that writes point clouds, is not installed."""
     if find_spec("trimesh") is None:
         raise ConfigError("--save ply and glb need trimesh: pip install 'echodepth[cloud]'")
 
 
-def thinned(depth: Float[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, " r"], Int[np.ndarray, " c"]]:
-    """Rows and columns of a map that a cloud is made of: all, or every so many where there are too many."""
-    step = math.ceil(math.sqrt(max(1.0, depth.size / MOST_POINTS)))
+def point_grid(depth: Float[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, " r"], Int[np.ndarray, " c"]]:
+    """Rows and columns of a depth map that become points: all, or every n-th if there are more than ``MAX_POINTS``."""
+    step = math.ceil(math.sqrt(max(1.0, depth.size / MAX_POINTS)))
     rows, columns = (np.arange(min(step, side) // 2, side, step) for side in depth.shape)
     return rows, columns
 
@@ -73,37 +73,38 @@ def back_project(
     rows: Int[np.ndarray, " r"],
     columns: Int[np.ndarray, " c"],
 ) -> tuple[Float[np.ndarray, "n 3"], Int[np.ndarray, " n"]]:
-    """Points of a depth map in the camera's own coordinates: x to the right, y down, z along the optical axis.
+    """Back-project a depth map to points in camera coordinates: x right, y down, z along the optical axis.
 
     Args:
-        depth: metres along the optical axis, of the picture's whole field of view.
-        camera: in pixels of the picture.
-        size: height and width of the picture; the map may be smaller, and squeezed.
-        rows: of the map that are used.
-        columns: likewise.
+        depth: metres along the optical axis, over the whole field of view of the image.
+        camera: intrinsics in pixels of the image.
+        size: height and width of the image, in pixels; the map may have another size and aspect ratio.
+        rows: rows of the map that become points.
+        columns: columns of the map that become points.
 
     Returns:
-        Metres, and for each point its place in the flattened [r, c]; a pixel without a depth makes none.
+        Points in metres, and the index of each in the flattened [r, c] grid. Pixels without depth have no point.
     """
     z = depth[np.ix_(rows, columns)].astype(np.float64)
     v = (rows + 0.5) * size[0] / depth.shape[0] - 0.5
     u = (columns + 0.5) * size[1] / depth.shape[1] - 0.5
     x, y = (u[None] - camera.cx) / camera.fx * z, (v[:, None] - camera.cy) / camera.fy * z
-    known = np.flatnonzero(np.isfinite(z) & (z > 0))
-    return np.stack([x, y, z], axis=-1).reshape(-1, 3)[known], known
+    valid = np.flatnonzero(np.isfinite(z) & (z > 0))
+    return np.stack([x, y, z], axis=-1).reshape(-1, 3)[valid], valid
 
 
-def encode_cloud(points: Float[np.ndarray, "n 3"], colours: UInt8[np.ndarray, "n 3"], kind: str) -> bytes:
-    """A point cloud as a file's bytes.
+def encode_point_cloud(points: Float[np.ndarray, "n 3"], colours: UInt8[np.ndarray, "n 3"], format: str) -> bytes:
+    """Encode a point cloud as a file.
 
     Args:
-        points: metres, in the camera's coordinates.
-        colours: of each point.
-        kind: ``ply``, in the camera's coordinates; ``glb``, in glTF's, whose y points up and z to the viewer.
+        points: metres, in camera coordinates.
+        colours: RGB of each point.
+        format: ``ply``, which keeps camera coordinates, or ``glb``, whose y axis points up and z axis to the viewer.
     """
     import trimesh
 
-    turned = points * [1, -1, -1] if kind == "glb" else points
-    cloud = trimesh.PointCloud(turned, colors=colours)
-    encoded: bytes = trimesh.Scene([cloud]).export(file_type="glb") if kind == "glb" else cloud.export(file_type="ply")
+    converted = points * [1, -1, -1] if format == "glb" else points
+    cloud = trimesh.PointCloud(converted, colors=colours)
+    exported = trimesh.Scene([cloud]) if format == "glb" else cloud
+    encoded: bytes = exported.export(file_type=format)
     return encoded

@@ -1,4 +1,4 @@
-"""One model, ready to be asked: anything that shows or lets hear a room goes in, depth in metres comes out."""
+"""Depth prediction with one trained model: an image or a recording in any form in, depth in metres out."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,23 +18,32 @@ from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.data.audio import AudioCut
 from echodepth.inference.backends import load_backend
 from echodepth.inference.config import BackendName
-from echodepth.inference.inputs import FILMS, Input, Prepared, check_kind, is_batch, prepare_audio, prepare_image
+from echodepth.inference.inputs import (
+    VIDEO_SUFFIXES,
+    Input,
+    ModelInput,
+    check_file,
+    is_batch,
+    prepare_audio,
+    prepare_image,
+)
 from echodepth.inference.runtime import Backend, experiment_name, trained_data
 from echodepth.models import checkpoint, hub
 
 _Input = TypeVar("_Input", bound=Input)
-AT_A_TIME = 8
-"""Inputs that go through a model together."""
+BATCH_SIZE = 8
+"""Number of inputs that pass through a model together."""
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """What a model makes of one input, or of a batch in one array.
+    """Prediction for one input, or for a batch in one array.
 
     Attributes:
-        depth: metres along the optical axis, float32: of a picture at its own size once upright, of a recording at the
-            model's.
-        uncertainty: metres that the depth is expected to be off; None of a model trained without ``--uncertainty``.
+        depth: float32 metres along the optical axis. Its height and width are those of the upright input image, or,
+            for a recording, the model's own.
+        uncertainty: predicted uncertainty (Laplace scale, metres); None if the model was trained without
+            ``--uncertainty``.
     """
 
     depth: Float[np.ndarray, "*batch h w"]
@@ -45,7 +54,7 @@ class Predictor:
     """A model behind one method, ``infer``.
 
     Args:
-        engine: a ``DepthModel``, or anything else that makes depth of prepared input.
+        backend: a ``DepthModel`` or any other ``Backend``.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -55,34 +64,34 @@ class Predictor:
     def from_pretrained(
         cls, checkpoint: str | Path, device: str = "auto", backend: BackendName = "torch"
     ) -> "Predictor":
-        """Read a model from wherever it is.
+        """Load a model from disk or from the Hugging Face Hub.
 
         Args:
-            checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, an experiment under checkpoints/, or
-                ``ORG/NAME`` on the Hugging Face Hub (``ORG/NAME@REVISION`` for a branch, tag or commit); or a file that
-                ``echodepth export`` made.
-            device: auto, cpu, cuda, cuda:1, mps.
-            backend: what computes: torch, onnx or openvino; see ``load_backend``.
+            checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, an experiment under checkpoints/,
+                ``ORG/NAME`` on the Hugging Face Hub (``ORG/NAME@REVISION`` for a branch, tag or commit), or a file that
+                ``echodepth export`` wrote.
+            device: auto, cpu, cuda, cuda:1 or mps.
+            backend: runtime: torch, onnx or openvino; see ``load_backend``.
 
         Raises:
-            CheckpointError: there is none, it is unreadable, or its weights do not fit.
-            ConfigError: the device cannot be used here.
+            CheckpointError: the model is missing or unreadable, or its weights do not fit the network.
+            ConfigError: the device is not available.
         """
         return cls(load_backend(checkpoint, backend, device))
 
     def push_to_hub(self, repo_id: str, license: str | None = None, private: bool = False) -> str:
-        """Publish the model folder with its card on the Hugging Face Hub.
+        """Publish the model folder with its model card on the Hugging Face Hub.
 
         Args:
-            repo_id: ``ORG/NAME``; made if need be.
-            license: of the weights, as the Hub spells it (``mit``, ``cc-by-sa-4.0``); written into the card.
-            private: of a repository that is made now.
+            repo_id: ``ORG/NAME``; the repository is created if it does not exist.
+            license: licence of the weights, as the Hub spells it (``mit``, ``cc-by-sa-4.0``); part of the card.
+            private: whether a new repository is private.
 
         Returns:
             The address of the model's page.
 
         Raises:
-            CheckpointError: this is an exported model, or the Hub does not take it.
+            CheckpointError: this is an exported model, or the Hub rejects the upload.
         """
         if not isinstance(self.backend, checkpoint.DepthModel):
             raise CheckpointError(f"{self.name} is an exported model: publish the one that it was exported from")
@@ -93,7 +102,7 @@ class Predictor:
 
     @property
     def name(self) -> str:
-        """The name under which the model was trained."""
+        """Name of the experiment that trained the model."""
         return experiment_name(self.backend)
 
     @cached_property
@@ -113,73 +122,73 @@ class Predictor:
         """Predict depth.
 
         Args:
-            x: for a model that sees, a picture's path, a Pillow image, or an array of any size: NumPy [h, w, 3] or
-                [h, w], a tensor [3, h, w]; uint8, or floats in 0..1. For one that hears, a WAV or FLAC file's path, or
-                an array [2, t] or [t, 2] of any length and rate, left ear first. With a leading axis, an array is a
-                batch; a list may mix all of these.
-            sample_rate: Hz, of arrays of sound; a file says its own.
+            x: for an RGB model, the path of an image, a Pillow image, a NumPy array [h, w, 3] or [h, w], or a tensor
+                [3, h, w]; uint8, or floats in 0..1. For an audio model, the path of a WAV or FLAC file, or an array
+                [2, t] or [t, 2] of any length and sample rate, left ear first. An array with a leading axis is a batch.
+                A list may mix all of these.
+            sample_rate: Hz; required for arrays of audio, and invalid for anything else.
 
         Returns:
-            The estimate; of a list, one for each.
+            One estimate; for a list, one estimate per element.
 
         Raises:
-            ConfigError: this is not what the model takes, or the sample rate is not said.
-            DataError: a file is missing or unreadable, the recording mono, too short or not finite, the picture's
-                numbers no colours.
+            ConfigError: the model does not take this input, or ``sample_rate`` is missing or superfluous.
+            DataError: a file is missing or unreadable, a recording is mono, too short or not finite, or the values of
+                an image are out of range.
         """
         if isinstance(x, list | tuple):
-            groups = [x[start : start + AT_A_TIME] for start in range(0, len(x), AT_A_TIME)]
+            groups = [x[start : start + BATCH_SIZE] for start in range(0, len(x), BATCH_SIZE)]
             return [
                 estimate
                 for group in groups
                 for estimate in self.estimate([self.prepare(one, sample_rate) for one in group])
             ]
         if isinstance(x, np.ndarray | Tensor) and is_batch(x, self.backend.input_key) and len(x):
-            return _stacked(self.infer(list(x), sample_rate))
+            return _stack(self.infer(list(x), sample_rate))
         return self.estimate([self.prepare(x, sample_rate)])[0]
 
-    def prepare(self, x: Input, sample_rate: int | None = None) -> Prepared:
-        """One input as the model takes it; arguments and errors are those of ``infer``."""
+    def prepare(self, x: Input, sample_rate: int | None = None) -> ModelInput:
+        """Convert one input to the model's input; arguments and errors are those of ``infer``."""
         if isinstance(x, str | Path):
-            check_kind(Path(x), self.backend.input_key, self.name)
-            if Path(x).suffix.lower() in FILMS:
-                raise ConfigError(f"{x} is a film: echodepth predict takes it, infer its frames")
+            check_file(Path(x), self.backend.input_key, self.name)
+            if Path(x).suffix.lower() in VIDEO_SUFFIXES:
+                raise ConfigError(f"{x} is a video: use echodepth predict, or infer its frames")
         if sample_rate is not None and (self.backend.input_key == "image" or isinstance(x, str | Path)):
-            raise ConfigError("sample_rate is said of arrays of sound alone: a file says its own, a picture has none")
+            raise ConfigError("sample_rate is for arrays of audio only: a file states its own, an image has none")
         if self.backend.input_key == "image":
             return prepare_image(x, self.backend.image_size)
         return prepare_audio(x, sample_rate, lambda: self._audio_cut)
 
-    def estimate(self, prepared: Sequence[Prepared]) -> list[Estimate]:
-        """Depth of inputs that are prepared, which go through the model together."""
-        raw = torch.stack([one.raw for one in prepared])
-        with torch.inference_mode(), _at_rest(self.backend):
-            depth, scale = self.backend.predict(raw)[:2]
-            maps = (torch.cat([depth, scale], dim=1) if scale is not None else depth).float().cpu()
-            return [_at_size(each, one.size) for each, one in zip(maps, prepared, strict=True)]
+    def estimate(self, inputs: Sequence[ModelInput]) -> list[Estimate]:
+        """Predict depth for prepared inputs, in one batch."""
+        raw = torch.stack([one.raw for one in inputs])
+        with torch.inference_mode(), _eval_mode(self.backend):
+            depth, uncertainty = self.backend.predict(raw)[:2]
+            maps = (torch.cat([depth, uncertainty], dim=1) if uncertainty is not None else depth).float().cpu()
+            return [_resize(each, one.size) for each, one in zip(maps, inputs, strict=True)]
 
 
 def load_model(checkpoint: str | Path, device: str = "auto", backend: BackendName = "torch") -> Predictor:
-    """Read a model from wherever it is: ``Predictor.from_pretrained``, which says what may be named."""
+    """Load a model; arguments and errors are those of ``Predictor.from_pretrained``."""
     return Predictor.from_pretrained(checkpoint, device, backend)
 
 
-def _at_size(maps: Float[Tensor, "c s s"], size: tuple[int, int] | None) -> Estimate:
+def _resize(maps: Float[Tensor, "c s s"], size: tuple[int, int] | None) -> Estimate:
     if size is not None:
-        # A prediction is smooth where a measured map has holes and edges, so it may be interpolated.
+        # Interpolation is safe because a prediction is smooth, unlike ground truth, which has holes and edges.
         maps = F.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]
     metres = maps.numpy()
     return Estimate(metres[0], metres[1] if len(metres) > 1 else None)
 
 
-def _stacked(estimates: list[Estimate]) -> Estimate:
-    doubts = [one.uncertainty for one in estimates if one.uncertainty is not None]
-    return Estimate(np.stack([one.depth for one in estimates]), np.stack(doubts) if doubts else None)
+def _stack(estimates: list[Estimate]) -> Estimate:
+    uncertainty = [one.uncertainty for one in estimates if one.uncertainty is not None]
+    return Estimate(np.stack([one.depth for one in estimates]), np.stack(uncertainty) if uncertainty else None)
 
 
 @contextmanager
-def _at_rest(backend: Backend) -> Iterator[None]:
-    """A network in eval mode, and as it was afterwards; other engines know no other mode."""
+def _eval_mode(backend: Backend) -> Iterator[None]:
+    """Put a PyTorch network into eval mode and restore its mode afterwards; other backends have no modes."""
     if not isinstance(backend, nn.Module):
         yield
         return

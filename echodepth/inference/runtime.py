@@ -1,4 +1,4 @@
-"""A trained model as its users meet it: on a device, with the data settings that it remembers."""
+"""The backend interface, and the data settings that a trained model carries."""
 
 import logging
 from dataclasses import fields, replace
@@ -15,10 +15,10 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class Backend(Protocol):
-    """What turns raw input into depth: a ``DepthModel``, or anything else that knows as much of itself."""
+    """A model in some runtime: a ``DepthModel`` in PyTorch, or an exported file."""
 
     run: dict[str, Any]
-    """What is known of the training, as in ``DepthModel``."""
+    """Record of the training run, as in ``DepthModel``."""
 
     @property
     def input_key(self) -> str:
@@ -26,36 +26,39 @@ class Backend(Protocol):
 
     @property
     def image_size(self) -> int:
-        """Side of the depth map, in pixels."""
+        """Side S of the depth map, in pixels."""
 
     @property
     def max_depth(self) -> float:
         """Upper end of the prediction, in metres."""
 
     def predict(self, raw: Tensor) -> tuple[Tensor, Tensor | None, Any]:
-        """Depth [B,1,S,S] in metres, how far off it is expected to be, and whatever else.
+        """Predict depth.
 
         Args:
-            raw: images [B,3,S,S] in 0..1, or waveforms [B,2,T] as training cut them, on the CPU.
+            raw: images [B,3,S,S] in 0..1, or waveforms [B,2,T] cut as in training, on the CPU.
+
+        Returns:
+            Depth [B,1,S,S] in metres, its uncertainty [B,1,S,S] (Laplace scale, metres) or None, and any features.
         """
 
 
 def experiment_name(model: Backend) -> str:
-    """The name under which the model was trained."""
+    """Name of the experiment that trained the model."""
     return str(model.run.get("experiment_name", "unnamed"))
 
 
 def trained_data(model: Backend) -> DataConfig:
-    """The data settings the model was trained with, all of them resolved to numbers.
+    """Data settings that the model was trained with, with all defaults resolved to numbers.
 
-    A checkpoint of weights alone does not hold them: BatVision V2's defaults are taken then, and said in the log.
+    A checkpoint that holds weights only does not record them. BatVision V2's defaults are used then, with a warning.
 
     Raises:
-        CheckpointError: the model's run names settings that this version does not know.
+        CheckpointError: the run record holds settings that this version does not know.
     """
     settings = model.run.get("data")
     if settings is None:
-        log.warning("%s does not say what it was trained on: taken as BatVision V2's defaults", experiment_name(model))
+        log.warning("%s records no data settings: the defaults of BatVision V2 are used", experiment_name(model))
         settings = {"max_depth": model.max_depth}
     if unknown := sorted(set(settings) - {field.name for field in fields(DataConfig)}):
         raise CheckpointError(
@@ -73,8 +76,8 @@ def trained_data(model: Backend) -> DataConfig:
 
 
 def read_from(trained: DataConfig, dataset: DatasetName | None, data_dir: Path | str | None) -> DataConfig:
-    """The same settings for another dataset or another folder, where one is named."""
+    """The same settings with another dataset or root folder; None keeps the trained one."""
     if dataset is not None and dataset != trained.dataset:
-        # Neither the folder nor the locations of one dataset mean anything in another.
+        # The folder and the locations of one dataset do not exist in another.
         trained = replace(trained, dataset=dataset, data_dir=None, locations=(), leave_out=None)
     return trained if data_dir is None else replace(trained, data_dir=data_dir)

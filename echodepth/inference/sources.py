@@ -1,4 +1,4 @@
-"""What is to be predicted: files, folders of them, films, or a part of a dataset, each with where its results go."""
+"""Inputs of ``echodepth predict``: files, folders, videos or a dataset split, each with the stem of its results."""
 
 import logging
 from collections import Counter
@@ -15,155 +15,158 @@ from echodepth.data.dataset import Decoder, list_split
 from echodepth.data.images import open_image, open_upright
 from echodepth.data.sample import Modality, Record
 from echodepth.inference.config import PredictConfig
-from echodepth.inference.inputs import FILMS, RECORDINGS, Prepared
+from echodepth.inference.inputs import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, ModelInput
 from echodepth.inference.predictor import Predictor
 from echodepth.inference.runtime import read_from, trained_data
 from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
 
-PICTURES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""Looked for in a folder; a file that is named may have any ending."""
-
 
 @dataclass(frozen=True)
 class Source:
-    """One thing to predict.
+    """One file or dataset instance to predict.
 
     Attributes:
-        name: as messages call it.
-        stem: where its results go, below the folder of results and without an ending.
-        files: what it is read from: results that are older are made anew.
-        read: reads it as the model takes it.
-        picture: opens the RGB that shows the same, upright; None where there is none.
+        name: name for messages.
+        stem: path of the results relative to the output folder, without a suffix.
+        files: files that the source is read from; results older than one of them are out of date.
+        read: reads the model's input; not for videos.
+        image: opens the RGB image of the same view, upright; None if there is none.
     """
 
     name: str
     stem: Path
     files: tuple[Path, ...]
-    read: Callable[[], Prepared]
-    picture: Callable[[], Image.Image] | None = None
+    read: Callable[[], ModelInput]
+    image: Callable[[], Image.Image] | None = None
 
     @property
-    def is_film(self) -> bool:
-        """Whether it is many pictures, and ``read`` is of no use."""
-        return len(self.files) == 1 and self.files[0].suffix.lower() in FILMS
+    def is_video(self) -> bool:
+        """Whether the source is a video, to be read frame by frame."""
+        return len(self.files) == 1 and self.files[0].suffix.lower() in VIDEO_SUFFIXES
+
+    def modified(self) -> float:
+        """Time of the latest change to the files, in seconds since 1970; infinite if none exists."""
+        return max((file.stat().st_mtime for file in self.files if file.is_file()), default=float("inf"))
 
 
 def find_sources(config: PredictConfig, predictor: Predictor, out: Path) -> list[Source]:
-    """Everything that the flags name.
+    """List the sources that the flags name.
 
     Raises:
-        ConfigError: nothing is named, both files and a dataset are, or two results would go to one place.
-        DataError: a dataset or folder is not there, or holds nothing of the kind.
+        ConfigError: the flags name nothing, or both files and a dataset, or two sources with the same results.
+        DataError: a dataset or folder is missing, or holds nothing that the model takes.
     """
-    of_dataset = config.split is not None or config.dataset is not None or config.data_dir is not None
-    if of_dataset and (config.files or config.beside is not None):
+    from_dataset = config.split is not None or config.dataset is not None or config.data_dir is not None
+    if from_dataset and (config.files or config.image is not None):
+        raise ConfigError("files and --image cannot be combined with --split, --dataset and --data_dir: give either")
+    if not from_dataset and not config.files:
         raise ConfigError(
-            "files and --beside are one thing, --split, --dataset and --data_dir another: give one of them"
-        )
-    if not of_dataset and not config.files:
-        raise ConfigError(
-            "no file is given: name pictures or films for an RGB model, WAV files for an audio model, folders of them, "
+            "no file is given: name images or videos for an RGB model, WAV files for an audio model, folders of them, "
             "or a dataset's --split"
         )
-    sources = _of_split(config, predictor) if of_dataset else list(_of_files(config, predictor, out))
+    sources = _split_sources(config, predictor) if from_dataset else list(_file_sources(config, predictor, out))
     for stem, count in Counter(source.stem for source in sources).items():
         if count > 1:
-            both = [source.name for source in sources if source.stem == stem]
-            raise ConfigError(f"{both[0]} and {both[1]}: one result would replace the other; predict them apart")
+            names = [source.name for source in sources if source.stem == stem]
+            raise ConfigError(
+                f"{names[0]} and {names[1]}: the result of one would replace the other's; predict them into different "
+                "--out folders"
+            )
     return sources
 
 
-def _of_files(config: PredictConfig, predictor: Predictor, out: Path) -> Iterator[Source]:
-    hears = predictor.backend.input_key == "audio"
-    if config.beside is not None and not hears:
-        raise ConfigError(f"--beside is for audio models: {predictor.name} is given the picture itself")
+def _file_sources(config: PredictConfig, predictor: Predictor, out: Path) -> Iterator[Source]:
+    is_audio = predictor.backend.input_key == "audio"
+    if config.image is not None and not is_audio:
+        raise ConfigError(f"--image is for audio models: {predictor.name} takes the image itself as its input")
     for given in config.files:
-        for path, stem in _below(given, RECORDINGS if hears else PICTURES | FILMS, out):
-            picture = partial(open_upright, path)
-            beside = _picture_beside(config.beside, stem) if config.beside is not None and hears else None
+        for path, stem in _find_files(given, AUDIO_SUFFIXES if is_audio else IMAGE_SUFFIXES | VIDEO_SUFFIXES, out):
+            shown: Path | None = path
+            if is_audio:
+                shown = _matching_image(config.image, stem) if config.image is not None else None
             yield Source(
                 name=str(path),
                 stem=stem,
-                files=(path, beside) if beside is not None else (path,),
+                files=(path, shown) if is_audio and shown is not None else (path,),
                 read=partial(predictor.prepare, path),
-                picture=picture if not hears else partial(open_upright, beside) if beside is not None else None,
+                image=partial(open_upright, shown) if shown is not None else None,
             )
 
 
-def _below(given: Path, endings: frozenset[str], out: Path) -> Iterator[tuple[Path, Path]]:
-    """The file itself, or the files of a folder; each with its place among the results."""
+def _find_files(given: Path, suffixes: frozenset[str], out: Path) -> Iterator[tuple[Path, Path]]:
+    """A file, or the files in a folder and below; each with the stem of its results."""
     if not given.is_dir():
         yield given, Path(given.stem)
         return
     results = out.resolve()
     if results == given.resolve():
-        raise ConfigError(f"--out {out} is the folder that is read: give another for the results")
+        raise ConfigError(f"--out {out} is the input folder: give another folder for the results")
     found = [
         path
         for path in sorted(given.rglob("*"))
-        if path.suffix.lower() in endings
+        if path.suffix.lower() in suffixes
         and path.is_file()
         and not path.name.startswith(".")
-        # What an earlier call wrote below the folder is no picture of it.
+        # Results of an earlier call below the input folder are not inputs.
         and not path.resolve().is_relative_to(results)
     ]
     if not found:
-        raise DataError(f"{given} holds no file that the model takes: {' '.join(sorted(endings))}")
+        raise DataError(f"{given} holds no file that the model takes: {' '.join(sorted(suffixes))}")
     yield from ((path, path.relative_to(given).with_suffix("")) for path in found)
 
 
-def _picture_beside(beside: Path, stem: Path) -> Path:
-    """The picture that shows what a recording lets hear; a missing one is found out when it is opened."""
-    if not beside.is_dir():
-        return beside
-    for folder in (beside / stem.parent, beside):
+def _matching_image(image: Path, stem: Path) -> Path:
+    """The image of a recording; a missing one is reported when it is opened."""
+    if not image.is_dir():
+        return image
+    for folder in (image / stem.parent, image):
         for path in sorted(folder.glob(f"{stem.name}.*")):
-            if path.suffix.lower() in PICTURES:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
                 return path
-    return beside / stem.with_suffix(".jpg")
+    return image / stem.with_suffix(".jpg")
 
 
-def _of_split(config: PredictConfig, predictor: Predictor) -> list[Source]:
+def _split_sources(config: PredictConfig, predictor: Predictor) -> list[Source]:
     data = replace(read_from(trained_data(predictor.backend), config.dataset, config.data_dir), leave_out=None)
     if data.dataset == "simulated" and data.data_dir is None:
         make_once(data.root)
     split = config.split or "test"
-    part: Modality = "image" if predictor.backend.input_key == "image" else "audio"
-    records, decoder = list_split(data, split, (part,))
-    pictures = {record.name: record.image for record in records} if part == "image" else _pictures(data, split)
-    return [_of_record(record, decoder, pictures.get(record.name)) for record in records]
+    modality: Modality = "image" if predictor.backend.input_key == "image" else "audio"
+    records, decoder = list_split(data, split, (modality,))
+    images = {record.name: record.image for record in records} if modality == "image" else _images(data, split)
+    return [_record_source(record, decoder, images.get(record.name)) for record in records]
 
 
-def _pictures(data: DataConfig, split: str) -> dict[str, Path | None]:
-    """The camera's view of each instance, where the dataset has it."""
+def _images(data: DataConfig, split: str) -> dict[str, Path | None]:
+    """The RGB image of each instance, by the instance's name; empty if the dataset has no images."""
     try:
         records, _ = list_split(data, split, ("audio", "image"))  # type: ignore[arg-type]
     except DataError as error:
-        log.warning("the results lack the camera's view: %s", error)
+        log.warning("the results do not show RGB images: %s", error)
         return {}
     return {record.name: record.image for record in records if record.image is not None and record.image.is_file()}
 
 
-def _of_record(record: Record, decoder: Decoder, image: Path | None) -> Source:
-    """An instance is read as in training; a picture lies there as its depth map does, whatever its EXIF data say."""
+def _record_source(record: Record, decoder: Decoder, image: Path | None) -> Source:
+    """A dataset instance, read as in training: without EXIF rotation, because its depth map is stored unrotated too."""
 
-    def read() -> Prepared:
+    def read() -> ModelInput:
         try:
             sample = decoder(record)
             if record.image is None or "image" not in decoder.modalities:
-                return Prepared(sample["audio"])
-            with open_image(record.image) as picture:
-                return Prepared(sample["image"], (picture.height, picture.width))
+                return ModelInput(sample["audio"])
+            with open_image(record.image) as opened:
+                return ModelInput(sample["image"], (opened.height, opened.width))
         except DataError as error:
             raise DataError(f"{record.source}: {error}") from error
 
-    place = Path(record.name)  # of an RGB-D folder, the depth map's own
+    stem = Path(record.name)  # in an RGB-D folder this is the file name of the depth map
     return Source(
         name=record.name,
-        stem=place.with_suffix("") if place.suffix.lower() in PICTURES else place,
+        stem=stem.with_suffix("") if stem.suffix.lower() in IMAGE_SUFFIXES else stem,
         files=tuple(decoder.files(record)) + ((image,) if image is not None else ()),
         read=read,
-        picture=partial(open_image, image) if image is not None else None,
+        image=partial(open_image, image) if image is not None else None,
     )

@@ -1,4 +1,4 @@
-"""Everything that is counted of a split, added up batch by batch: no map is kept."""
+"""All metrics of a split, accumulated batch by batch; no depth map is kept."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,44 +6,44 @@ from typing import Any
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from echodepth.metrics.calibration import Calibration
+from echodepth.metrics.calibration import UncertaintyCalibration
 from echodepth.metrics.depth import METRICS, DepthMetrics, per_image_metrics
-from echodepth.metrics.depth_bins import DepthBins
+from echodepth.metrics.depth_bins import DepthBinAccumulator
 from echodepth.metrics.error_map import ErrorMapAccumulator
 
 
 class MetricAccumulator:
-    """The figures of a split: over images, over pixels, by depth, by region, and of the model's own doubt.
+    """Metrics of a split: per image, overall, by depth range, by image region, and of the predicted uncertainty.
 
     Attributes:
-        rows: per image its name, its scored pixels, and every figure (NaN where it has none).
-        total: the figures of all images.
-        ranges: by true depth.
-        regions: by place in the picture.
-        calibration: of a model that says how far off it expects to be; otherwise without an image.
+        rows: one dict per image with its name, its number of scored pixels, and every metric (NaN without pixels).
+        total: metrics over all images.
+        depth_bins: errors by ground-truth depth.
+        error_map: errors by image region.
+        calibration: calibration of the predicted uncertainty; empty for a model without uncertainty.
     """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.total = DepthMetrics()
-        self.ranges = DepthBins()
-        self.regions = ErrorMapAccumulator()
-        self.calibration = Calibration()
+        self.depth_bins = DepthBinAccumulator()
+        self.error_map = ErrorMapAccumulator()
+        self.calibration = UncertaintyCalibration()
 
     def update(
         self,
         names: Sequence[str],
         prediction: Float[Tensor, "b 1 h w"],
-        scale: Float[Tensor, "b 1 h w"] | None,
+        uncertainty: Float[Tensor, "b 1 h w"] | None,
         depth: Float[Tensor, "b 1 h w"],
         scored: Bool[Tensor, "b 1 h w"],
     ) -> None:
-        """Add a batch, all of it in metres and on the CPU; see ``per_image_metrics`` for errors."""
-        for part in (self.total, self.ranges, self.regions):
+        """Add a batch on the CPU, in metres; see ``per_image_metrics`` for errors."""
+        for part in (self.total, self.depth_bins, self.error_map):
             part.update(prediction, depth, scored)
-        if scale is not None:
-            self.calibration.update(prediction, scale, depth, scored)
-        figures = per_image_metrics(prediction, depth, scored)
+        if uncertainty is not None:
+            self.calibration.update(prediction, uncertainty, depth, scored)
+        values = per_image_metrics(prediction, depth, scored)
         for i, name in enumerate(names):
             row = {"name": name, "pixels": int(scored[i].sum())}
-            self.rows.append(row | {metric: float(figures[metric][i]) for metric in METRICS})
+            self.rows.append(row | {metric: float(values[metric][i]) for metric in METRICS})

@@ -1,66 +1,120 @@
-"""How far a depth map is from the truth: one implementation, for validation, evaluation and comparison.
+"""Depth metrics: one implementation for validation, evaluation and comparison.
 
-The eight figures of monocular depth work (Eigen et al., arXiv 1406.2283) over the pixels that a mask admits,
-with p the prediction and t the truth, both in metres and d = log p - log t:
+The metrics of monocular depth estimation (Eigen et al., arXiv 1406.2283) over the pixels that a mask selects, with p
+the prediction and t the ground truth, both in metres, and d = log p - log t:
 
     rmse     sqrt(mean (p - t)^2)     m        delta1..3   share of pixels with max(p/t, t/p) < 1.25^k
     mae      mean |p - t|             m        log10       mean |log10 p - log10 t|
     abs_rel  mean |p - t| / t                  silog       100 sqrt(mean d^2 - (mean d)^2), as KITTI
 
-**A prediction that is NaN, infinite, zero or negative on a scored pixel is an error, never a hit**: it is
-scored as a prediction of 1 mm, fails every delta, and is counted in ``bad_predictions``. Elsewhere such
-pixels have been dropped from the mean, or have passed as delta1 hits because ``NaN -> 0`` and ``t / p < 0 <
-1.25``.
+``METRIC_TABLE`` declares them; a metric added there appears in every table, page and result file.
 
-**An image without a scored pixel has no figure** (NaN, counted in ``images_without_valid``) and is left out
-of the means, rather than averaged in as a perfect zero.
+**A prediction that is NaN, infinite, zero or negative on a scored pixel is an error, never a hit.** It is scored as a
+prediction of 1 mm, fails every delta, and is counted in ``bad_predictions``. Other implementations drop such pixels
+from the mean, or count them as delta1 hits because ``NaN -> 0`` and ``t / p < 0 < 1.25``.
+
+**An image without a scored pixel has no metrics** (NaN, counted in ``images_without_valid``). It is left out of the
+means instead of entering them as a perfect zero.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
+import torchmetrics
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torchmetrics import Metric
-
-METRICS = ("rmse", "abs_rel", "log10", "delta1", "delta2", "delta3", "mae", "silog")
-"""Names of the figures, in the order in which tables show them."""
-
-HIGHER_IS_BETTER = frozenset({"delta1", "delta2", "delta3"})
 
 BAD_PREDICTION_DEPTH = 0.001
 """Metres. Nearer than anything a camera measures, yet finite under a logarithm."""
 
-_SUMS = (
-    "pixels",
-    "squared",
-    "absolute",
-    "relative",
-    "log10",
-    "delta1",
-    "delta2",
-    "delta3",
-    "log",
-    "log_squared",
-)
+
+class _PixelErrors(NamedTuple):
+    """What the per-pixel terms are computed from, [b, 1, h, w] in float64."""
+
+    target: Tensor
+    difference: Tensor
+    log_ratio: Tensor
+    ratio: Tensor
+
+
+_PIXEL_TERMS: dict[str, Callable[[_PixelErrors], Tensor]] = {
+    "pixels": lambda errors: torch.ones_like(errors.target),
+    "squared": lambda errors: errors.difference.square(),
+    "absolute": lambda errors: errors.difference,
+    "relative": lambda errors: errors.difference / errors.target,
+    "log10": lambda errors: errors.log_ratio.abs() / math.log(10),
+    "delta1": lambda errors: (errors.ratio < 1.25**1).double(),
+    "delta2": lambda errors: (errors.ratio < 1.25**2).double(),
+    "delta3": lambda errors: (errors.ratio < 1.25**3).double(),
+    "log": lambda errors: errors.log_ratio,
+    "log_squared": lambda errors: errors.log_ratio.square(),
+}
+"""Terms that are summed over the scored pixels; the metrics are formulas of their means."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        name: key in result files.
+        title: column title in tables, with the unit.
+        higher_is_better: direction of improvement.
+        formula: the metric from the mean of every term in ``_PIXEL_TERMS`` over the scored pixels.
+    """
+
+    name: str
+    title: str
+    higher_is_better: bool
+    formula: Callable[[Mapping[str, Tensor]], Tensor]
+
+    @property
+    def heading(self) -> str:
+        """The title with an arrow towards better values."""
+        return f"{self.title} {'↑' if self.higher_is_better else '↓'}"
+
+
+def _silog(mean: Mapping[str, Tensor]) -> Tensor:
+    # Rounding can take the difference of two near-equal means slightly below zero.
+    variance = (mean["log_squared"] - mean["log"].square()).clamp_min(0)
+    return 100 * variance.sqrt()
+
+
+METRIC_TABLE: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("rmse", "RMSE (m)", False, lambda mean: mean["squared"].sqrt()),
+        Metric("abs_rel", "ABS REL", False, lambda mean: mean["relative"]),
+        Metric("log10", "log10", False, lambda mean: mean["log10"]),
+        Metric("delta1", "δ1", True, lambda mean: mean["delta1"]),
+        Metric("delta2", "δ2", True, lambda mean: mean["delta2"]),
+        Metric("delta3", "δ3", True, lambda mean: mean["delta3"]),
+        Metric("mae", "MAE (m)", False, lambda mean: mean["absolute"]),
+        Metric("silog", "SILog", False, _silog),
+    )
+}
+"""All metrics by name, in the column order of tables."""
+METRICS = tuple(METRIC_TABLE)
+"""Names of the metrics."""
 
 
 def bad_predictions(prediction: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
-    """Scored pixels whose prediction is no depth at all: NaN, infinite, zero or negative."""
+    """Scored pixels whose prediction is not a depth: NaN, infinite, zero or negative."""
     return valid & ~(torch.isfinite(prediction) & (prediction > 0))
 
 
 def as_scored(prediction: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-    """The prediction in float64, with ``BAD_PREDICTION_DEPTH`` wherever a scored pixel holds no depth at all."""
+    """The prediction in float64, with ``BAD_PREDICTION_DEPTH`` at every bad prediction on a scored pixel."""
     return prediction.double().masked_fill(bad_predictions(prediction, valid), BAD_PREDICTION_DEPTH)
 
 
 def check_maps(
     prediction: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
 ) -> None:
-    """What everything that is scored must be.
+    """Check shapes and target of maps that are to be scored.
 
     Raises:
         ValueError: the shapes differ, or a scored target is not a positive, finite depth.
@@ -78,68 +132,48 @@ def check_maps(
 def per_image_metrics(
     prediction: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
 ) -> dict[str, Float[Tensor, " b"]]:
-    """All ``METRICS`` of every image by itself.
+    """All ``METRICS`` of every image.
 
     Args:
         prediction: metres.
-        target: metres, positive wherever ``valid``; anything elsewhere.
+        target: ground truth in metres, positive wherever ``valid``; arbitrary elsewhere.
         valid: the pixels to score.
 
     Returns:
-        Float64 figures by name, NaN for an image without a scored pixel.
+        Float64 values by metric name, NaN for an image without a scored pixel.
 
     Raises:
         ValueError: the shapes differ, or a scored target is not a positive, finite depth.
     """
-    return _figures(_sums(prediction, target, valid))
+    return _metrics_from_sums(_sums(prediction, target, valid))
 
 
 def _sums(
     prediction: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
 ) -> Float[Tensor, "b sums"]:
-    """What every figure is made of, added up over each image's scored pixels, in the order of ``_SUMS``."""
+    """The terms of ``_PIXEL_TERMS`` summed over each image's scored pixels, in their order."""
     check_maps(prediction, target, valid)
     bad = bad_predictions(prediction, valid)
     p = as_scored(prediction, valid).masked_fill(~valid, 1.0)
     t = target.double().masked_fill(~valid, 1.0)
-    difference = (p - t).abs()
-    log_ratio = p.log() - t.log()
-    # A truth of about 1 mm must not turn the stand-in for a bad prediction into a hit.
+    # A ground truth of about 1 mm must not turn the stand-in for a bad prediction into a hit.
     ratio = torch.maximum(p / t, t / p).masked_fill(bad, math.inf)
-    terms = (
-        torch.ones_like(p),
-        difference.square(),
-        difference,
-        difference / t,
-        log_ratio.abs() / math.log(10),
-        *((ratio < 1.25**k).double() for k in (1, 2, 3)),
-        log_ratio,
-        log_ratio.square(),
-    )
-    return torch.stack([(term * valid).sum(dim=(1, 2, 3)) for term in terms], dim=1)
+    errors = _PixelErrors(t, (p - t).abs(), p.log() - t.log(), ratio)
+    return torch.stack([(term(errors) * valid).sum(dim=(1, 2, 3)) for term in _PIXEL_TERMS.values()], dim=1)
 
 
-def _figures(sums: Float[Tensor, "*images sums"]) -> dict[str, Float[Tensor, "*images"]]:
-    """The figures from sums over pixels: of one image each, or of all images together. 0 / 0 gives NaN."""
-    mean = dict(zip(_SUMS, (sums / sums[..., :1]).unbind(-1), strict=True))
-    # Rounding can take the difference of two near-equal means a hair below zero.
-    variance = (mean["log_squared"] - mean["log"].square()).clamp_min(0)
-    figures = {
-        "rmse": mean["squared"].sqrt(),
-        "abs_rel": mean["relative"],
-        "mae": mean["absolute"],
-        "silog": 100 * variance.sqrt(),
-    }
-    return {name: figures[name] if name in figures else mean[name] for name in METRICS}
+def _metrics_from_sums(sums: Float[Tensor, "*images sums"]) -> dict[str, Float[Tensor, "*images"]]:
+    """The metrics from sums over pixels, of single images or of all images together. 0 / 0 gives NaN."""
+    mean = dict(zip(_PIXEL_TERMS, (sums / sums[..., :1]).unbind(-1), strict=True))
+    return {metric.name: metric.formula(mean) for metric in METRIC_TABLE.values()}
 
 
-class DepthMetrics(Metric):
-    """Accumulates ``METRICS`` over a whole split, in float64, also sharded over processes.
+class DepthMetrics(torchmetrics.Metric):
+    """Accumulates ``METRICS`` over a split in float64; the states sum over distributed processes.
 
-    ``compute()`` gives scalars: the mean over images under each plain name (a large room weighs no more than
-    a small one; published figures are of this kind), the same figure over all pixels of all images together
-    under ``pooled_<name>``, and the counts ``images`` (those with a figure), ``pixels``,
-    ``images_without_valid`` and ``bad_predictions``.
+    ``compute()`` returns scalars: the mean over images under each metric's name (every image has the same weight, as
+    in published results), the metric over all pixels of all images under ``pooled_<name>``, and the counts ``images``
+    (those with a scored pixel), ``pixels``, ``images_without_valid`` and ``bad_predictions``.
     """
 
     full_state_update = False
@@ -151,7 +185,7 @@ class DepthMetrics(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("sums", torch.zeros(len(_SUMS), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(len(_PIXEL_TERMS), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("totals", torch.zeros(len(METRICS), dtype=torch.float64), dist_reduce_fx="sum")
         for count in ("images", "images_without_valid", "bad"):
             self.add_state(count, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
@@ -165,18 +199,18 @@ class DepthMetrics(Metric):
         """Add a batch; see ``per_image_metrics`` for units and errors."""
         prediction, target, valid = (maps.to(self.sums.device) for maps in (prediction, target, valid))
         sums = _sums(prediction, target, valid)
-        figures = torch.stack(list(_figures(sums).values()), dim=1)
+        values = torch.stack(list(_metrics_from_sums(sums).values()), dim=1)
         counted = sums[:, 0] > 0
         self.sums += sums.sum(dim=0)
-        self.totals += figures[counted].sum(dim=0)
+        self.totals += values[counted].sum(dim=0)
         self.images += counted.sum()
         self.images_without_valid += (~counted).sum()
         self.bad += bad_predictions(prediction, valid).sum()
 
     def compute(self) -> dict[str, Float[Tensor, ""] | Int[Tensor, ""]]:
-        """All figures and counts as scalar tensors; the figures are NaN when no image had a scored pixel."""
+        """All metrics and counts as scalar tensors; the metrics are NaN when no image has a scored pixel."""
         means = dict(zip(METRICS, (self.totals / self.images).unbind(), strict=True))
-        pooled = {f"pooled_{name}": figure for name, figure in _figures(self.sums).items()}
+        pooled = {f"pooled_{name}": value for name, value in _metrics_from_sums(self.sums).items()}
         counts = {
             "images": self.images,
             "pixels": self.sums[0].to(torch.int64),
@@ -186,7 +220,7 @@ class DepthMetrics(Metric):
         return means | pooled | counts
 
     def _apply(self, fn: Callable[..., Tensor], *args: Any, **kwargs: Any) -> "DepthMetrics":
-        # Apple's GPUs have no float64: there the sums stay on the CPU, and each batch is brought to them.
+        # The MPS backend has no float64: the sums stay on the CPU, and `update` moves each batch to them.
         if fn(torch.empty(0)).device.type == "mps":
             return self
         moved: DepthMetrics = super()._apply(fn, *args, **kwargs)  # type: ignore[assignment]

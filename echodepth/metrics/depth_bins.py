@@ -1,8 +1,8 @@
-"""How far off a model is near by and far away: its figures in ranges of the true depth, pooled over pixels.
+"""Errors by ground-truth depth, pooled over pixels.
 
-A range holds its lower end and not its upper one, so that every scored pixel lies in exactly one; the last has no
-upper end. That makes the figures of the whole those of the parts: the mean square of all pixels is that of the ranges,
-weighted by their shares.
+A bin includes its lower bound and excludes its upper one, so every scored pixel lies in exactly one bin; the last bin
+has no upper bound. The metrics of all pixels are therefore those of the bins weighted by their shares of the pixels
+(for the RMSE: the mean squares).
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from torch import Tensor
 
 from echodepth.metrics.depth import as_scored, check_maps
 
-BOUNDS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
-"""Metres at which ranges begin."""
+BIN_STARTS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
+"""Lower bounds of the bins in metres."""
 
 
 @dataclass(frozen=True)
 class DepthBin:
-    """The figures of the scored pixels whose true depth lies in start <= t < end; NaN of none.
+    """Errors of the scored pixels with ground truth in start <= t < end; NaN without such pixels.
 
     Attributes:
-        start: metres, included.
-        end: metres, not included; None: no end.
-        pixels: that lie within.
+        start: lower bound in metres, included.
+        end: upper bound in metres, excluded; None for the last bin.
+        pixels: number of pixels in the bin.
         share: of all scored pixels, 0..1.
         rmse: sqrt(mean (p - t)^2), metres.
         mae: mean |p - t|, metres.
         abs_rel: mean |p - t| / t.
-        bias: mean p - t, metres: negative where the model says too near.
+        bias: mean p - t, metres; negative where the model predicts too near.
     """
 
     start: float
@@ -44,19 +44,19 @@ class DepthBin:
 
     @property
     def label(self) -> str:
-        """Metres, such as ``1–2`` or, without an end, ``≥ 10``."""
+        """The range in metres, such as ``1–2`` or ``≥ 10``."""
         return f"≥ {self.start:g}" if self.end is None else f"{self.start:g}–{self.end:g}"
 
 
-class DepthBins:
-    """Adds a split up, range by range, in float64.
+class DepthBinAccumulator:
+    """Accumulates a split's errors by depth bin, in float64.
 
     Attributes:
-        sums: of each range its pixels, and their squared, absolute, relative and signed errors.
+        sums: [bins, 5]: pixels, and squared, absolute, relative and signed errors.
     """
 
     def __init__(self) -> None:
-        self.sums = torch.zeros(len(BOUNDS), 5, dtype=torch.float64)
+        self.sums = torch.zeros(len(BIN_STARTS), 5, dtype=torch.float64)
 
     def update(
         self, prediction: Float[Tensor, "b 1 h w"], target: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
@@ -66,17 +66,17 @@ class DepthBins:
         p, t = as_scored(prediction, valid)[valid], target[valid].double()
         signed = p - t
         terms = torch.stack([torch.ones_like(p), signed.square(), signed.abs(), signed.abs() / t, signed], dim=1)
-        inner = torch.tensor(BOUNDS[1:], dtype=torch.float64)
+        inner = torch.tensor(BIN_STARTS[1:], dtype=torch.float64)
         self.sums.index_add_(0, torch.bucketize(t, inner, right=True), terms)
 
     def compute(self) -> list[DepthBin]:
-        """Every range, also those without a pixel."""
+        """All bins, including those without pixels."""
         total = float(self.sums[:, 0].sum())
-        found = []
-        for (start, end), sums in zip(pairwise((*BOUNDS, None)), self.sums, strict=True):
+        bins = []
+        for (start, end), sums in zip(pairwise((*BIN_STARTS, None)), self.sums, strict=True):
             assert start is not None
             squared, absolute, relative, signed = (sums[1:] / sums[0]).tolist()
             pixels = int(sums[0])
             share = pixels / total if total else float("nan")
-            found.append(DepthBin(start, end, pixels, share, squared**0.5, absolute, relative, signed))
-        return found
+            bins.append(DepthBin(start, end, pixels, share, squared**0.5, absolute, relative, signed))
+        return bins

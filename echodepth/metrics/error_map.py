@@ -1,4 +1,4 @@
-"""Where in the picture a model is wrong: its mean absolute error in a grid of regions, pooled over pixels."""
+"""Mean absolute error by image region, in a grid over the image, pooled over pixels."""
 
 from dataclasses import dataclass
 
@@ -9,29 +9,36 @@ from torch import Tensor
 from echodepth.metrics.depth import as_scored, check_maps
 
 GRID = 8
-"""Regions down and across."""
-ENOUGH = 0.1
-"""Pixels that the worst region must have at least, as a share of the mean region's: a handful of them is chance."""
+"""Regions per image side."""
+MIN_PIXEL_SHARE = 0.1
+"""A region is a candidate for the worst one only with this share of the mean region's pixels: fewer are noise."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """One region of the grid; rows run down, columns to the right, both from 0."""
+    """One region of the grid.
+
+    Attributes:
+        row: from the top, from 0.
+        column: from the left, from 0.
+        position: in words, such as "bottom right".
+        mae: mean absolute error in metres.
+    """
 
     row: int
     column: int
-    where: str
+    position: str
     mae: float
 
 
 @dataclass(frozen=True)
 class ErrorMap:
-    """The grid's figures.
+    """Mean absolute error of every region.
 
     Attributes:
-        mae: mean |p - t| of each region's scored pixels in metres, by rows from the top; NaN of none.
-        pixels: how many of those there are.
-        worst: the region that is most wrong; None when no pixel was scored.
+        mae: mean |p - t| of each region's scored pixels in metres, rows from the top; NaN without such pixels.
+        pixels: number of scored pixels of each region.
+        worst: the region with the largest error; None when no pixel was scored.
     """
 
     mae: list[list[float]]
@@ -40,9 +47,9 @@ class ErrorMap:
 
 
 class ErrorMapAccumulator:
-    """Adds a split up, region by region, in float64.
+    """Accumulates a split's absolute errors by image region, in float64.
 
-    A picture whose side does not divide by ``GRID`` has regions that differ by a row or a column of pixels.
+    Regions differ by one row or column of pixels when an image side is not divisible by ``GRID``.
     """
 
     def __init__(self) -> None:
@@ -55,32 +62,31 @@ class ErrorMapAccumulator:
         """Add a batch; see ``per_image_metrics`` for units and errors."""
         check_maps(prediction, target, valid)
         errors = (as_scored(prediction, valid) - target).abs().masked_fill(~valid, 0.0).sum(dim=(0, 1))
-        rows, columns = (_region_of(size) for size in valid.shape[2:])
+        rows, columns = (_region_index(size) for size in valid.shape[2:])
         region = (GRID * rows[:, None] + columns).flatten()
         self.errors.view(-1).index_add_(0, region, errors.flatten())
         self.pixels.view(-1).index_add_(0, region, valid.sum(dim=(0, 1)).flatten())
 
     def compute(self) -> ErrorMap:
-        """The means, and which is worst."""
+        """The mean errors and the worst region."""
         mae = self.errors / self.pixels
         worst = None
         if self.pixels.any():
-            considered = mae.masked_fill(self.pixels < ENOUGH * self.pixels.double().mean(), -1.0).nan_to_num(-1.0)
-            row, column = divmod(int(considered.argmax()), GRID)
-            worst = Region(row, column, _where(row, column), float(mae[row, column]))
+            too_few = self.pixels < MIN_PIXEL_SHARE * self.pixels.double().mean()
+            row, column = divmod(int(mae.masked_fill(too_few, -1.0).nan_to_num(-1.0).argmax()), GRID)
+            worst = Region(row, column, _position(row, column), float(mae[row, column]))
         return ErrorMap(mae.tolist(), self.pixels.tolist(), worst)
 
 
-def _region_of(size: int) -> Int[Tensor, " size"]:
+def _region_index(size: int) -> Int[Tensor, " size"]:
     return torch.arange(size) * GRID // size
 
 
-def _where(row: int, column: int) -> str:
-    """In words: thirds of the picture, the middle one the two innermost regions."""
-    down, across = (_third(place) for place in (row, column))
-    words = [word for word in (("top", "", "bottom")[down], ("left", "", "right")[across]) if word]
-    return " ".join(words) or "middle"
+def _position(row: int, column: int) -> str:
+    """In words, by thirds of the image; the middle third is the two innermost regions."""
+    vertical, horizontal = ("top", "", "bottom")[_third(row)], ("left", "", "right")[_third(column)]
+    return f"{vertical} {horizontal}".strip() or "middle"
 
 
-def _third(place: int) -> int:
-    return 0 if place < GRID // 2 - 1 else 2 if place > GRID // 2 else 1
+def _third(index: int) -> int:
+    return 0 if index < GRID // 2 - 1 else 2 if index > GRID // 2 else 1

@@ -169,12 +169,12 @@ class Prediction(NamedTuple):
 
     Attributes:
         depth: metres in (0, max_depth), [B,1,S,S].
-        scale: metres that the depth is expected to be off, likewise; None of a network without ``uncertainty``.
+        uncertainty: predicted Laplace scale of the depth error, metres, [B,1,S,S]; None without an uncertainty head.
         features: the maps x1..x5 and d1..d4.
     """
 
     depth: Float[Tensor, "b 1 s s"]
-    scale: Float[Tensor, "b 1 s s"] | None
+    uncertainty: Float[Tensor, "b 1 s s"] | None
     features: Features
 
 

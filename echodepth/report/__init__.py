@@ -1,1 +1,1 @@
-"""One layer under every page and picture: SVG charts, HTML, style sheet, figures."""
+"""Pages and figures: SVG charts, HTML, style sheet, matplotlib figures. Plain arrays in, pictures out."""

@@ -1,10 +1,10 @@
-"""What a run leaves behind: checkpoints, the best model and curves; its pictures are made in ``pictures``.
+"""Callbacks that write a run's files: checkpoints, the best model and the metrics.
 
-Order matters. With averaged weights, validation runs on the average, which is swapped in before it and out after it;
-``BestModel`` and ``ResultPictures`` come before the averaging callback, to find the average still in place.
+The order of callbacks matters. With averaged weights, validation uses the average: it is swapped in before validation
+and out after it. ``BestModel`` and ``ResultPictures`` precede the averaging callback, and so still find the average.
 ``History`` and ``EpochCheckpoints`` are Lightning ``Checkpoint`` callbacks, which run last, when all metrics are known.
-``History`` is the first of the two: it gathers the metrics of all processes. Were the first process to gather them (as
-its progress bar does) while the others already wait to save, neither would ever go on.
+``History`` precedes ``EpochCheckpoints`` because it reduces the metrics over all ranks. If rank 0 alone reduced them
+(for its progress bar) while the other ranks already waited to save, the run would deadlock.
 """
 
 import csv
@@ -26,17 +26,17 @@ log = logging.getLogger(__name__)
 
 
 def is_due(trainer: L.Trainer, frequency: int) -> bool:
-    """Whether something is to be kept of this epoch: of every so many, and of the last."""
+    """Whether this epoch's files are written: every ``frequency`` epochs, and after the last."""
     done = trainer.current_epoch + 1
     return done % frequency == 0 or done == trainer.max_epochs
 
 
 class EpochCheckpoints(Checkpoint):
-    """Writes ``epoch_0002.pth``: everything needed to go on as if never interrupted.
+    """Writes ``epoch_0002.pth``, from which a run resumes with the same results as without the interruption.
 
     Args:
         folders: of the run.
-        frequency: epochs between two; the last epoch is always written.
+        frequency: epochs between two checkpoints; the last epoch always has one.
     """
 
     def __init__(self, folders: RunPaths, frequency: int) -> None:
@@ -44,7 +44,7 @@ class EpochCheckpoints(Checkpoint):
         self.frequency = frequency
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write beside, then rename: a run that is killed here leaves no half a file."""
+        """Write to a temporary file and rename it, so that a killed run leaves no incomplete checkpoint."""
         if not is_due(trainer, self.frequency):
             return
         path = self.folders.checkpoint(trainer.current_epoch + 1)
@@ -54,15 +54,15 @@ class EpochCheckpoints(Checkpoint):
             unfinished.replace(path)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Say how to go on after an interruption."""
+        """Log how to resume after an interruption."""
         if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt | SIGTERMException):
             epochs = self.folders.epochs()
-            way_on = f"go on with --checkpoints {epochs[-1]}" if epochs else "no epoch was saved yet"
-            log.info("stopped in epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, way_on)
+            remedy = f"resume with --checkpoints {epochs[-1]}" if epochs else "no epoch was saved yet"
+            log.info("stopped in epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, remedy)
 
 
 class BestModel(Callback):
-    """Keeps ``best/``, the model folder of the epoch with the lowest validation RMSE.
+    """Saves ``best/``, the model folder of the epoch with the lowest validation RMSE.
 
     Args:
         folders: of the run.
@@ -73,33 +73,33 @@ class BestModel(Callback):
         self.lowest = math.inf
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save the model if it is better than all before."""
+        """Save the model if its validation RMSE is the lowest so far."""
         assert isinstance(pl_module, DepthTask)
         scores = {name: float(value) for name, value in pl_module.scores.compute().items()}
         pl_module.model.run |= {"epoch": trainer.current_epoch + 1, "validation": scores}
-        # Never false for NaN: of a split without a scored pixel the latest model is kept, rather than none.
+        # True for NaN as well: on a split without a valid pixel the latest model is saved rather than none.
         if not scores["rmse"] >= self.lowest:
             self.lowest = scores["rmse"]
             if trainer.is_global_zero:
                 save_model(pl_module.model, self.folders.best)
 
     def state_dict(self) -> dict[str, Any]:
-        """The lowest error so far, for a resume."""
+        """The lowest RMSE so far, for a resume."""
         return {"lowest": self.lowest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from it."""
+        """Restore the lowest RMSE."""
         self.lowest = state_dict["lowest"]
 
 
 class History(Checkpoint):
-    """Writes ``metrics.csv``, a row an epoch, which a resumed run continues.
+    """Writes ``metrics.csv``, one row an epoch, which a resumed run continues.
 
-    Lightning's own CSV logger deletes the file of the run that it resumes.
+    Lightning's CSV logger would delete the file of the resumed run.
 
     Args:
         folders: of the run.
-        resumed_epoch: rows after this one are dropped; they are about to be made again.
+        resumed_epoch: rows of later epochs are dropped, as these epochs are trained again.
     """
 
     def __init__(self, folders: RunPaths, resumed_epoch: int = 0) -> None:
@@ -116,13 +116,13 @@ class History(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add the epoch's row."""
-        # Every process asks: the answer is a sum over all of them, which waits for each.
+        # On every rank: reading the metrics reduces them over all ranks.
         metrics = trainer.callback_metrics
         if not trainer.is_global_zero:
             return
         names = sorted(name for name in metrics if "/" in name)
         row = {"epoch": str(trainer.current_epoch + 1), "seconds": f"{time.monotonic() - self.started:.1f}"}
-        # Nine digits give a float32 back exactly.
+        # Nine digits represent a float32 exactly.
         self.rows.append(row | {name: f"{float(metrics[name]):.9g}" for name in names})
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         with atomic_write(self.path) as unfinished, unfinished.open("w", newline="") as file:

@@ -1,4 +1,4 @@
-"""The pictures of a run, in its results and in whatever logger it has."""
+"""Images of a run: predictions and attention, in its results and in TensorBoard and W&B."""
 
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,19 @@ from echodepth.report.figures import new_figure, result_picture, save_figure
 from echodepth.training.callbacks import is_due
 from echodepth.training.depth_task import DepthTask, network_input
 
-PICTURED_FRAMES = 4
+FRAMES = 4
 
 
 class ResultPictures(Callback):
-    """Draws the first validation frames, and where the ears of a network with attention look.
+    """Draws the first validation frames, and the lags of binaural cross-attention.
 
-    ``epoch_0002.png`` holds input, prediction, truth, error, and the expected error of a network that tells it;
-    ``epoch_0002_attention.png`` the lags at which the left ear looks in the right one. TensorBoard and W&B are given
-    the same files, as ``val/pictures`` and ``val/attention``.
+    ``epoch_0002.png`` shows input, prediction, ground truth, error and, if predicted, uncertainty.
+    ``epoch_0002_attention.png`` shows the attention of the left ear over lags of the right ear. TensorBoard and W&B
+    receive the same files as ``val/pictures`` and ``val/attention``.
 
     Args:
         folders: of the run.
-        frequency: epochs between two pictures; the last epoch always has one.
+        frequency: epochs between two images; the last epoch always has one.
     """
 
     def __init__(self, folders: RunPaths, frequency: int) -> None:
@@ -47,23 +47,23 @@ class ResultPictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Draw, when one is due."""
+        """Draw the first batch in epochs that are due."""
         if batch_idx or not trainer.is_global_zero or not is_due(trainer, self.frequency):
             return
         assert isinstance(pl_module, DepthTask)
         model = pl_module.model
-        heard_or_seen = network_input(model, batch)[:PICTURED_FRAMES]
+        prepared = network_input(model, batch)[:FRAMES]
         epoch = trainer.current_epoch + 1
         title = f"{self.folders.experiment}, epoch {epoch}, validation"
-        (depth, scale, _), lags = predict_with_lags(model.network, heard_or_seen)
+        prediction, lags = predict_with_lags(model.network, prepared)
         figure = result_picture(
-            inputs=_captioned_inputs(batch, heard_or_seen if model.input_key == "audio" else None),
-            prediction=_array(depth[:, 0]),
-            depth=_array(batch["depth"][:PICTURED_FRAMES, 0]),
-            valid=_array(batch["valid"][:PICTURED_FRAMES, 0]),
+            inputs=_captioned_inputs(batch, prepared if model.input_key == "audio" else None),
+            prediction=_array(prediction.depth[:, 0]),
+            depth=_array(batch["depth"][:FRAMES, 0]),
+            valid=_array(batch["valid"][:FRAMES, 0]),
             max_depth=model.max_depth,
             title=title,
-            expected=_array(scale[:, 0]) if scale is not None else None,
+            uncertainty=None if prediction.uncertainty is None else _array(prediction.uncertainty[:, 0]),
         )
         stem = f"epoch_{epoch:04d}"
         log_picture(trainer, "val/pictures", save_figure(figure, self.folders.results / f"{stem}.png"))
@@ -74,7 +74,7 @@ class ResultPictures(Callback):
 
 
 def log_picture(trainer: L.Trainer, name: str, path: Path) -> None:
-    """Show a picture that was written to those of the run's loggers that can show one."""
+    """Send an image file to the run's TensorBoard and W&B loggers."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             with Image.open(path) as picture:
@@ -85,26 +85,24 @@ def log_picture(trainer: L.Trainer, name: str, path: Path) -> None:
 
 
 def lag_picture(lags: dict[str, Float[Tensor, "2 _"]], seconds: float, title: str = "") -> Figure:
-    """At which lags the left ear looks in the right one, a line for each level, against looking everywhere alike.
+    """Attention of the left ear over lags of the right ear, relative to uniform attention; one line a level.
 
     Args:
-        lags: weights by level, as ``predict_with_lags`` tells them.
-        seconds: of sound in a frame.
-        title: above everything.
+        lags: attention weights by level, from ``predict_with_lags``.
+        seconds: duration of a frame's audio.
+        title: title of the figure.
     """
     figure = new_figure((5.6, 4.2))
     axis = figure.subplots()
-    axis.axhline(1, color="0.6", linestyle=":", label="everywhere alike")
+    axis.axhline(1, color="0.6", linestyle=":", label="uniform attention")
     highest = 1.0
     for level, weights in lags.items():
-        column = 1000 * seconds / (weights.shape[1] // 2 + 1)
-        at, times = zip(*preference(weights), strict=True)
-        highest = max(highest, *times)
-        label = f"level {level[1:]}, {column:.2g} ms a column"
-        axis.plot(column * np.array(at), times, marker="." if len(at) < 20 else "", label=label)
-    axis.set(
-        xlabel="lag of the right ear, ms", ylabel="attention, times that of everywhere alike", ylim=(0, 1.1 * highest)
-    )
+        milliseconds = 1000 * seconds / (weights.shape[1] // 2 + 1)  # of one column
+        columns, ratios = zip(*preference(weights), strict=True)
+        highest = max(highest, *ratios)
+        label = f"level {level[1:]}, {milliseconds:.2g} ms a column"
+        axis.plot(milliseconds * np.array(columns), ratios, marker="." if len(columns) < 20 else "", label=label)
+    axis.set(xlabel="lag of the right ear, ms", ylabel="attention / uniform attention", ylim=(0, 1.1 * highest))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(loc="lower left", fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=11)
@@ -113,7 +111,7 @@ def lag_picture(lags: dict[str, Float[Tensor, "2 _"]], seconds: float, title: st
 
 def _captioned_inputs(batch: Sample, spectrograms: Tensor | None) -> list[dict[str, np.ndarray]]:
     inputs: list[dict[str, np.ndarray]] = []
-    for index in range(min(PICTURED_FRAMES, len(batch["depth"]))):
+    for index in range(min(FRAMES, len(batch["depth"]))):
         frame = {}
         if "image" in batch:
             frame["RGB"] = _array(batch["image"][index].permute(1, 2, 0))

@@ -1,4 +1,4 @@
-"""Which teacher a run gets: read, remembered where it can be, and made to speak in metres."""
+"""Opens a run's teacher: live or from its cache, and aligned to metres."""
 
 import logging
 from pathlib import Path
@@ -8,22 +8,22 @@ from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, require_at_least
 from echodepth.data.dataset import open_dataset
 from echodepth.data.streaming.dataset import Frames, ShardedDataset
+from echodepth.distillation.losses.total import levels_of
 from echodepth.distillation.scale_alignment import align_teacher
 from echodepth.distillation.teachers.cached import CachedTeacher, cache_of, fill_cache
 from echodepth.distillation.teachers.frozen import LiveTeacher, Teacher, load_teacher
 from echodepth.simulate.default_set import make_once
 from echodepth.training.config import CacheTeacherConfig, DistillationConfig
-from echodepth.training.distillation_task import levels_of
 
 log = logging.getLogger(__name__)
 
 
 def cache_teacher(config: CacheTeacherConfig) -> Path:
-    """Keep what a teacher says of every training frame; returns the folder.
+    """Cache a teacher's outputs for every training frame; returns the cache's folder.
 
     Raises:
         CheckpointError: the teacher cannot be read.
-        ConfigError: a flag is out of range, or the disk too small.
+        ConfigError: a flag is out of range, or the disk is too small.
         DataError: a file or row is missing or unusable.
     """
     require_at_least(1, batch_size=config.batch_size)
@@ -38,7 +38,7 @@ def cache_teacher(config: CacheTeacherConfig) -> Path:
 
 
 def open_teacher(config: DistillationConfig, live: LiveTeacher, frames: Frames) -> tuple[Teacher, dict[str, Any]]:
-    """The teacher as a run looks at it, and what is to be known of it as plain values.
+    """The teacher as training uses it, and its record as plain values.
 
     Args:
         config: the run's flags.
@@ -46,21 +46,22 @@ def open_teacher(config: DistillationConfig, live: LiveTeacher, frames: Frames) 
         frames: the run's training frames.
 
     Raises:
-        ConfigError: its depth would not be metres.
-        DataError: nothing makes its depth metres, or two frames have one name.
+        ConfigError: its depth would not be in metres.
+        DataError: its depth cannot be converted to metres, or two frames have the same name.
     """
-    # What is kept on disk is without the teacher's doubts.
-    asked_again = config.kd_confidence or not config.teacher_cache
-    remembered = None if asked_again else _remembered(config, live, frames)
-    facts: dict[str, Any] = {"answer": live.answer, "cache": str(cache_of(live, config)) if remembered else None}
-    teacher, fitted = align_teacher(
-        remembered or live, live.answer, config.teacher_align, frames, config.depth_limit, choose_device(config.device)
+    # A cache holds no uncertainty, which the confidence needs.
+    cached = None if config.kd_confidence or not config.teacher_cache else _open_cached(config, live, frames)
+    record: dict[str, Any] = {"depth_kind": live.depth_kind, "cache": str(cache_of(live, config)) if cached else None}
+    device = choose_device(config.device)
+    teacher, alignment = align_teacher(
+        cached or live, live.depth_kind, config.teacher_align, frames, config.depth_limit, device
     )
-    return teacher, facts | {"metres": fitted}
+    return teacher, record | {"alignment": alignment}
 
 
-def _remembered(config: DistillationConfig, live: LiveTeacher, frames: Frames) -> CachedTeacher | None:
-    if isinstance(frames, ShardedDataset):  # what is kept, is kept of files
+def _open_cached(config: DistillationConfig, live: LiveTeacher, frames: Frames) -> CachedTeacher | None:
+    """The teacher's cache, or None if there is none that fits these frames and losses."""
+    if isinstance(frames, ShardedDataset):  # caches belong to image files
         return None
     folder = cache_of(live, config)
     if not folder.exists():
@@ -70,11 +71,11 @@ def _remembered(config: DistillationConfig, live: LiveTeacher, frames: Frames) -
         teacher = CachedTeacher(folder, frames.records, levels)
     except CheckpointError as misfit:
         log.warning(
-            "the teacher looks at each frame in each epoch, for its cache %s does not fit: %s; "
-            "`echodepth cache-teacher` makes it anew",
+            "the teacher runs in every epoch because its cache %s does not fit: %s; "
+            "`echodepth cache-teacher` rebuilds the cache",
             folder,
             misfit,
         )
         return None
-    log.info("the teacher is not asked again: what it says of all %d frames is in %s", len(frames), folder)
+    log.info("teacher outputs for all %d frames are read from the cache %s", len(frames), folder)
     return teacher

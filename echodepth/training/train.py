@@ -1,4 +1,4 @@
-"""The three training runs: from flags to a trained model folder."""
+"""A training run: from flags to a saved model folder."""
 
 import dataclasses
 import json
@@ -17,19 +17,21 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from echodepth import __version__
 from echodepth.core.errors import ConfigError
+from echodepth.core.flags import flat, plain, select
 from echodepth.core.run_paths import RunPaths
 from echodepth.data.cache.prepared import AudioCacheFormat
-from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
+from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.label_subset import LabelSubset
-from echodepth.data.sample import Modality
+from echodepth.data.records import Modality
 from echodepth.distillation.teachers.frozen import load_teacher
-from echodepth.models.checkpoint import DepthModel, ModelSpec, read_checkpoint
-from echodepth.models.frontends.echo import EchoFrontEnd
+from echodepth.models.checkpoint import DepthModel, ModelSpec, build_spec, read_checkpoint
+from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.layers import count_parameters
-from echodepth.simulate.default_set import make_once
+from echodepth.models.networks import NETWORKS
+from echodepth.models.run_record import RunRecord
 from echodepth.training.callbacks import BestModel, EpochCheckpoints, History
-from echodepth.training.config import FLAGS_NOT_COMPARED, BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
+from echodepth.training.config import FLAGS_NOT_COMPARED, DistillConfig, TrainConfig
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.distillation_task import DistillationTask, require_features
 from echodepth.training.image_logging import ResultPictures
@@ -44,167 +46,182 @@ from echodepth.training.validation import (
 )
 
 log = logging.getLogger(__name__)
-DATA_FLAGS = [field.name for field in dataclasses.fields(DataConfig)]
 TERMINATED = 143
 """Exit status of a process that SIGTERM ended: 128 + 15."""
 
 
-def train_rgb(config: RGBConfig) -> Path:
-    """Train the teacher; returns its model folder."""
-    model = _new_model(config, kind="rgb")
-    return _fit(config, DepthTask(model, config), _open_data(config, model, ("image", "depth")))
+def train(config: TrainConfig) -> Path:
+    """Train a network.
 
+    Args:
+        config: from ``train_config``.
 
-def train_binaural(config: BinauralConfig) -> Path:
-    """Train on echoes alone; returns the model folder."""
-    model = _new_model(config, kind="binaural")
-    return _fit(config, DepthTask(model, config), _open_data(config, model, ("audio", "depth")))
+    Returns:
+        The model folder of the best epoch, ``checkpoints/<experiment>/best``.
 
-
-def train_distillation(config: DistillationConfig) -> Path:
-    """Train on echoes with a teacher; returns the student's model folder."""
-    student = _new_model(config, kind="distill", teacher=config.teacher)
-    live = load_teacher(config.teacher)
+    Raises:
+        CheckpointError: the teacher or the checkpoint to resume from cannot be read or does not fit.
+        ConfigError: a flag is out of range, or flags contradict each other.
+        DataError: the data are missing or, without --skip_bad, bad.
+    """
+    model = new_model(config)
+    if not isinstance(config, DistillConfig):
+        return _fit(config, DepthTask(model, config), _open_data(config, model, (model.input_key, "depth")))
+    live = load_teacher(config.distillation.teacher)
     require_features(config, live)
-    data = _open_data(config, student, ("image", "audio", "depth"))
-    teacher, facts = open_teacher(config, live, data.train_set)
-    del live  # a cached teacher needs no network, and it may be a large one
-    return _fit(config, DistillationTask(student, teacher, config), data, facts)
+    data = _open_data(config, model, ("image", "audio", "depth"))
+    teacher, alignment = open_teacher(config, live, data.train_set)
+    del live  # a cached teacher needs no network, and the network may be large
+    return _fit(config, DistillationTask(model, teacher, config), data, alignment)
 
 
 def model_spec(config: TrainConfig) -> ModelSpec:
-    """What to build for these flags."""
-    arguments: dict[str, Any] = {
-        "base_channels": config.base_channels,
-        "output_size": config.image_size,
-        "max_depth": config.depth_limit,
-    }
-    if config.uncertainty:
-        arguments["uncertainty"] = True
-    front_end: dict[str, Any] = {"image_size": config.image_size}
-    if not isinstance(config, BinauralConfig):
-        return ModelSpec("rgb", arguments | {"bilinear": config.bilinear}, front_end)
-    if config.model == "binaural_attention":
-        arguments |= {"bilinear": config.bilinear, "attention_levels": list(config.attention_levels)}
-        arguments |= {"convolution": config.convolution, "attention": config.attention}
-    front_end |= {"spectrogram": config.spectrogram, "cues": config.cues}
-    return ModelSpec(config.model, arguments | {"ear_channels": EchoFrontEnd(**front_end).ear_channels}, front_end)
+    """The network and front end that the flags ask for."""
+    choice, data = config.network, config.data
+    network, front_end = NETWORKS[choice.model], FRONT_ENDS[choice.front_end]
+    return build_spec(
+        choice.model,
+        select(choice, network.config),
+        choice.front_end,
+        select(choice, front_end.config),
+        data.image_size,
+        data.depth_limit,
+    )
 
 
-def _new_model(config: TrainConfig, kind: str, **facts: str) -> DepthModel:
+def new_model(config: TrainConfig) -> DepthModel:
+    """An untrained model for these flags, with the record of the run that begins.
+
+    Raises:
+        ConfigError: a flag is out of range.
+    """
     check_flags(config)
     # Seeded before anything is drawn: a student starts from the same weights with a teacher and without.
     L.seed_everything(config.seed, workers=True, verbose=False)
-    run = {
-        "kind": kind,
-        "experiment_name": config.experiment_name,
-        "seed": config.seed,
-        "version": __version__,
-        "data": _plain({name: getattr(config, name) for name in DATA_FLAGS}),
-        "flags": _plain({name: getattr(config, name) for name in _training_flags(config)}),
-        **facts,
-    }
+    reader = DATASETS[config.data.dataset]
+    record = RunRecord(
+        kind=config.kind,
+        experiment_name=config.experiment_name,
+        seed=config.seed,
+        version=__version__,
+        data=plain(config.data),
+        flags=training_flags(config),
+        teacher=config.distillation.teacher if isinstance(config, DistillConfig) else None,
+        data_licence=reader.licence,
+    )
     try:
-        return DepthModel(model_spec(config), run)
+        return DepthModel(model_spec(config), record)
     except ValueError as error:
         raise ConfigError(f"--{error}") from error
 
 
-def _training_flags(config: TrainConfig) -> list[str]:
-    """The flags that decide the weights, besides data and seed: runs that agree in them differ by chance alone."""
-    names = [field.name for field in dataclasses.fields(config)]
-    return [name for name in names if name not in (*DATA_FLAGS, *FLAGS_NOT_COMPARED)]
+def training_flags(config: TrainConfig) -> dict[str, Any]:
+    """The flags that determine the weights, besides data and seed: runs that agree in them differ by chance only."""
+    left_out = {*flat(config.data), *FLAGS_NOT_COMPARED}
+    return {name: value for name, value in plain(config).items() if name not in left_out}
 
 
 def _open_data(config: TrainConfig, model: DepthModel, modalities: tuple[Modality, ...]) -> DepthDataModule:
-    if config.dataset == "simulated" and config.data_dir is None:
-        make_once(config.root)
+    options, machine = config.training_data, config.machine
+    keep_unlabelled = isinstance(config, DistillConfig)
     return DepthDataModule(
-        config,
+        config.data,
         modalities,
-        batch_size=config.batch_size,
-        num_workers=config.num_workers,
+        batch_size=config.optimisation.batch_size,
+        num_workers=machine.num_workers,
         seed=config.seed,
-        flip=config.flip,
-        color_jitter=config.color_jitter,
+        flip=options.flip,
+        color_jitter=options.color_jitter,
         first_epoch=config.checkpoints or 0,
-        labels=LabelSubset(config.label_fraction, config.label_seed, isinstance(config, DistillationConfig)),
-        prepared=(AudioCacheFormat(model.front_end.settings), AudioCacheFormat()) if config.use_prepared else (),
+        labels=LabelSubset(options.label_fraction, options.label_seed, keep_unlabelled),
+        prepared=(AudioCacheFormat(model.front_end.settings), AudioCacheFormat()) if machine.use_prepared else (),
     )
 
 
 def _fit(config: TrainConfig, task: DepthTask, data: DepthDataModule, teacher: dict[str, Any] | None = None) -> Path:
-    folders = RunPaths(config.experiment_name)
-    # Opened before any folder is touched: a mistyped --data_dir must not cost an older run, nor leave empty folders.
+    paths = RunPaths(config.experiment_name)
+    # Opened before any folder changes: a mistyped --data_dir must not delete an older run or leave empty folders.
     sizes = len(data.train_set), len(data.val_set)
-    check_batches(config, task.model.spec, sizes[0])
-    resume = _prepare_folders(config, folders, task.model)
-    if config.checkpoints is not None and config.checkpoints >= config.nb_epochs:
-        log.info("epoch %d is there: nothing is left to do up to --nb_epochs %d", config.checkpoints, config.nb_epochs)
-        return folders.best
+    check_batches(config, sizes[0])
+    resume = _prepare_folders(config, paths, task.model)
+    epochs = config.optimisation.nb_epochs
+    if config.checkpoints is not None and config.checkpoints >= epochs:
+        log.info("epoch %d exists: nothing is left to train up to --nb_epochs %d", config.checkpoints, epochs)
+        return paths.best
     if is_main_process():
         log.info(
-            "%s: %s, %.2f M parameters, %d frames to train on, %d to validate",
+            "%s: %s, %.2f M parameters, %d training frames, %d validation frames",
             config.experiment_name,
             type(task.model.network).__name__,
             count_parameters(task.model.network) / 1e6,
             *sizes,
         )
-        _write_config(config, folders, task.model, data, teacher)
+        _write_config(config, paths, task.model, data, teacher)
+    with _expected_warnings_ignored():
+        try:
+            with _wandb_run_ended(config):
+                _trainer(config, paths).fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+        except SIGTERMException as terminated:
+            raise SystemExit(TERMINATED) from terminated
+    if is_main_process():
+        log.info("best model: %s", paths.best)
+    return paths.best
+
+
+@contextmanager
+def _expected_warnings_ignored() -> Iterator[None]:
     with warnings.catch_warnings():
         # Few workers are a choice on a small machine, and short sets are no mistake here.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-        # A skipped batch is counted in the curves.
+        # The curves count skipped batches.
         warnings.filterwarnings("ignore", message=".*training_step` returned `None`.*")
         # The validation scores already are those of all processes.
         warnings.filterwarnings("ignore", message=".*recommended to use .*sync_dist=True.*")
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning.*")
-        try:
-            with _wandb_run_ended(config):
-                _trainer(config, folders).fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
-        except SIGTERMException as terminated:
-            raise SystemExit(TERMINATED) from terminated
-    if is_main_process():
-        log.info("best model: %s", folders.best)
-    return folders.best
+        yield
 
 
-def _prepare_folders(config: TrainConfig, folders: RunPaths, model: DepthModel) -> Path | None:
-    """The checkpoint to resume from, or None with the folders ready for a new run."""
+def _prepare_folders(config: TrainConfig, paths: RunPaths, model: DepthModel) -> Path | None:
+    """The checkpoint to resume from, or None once the folders of a new run are made."""
     if config.checkpoints is not None:
-        path = folders.resume_from(config.checkpoints)
-        check_resumable(read_checkpoint(path), model, path)
+        path = paths.resume_from(config.checkpoints)
+        flags = model.run.data | model.run.flags | {"seed": config.seed}
+        check_resumable(read_checkpoint(path), model.spec, flags, path)
         return path
     if is_main_process():
-        folders.start_afresh(config.overwrite)
-        for folder in (folders.checkpoints, folders.results, folders.logs):
+        paths.start_afresh(config.overwrite)
+        for folder in (paths.checkpoints, paths.results, paths.logs):
             folder.mkdir(parents=True, exist_ok=True)
     return None
 
 
-def _trainer(config: TrainConfig, folders: RunPaths) -> L.Trainer:
+def _trainer(config: TrainConfig, paths: RunPaths) -> L.Trainer:
+    machine, optimisation = config.machine, config.optimisation
     callbacks: list[Callback] = [
-        BestModel(folders),
-        ResultPictures(folders, config.save_frequency),
-        History(folders, config.checkpoints or 0),
-        EpochCheckpoints(folders, config.save_frequency),
+        BestModel(paths),
+        ResultPictures(paths, config.save_frequency),
+        History(paths, config.checkpoints or 0),
+        EpochCheckpoints(paths, config.save_frequency),
     ]
-    if config.ema_decay is not None:
-        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
+    if optimisation.ema_decay is not None:
+        callbacks.append(EMAWeightAveraging(decay=optimisation.ema_decay))
+    sync_batchnorm = machine.sync_batchnorm
+    if sync_batchnorm is None:
+        sync_batchnorm = machine.devices * machine.num_nodes > 1 and on_cuda(machine)
     return L.Trainer(
-        accelerator=config.device,
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        strategy=config.strategy,
-        precision=config.precision,
-        sync_batchnorm=_synchronised(config),
-        max_epochs=config.nb_epochs,
-        gradient_clip_val=config.gradient_clip or None,
-        accumulate_grad_batches=config.accumulate,
-        logger=_loggers(config, folders) or False,
+        accelerator=machine.device,
+        devices=machine.devices,
+        num_nodes=machine.num_nodes,
+        strategy=machine.strategy,
+        precision=machine.precision,
+        sync_batchnorm=sync_batchnorm,
+        max_epochs=optimisation.nb_epochs,
+        gradient_clip_val=optimisation.gradient_clip or None,
+        accumulate_grad_batches=optimisation.accumulate,
+        logger=_loggers(config, paths) or False,
         callbacks=callbacks,
-        default_root_dir=folders.logs,
+        default_root_dir=paths.logs,
         num_sanity_val_steps=0,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -212,20 +229,13 @@ def _trainer(config: TrainConfig, folders: RunPaths) -> L.Trainer:
     )
 
 
-def _synchronised(config: TrainConfig) -> bool:
-    """Whether batch norms take the batch of all devices, as one device with all of it would."""
-    if config.sync_batchnorm is not None:
-        return config.sync_batchnorm
-    return config.devices * config.num_nodes > 1 and on_cuda(config)
-
-
-def _loggers(config: TrainConfig, folders: RunPaths) -> list[Logger]:
+def _loggers(config: TrainConfig, paths: RunPaths) -> list[Logger]:
     loggers: list[Logger] = []
     try:
-        if config.use_tensorboard:
-            loggers.append(TensorBoardLogger(folders.logs, name="", version="tensorboard"))
-        if config.use_wandb:
-            loggers.append(WandbLogger(config.experiment_name, folders.logs, project=config.wandb_project))
+        if config.logging.use_tensorboard:
+            loggers.append(TensorBoardLogger(paths.logs, name="", version="tensorboard"))
+        if config.logging.use_wandb:
+            loggers.append(WandbLogger(config.experiment_name, paths.logs, project=config.logging.wandb_project))
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error}: {INSTALL_LOGGERS}") from error
     return loggers
@@ -233,8 +243,8 @@ def _loggers(config: TrainConfig, folders: RunPaths) -> list[Logger]:
 
 @contextmanager
 def _wandb_run_ended(config: TrainConfig) -> Iterator[None]:
-    """End the W&B run that begins meanwhile: another training in this process would go on writing into it."""
-    if not config.use_wandb:
+    """End the W&B run that begins meanwhile: another training in this process would continue it."""
+    if not config.logging.use_wandb:
         yield
         return
     import wandb
@@ -249,13 +259,9 @@ def _wandb_run_ended(config: TrainConfig) -> Iterator[None]:
 
 
 def _write_config(
-    config: TrainConfig,
-    folders: RunPaths,
-    model: DepthModel,
-    data: DepthDataModule,
-    teacher: dict[str, Any] | None,
+    config: TrainConfig, paths: RunPaths, model: DepthModel, data: DepthDataModule, teacher: dict[str, Any] | None
 ) -> None:
-    """What this run is: enough to repeat it, and to doubt it."""
+    """Write ``config.json``: all flags, which ``--config`` reads, and facts about the run."""
     facts = {
         "version": __version__,
         "torch": torch.__version__,
@@ -264,16 +270,13 @@ def _write_config(
         "training_frames": len(data.train_set),
         "validation_frames": len(data.val_set),
         "bad_rows": data.train_set.bad_rows + data.val_set.bad_rows,
-        "audio_cut_seconds": config.cut_seconds if model.input_key == "audio" else None,
+        "audio_cut_seconds": config.data.cut_seconds if model.input_key == "audio" else None,
         "teacher": teacher,
     }
-    resolved = {"flags": _plain(dataclasses.asdict(config)), "model": vars(model.spec), "facts": facts}
-    (folders.logs / "config.json").write_text(json.dumps(resolved, indent=2) + "\n")
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Only what JSON and a checkpoint of plain values can hold."""
-    return {
-        name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-        for name, value in values.items()
+    resolved = {
+        "kind": config.kind,
+        "flags": plain(config),
+        "model": dataclasses.asdict(model.spec),
+        "facts": facts,
     }
+    (paths.logs / "config.json").write_text(json.dumps(resolved, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""One's own files become a dataset in BatVision V2's format, whole or not at all."""
+"""Conversion of own recordings to BatVision V2's format."""
 
 import csv
 from pathlib import Path
@@ -13,14 +13,14 @@ from scipy.signal import resample_poly
 from echodepth import cli
 from echodepth.apps.live.capture import capture
 from echodepth.apps.live.simulated_card import SimulatedCard
+from echodepth.core.constants import V2_ONSET
 from echodepth.data.audio import find_onset, read_wav
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
-from echodepth.simulate.acoustics.recording import ONSET
 
 
 def raw_room(folder: Path, rate: int = 48000) -> Path:
-    """What a recorder, a camera and a depth camera leave behind: other names, rates and units."""
+    """Files of a recorder, a camera and a depth camera, with other names, sample rates and units than BatVision's."""
     rng = np.random.default_rng(0)
     card = SimulatedCard(1)
     for number in range(3):
@@ -31,9 +31,11 @@ def raw_room(folder: Path, rate: int = 48000) -> Path:
         soundfile.write(folder / f"sound/take_{number:03}.wav", late.T, rate, subtype="FLOAT")
         pixels = rng.integers(0, 255, (24, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"rgb/rgb-{number}.bmp")
-        truth = card.truth()
-        assert truth is not None
-        np.save(folder / f"range/range_{number}.npy", np.where(truth > 12, np.nan, truth).astype(np.float32))
+        ground_truth = card.ground_truth()
+        assert ground_truth is not None
+        np.save(
+            folder / f"range/range_{number}.npy", np.where(ground_truth > 12, np.nan, ground_truth).astype(np.float32)
+        )
     return folder
 
 
@@ -47,21 +49,21 @@ def converted(folder: Path, **flags: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("pair", ["stem", "order"])
-def test_ones_own_files_become_batvision_v2(pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_files_become_batvision_v2(pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     room = raw_room(tmp_path / "raw")
     cli.main(converted(room, pair=pair))
     dataset = open_dataset(DataConfig(data_dir=Path("own"), image_size=32), "train")
     assert [record.name for record in dataset.records] == ["Kitchen/0", "Kitchen/1", "Kitchen/2"]
     millimetres = np.load("own/Kitchen/depth/depth_1.npy")
-    given = np.load(room / "range/range_1.npy")
+    original = np.load(room / "range/range_1.npy")
     assert millimetres.dtype == np.uint16
-    known = np.isfinite(given)
+    known = np.isfinite(original)
     assert np.array_equal(millimetres == 0, ~known)
-    assert np.abs(millimetres[known] / 1000 - given[known]).max() <= 0.000501
+    assert np.abs(millimetres[known] / 1000 - original[known]).max() <= 0.000501
     audio, rate = read_wav(Path("own/Kitchen/audio/audio_1.wav"))
     assert rate == 44100
-    assert find_onset(audio) == pytest.approx(ONSET, abs=8)
+    assert find_onset(audio) == pytest.approx(V2_ONSET, abs=8)
     assert len(dataset[1]["audio"][0]) == 7782
     assert not (tmp_path / "own/Kitchen/test.csv").exists()
     with pytest.raises(SystemExit) as stop:
@@ -79,7 +81,7 @@ def test_files_are_paired_by_time_within_the_tolerance(tmp_path: Path, monkeypat
     cli.main(converted(room, pair="time", times="times.csv", split="test"))
     with Path("own/Kitchen/test.csv").open() as file:
         rows = list(csv.DictReader(file))
-    # The third recording's depth came 0.2 s too late.
+    # The third recording has no depth map within 0.2 s.
     assert [row["audio time"] for row in rows] == ["10.0", "11.0"]
     first = np.load(room / "range/range_2.npy")
     assert np.load("own/Kitchen/depth/depth_0.npy").max() == pytest.approx(1000 * np.nanmax(first), abs=1)
@@ -102,6 +104,6 @@ def test_a_conversion_that_fails_leaves_nothing(
     assert "--times is for --pair time" in error(times="times.csv")
     Path("few.csv").write_text("file,time\ntake_000.wav,1.0\n")
     assert "take_001.wav: --times does not list it" in error(pair="time", times="few.csv")
-    assert "as many of each" in error(pair="order", audio=f"{room}/sound/*0.wav")
+    assert "equal numbers of files" in error(pair="order", audio=f"{room}/sound/*0.wav")
     soundfile.write(room / "sound/take_002.wav", np.zeros((9000, 2)), 48000)
     assert "no direct sound found" in error()

@@ -1,4 +1,4 @@
-"""The page to try a model: what it says is what the model says, and a browser shows it."""
+"""The demo page: its predictions are the model's, and a browser displays them."""
 
 import base64
 import re
@@ -15,18 +15,18 @@ import trimesh
 from PIL import Image
 
 from echodepth.apps.demo import app
-from echodepth.apps.demo.backend import Answer, Question, answer, cloud, ears, view_shape
+from echodepth.apps.demo.backend import DemoInput, DemoResult, audio_input, display_shape, point_cloud, run_model
+from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
-from echodepth.apps.demo.view import depth_limit, ears_html, maps_html, summary
+from echodepth.apps.demo.view import depth_limit, maps_html, spectrograms_html, summary
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.inference.config import DemoConfig
 from echodepth.inference.predictor import Estimate, Predictor
 from tests.tiny import RATE, SIDE, constant, save_tiny, save_tiny_rgb
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Path:
-    """Two models, ears and eyes, and one place: a recording, a picture and its depth."""
+    """An audio model and an RGB model, and one scene: a recording, an image and a depth map."""
     folder = tmp_path_factory.mktemp("page")
     save_tiny(folder / "ears", v2_root, uncertainty=True)
     save_tiny_rgb(folder / "eyes", v2_root)
@@ -41,138 +41,141 @@ def ears_model(folder: Path) -> Predictor:
 
 
 @pytest.fixture
-def place(folder: Path) -> Question:
-    return Question(folder / "kitchen.wav", folder / "kitchen.png", folder / "kitchen.npy")
+def scene(folder: Path) -> DemoInput:
+    return DemoInput(folder / "kitchen.wav", folder / "kitchen.png", folder / "kitchen.npy")
 
 
-# ---- what is answered ----
+# ---- predictions ----
 
 
-def test_the_answer_is_the_models_own(ears_model: Predictor, place: Question) -> None:
-    assert place.recording is not None
-    given = answer(ears_model, place)
-    expected = ears_model.infer(place.recording)
-    np.testing.assert_array_equal(given.estimate.depth, expected.depth)
-    np.testing.assert_array_equal(given.estimate.uncertainty, expected.uncertainty)
-    assert given.name == "ears"
-    assert given.seconds > 0
+def test_a_prediction_is_the_models_own(ears_model: Predictor, scene: DemoInput) -> None:
+    assert scene.recording is not None
+    result = run_model(ears_model, scene)
+    expected = ears_model.infer(scene.recording)
+    np.testing.assert_array_equal(result.estimate.depth, expected.depth)
+    np.testing.assert_array_equal(result.estimate.uncertainty, expected.uncertainty)
+    assert result.name == "ears"
+    assert result.seconds > 0
 
 
-def test_the_error_is_against_the_measured_pixels(folder: Path, v2_root: Path, tmp_path: Path) -> None:
-    """A wall at 3 m, seen at 2.5 m; one half was not measured and one pixel lies beyond the model's 30 m."""
+def test_the_error_is_measured_at_pixel_centres(folder: Path, v2_root: Path, tmp_path: Path) -> None:
+    """A wall at 3 m, predicted at 2.5 m; half of the ground truth is missing, one pixel is beyond 30 m."""
     model = constant(save_tiny(tmp_path / "sure", v2_root), 2.5)
     millimetres = np.full((2 * SIDE, SIDE), 3000, np.uint16)
     millimetres[:, : SIDE // 2] = 0
     millimetres[:2, -1] = 40000
     np.save(tmp_path / "wall.npy", millimetres)
-    given = answer(Predictor(model), Question(folder / "kitchen.wav", None, tmp_path / "wall.npy"))
-    assert given.truth is not None
-    assert given.error is not None
-    assert given.metrics is not None
-    assert np.isnan(given.truth[:, : SIDE // 2]).all()
-    assert given.truth[0, -1] == 30
+    result = run_model(Predictor(model), DemoInput(folder / "kitchen.wav", None, tmp_path / "wall.npy"))
+    assert result.ground_truth is not None
+    assert result.error is not None
+    assert result.metrics is not None
+    assert np.isnan(result.ground_truth[:, : SIDE // 2]).all()
+    assert result.ground_truth[0, -1] == 30
     pixels = SIDE * SIDE // 2
-    assert given.metrics["mae"] == pytest.approx((0.5 * (pixels - 1) + 27.5) / pixels)
-    assert given.error[5, -1] == pytest.approx(0.5)
-    assert view_shape(Question(truth=tmp_path / "wall.npy"), [given]) == (512, 256)
+    assert result.metrics["mae"] == pytest.approx((0.5 * (pixels - 1) + 27.5) / pixels)
+    assert result.error[5, -1] == pytest.approx(0.5)
+    assert display_shape(DemoInput(ground_truth=tmp_path / "wall.npy"), [result]) == (512, 256)
 
 
-def test_a_depth_picture_is_truth_in_millimetres(ears_model: Predictor, folder: Path, tmp_path: Path) -> None:
+def test_a_png_is_ground_truth_in_millimetres(ears_model: Predictor, folder: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((20, 20), 2000, np.uint16)).save(tmp_path / "flat.png")
-    given = answer(ears_model, Question(folder / "kitchen.wav", None, tmp_path / "flat.png"))
-    assert given.truth is not None
-    np.testing.assert_allclose(given.truth, 2)
+    result = run_model(ears_model, DemoInput(folder / "kitchen.wav", None, tmp_path / "flat.png"))
+    assert result.ground_truth is not None
+    np.testing.assert_allclose(result.ground_truth, 2)
 
 
-def test_what_is_missing_or_unfit_is_named(ears_model: Predictor, folder: Path, tmp_path: Path) -> None:
+def test_missing_and_unfit_files_are_named(ears_model: Predictor, folder: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "mono.wav", np.full(9000, 0.1), RATE)
     np.save(tmp_path / "nothing.npy", np.zeros((8, 8), np.uint16))
-    with pytest.raises(ConfigError, match="ears hears: give it a two-channel WAV file"):
-        answer(ears_model, Question(picture=folder / "kitchen.png"))
+    with pytest.raises(ConfigError, match="ears is an audio model: give it a two-channel WAV file"):
+        run_model(ears_model, DemoInput(image=folder / "kitchen.png"))
     with pytest.raises(DataError, match=r"mono\.wav"):
-        answer(ears_model, Question(tmp_path / "mono.wav"))
-    with pytest.raises(DataError, match=r"nothing\.npy holds no depth that is known"):
-        answer(ears_model, Question(folder / "kitchen.wav", truth=tmp_path / "nothing.npy"))
+        run_model(ears_model, DemoInput(tmp_path / "mono.wav"))
+    with pytest.raises(DataError, match=r"nothing\.npy holds no valid depth"):
+        run_model(ears_model, DemoInput(folder / "kitchen.wav", ground_truth=tmp_path / "nothing.npy"))
 
 
-def test_the_ears_are_those_of_the_models_cut(ears_model: Predictor, place: Question) -> None:
-    assert place.recording is not None
-    levels, (rate, slow), seconds = ears(ears_model, place.recording)
-    sound = ears_model.prepare(place.recording).raw.numpy()
-    assert [level.shape for level in levels] == [(256, 256)] * 2
+def test_spectrograms_and_slowed_audio_are_the_models_input(ears_model: Predictor, scene: DemoInput) -> None:
+    assert scene.recording is not None
+    spectrograms, (rate, slowed), seconds = audio_input(ears_model, scene.recording)
+    waveform = ears_model.prepare(scene.recording).raw.numpy()
+    assert [each.shape for each in spectrograms] == [(256, 256)] * 2
     assert rate == RATE // 10
-    assert seconds == pytest.approx(sound.shape[1] / RATE)
-    assert np.abs(slow).max() == pytest.approx(0.9 * (2**15 - 1), abs=1)
-    assert np.corrcoef(slow[:, 1], sound[1])[0, 1] > 0.9999
-    page = ears_html(levels, 0.1)
+    assert seconds == pytest.approx(waveform.shape[1] / RATE)
+    assert np.abs(slowed).max() == pytest.approx(0.9 * (2**15 - 1), abs=1)
+    assert np.corrcoef(slowed[:, 1], waveform[1])[0, 1] > 0.9999
+    page = spectrograms_html(spectrograms, 0.1)
     assert page.count("data:image/png") == 2
-    assert "17 m" in page  # a tenth of a second there and back
+    assert "17 m" in page  # a round trip of a tenth of a second
 
 
-# ---- what is drawn ----
+# ---- HTML ----
 
 
-def _answer(depth: np.ndarray, name: str = "a", **rest: Any) -> Answer:
-    return Answer(name, Estimate(depth.astype(np.float32)), 0.0123, **rest)
+def _result(depth: np.ndarray, name: str = "a", **rest: Any) -> DemoResult:
+    return DemoResult(name, Estimate(depth.astype(np.float32)), 0.0123, **rest)
 
 
 def _metres(page: str) -> list[tuple[int, ...]]:
-    """What the pointer would read of every map, in millimetres."""
+    """The values of every map that the pointer reads, in millimetres."""
     raw = [base64.b64decode(each) for each in re.findall(r'data-metres="([^"]+)"', page)]
     return [struct.unpack(f"<{len(each) // 2}H", each) for each in raw]
 
 
 def test_every_map_carries_its_metres() -> None:
-    truth = np.array([[1, np.nan]], np.float32)
-    page = maps_html([_answer(np.array([[1.5, 2.0]]), truth=truth)], None, (10, 20))
+    ground_truth = np.array([[1, np.nan]], np.float32)
+    page = maps_html([_result(np.array([[1.5, 2.0]]), ground_truth=ground_truth)], None, (10, 20))
     assert _metres(page) == [(1500, 2000), (500, 0), (1000, 0)]
-    assert re.findall(r"<b>(.+?)</b>", page) == ["depth", "error", "truth"]
+    assert re.findall(r"<b>(.+?)</b>", page) == ["depth", "error", "ground truth"]
     assert "aspect-ratio: 20 / 10" in page
     assert "<h3>" not in page
 
 
-def test_two_models_have_their_rows_on_one_scale() -> None:
-    near, far = _answer(np.full((2, 2), 1.0), "near"), _answer(np.full((2, 2), 4.0), "<far>")
+def test_two_models_have_one_row_each_on_one_scale() -> None:
+    near, far = _result(np.full((2, 2), 1.0), "near"), _result(np.full((2, 2), 4.0), "<far>")
     page = maps_html([near, far], Image.new("RGB", (8, 8)), (8, 8))
     assert re.findall(r"<h3>(.+?)</h3>", page) == ["near", "&lt;far&gt;"]
-    assert re.findall(r"<b>(.+?)</b>", page) == ["depth", "picture", "depth"]
+    assert re.findall(r"<b>(.+?)</b>", page) == ["depth", "image", "depth"]
     assert depth_limit([near, far]) == 4
     assert "4 m</span>" in page
 
 
-def test_the_summary_says_depth_error_and_time() -> None:
+def test_the_summary_states_depth_error_and_time() -> None:
     metrics = {"mae": 0.25, "rmse": 0.5, "delta1": 0.875}
-    told = summary([_answer(np.array([[1.0, 2.0, 4.0]]), "ears", metrics=metrics)])
-    assert told == "**ears**: 1.00 to 4.00 m, median 2.00 m · MAE 0.25 m, RMSE 0.50 m, δ₁ 88 % · 12 ms"
+    text = summary([_result(np.array([[1.0, 2.0, 4.0]]), "ears", metrics=metrics)])
+    assert text == "**ears**: 1.00 to 4.00 m, median 2.00 m · MAE 0.25 m, RMSE 0.50 m, δ₁ 88 % · 12 ms"
 
 
-def test_the_cloud_is_a_wall_where_the_wall_is(tmp_path: Path) -> None:
-    (tmp_path / "wall.glb").write_bytes(cloud(np.full((4, 4), 2, np.float32), Image.new("RGB", (40, 20), "red"), 90.0))
+def test_the_point_cloud_of_a_wall_is_a_plane(tmp_path: Path) -> None:
+    (tmp_path / "wall.glb").write_bytes(
+        point_cloud(np.full((4, 4), 2, np.float32), Image.new("RGB", (40, 20), "red"), 90.0)
+    )
     points = trimesh.load(tmp_path / "wall.glb").geometry["geometry_0"].vertices
     np.testing.assert_allclose(points[:, 2], -2, rtol=1e-6)
-    # 90 degrees across: as far to either side as the wall is away, but for half a pixel.
+    # A field of view of 90 degrees: the wall extends to either side by its distance, less half a pixel.
     assert np.abs(points[:, 0]).max() == pytest.approx(2, rel=0.01)
     assert np.abs(points[:, 1]).max() == pytest.approx(1, rel=0.01)
 
 
-# ---- what is offered ----
+# ---- examples ----
 
 
-def test_examples_come_from_the_models_dataset_or_lie_beside(
+def test_examples_come_from_the_models_dataset_or_from_flags(
     folder: Path, ears_model: Predictor, tmp_path: Path
 ) -> None:
-    of_dataset = find_examples(DemoConfig("ears"), [ears_model])
-    assert len(of_dataset) == 6
-    assert all(q.recording and q.picture and q.truth and q.truth.is_file() for q in of_dataset)
+    from_dataset = find_examples(DemoConfig("ears"), [ears_model])
+    assert len(from_dataset) == 6
+    assert all(each.recording and each.image and each.ground_truth for each in from_dataset)
+    assert all(each.ground_truth.is_file() for each in from_dataset if each.ground_truth)
     (named,) = find_examples(DemoConfig("ears", examples=(folder,)), [ears_model])
-    assert named == Question(folder / "kitchen.wav", folder / "kitchen.png", folder / "kitchen.npy")
+    assert named == DemoInput(folder / "kitchen.wav", folder / "kitchen.png", folder / "kitchen.npy")
     with pytest.raises(DataError, match=r"--examples .+ holds no WAV or FLAC file"):
         find_examples(DemoConfig("ears", examples=(tmp_path,)), [ears_model])
     with pytest.raises(DataError, match="nowhere"):
         find_examples(DemoConfig("ears", data_dir=tmp_path / "nowhere"), [ears_model])
 
 
-def test_flags_that_make_no_sense(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_out_of_range_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="--fov 200"):
         app.open_page(DemoConfig(str(folder), fov=200.0))
     with pytest.raises(ConfigError, match="--port 70000: give a number from 1 to 65535"):
@@ -182,20 +185,20 @@ def test_flags_that_make_no_sense(folder: Path, monkeypatch: pytest.MonkeyPatch)
         app.open_page(DemoConfig(str(folder)))
 
 
-# ---- the page itself ----
+# ---- the page in a browser ----
 
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    """The page with a model that hears against one that sees, and one example."""
+    """Address of the page with an audio model, an RGB model and one example."""
     pytest.importorskip("gradio", reason="pip install 'echodepth[demo]'")
-    hearing, seeing = (str(folder / name / "best") for name in ("ears", "eyes"))
+    audio, rgb = (str(folder / name / "best") for name in ("ears", "eyes"))
     for port in range(7870, 7890):
-        config = DemoConfig(hearing, seeing, examples=(folder,), port=port, device="cpu")
+        config = DemoConfig(audio, rgb, examples=(folder,), port=port, device="cpu")
         page = app.open_page(config)
         try:
             address = app.serve(page, config)
-        except ConfigError:  # another one listens there
+        except ConfigError:  # the port is in use
             continue
         yield address
         page.close()
@@ -210,28 +213,33 @@ def test_a_taken_port_is_named(address: str, folder: Path) -> None:
         app.serve(app.open_page(config), config)
 
 
-def test_a_browser_shows_what_is_uploaded(address: str, folder: Path, tmp_path: Path) -> None:
+def test_a_browser_shows_predictions_of_uploaded_files(address: str, folder: Path, tmp_path: Path) -> None:
     browsers = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no chromium or google-chrome on the PATH")
     soundfile.write(tmp_path / "mono.wav", np.full(9000, 0.1), RATE)
-    elsewhere = []
-    with browsers.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    requested = []
+    with browsers.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
         page.set_default_timeout(60_000)
-        page.on("request", lambda asked: elsewhere.append(asked.url))
+        page.on("request", lambda request: requested.append(request.url))
         page.goto(address)
         page.wait_for_selector("#maps .empty")
 
         page.set_input_files("#recording input[type=file]", folder / "kitchen.wav")
         page.wait_for_selector("#recording button[aria-label=Clear]")
-        assert page.locator("#maps figure").count() == 0  # the picture is still missing
-        page.set_input_files("#picture input[type=file]", folder / "kitchen.png")
+        assert page.locator("#maps figure").count() == 0  # the image is still missing
+        page.set_input_files("#image input[type=file]", folder / "kitchen.png")
         page.wait_for_selector("#maps figure")
-        assert page.locator("#maps figcaption b").all_inner_texts() == ["depth", "expected error", "picture", "depth"]
-        widths = page.locator("#maps img").evaluate_all("pictures => pictures.map(p => p.naturalWidth)")
+        assert page.locator("#maps figcaption b").all_inner_texts() == [
+            "depth",
+            "predicted uncertainty",
+            "image",
+            "depth",
+        ]
+        widths = page.locator("#maps img").evaluate_all("images => images.map(image => image.naturalWidth)")
         assert min(widths) > 0
         assert "ears" in page.locator("#summary").inner_text()
 
@@ -247,4 +255,4 @@ def test_a_browser_shows_what_is_uploaded(address: str, folder: Path, tmp_path: 
         assert "Traceback" not in message.inner_text()
         page.wait_for_selector("#maps .empty")
         browser.close()
-    assert [url for url in elsewhere if not url.startswith((address, "data:", "blob:"))] == []
+    assert [url for url in requested if not url.startswith((address, "data:", "blob:"))] == []

@@ -11,7 +11,7 @@ import soundfile
 
 from echodepth import cli
 from echodepth.apps.doctor.config import DoctorConfig
-from echodepth.apps.doctor.ear_order import EDGES, agreements, expected_sides, heard_sides
+from echodepth.apps.doctor.ear_order import EDGES, agreements, laterality, level_differences
 from echodepth.apps.doctor.examine import Diagnosis, as_text, examine
 from echodepth.apps.doctor.findings import ISSUES
 from echodepth.apps.doctor.registration import match_edges
@@ -67,7 +67,7 @@ def test_the_genuine_frame_is_healthy(real_data: Path, tmp_path: Path) -> None:
 def test_the_genuine_frame_in_every_split_is_a_leak(real_data: Path, tmp_path: Path) -> None:
     faults = diagnose(write_real_v2_root(tmp_path / "v2", real_data)).faults
     assert [fault.kind for fault in faults] == ["leak"]
-    assert "audio, depth, image of Attic/47 are the same" in faults[0].what
+    assert "audio, depth, image of Attic/47 are identical" in faults[0].what
 
 
 ROW_FAULTS: dict[str, Callable[[planted.Garden], str]] = {
@@ -179,7 +179,7 @@ def test_v1_and_rgbd_are_examined_as_far_as_they_go(tmp_path: Path) -> None:
 
 
 def test_nothing_to_examine_is_a_users_mistake(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         diagnose(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"no train\.csv"):
         diagnose(tmp_path)
@@ -203,6 +203,8 @@ def test_exit_status_json_and_page(
     assert f"{FIRST}/{name}" in page
     assert ISSUES["clipping"].title in page
     assert page.count("<svg") == 6
+    assert page.count("<rect") > 6
+    assert ISSUES["clipping"].remedy in page
     with pytest.raises(SystemExit) as stop:
         cli.main(["doctor", "nowhere"])
     assert stop.value.code == cli.USER_ERROR
@@ -218,7 +220,7 @@ def room_with_a_near_left_half() -> DepthMap:
 
 
 def test_what_is_near_on_the_left_is_expected_on_the_left() -> None:
-    sides, share = expected_sides(room_with_a_near_left_half())
+    sides, share = laterality(room_with_a_near_left_half())
     near, far = (int(np.digitize(metres, EDGES)) - 1 for metres in (2.4, 5.6))
     assert sides[near] > 0.2
     assert sides[far] < -0.15
@@ -232,11 +234,11 @@ def test_an_echo_that_is_louder_left_is_heard_left_at_its_distance() -> None:
     burst = rng.normal(size=80)
     audio[0, at : at + 80] += burst
     audio[1, at : at + 80] += burst / 10
-    sides = heard_sides(audio, 300)
+    sides = level_differences(audio, 300)
     louder = int(np.digitize(3.2, EDGES)) - 1
     assert sides[louder] == pytest.approx(2 * np.log(10), abs=0.3)  # energies: 20 dB
     assert np.argmax(sides) == louder
-    assert np.isnan(heard_sides(audio[:, :2000], 300)[-1])
+    assert np.isnan(level_differences(audio[:, :2000], 300)[-1])
 
 
 def test_swapping_the_ears_turns_the_agreement_round() -> None:

@@ -1,4 +1,4 @@
-"""Listening and recording, with simulated rooms in the sound card's place, and a made-up PortAudio for its errors."""
+"""``listen`` and ``record`` with a simulated sound card, and errors of a real one with a fake PortAudio."""
 
 import csv
 import json
@@ -15,22 +15,22 @@ import soundfile
 from jaxtyping import Float
 
 from echodepth import cli
-from echodepth.apps.live.capture import DIRECT_RMS, Calibration, calibrate, capture, known_calibration
+from echodepth.apps.live.capture import DIRECT_RMS, CardCalibration, calibrate, capture, load_calibration
 from echodepth.apps.live.config import CardConfig, ListenConfig
-from echodepth.apps.live.listen import hear_depth, listen
+from echodepth.apps.live.listen import listen, predict_depth
 from echodepth.apps.live.simulated_card import LATENCY, SimulatedCard
 from echodepth.apps.live.sound_card import SoundDeviceCard
 from echodepth.apps.live.terminal import depth_lines, half_blocks, scale_line
+from echodepth.core.constants import V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.audio import find_onset, read_wav
 from echodepth.inference.predictor import Predictor
-from echodepth.models.checkpoint import load_model
-from echodepth.simulate.acoustics.recording import ONSET, batvision_chirp
+from echodepth.simulate.acoustics.recording import batvision_chirp
 from tests.tiny import save_tiny, save_tiny_rgb
 
 
 class Loop:
-    """A card whose recording is what a test makes of the played signal."""
+    """A card that records the played signal after a delay, through a function of the test."""
 
     name = "loop"
 
@@ -44,19 +44,19 @@ class Loop:
             sound[:, self.delay : self.delay + signal.size] += signal * [[0.5], [0.4]]
         return self.change(sound).astype(np.float32)
 
-    def truth(self) -> None:
+    def ground_truth(self) -> None:
         return None
 
 
-def as_it_is(sound: np.ndarray) -> np.ndarray:
+def unchanged(sound: np.ndarray) -> np.ndarray:
     return sound
 
 
-def test_a_chirp_is_found_and_cut_as_batvision_has_it() -> None:
-    recorded = capture(Loop(as_it_is), 1.0)
+def test_a_chirp_is_detected_and_cut_as_in_batvision() -> None:
+    recorded = capture(Loop(unchanged), 1.0)
     assert recorded.audio.shape == (2, 20000)
     assert recorded.latency == pytest.approx(2000 / 44100, abs=2e-4)
-    assert find_onset(recorded.audio) == pytest.approx(ONSET, abs=5)
+    assert find_onset(recorded.audio) == pytest.approx(V2_ONSET, abs=5)
     assert recorded.snr > 50
 
 
@@ -74,46 +74,46 @@ def test_the_chirp_is_batvisions() -> None:
         (lambda sound: np.clip(4 * sound, -1, 1), 2000, "clips at 1.00 of full scale: lower --volume"),
         (lambda sound: sound[[0, 0]], 2000, "loop gives one signal twice: two microphones are needed"),
         (lambda sound: sound * [[1.0], [0.0]], 2000, "loop gives one live channel"),
-        (as_it_is, None, "no chirp was heard: is the loudspeaker on"),
-        (lambda sound: 0 * sound, None, "no chirp was heard"),
+        (unchanged, None, "no chirp was detected: is the loudspeaker on"),
+        (lambda sound: 0 * sound, None, "no chirp was detected"),
     ],
 )
-def test_what_goes_wrong_is_one_line_with_the_way_out(
+def test_a_failed_capture_is_one_line_with_a_remedy(
     change: Callable[[np.ndarray], np.ndarray], delay: int | None, message: str
 ) -> None:
-    with pytest.raises(DataError, match=message) as wrong:
+    with pytest.raises(DataError, match=message) as error:
         capture(Loop(change, delay), 1.0)
-    assert "\n" not in str(wrong.value)
+    assert "\n" not in str(error.value)
 
 
-def test_a_calibrated_card_takes_no_other_sound_for_the_chirp() -> None:
-    known = Calibration("loop", 1.0, 1000 * 2000 / 44100, 0.0, -6.0, 60.0)
-    assert capture(Loop(as_it_is), 1.0, known).latency == pytest.approx(2000 / 44100, abs=2e-4)
-    with pytest.raises(DataError, match="but the chirp comes at 45 ms"):
-        capture(Loop(as_it_is, 2500), 1.0, known)
+def test_a_calibrated_card_rejects_other_sounds() -> None:
+    known = CardCalibration("loop", 1.0, 1000 * 2000 / 44100, 0.0, -6.0, 60.0)
+    assert capture(Loop(unchanged), 1.0, known).latency == pytest.approx(2000 / 44100, abs=2e-4)
+    with pytest.raises(DataError, match="but the chirp is expected at 45 ms"):
+        capture(Loop(unchanged, 2500), 1.0, known)
 
 
-def test_calibration_measures_what_was_built_in(tmp_path: Path) -> None:
+def test_calibration_measures_latency_and_peak(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
-    measured = calibrate(Loop(as_it_is), 1.0, path)
+    measured = calibrate(Loop(unchanged), 1.0, path)
     assert measured.latency_ms == pytest.approx(1000 * 2000 / 44100, abs=0.2)
     assert measured.peak_dbfs == pytest.approx(20 * np.log10(0.5), abs=0.1)
     assert json.loads(path.read_text())["card"] == "loop"
-    assert known_calibration(Loop(as_it_is), CardConfig(calibration=path)) == measured
+    assert load_calibration(Loop(unchanged), CardConfig(calibration=path)) == measured
     with pytest.raises(ConfigError, match="was measured with loop, not simulated rooms"):
-        known_calibration(SimulatedCard(), CardConfig(calibration=path))
+        load_calibration(SimulatedCard(), CardConfig(calibration=path))
     path.write_text("{}")
     with pytest.raises(ConfigError, match=r"is no calibration .*--calibrate"):
-        known_calibration(Loop(as_it_is), CardConfig(calibration=path))
-    wandering = Loop(as_it_is)
+        load_calibration(Loop(unchanged), CardConfig(calibration=path))
+    drifting = Loop(unchanged)
 
     def drift(sound: np.ndarray) -> np.ndarray:
-        wandering.delay = (wandering.delay or 0) + 300
+        drifting.delay = (drifting.delay or 0) + 300
         return sound
 
-    wandering.change = drift
-    with pytest.raises(DataError, match="5 chirps came back"):
-        calibrate(wandering, 1.0, path)
+    drifting.change = drift
+    with pytest.raises(DataError, match="5 chirps were recorded with latencies from"):
+        calibrate(drifting, 1.0, path)
 
 
 def test_the_simulated_card_is_a_room_with_a_latency() -> None:
@@ -123,9 +123,9 @@ def test_the_simulated_card_is_a_room_with_a_latency() -> None:
     assert recorded.level == pytest.approx(DIRECT_RMS, rel=0.2)
     assert 25 < recorded.snr < 40
     assert np.array_equal(capture(again, 1.0).audio, recorded.audio)
-    truth = card.truth()
-    assert truth is not None
-    assert truth.shape == (64, 64)
+    ground_truth = card.ground_truth()
+    assert ground_truth is not None
+    assert ground_truth.shape == (64, 64)
     softer = capture(SimulatedCard(3), 0.25)
     assert recorded.level / softer.level == pytest.approx(4, rel=0.05)
 
@@ -138,30 +138,32 @@ def test_listen_from_end_to_end(
     simulated = ["--card", "simulated"]
     cli.main(["listen", *simulated, "--calibrate"])
     assert json.loads(Path("calibration.json").read_text())["latency_ms"] == pytest.approx(100, abs=0.3)
-    flags = ["--checkpoint", "ears", "--count", "2", "--interval", "0", "--save", "heard", "--device", "cpu"]
+    flags = ["--checkpoint", "ears", "--count", "2", "--interval", "0", "--save", "saved", "--device", "cpu"]
     cli.main(["listen", *simulated, *flags])
     lines = capsys.readouterr().out.splitlines()
-    told = r"chirp \d: \d+\.\d\d m ahead, \d+\.\d\d to \d+\.\d\d m in view, SNR \d+ dB, median truth \d+\.\d\d m"
+    line_format = (
+        r"chirp \d: \d+\.\d\d m ahead, \d+\.\d\d to \d+\.\d\d m in view, SNR \d+ dB, median ground truth \d+\.\d\d m"
+    )
     assert len(lines) == 2
-    assert all(re.fullmatch(told, line) for line in lines)
-    assert sorted(path.name for path in Path("heard").iterdir()) == [
-        *("audio_0.wav", "audio_1.wav", "depth_heard_0.npy", "depth_heard_1.npy")
+    assert all(re.fullmatch(line_format, line) for line in lines)
+    assert sorted(path.name for path in Path("saved").iterdir()) == [
+        *("audio_0.wav", "audio_1.wav", "depth_predicted_0.npy", "depth_predicted_1.npy")
     ]
 
 
-def test_what_is_heard_live_is_what_predict_makes_of_the_file(v2_root: Path, tmp_path: Path) -> None:
+def test_live_prediction_equals_prediction_from_the_saved_file(v2_root: Path, tmp_path: Path) -> None:
     save_tiny(tmp_path / "ears", v2_root)
-    model = load_model(str(tmp_path / "ears" / "best"))
+    predictor = Predictor.from_pretrained(tmp_path / "ears" / "best", "cpu")
     recorded = capture(SimulatedCard(), 1.0)
     soundfile.write(tmp_path / "a.wav", recorded.audio.T, 44100, subtype="FLOAT")
-    live = hear_depth(model.eval(), recorded, match_level=False)
-    assert np.allclose(live, Predictor(model).infer(tmp_path / "a.wav").depth, atol=1e-5)
-    louder = hear_depth(model, capture(SimulatedCard(), 1.0))
-    softer = hear_depth(model, capture(SimulatedCard(), 0.9))
+    live = predict_depth(predictor, recorded, match_level=False)
+    assert np.allclose(live, predictor.infer(tmp_path / "a.wav").depth, atol=1e-5)
+    louder = predict_depth(predictor, capture(SimulatedCard(), 1.0))
+    softer = predict_depth(predictor, capture(SimulatedCard(), 0.9))
     assert np.abs(louder - softer).max() < 0.05 * louder.max()
 
 
-def test_listen_refuses_what_cannot_work(v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listen_refuses_unusable_flags(v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_tiny_rgb(Path("checkpoints/eyes"), v2_root)
     with pytest.raises(ConfigError, match="eyes takes images: give --checkpoint an audio model"):
@@ -171,10 +173,10 @@ def test_listen_refuses_what_cannot_work(v2_root: Path, tmp_path: Path, monkeypa
     with pytest.raises(ConfigError, match="--count must be at least 1"):
         listen(ListenConfig(card="simulated", checkpoint="eyes", count=0))
     with pytest.raises(ConfigError, match="--volume must be above 0"):
-        known_calibration(SimulatedCard(), CardConfig(volume=0.0))
+        load_calibration(SimulatedCard(), CardConfig(volume=0.0))
 
 
-def test_recordings_go_on_where_they_ended_and_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recordings_continue_their_numbers_and_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     record = ["record", "--card", "simulated", "--location", "Kitchen", "--count", "2", "--interval", "0"]
     cli.main(record)
@@ -184,7 +186,7 @@ def test_recordings_go_on_where_they_ended_and_are_listed(tmp_path: Path, monkey
     for path in (room / "audio").iterdir():
         audio, rate = read_wav(path)
         assert (audio.shape, rate) == ((2, 20000), 44100)
-        assert find_onset(audio) == pytest.approx(ONSET, abs=8)
+        assert find_onset(audio) == pytest.approx(V2_ONSET, abs=8)
     with (room / "recordings.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["index"] for row in rows] == ["0", "1", "2", "3"]
@@ -201,13 +203,13 @@ def test_a_character_is_two_pixels() -> None:
     rgb = np.array([[[1, 2, 3]], [[4, 5, 6]]], dtype=np.uint8)
     assert half_blocks(rgb) == ["\x1b[38;2;1;2;3;48;2;4;5;6m▀\x1b[0m"]
     lines = depth_lines(np.full((64, 64), 2.0), 5.0, 48)
-    assert len(lines) == 16  # 48 columns of the view's 86 by 57 degrees, two rows a line
+    assert len(lines) == 16  # 48 columns of a field of view of 86 by 57 degrees, two rows per line
     assert all(line.count("▀") == 48 for line in lines)
     assert scale_line(7.5, 10).startswith("0 m ")
     assert scale_line(7.5, 10).endswith(" 7.5 m")
 
 
-def test_a_terminal_shows_the_map_over_the_one_before(
+def test_a_terminal_shows_each_map_over_the_previous_one(
     v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -216,11 +218,11 @@ def test_a_terminal_shows_the_map_over_the_one_before(
     config = ListenConfig(checkpoint="ears", card="simulated", count=2, interval=0.0, columns=24, device="cpu")
     assert listen(config) == 2
     shown = capsys.readouterr().out
-    assert shown.count("heard" + " " * 21 + "true") == 2
-    assert shown.count("\x1b[11A") == 1  # 8 lines of picture, and above and below: titles, scale, summary
+    assert shown.count("prediction" + " " * 16 + "ground truth") == 2
+    assert shown.count("\x1b[11A") == 1  # 8 lines of depth map, and titles, scale and summary
 
 
-# --- the computer's own sound card ---
+# --- the sound card of this computer ---
 
 
 class PortAudioError(Exception):
@@ -228,7 +230,7 @@ class PortAudioError(Exception):
 
 
 def portaudio(devices: list[dict[str, Any]], **others: Any) -> SimpleNamespace:
-    """What SoundDeviceCard uses of sounddevice; the first device is the system's own."""
+    """A fake of the parts of sounddevice that SoundDeviceCard uses; the first device is the system's default."""
 
     def query_devices(device: int | str | None = None, kind: str | None = None) -> Any:
         if kind is None:
@@ -254,9 +256,9 @@ def test_a_real_card_plays_and_records_through_sounddevice(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "sounddevice", portaudio([device(0, "Webcam", 1), device(1, "Rode AI-1", 2)]))
     card = SoundDeviceCard("Rode", "1")
     assert card.name == "Rode AI-1"
-    heard = card.play_and_record(batvision_chirp(), 9000)
-    assert heard.shape == (2, 9000)
-    assert np.allclose(heard[:, 1500:1632], 0.5 * batvision_chirp(), atol=1e-6)
+    recorded = card.play_and_record(batvision_chirp(), 9000)
+    assert recorded.shape == (2, 9000)
+    assert np.allclose(recorded[:, 1500:1632], 0.5 * batvision_chirp(), atol=1e-6)
 
 
 def refuse(**_: Any) -> None:
@@ -277,7 +279,7 @@ def refuse(**_: Any) -> None:
         (None, (None, None), r"pip install 'echodepth\[live\]'"),
     ],
 )
-def test_a_missing_device_says_what_to_do(
+def test_a_missing_device_is_reported_with_a_remedy(
     library: SimpleNamespace | None,
     flags: tuple[str | None, str | None],
     message: str,

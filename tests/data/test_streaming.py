@@ -17,6 +17,7 @@ import torch
 
 from echodepth import cli
 from echodepth.apps.convert.config import ShardConfig
+from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
 from echodepth.core.errors import ConfigError, DataError, EchodepthError
 from echodepth.data.config import DataConfig, Split
@@ -30,7 +31,6 @@ from echodepth.data.streaming.batches import EpochPartition, ShardBatches
 from echodepth.data.streaming.dataset import ShardedDataset, open_split
 from echodepth.data.streaming.index import INDEX
 from echodepth.data.streaming.writer import shard
-from echodepth.inference.config import DemoConfig
 from echodepth.inference.predictor import Predictor
 from echodepth.inference.runtime import trained_data
 from tests.roots import SPLITS, write_rgbd_root, write_v1_root, write_v2_root

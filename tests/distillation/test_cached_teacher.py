@@ -18,10 +18,10 @@ from echodepth.data.augmentation import flip_left_right
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, open_dataset
 from echodepth.data.sample import Sample
-from echodepth.distillation.losses.base import Prediction
 from echodepth.distillation.teachers.cached import CachedTeacher, cache_of, fill_cache
 from echodepth.distillation.teachers.frozen import FrozenTeacher, load_teacher
 from echodepth.models.checkpoint import save_model
+from echodepth.models.layers import Prediction
 from echodepth.training.config import CacheTeacherConfig
 from echodepth.training.teacher_setup import cache_teacher
 from tests.tiny import save_tiny_hf
@@ -122,7 +122,7 @@ def test_a_student_learns_the_same_and_the_teacher_is_not_asked(
     caplog.set_level("INFO", "echodepth")
     train(distil(root, experiment_name="cached", **common))
     assert not looks
-    assert f"the teacher is not asked again: what it says of all 6 frames is in {folder}" in caplog.text
+    assert f"teacher outputs for all 6 frames are read from the cache {folder}" in caplog.text
     train(distil(root, experiment_name="start", **common | {"nb_epochs": 1, "learning_rate": 0.0}))
     start, live, cached = last_weights("start", 1), last_weights("live", 2), last_weights("cached", 2)
     assert distance(live, cached) < 0.01 * distance(live, start)
@@ -307,7 +307,9 @@ def test_a_full_disk_is_known_beforehand(root: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_what_float16_cannot_hold_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FrozenTeacher, "predict", lambda self, batch: Prediction(torch.full((4, 1, 8, 8), 1e5), {}))
+    monkeypatch.setattr(
+        FrozenTeacher, "predict", lambda self, batch: Prediction(torch.full((4, 1, 8, 8), 1e5), None, {})
+    )
     with pytest.raises(DataError, match=r"the teacher's depth of Attic/1, .* has values that float16 does not hold"):
         cache_teacher(told(root))
 

@@ -1,4 +1,4 @@
-"""Depth models of Hugging Face as teachers: the same as called by hand, never moved, and plain words when not there."""
+"""Depth models of Hugging Face as teachers: equal to a direct call, never trained, and clear errors when missing."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from transformers import AutoModelForDepthEstimation, GLPNConfig, GLPNForDepthEs
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.data.sample import Sample
 from echodepth.distillation.teachers.frozen import load_teacher
-from echodepth.distillation.teachers.huggingface import HuggingFaceTeacher, Preparation
+from echodepth.distillation.teachers.huggingface import HuggingFaceTeacher, Preprocessing
 from echodepth.training.distillation_task import DistillationTask
 from tests.tiny import PREPROCESSOR, save_tiny_hf
 from tests.training.test_train import curve, distil, train
@@ -39,11 +39,11 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize(("kind", "answer"), [("metric", "proportions"), ("relative", "disparity")])
-def test_it_says_what_the_model_says_when_called_by_hand(kind: str, answer: str) -> None:
+@pytest.mark.parametrize(("kind", "depth_kind"), [("metric", "up_to_scale"), ("relative", "affine_inverse")])
+def test_predictions_equal_a_direct_call_of_the_model(kind: str, depth_kind: str) -> None:
     teacher = load_teacher(f"hf:{save_tiny_hf(Path('tiny'), kind)}")
     image = torch.rand(2, 3, 32, 32)
-    said = teacher.predict(Sample(image=image))
+    predicted = teacher.predict(Sample(image=image))
     mean, std = (torch.tensor(PREPROCESSOR[f"image_{name}"]).view(3, 1, 1) for name in ("mean", "std"))
     small = F.interpolate(image, (28, 28), mode="bicubic", antialias=True).clamp(0, 1)
     with torch.no_grad():
@@ -51,29 +51,30 @@ def test_it_says_what_the_model_says_when_called_by_hand(kind: str, answer: str)
     assert by_hand.shape == (2, 28, 28)
     assert by_hand.std() > 0
     large = F.interpolate(by_hand[:, None], (32, 32), mode="bilinear", antialias=True)
-    assert torch.allclose(said.depth, large, atol=1e-6)
-    assert not said.depth.requires_grad
-    assert (teacher.answer, said.features, teacher.feature_channels()) == (answer, {}, {})
+    assert torch.allclose(predicted.depth, large, atol=1e-6)
+    assert not predicted.depth.requires_grad
+    assert (teacher.depth_kind, predicted.features, teacher.feature_channels()) == (depth_kind, {}, {})
+    assert predicted.uncertainty is None
 
 
-def test_pictures_are_resized_as_pillow_does() -> None:
-    """The image processors of Hugging Face were made for Pillow; theirs for batches need torchvision."""
+def test_images_are_resized_as_by_pillow() -> None:
+    """Hugging Face's image processors use Pillow; their batched versions need torchvision."""
     photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     small = np.asarray(Image.fromarray(photo).resize((14, 14), Image.Resampling.BICUBIC), dtype=np.float32) / 255
     plain = {**PREPROCESSOR, "do_normalize": False, "size": {"height": 14, "width": 14}}
-    ours = Preparation.read(plain)(torch.from_numpy(photo).permute(2, 0, 1)[None] / 255)
+    ours = Preprocessing.read(plain)(torch.from_numpy(photo).permute(2, 0, 1)[None] / 255)
     assert torch.allclose(ours[0].permute(1, 2, 0), torch.from_numpy(small), atol=1.01 / 255)
 
 
 def test_sides_become_multiples_and_colours_are_normalised() -> None:
     grey = torch.full((1, 3, 32, 32), 0.5)
-    assert Preparation.read({**PREPROCESSOR, "size": 30})(grey).shape == (1, 3, 28, 28)
-    kept = Preparation.read({**PREPROCESSOR, "do_resize": False, "ensure_multiple_of": 1})(grey)
+    assert Preprocessing.read({**PREPROCESSOR, "size": 30})(grey).shape == (1, 3, 28, 28)
+    kept = Preprocessing.read({**PREPROCESSOR, "do_resize": False, "ensure_multiple_of": 1})(grey)
     assert kept.shape == grey.shape
     assert kept[0, :, 0, 0].tolist() == pytest.approx([0.015 / 0.229, 0.044 / 0.224, 0.094 / 0.225])
 
 
-def test_a_student_learns_from_it_and_it_stays_as_it_is(v2_root: Path) -> None:
+def test_a_student_learns_from_it_and_its_files_stay_unchanged(v2_root: Path) -> None:
     folder = save_tiny_hf(Path("tiny"))
     before = bytes_of(folder)
     student = train(distil(v2_root, teacher="hf:tiny", nb_epochs=2, **DEPTH_ALONE))
@@ -83,12 +84,12 @@ def test_a_student_learns_from_it_and_it_stays_as_it_is(v2_root: Path) -> None:
     checkpoint = torch.load("checkpoints/taught/epoch_0002.pth", weights_only=True)
     assert not any("teacher" in name for name in checkpoint["state_dict"])
     facts = json.loads(Path("logs/taught/config.json").read_text())["facts"]["teacher"]
-    assert facts["answer"] == "proportions"
-    assert facts["metres"]["fit"] == "scale"
-    assert facts["metres"]["scale"] > 0
+    assert facts["depth_kind"] == "up_to_scale"
+    assert facts["alignment"]["fit"] == "scale"
+    assert facts["alignment"]["scale"] > 0
 
 
-def test_training_moves_no_bit_of_it(v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_leaves_its_weights_bit_equal(v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_tiny_hf(Path("tiny"))
     teachers: list[HuggingFaceTeacher] = []
     load = HuggingFaceTeacher.load
@@ -107,9 +108,11 @@ def test_training_moves_no_bit_of_it(v2_root: Path, monkeypatch: pytest.MonkeyPa
     assert not teacher.model.training
 
 
-def test_terms_without_its_features_are_refused_by_their_flags(v2_root: Path) -> None:
+def test_losses_that_need_features_are_refused_by_their_flags(v2_root: Path) -> None:
     save_tiny_hf(Path("tiny"))
-    with pytest.raises(ConfigError, match=r"hf:tiny shows its depth.*: give --lambda_feat 0 --lambda_contrast 0$"):
+    with pytest.raises(
+        ConfigError, match=r"hf:tiny predicts depth, but no features.*: give --lambda_feat 0 --lambda_contrast 0$"
+    ):
         train(distil(v2_root, teacher="hf:tiny", lambda_contrast=0.1))
     assert [path.name for path in Path().iterdir()] == ["tiny"]
 
@@ -121,34 +124,36 @@ def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("offline")
-def test_a_model_that_cannot_be_had_is_named_with_the_way_out() -> None:
-    with pytest.raises(CheckpointError, match=r"--teacher hf:nobody/nothing cannot be had: .*`hf download nobody/not"):
+def test_a_model_that_cannot_be_loaded_is_named_with_the_remedy() -> None:
+    with pytest.raises(
+        CheckpointError, match=r"--teacher hf:nobody/nothing cannot be loaded: .*`hf download nobody/not"
+    ):
         load_teacher("hf:nobody/nothing")
 
 
-def test_what_is_incomplete_or_foreign_is_refused() -> None:
+def test_incomplete_or_unreadable_weights_are_refused() -> None:
     folder = save_tiny_hf(Path("tiny"))
     weights = load_file(folder / "model.safetensors")
     lost = "head.conv3.weight"
     save_file({k: v for k, v in weights.items() if k != lost}, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match=rf"hf:tiny lacks weights.*\({lost}, 1 in all\)"):
+    with pytest.raises(CheckpointError, match=rf"hf:tiny has missing weights.*\({lost}, 1 in total\)"):
         load_teacher("hf:tiny")
     save_file({**weights, lost: torch.ones(1, 7, 1, 1)}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(CheckpointError, match="hf:tiny"):
         load_teacher("hf:tiny")
     (folder / "model.safetensors").write_bytes(b"cut short")
-    with pytest.raises(CheckpointError, match="hf:tiny cannot be had"):
+    with pytest.raises(CheckpointError, match="hf:tiny cannot be loaded"):
         load_teacher("hf:tiny")
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="hf:tiny cannot be had"):
+    with pytest.raises(CheckpointError, match="hf:tiny cannot be loaded"):
         load_teacher("hf:tiny")
 
 
-def test_a_missing_preparation_is_named() -> None:
+def test_a_missing_preprocessor_config_is_named() -> None:
     folder = save_tiny_hf(Path("tiny"))
     (folder / "preprocessor_config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"hf:tiny cannot be had: .*size"):
+    with pytest.raises(CheckpointError, match=r"hf:tiny cannot be loaded: .*size"):
         load_teacher("hf:tiny")
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(CheckpointError, match=r"preprocessor_config\.json"):
@@ -163,7 +168,7 @@ def test_another_family_is_refused() -> None:
         load_teacher("hf:other")
 
 
-def test_the_fingerprint_knows_weights_and_preparation() -> None:
+def test_the_fingerprint_depends_on_weights_and_preprocessing() -> None:
     first = load_teacher(f"hf:{save_tiny_hf(Path('tiny'))}")
     again = load_teacher("hf:tiny")
     assert first.fingerprint == again.fingerprint
@@ -175,7 +180,7 @@ def test_the_fingerprint_knows_weights_and_preparation() -> None:
     assert len(others) == 3
 
 
-def test_the_optimiser_never_sees_it(v2_root: Path) -> None:
+def test_the_task_has_none_of_its_parameters(v2_root: Path) -> None:
     from echodepth.models.checkpoint import DepthModel
     from echodepth.training import train
 

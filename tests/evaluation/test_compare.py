@@ -12,9 +12,8 @@ from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.evaluation.compare import build_comparison, compare
 from echodepth.evaluation.comparison import bootstrap_interval, read_curves
 from echodepth.evaluation.config import CompareConfig
-from echodepth.evaluation.formatting import number
 from echodepth.metrics.depth import METRICS
-from echodepth.report.svg_chart import nice_ticks
+from echodepth.report.formatting import number
 from tests.tiny import save_tiny, save_tiny_rgb, write_v2
 
 
@@ -42,7 +41,7 @@ def test_rows_are_the_models_by_kind_and_their_controls(runs: Path) -> None:
         ("audio", "ears"),
         ("audio + distillation", "taught"),
         ("U-Net baseline", "baseline"),
-        ("mean-depth control", "no input"),
+        ("mean-depth baseline", "no input"),
         ("shuffled-audio control", "ears"),
         ("shuffled-audio control", "taught"),
         ("shuffled-audio control", "baseline"),
@@ -50,30 +49,30 @@ def test_rows_are_the_models_by_kind_and_their_controls(runs: Path) -> None:
     assert comparison.seed_means == []
     assert comparison.notes == []
     audio = [row for row in comparison.rows if row.label in ("audio", "audio + distillation", "U-Net baseline")]
-    assert [row for row in comparison.rows if row.is_best] == [min(audio, key=lambda row: row.figures["rmse"])]
+    assert [row for row in comparison.rows if row.is_best] == [min(audio, key=lambda row: row.means["rmse"])]
     for row in comparison.rows:
         for metric in METRICS:
             low, high = row.intervals[metric] or (np.nan, np.nan)
-            assert low <= row.figures[metric] <= high
-            assert row.figures[metric] == pytest.approx(row.evaluation.metrics[metric])
+            assert low <= row.means[metric] <= high
+            assert row.means[metric] == pytest.approx(row.evaluation.metrics[metric])
 
 
 def test_pictured_frames_are_spread_over_the_split_and_seen_by_every_model(runs: Path) -> None:
     comparison = build_comparison(CompareConfig(("eyes", "ears"), pictures=3, extremes=0))
-    assert list(comparison.views) == [comparison.frames[i] for i in (0, 2, 5)]
-    for views in comparison.views.values():
-        eyes, ears = views["RGB (upper bound) · eyes"], views["audio · ears"]
+    assert list(comparison.predictions) == [comparison.frames[i] for i in (0, 2, 5)]
+    for predictions in comparison.predictions.values():
+        eyes, ears = predictions["RGB (upper bound) · eyes"], predictions["audio · ears"]
         assert (list(eyes.inputs), list(ears.inputs)) == (["RGB"], ["RGB", "left ear", "right ear"])
-        np.testing.assert_array_equal(eyes.depth, ears.depth)
+        np.testing.assert_array_equal(eyes.ground_truth, ears.ground_truth)
         np.testing.assert_array_equal(eyes.scored, ears.scored)
 
 
 def test_pictures_agree_with_the_figures(runs: Path) -> None:
     comparison = build_comparison(CompareConfig(("ears",), pictures=1, extremes=0))
-    ((frame, views),) = comparison.views.items()
-    (view,) = views.values()
+    ((frame, predictions),) = comparison.predictions.items()
+    (prediction,) = predictions.values()
     row = next(row for row in comparison.rows[0].evaluation.rows if row["name"] == frame)
-    error = (view.prediction - view.depth)[view.scored]
+    error = (prediction.prediction - prediction.ground_truth)[prediction.scored]
     assert np.sqrt(np.mean(error.astype(np.float64) ** 2)) == pytest.approx(row["rmse"], rel=1e-5)
 
 
@@ -86,8 +85,8 @@ def test_the_camera_may_be_missing_from_the_pictures_but_not_silently(
         picture.unlink()
     save_tiny(tmp_path / "checkpoints" / "ears", root)
     comparison = build_comparison(CompareConfig(("ears",), pictures=1, extremes=0))
-    assert [list(view.inputs) for view in comparison.views["Attic/3"].values()] == [["left ear", "right ear"]]
-    assert "the pictures for ears lack the camera's view" in caplog.text
+    assert [list(each.inputs) for each in comparison.predictions["Attic/3"].values()] == [["left ear", "right ear"]]
+    assert "the pictures of ears lack the camera image" in caplog.text
 
 
 def test_runs_that_differ_in_the_seed_alone_get_a_mean_row(runs: Path, root: Path) -> None:
@@ -102,7 +101,7 @@ def test_runs_that_differ_in_the_seed_alone_get_a_mean_row(runs: Path, root: Pat
     comparison = build_comparison(CompareConfig(("ears", "ears_b", "other"), pictures=0, extremes=0))
     (group,) = comparison.seed_means
     assert group.runs == ["ears", "ears_b"]
-    rmse = [row.figures["rmse"] for row in comparison.rows if row.run in group.runs and row.label == "audio"]
+    rmse = [row.means["rmse"] for row in comparison.rows if row.run in group.runs and row.label == "audio"]
     assert group.mean["rmse"] == pytest.approx(np.mean(rmse))
     assert group.deviation["rmse"] == pytest.approx(abs(rmse[0] - rmse[1]) / np.sqrt(2))
     # Two runs of one seed differ in something else, which their mean would hide.
@@ -125,7 +124,7 @@ def test_frames_that_one_row_cannot_read_count_for_none(tmp_path: Path, monkeypa
     eyes = comparison.rows[0]
     others = [row["rmse"] for row in eyes.evaluation.rows if row["name"] != "Attic/3"]
     assert len(others) == len(eyes.evaluation.rows) - 1 == 3
-    assert eyes.figures["rmse"] == pytest.approx(np.mean(others))
+    assert eyes.means["rmse"] == pytest.approx(np.mean(others))
     assert comparison.notes == ["1 frame that some row could not read is left out of all."]
 
 
@@ -135,7 +134,7 @@ def test_another_range_is_noted(runs: Path, root: Path) -> None:
     config["arguments"]["max_depth"] = 12.0
     path.write_text(json.dumps(config))
     (note,) = build_comparison(CompareConfig(("ears", "taught"), pictures=0, extremes=0)).notes
-    assert note == "The runs differ in max_depth (12 and 30 m): each is scored against its own truth."
+    assert note == "The runs differ in max_depth (12 and 30 m): each is scored against its own ground truth."
 
 
 def test_the_report(runs: Path) -> None:
@@ -149,17 +148,17 @@ def test_the_report(runs: Path) -> None:
     told = json.loads((folder / "comparison.json").read_text())
     assert told["protocol"]["name"] == "valid"
     assert len(told["frames"]) == 6
-    assert told["pictured"] == {told["frames"][i]: ["evenly spread"] for i in (0, 5)}
+    assert told["selected"] == {told["frames"][i]: ["evenly spread"] for i in (0, 5)}
     with (folder / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["rmse"]) for row in rows] == [row["figures"]["rmse"] for row in told["rows"]]
+    assert [float(row["rmse"]) for row in rows] == [row["means"]["rmse"] for row in told["rows"]]
     assert float(rows[0]["rmse_low"]) == told["rows"][0]["intervals"]["rmse"][0]
 
     markdown = (folder / "comparison.md").read_text()
     assert "6 frames of the test split of batvisionv2 under protocol valid" in markdown
     assert len(re.findall(r"^\| \*\*(audio|U-Net baseline)\*\* ", markdown, flags=re.MULTILINE)) == 1
     assert number(told["rows"][0]["metrics"]["pooled_rmse"]) in markdown.split("## Pooled over pixels")[1]
-    by_depth = told["rows"][0]["depth_ranges"]
+    by_depth = told["rows"][0]["depth_bins"]
     assert sum(each["pixels"] for each in by_depth) == told["rows"][0]["counts"]["pixels"]
     (line,) = re.findall(r"^\| RGB .*eyes \| 1–2 \|.*$", markdown, flags=re.MULTILINE)
     assert number(by_depth[2]["rmse"]) in line
@@ -168,11 +167,11 @@ def test_the_report(runs: Path) -> None:
     assert "http" not in page.replace("http://www.w3.org", "")  # needs no network
     # Of training, two lines; by depth, error and bias of three models and the mean; of the ears' one level, two.
     assert page.count("<polyline") == 2 + 2 * 4 + 2
-    # A card: RGB, two ears, truth, and a prediction and an error for each of three models; regions of all six rows.
+    # A card: RGB, two ears, ground truth, and prediction and error of three models; error maps of all six rows.
     assert page.count("data:image/png;base64,") == 2 * (4 + 2 * 3) + 6
     for row in told["rows"]:
         assert row["run"] in page
-        assert number(row["figures"]["delta1"]) in page
+        assert number(row["means"]["delta1"]) in page
 
 
 def test_a_name_cannot_break_the_page(runs: Path, root: Path) -> None:
@@ -220,16 +219,3 @@ def test_runs_that_cannot_be_compared_are_refused(runs: Path, root: Path, tmp_pa
 def test_curves_skip_what_is_empty(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("epoch,seconds,train/loss,val/rmse\n1,9,0.5,\n2,9,nan,3\n")
     assert read_curves(tmp_path / "metrics.csv") == {"train/loss": [(1, 0.5)], "val/rmse": [(2, 3)]}
-
-
-@pytest.mark.parametrize(
-    ("low", "high"), [(0.0, 1.0), (2.31, 3.82), (1e-5, 3e-5), (5.0, 5.0), (0.0, 0.0), (1.0, 200.0)]
-)
-def test_ticks_are_few_round_and_reach_around(low: float, high: float) -> None:
-    ticks = nice_ticks(low, high, 5)
-    assert 2 <= len(ticks) <= 8
-    assert ticks[0] <= low
-    assert ticks[-1] >= high
-    steps = np.diff(ticks)
-    assert steps == pytest.approx(steps[0])
-    assert f"{steps[0]:e}"[0] in "125"

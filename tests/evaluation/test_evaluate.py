@@ -110,7 +110,7 @@ def test_mean_depth_control_predicts_the_training_mean_and_needs_no_audio(ears: 
     scored = test["valid"][0].numpy() & (test["depth"][0].numpy() >= 0.5)
     expected = np.abs(mean - test["depth"][0].numpy())[scored].mean()
     assert result.rows[0]["mae"] == pytest.approx(expected, rel=1e-5)
-    assert result.label == "mean-depth control"
+    assert result.label == "mean-depth baseline"
 
 
 def test_derangement_moves_everyone_and_is_fixed_by_its_seed() -> None:
@@ -212,7 +212,7 @@ def test_a_bare_checkpoint_is_scored_with_the_defaults_and_says_so(
     spec = ModelSpec("rgb", {"base_channels": 2, "output_size": SIDE}, {"image_size": SIDE})
     result = score_model(DepthModel(spec, {"experiment_name": "bare"}).eval(), EvaluateConfig("", data_dir=root))
     assert result.counts["images"] == 6
-    assert "bare does not say what it was trained on" in caplog.text
+    assert "bare records no data settings" in caplog.text
 
 
 def test_settings_of_another_version_are_refused_by_name(tmp_path: Path) -> None:
@@ -270,5 +270,5 @@ def test_the_genuine_frame_under_both_resizings(tmp_path: Path, real_data: Path)
     assert official.counts["pixels"] / SIDE**2 > (raw > 0).mean()
     assert valid.metrics["mae"] == pytest.approx(np.abs(raw[raw >= 500] / 1000 - 1).mean(), rel=0.15)
     assert official.metrics["abs_rel"] > valid.metrics["abs_rel"]
-    # With one frame to learn from and to be scored on, the mean-depth control is the truth itself.
+    # With one frame to learn from and to be scored on, the mean-depth baseline is the ground truth itself.
     assert score_model(model, EvaluateConfig("", control="mean_depth")).metrics["rmse"] == pytest.approx(0, abs=1e-6)

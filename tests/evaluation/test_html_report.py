@@ -13,20 +13,18 @@ import pytest
 
 from echodepth.data.dataset import Decoder
 from echodepth.evaluation.compare import build_comparison, compare
-from echodepth.evaluation.comparison import Comparison, Row
+from echodepth.evaluation.comparison import Comparison, ComparisonRow
 from echodepth.evaluation.config import CompareConfig
-from echodepth.evaluation.formatting import raw, signed
 from echodepth.evaluation.frame_predictions import predict_frames
-from echodepth.evaluation.frame_selection import leading_row, pick_frames
+from echodepth.evaluation.frame_selection import leading_row, select_frames
 from echodepth.evaluation.html_report import html
-from echodepth.evaluation.report_charts import doubt_charts, palette
-from echodepth.report.svg_chart import HEIGHT, LEFT, RIGHT, TOP, WIDTH, Series, line_chart
+from echodepth.evaluation.report_charts import calibration_charts, palette
 from tests.tiny import save_tiny, save_tiny_rgb
 
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Comparison:
-    """Eyes, and ears that tell how far off they expect to be."""
+    """An RGB model, and an audio model with uncertainty."""
     folder = tmp_path_factory.mktemp("night")
     save_tiny_rgb(folder / "eyes", v2_root)
     save_tiny(folder / "ears", v2_root, uncertainty=True)
@@ -40,7 +38,7 @@ def page(night: Comparison, tmp_path: Path) -> Path:
     return tmp_path / "comparison.html"
 
 
-def scored(row: Row, rmse: dict[str, float]) -> Row:
+def scored(row: ComparisonRow, rmse: dict[str, float]) -> ComparisonRow:
     rows = [{"name": name, "rmse": value} for name, value in rmse.items()]
     return replace(row, evaluation=replace(row.evaluation, rows=rows))
 
@@ -51,8 +49,12 @@ def scored(row: Row, rmse: dict[str, float]) -> Row:
 def test_best_median_and_worst_are_those_of_the_order(night: Comparison) -> None:
     values = {name: float("cgaebhdfi".index(name)) for name in "abcdefghi"}
     row = scored(night.rows[0], values)  # from the best: c g a e b h d f i
-    assert pick_frames(row, list("abcdefghi"), extremes=1, spread=0) == {"c": ["best"], "b": ["median"], "i": ["worst"]}
-    two = pick_frames(row, list("abcdefghi"), extremes=2, spread=3)
+    assert select_frames(row, list("abcdefghi"), extremes=1, spread=0) == {
+        "c": ["best"],
+        "b": ["median"],
+        "i": ["worst"],
+    }
+    two = select_frames(row, list("abcdefghi"), extremes=2, spread=3)
     assert two == {
         **{"c": ["best"], "g": ["best"], "e": ["median", "evenly spread"], "b": ["median"]},
         **{"i": ["worst", "evenly spread"], "f": ["worst"], "a": ["evenly spread"]},
@@ -62,15 +64,15 @@ def test_best_median_and_worst_are_those_of_the_order(night: Comparison) -> None
 
 def test_few_frames_are_shown_once_and_one_without_a_figure_is_no_extreme(night: Comparison) -> None:
     row = scored(night.rows[0], {"a": 3.0, "b": math.nan, "c": 1.0, "d": 2.0})
-    assert pick_frames(row, list("abcd"), extremes=4, spread=0) == {"c": ["best"], "d": ["median"], "a": ["worst"]}
-    assert pick_frames(row, list("ab"), extremes=4, spread=9) == {"a": ["evenly spread"], "b": ["evenly spread"]}
+    assert select_frames(row, list("abcd"), extremes=4, spread=0) == {"c": ["best"], "d": ["median"], "a": ["worst"]}
+    assert select_frames(row, list("ab"), extremes=4, spread=9) == {"a": ["evenly spread"], "b": ["evenly spread"]}
 
 
 def test_the_best_audio_model_decides(night: Comparison) -> None:
     assert night.leader.label == "audio"
     rmse = {row["name"]: row["rmse"] for row in night.leader.evaluation.rows}
-    (best,) = [frame for frame, why in night.picks.items() if "best" in why]
-    (worst,) = [frame for frame, why in night.picks.items() if "worst" in why]
+    (best,) = [frame for frame, why in night.selected.items() if "best" in why]
+    (worst,) = [frame for frame, why in night.selected.items() if "worst" in why]
     assert rmse[best] == min(rmse.values())
     assert rmse[worst] == max(rmse.values())
     eyes = [replace(row, is_best=False) for row in night.rows if row.label.startswith("RGB")]
@@ -93,49 +95,33 @@ def test_files_are_read_once_for_all_models(
     monkeypatch.setattr(Decoder, "__call__", lambda self, record: read.update([record.name]) or decode(self, record))
     runs = tuple(str(tmp_path / name / "best") for name in ("one", "two"))
     comparison = build_comparison(CompareConfig(runs, pictures=2, extremes=1, device="cpu"))
-    assert read == dict.fromkeys(comparison.picks, 1)
+    assert read == dict.fromkeys(comparison.selected, 1)
 
 
 # ---- what is drawn ----
 
 
-def test_what_a_model_expects_is_beside_what_it_errs(night: Comparison) -> None:
+def test_uncertainty_is_shown_beside_the_error(night: Comparison) -> None:
     text = html(night)
-    for title in ("Error by true depth", "Error by place in the picture", "Does it know where it is wrong?"):
+    for title in ("Error by depth range", "Error by image region", "Calibration of the predicted uncertainty"):
         assert title in text
-    assert text.count("prediction, error, expected error · RMSE") == len(night.picks)
+    assert text.count("prediction, error, predicted uncertainty · RMSE") == len(night.selected)
     assert re.findall(r'<span class="(best|median|worst)">', text) == ["best", "median", "worst"]
-    assert "weight, × everywhere alike" in text
-    views = next(iter(night.views.values()))
-    eyes, ears = views["RGB (upper bound) · eyes"], views["audio · ears"]
-    assert eyes.expected is None
-    assert ears.expected is not None
+    assert "attention weight relative to uniform" in text
+    predictions = next(iter(night.predictions.values()))
+    eyes, ears = predictions["RGB (upper bound) · eyes"], predictions["audio · ears"]
+    assert eyes.uncertainty is None
+    assert ears.uncertainty is not None
     assert eyes.lags == {}
     assert list(ears.lags) == ["x5"]
 
 
-def test_only_models_that_tell_are_asked_whether_they_know(night: Comparison) -> None:
-    reliability, sparsification = doubt_charts(night.rows, palette(night.rows))
-    assert [line.name for line in reliability.lines] == ["audio · ears", "as it should be"]
+def test_only_models_with_uncertainty_have_calibration_charts(night: Comparison) -> None:
+    reliability, sparsification = calibration_charts(night.rows, palette(night.rows))
+    assert [line.name for line in reliability.lines] == ["audio · ears", "perfect calibration"]
     assert len(sparsification.lines) == 2
     sure = [row for row in night.rows if row.label.startswith("RGB")]
-    assert doubt_charts(sure, palette(sure)) == []
-
-
-def test_a_chart_lies_between_its_ticks() -> None:
-    chart = line_chart("y", [Series("a", "s0", [(0.0, -1.0), (10.0, 3.0)], "last")], "x", from_zero=True)
-    assert [text for _, text in chart.y_ticks] == ["−1", "0", "1", "2", "3"]
-    (line,) = chart.lines
-    assert line.points == f"{LEFT}.0,{chart.y_ticks[0][0]} {WIDTH - RIGHT}.0,{TOP}.0"
-    assert line.dots == [(WIDTH - RIGHT, TOP)]
-    assert all(y <= HEIGHT for y, _ in chart.y_ticks)
-    named = line_chart("y", [Series("a", "s0", [(0.0, 1.0), (2.0, 2.0)])], "x", [(0.0, "near"), (1.0, "far")])
-    assert [text for _, text in named.x_ticks] == ["near", "far"]
-
-
-def test_figures_for_people_and_for_programs() -> None:
-    assert [signed(value) for value in (0.5, -0.25, -12.0, math.nan)] == ["+0.500", "−0.250", "−12.00", "–"]
-    assert [raw(value) for value in (0.1, math.nan)] == ["0.1", ""]
+    assert calibration_charts(sure, palette(sure)) == []
 
 
 # ---- in a browser ----
@@ -147,7 +133,7 @@ def test_a_browser_sorts_the_tables_and_asks_for_nothing_else(page: Path, night:
     if chromium is None:
         pytest.skip("no chromium or google-chrome on the PATH")
     asked, faults = [], []
-    rmse = {f"{row.label} {row.run}": row.figures["rmse"] for row in night.rows}
+    rmse = {f"{row.label} {row.run}": row.means["rmse"] for row in night.rows}
     with browsers.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 400, "height": 800})
@@ -196,6 +182,6 @@ def test_without_pictures_or_ears_the_page_is_still_whole(
     save_tiny_rgb(tmp_path / "checkpoints" / "eyes", v2_root)
     folder = compare(CompareConfig(("eyes",), pictures=0, extremes=0, device="cpu"))
     text = (folder / "comparison.html").read_text(encoding="utf-8")
-    for title in ("Frames", "Where the left ear looks", "Does it know"):
+    for title in ("Frames", "Binaural cross-attention by lag", "Calibration of the predicted uncertainty"):
         assert f"<h2>{title}" not in text
-    assert np.isfinite(build_comparison(CompareConfig(("eyes",), pictures=0, extremes=0)).leader.figures["rmse"])
+    assert np.isfinite(build_comparison(CompareConfig(("eyes",), pictures=0, extremes=0)).leader.means["rmse"])

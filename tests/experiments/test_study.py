@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from echodepth.core.errors import ConfigError
+from echodepth.distillation.losses.total import distillation_losses
 from echodepth.experiments.config import BenchmarkConfig
 from echodepth.experiments.grid import DISTILLING, Run, runs_of
 from echodepth.experiments.study import benchmark, config_of, rooms
 from echodepth.experiments.table import gap_closed, markdown
 from echodepth.models.attention.cross_attention import ATTENTIONS
 from echodepth.models.checkpoint import load_model
-from echodepth.training.config import TERM_WEIGHTS, BinauralConfig, DistillationConfig
+from echodepth.training.config import BinauralConfig, DistillationConfig
 
 
 def row(method: str, rmse: float, fraction: float = 1.0, source: str = "same", seed: int = 0) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None
 def test_each_way_of_teaching_has_a_weight_and_the_control_differs_by_its_pairs_alone() -> None:
     for flags in DISTILLING.values():
         config = DistillationConfig(teacher="any", **flags)
-        assert config.pseudo_labels or any(getattr(config, weight) for weight in TERM_WEIGHTS.values())
+        assert config.pseudo_labels or any(loss.weight_value for loss in distillation_losses(config))
     # But for how the ears look across, the best way to teach is the default.
     assert DistillationConfig(teacher="any", **DISTILLING["best"]) == DistillationConfig(
         teacher="any", attention="full"

@@ -1,4 +1,4 @@
-"""Exported models: the same depth as PyTorch's, what a file says of itself, what a lower precision costs, mistakes."""
+"""Exported models: equality with PyTorch, metadata, accuracy of lower precisions, and error messages."""
 
 import json
 import logging
@@ -21,8 +21,8 @@ from echodepth.inference import export as exporting
 from echodepth.inference import exporters
 from echodepth.inference.backends import ExportedModel, load_backend
 from echodepth.inference.config import ExportConfig, PredictConfig
-from echodepth.inference.export import export, spread, trial_inputs
-from echodepth.inference.export_metadata import KEY
+from echodepth.inference.export import evenly_spaced, export, trial_inputs
+from echodepth.inference.export_metadata import METADATA_KEY
 from echodepth.inference.predict import predict
 from echodepth.inference.runtime import trained_data
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
@@ -41,7 +41,7 @@ def have(*modules: str) -> None:
 # --- the front end in real numbers ---
 
 
-def dying_noise(samples: int) -> torch.Tensor:
+def decaying_noise(samples: int) -> torch.Tensor:
     return 0.3 * torch.exp(-6 * torch.arange(samples) / samples) * torch.randn(2, 2, samples)
 
 
@@ -59,14 +59,14 @@ def dying_noise(samples: int) -> torch.Tensor:
 )
 def test_the_graphs_spectrogram_is_the_front_ends(settings: dict[str, Any], samples: int) -> None:
     front_end = EchoFrontEnd(SIDE, **settings)
-    audio = dying_noise(samples)
+    audio = decaying_noise(samples)
     torch.testing.assert_close(EchoGraph(front_end, samples)(audio), front_end(audio), atol=2e-5, rtol=0)
 
 
 def test_the_graphs_cues_are_the_front_ends() -> None:
-    """With silence at the end, where an ear that hears nothing has no phase: 0, not 0/0."""
+    """With silence at the end, where the phase is undefined: its cues are 0, not 0/0."""
     front_end = EchoFrontEnd(SIDE, cues=True)
-    audio = dying_noise(2000)
+    audio = decaying_noise(2000)
     audio[0, 0, 1000:] = 0
     audio[:, :, 1500:] = 0
     got, expected = EchoGraph(front_end, 2000)(audio), front_end(audio)
@@ -77,7 +77,7 @@ def test_the_graphs_cues_are_the_front_ends() -> None:
 
 
 @pytest.mark.parametrize(("length", "size"), [(257, 32), (487, 32), (20, 32), (32, 32), (33, 32)])
-def test_resizing_by_a_matrix_is_resizing(length: int, size: int) -> None:
+def test_resizing_by_a_matrix_equals_interpolation(length: int, size: int) -> None:
     x = torch.rand(1, 1, size, length)
     expected = F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
     matrix = resize_matrix(length, size)
@@ -88,8 +88,8 @@ def test_resizing_by_a_matrix_is_resizing(length: int, size: int) -> None:
 # --- the files ---
 
 
-def awake(model: DepthModel, folder: Path) -> DepthModel:
-    """An untrained model's map is nearly flat, and its attention is shut: with these weights every layer counts."""
+def with_distinct_outputs(model: DepthModel, folder: Path) -> DepthModel:
+    """Set weights by which every layer matters: an untrained model's map is nearly flat and its attention gate is 0."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("gate"):
@@ -104,7 +104,7 @@ def awake(model: DepthModel, folder: Path) -> DepthModel:
 
 @pytest.fixture(scope="module", autouse=True)
 def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tracing takes seconds; the graph of one model in one precision is traced once, whatever becomes of it."""
+    """Trace each model in each precision once, because tracing takes seconds."""
     folder = tmp_path_factory.mktemp("traced")
     traced: dict[tuple[Any, ...], Path] = {}
     trace = exporters.trace_onnx
@@ -126,13 +126,13 @@ def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def ears(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> tuple[DepthModel, str]:
     folder = tmp_path_factory.mktemp("export") / "ears"
-    return awake(save_tiny(folder, v2_root, uncertainty=True), folder), str(folder)
+    return with_distinct_outputs(save_tiny(folder, v2_root, uncertainty=True), folder), str(folder)
 
 
 @pytest.fixture(scope="module")
 def eyes(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> tuple[DepthModel, str]:
     folder = tmp_path_factory.mktemp("export") / "eyes"
-    return awake(save_tiny_rgb(folder, v2_root), folder), str(folder)
+    return with_distinct_outputs(save_tiny_rgb(folder, v2_root), folder), str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -156,32 +156,33 @@ def assert_same(path: Path, backend: Any, model: DepthModel, atol: float = 1e-4)
             got, expected = backend.predict(raw), model.eval().predict(raw)
         assert expected.depth.std() > 1e-3
         torch.testing.assert_close(got.depth, expected.depth, atol=atol, rtol=0)
-        assert (got.scale is None) == (expected.scale is None)
-        if got.scale is not None and expected.scale is not None:
-            torch.testing.assert_close(got.scale, expected.scale, atol=atol, rtol=0)
+        assert (got.uncertainty is None) == (expected.uncertainty is None)
+        if got.uncertainty is not None and expected.uncertainty is not None:
+            torch.testing.assert_close(got.uncertainty, expected.uncertainty, atol=atol, rtol=0)
     return backend
 
 
-def test_onnx_gives_the_same_depth_and_scale(ears: tuple[DepthModel, str], ears_onnx: Path) -> None:
+def test_onnx_gives_the_same_depth_and_uncertainty(ears: tuple[DepthModel, str], ears_onnx: Path) -> None:
     backend = assert_same(ears_onnx, "onnx", ears[0])
     assert ears_onnx.name == "ears_fp32.onnx"
     assert [path.name for path in ears_onnx.parent.iterdir()] == ["ears_fp32.onnx"]
-    facts = backend.facts
-    assert (facts.input_key, facts.image_size, facts.max_depth) == ("audio", SIDE, 30.0)
-    assert (facts.sample_rate, facts.samples, facts.precision, facts.checkpoint) == (44100, SAMPLES, "fp32", ears[1])
-    assert facts.difference is not None
-    assert 0 <= facts.difference < 1e-4
-    assert facts.accuracy is None
+    metadata = backend.metadata
+    assert (metadata.input_key, metadata.image_size, metadata.max_depth) == ("audio", SIDE, 30.0)
+    assert (metadata.sample_rate, metadata.samples) == (44100, SAMPLES)
+    assert (metadata.precision, metadata.checkpoint) == ("fp32", ears[1])
+    assert metadata.difference is not None
+    assert 0 <= metadata.difference < 1e-4
+    assert metadata.accuracy is None
     assert trained_data(backend).cut_seconds == SECONDS
 
 
 def test_openvino_gives_the_same_depth(eyes: tuple[DepthModel, str], eyes_xml: Path) -> None:
     backend = assert_same(eyes_xml, "openvino", eyes[0])
     assert sorted(path.name for path in eyes_xml.parent.iterdir()) == ["eyes_fp32.bin", "eyes_fp32.xml"]
-    assert (backend.facts.input_shape, backend.facts.samples) == ((3, SIDE, SIDE), None)
+    assert (backend.metadata.input_shape, backend.metadata.samples) == ((3, SIDE, SIDE), None)
 
 
-def test_torch_export_gives_the_same_depth_and_scale(ears: tuple[DepthModel, str], tmp_path: Path) -> None:
+def test_torch_export_gives_the_same_depth_and_uncertainty(ears: tuple[DepthModel, str], tmp_path: Path) -> None:
     path = export(ExportConfig(ears[1], "pt2", out=tmp_path))
     assert path.name == "ears_fp32.pt2"
     assert_same(path, "torch", ears[0])
@@ -189,9 +190,9 @@ def test_torch_export_gives_the_same_depth_and_scale(ears: tuple[DepthModel, str
 
 @pytest.mark.parametrize("network", ["cues", "unet_baseline"])
 def test_the_other_networks_export_too(network: str, tmp_path: Path) -> None:
-    """Of cues, and of BatVision's baseline, which resizes to 256 within.
+    """A model with binaural cues, and BatVision's baseline, which resizes to 256 inside.
 
-    ONNX's optimiser once removed the silence that is added to the cues' divisors, and their difference gave it away.
+    ONNX's optimiser once removed the small constant in the divisors of the cues, which this comparison detects.
     """
     have("onnxscript", "onnxruntime")
     if network == "cues":
@@ -201,19 +202,19 @@ def test_the_other_networks_export_too(network: str, tmp_path: Path) -> None:
         spec = ModelSpec("unet_baseline", {"base_channels": 4, "output_size": SIDE}, {"image_size": SIDE})
     data = {"dataset": "batvisionv2", "audio_seconds": SECONDS}
     model = DepthModel(spec, {"experiment_name": network, "data": data}).eval()
-    awake(model, tmp_path / network)
+    with_distinct_outputs(model, tmp_path / network)
     path = export(ExportConfig(str(tmp_path / network), out=tmp_path))
     assert_same(path, "onnx", model, exporting.TOLERANCE)
 
 
-def test_a_file_knows_nothing_of_where_its_source_lay(ears_onnx: Path) -> None:
+def test_a_file_holds_no_paths_of_source_code(ears_onnx: Path) -> None:
     assert b".py" not in ears_onnx.read_bytes()
 
 
 # --- lower precision ---
 
 
-def test_integers_are_calibrated_and_their_cost_is_told(
+def test_int8_is_calibrated_and_its_accuracy_is_logged(
     ears: tuple[DepthModel, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     have("onnxscript", "onnxruntime")
@@ -221,28 +222,28 @@ def test_integers_are_calibrated_and_their_cost_is_told(
         path = export(ExportConfig(ears[1], precision="int8", out=tmp_path, calibration_samples=3, scored_samples=4))
     backend = load_backend(path, "onnx")
     assert isinstance(backend, ExportedModel)
-    told = backend.facts.accuracy
-    assert told is not None
-    assert (told["images"], told["split"], told["protocol"]) == (4, "test", "valid")
-    assert backend.facts.difference is not None
-    assert backend.facts.difference > 0
-    assert f"{told['before']:.4f} m before, {told['after']:.4f} m after" in caplog.text
-    assert abs(told["after"] - told["before"]) < 0.5
+    accuracy = backend.metadata.accuracy
+    assert accuracy is not None
+    assert (accuracy["images"], accuracy["split"], accuracy["protocol"]) == (4, "test", "valid")
+    assert backend.metadata.difference is not None
+    assert backend.metadata.difference > 0
+    assert f"{accuracy['before']:.4f} m before, {accuracy['after']:.4f} m after" in caplog.text
+    assert abs(accuracy["after"] - accuracy["before"]) < 0.5
     onnx = pytest.importorskip("onnx")
     graph = onnx.load(path).graph
-    made_by = {output: node for node in graph.node for output in node.output}
+    producers = {output: node for node in graph.node for output in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    whole = [node for node in convolutions if made_by.get(node.input[0], node).op_type != "DequantizeLinear"]
-    # The Fourier transform, and both heads' three. Attention's 1x1 convolutions are matrix products, and whole.
+    floating = [node for node in convolutions if producers.get(node.input[0], node).op_type != "DequantizeLinear"]
+    # The Fourier transform, and three in both heads. Attention's 1x1 convolutions are matrix products, in float.
     assert len(convolutions) > 20
-    assert len(whole) == 1 + 3
+    assert len(floating) == 1 + 3
     products = [node for node in graph.node if node.op_type in ("MatMul", "Gemm")]
     assert len(products) >= 6
     assert not [node for node in products for name in node.input if name.endswith("_DequantizeLinear_Output")]
     assert [path.name for path in tmp_path.iterdir()] == ["ears_int8.onnx"]
 
 
-def test_the_rmse_before_is_evaluations(eyes: tuple[DepthModel, str], tmp_path: Path) -> None:
+def test_the_rmse_before_export_equals_evaluations(eyes: tuple[DepthModel, str], tmp_path: Path) -> None:
     from echodepth.evaluation.config import EvaluateConfig
     from echodepth.evaluation.evaluate import score_model
 
@@ -250,32 +251,32 @@ def test_the_rmse_before_is_evaluations(eyes: tuple[DepthModel, str], tmp_path: 
     path = export(ExportConfig(eyes[1], precision="fp16", out=tmp_path))
     backend = load_backend(path, "onnx")
     assert isinstance(backend, ExportedModel)
-    assert backend.facts.accuracy is not None
+    assert backend.metadata.accuracy is not None
     expected = score_model(eyes[0], EvaluateConfig(eyes[1])).metrics["rmse"]
-    assert backend.facts.accuracy["before"] == pytest.approx(expected, abs=1e-6)
-    assert backend.facts.accuracy["after"] == pytest.approx(expected, abs=0.02)
-    assert 0 < (backend.facts.difference or 0) < 0.2
+    assert backend.metadata.accuracy["before"] == pytest.approx(expected, abs=1e-6)
+    assert backend.metadata.accuracy["after"] == pytest.approx(expected, abs=0.02)
+    assert 0 < (backend.metadata.difference or 0) < 0.2
 
 
-def test_openvinos_integers_come_from_the_quantised_graph(eyes: tuple[DepthModel, str], tmp_path: Path) -> None:
+def test_openvino_int8_is_the_quantised_onnx_graph(eyes: tuple[DepthModel, str], tmp_path: Path) -> None:
     have("onnxscript", "onnxruntime", "openvino")
     path = export(ExportConfig(eyes[1], "openvino", "int8", tmp_path, calibration_samples=2, scored_samples=2))
     assert "FakeQuantize" in path.read_text()
     backend = load_backend(path, "openvino")
     assert isinstance(backend, ExportedModel)
-    assert backend.facts.accuracy is not None
+    assert backend.metadata.accuracy is not None
 
 
-def test_frames_are_spread_evenly() -> None:
-    assert spread(10, 4) == [0, 3, 6, 9]
-    assert spread(3, 64) == [0, 1, 2]
-    assert spread(5, 1) == [0]
+def test_frames_are_evenly_spaced() -> None:
+    assert evenly_spaced(10, 4) == [0, 3, 6, 9]
+    assert evenly_spaced(3, 64) == [0, 1, 2]
+    assert evenly_spaced(5, 1) == [0]
 
 
 # --- prediction ---
 
 
-def test_predict_takes_an_exported_file_in_a_models_place(
+def test_predict_takes_an_exported_file_as_checkpoint(
     ears: tuple[DepthModel, str], ears_onnx: Path, v2_root: Path, tmp_path: Path
 ) -> None:
     recording = next((v2_root / "Attic" / "audio").iterdir())
@@ -287,13 +288,13 @@ def test_predict_takes_an_exported_file_in_a_models_place(
             np.testing.assert_allclose(np.load(other), np.load(one), atol=1e-4)
 
 
-def test_predict_gives_a_picture_its_own_size(eyes_xml: Path, v2_root: Path, tmp_path: Path) -> None:
+def test_predict_gives_depth_at_the_size_of_the_image(eyes_xml: Path, v2_root: Path, tmp_path: Path) -> None:
     picture = next((v2_root / "Attic" / "camera").iterdir())
     depth, *_ = predict(PredictConfig((picture,), str(eyes_xml), "openvino", out=tmp_path))
     assert np.load(depth).shape == (24, 40)
 
 
-# --- mistakes ---
+# --- errors ---
 
 
 @pytest.mark.parametrize(
@@ -325,15 +326,18 @@ def test_a_missing_or_damaged_file_is_named(suffix: str, backend: Any, tmp_path:
 def test_a_file_of_another_version_or_maker_is_refused(ears_onnx: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load(ears_onnx)
-    facts = json.loads(model.metadata_props[0].value)
-    told: dict[str, str]
-    for told, message in (
-        ({KEY: json.dumps(facts | {"format": 99, "version": "7.0"})}, r"exported by echodepth 7\.0.*format 99"),
-        ({KEY: "{"}, "what it says of itself is damaged"),
+    metadata = json.loads(model.metadata_props[0].value)
+    properties: dict[str, str]
+    for properties, message in (
+        (
+            {METADATA_KEY: json.dumps(metadata | {"format": 99, "version": "7.0"})},
+            r"exported by echodepth 7\.0.*format 99",
+        ),
+        ({METADATA_KEY: "{"}, "its metadata is damaged"),
         ({"producer": "somebody"}, "was not made by echodepth export"),
     ):
         del model.metadata_props[:]
-        onnx.helper.set_model_props(model, told)
+        onnx.helper.set_model_props(model, properties)
         onnx.save(model, tmp_path / "other.onnx")
         with pytest.raises(CheckpointError, match=message):
             load_backend(tmp_path / "other.onnx", "onnx", "cpu")
@@ -353,9 +357,9 @@ def test_a_missing_extra_says_how_to_install_it(
 def test_a_graph_that_computes_something_else_is_not_written(
     ears: tuple[DepthModel, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tracer and the runtime are stood in for: this is of what happens after them."""
-    monkeypatch.setattr(exporting, "pt2_writer", lambda graph, example, path: lambda facts: path.write_text("new"))
-    monkeypatch.setattr(exporting, "load_engine", lambda *_: ears[0])
+    """Tracer and runtime are replaced: the test covers the check after them."""
+    monkeypatch.setattr(exporting, "pt2_writer", lambda graph, example, path: lambda metadata: path.write_text("new"))
+    monkeypatch.setattr(exporting, "load_backend", lambda *_: ears[0])
     monkeypatch.setattr(exporting, "difference", lambda *_: 0.25)
     (tmp_path / "ears_fp32.pt2").write_text("older")
     with pytest.raises(CheckpointError, match=r"differs from PyTorch by 0\.25 m, more than 0\.001 m: nothing was"):
@@ -363,7 +367,7 @@ def test_a_graph_that_computes_something_else_is_not_written(
     assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]
 
 
-def test_a_difference_that_is_no_number_is_infinite(eyes: tuple[DepthModel, str]) -> None:
+def test_a_difference_of_nan_is_infinite(eyes: tuple[DepthModel, str]) -> None:
     model, _ = eyes
     raw = trial_inputs(model)[0]
     assert exporting.difference(model, model, [raw]) == 0
@@ -378,7 +382,7 @@ def test_a_difference_that_is_no_number_is_infinite(eyes: tuple[DepthModel, str]
         ({"scored_samples": 0}, "--scored_samples must be at least 1"),
     ],
 )
-def test_flags_that_make_no_sense_are_refused(flags: dict[str, Any], message: str) -> None:
+def test_flags_out_of_range_are_refused(flags: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         export(replace(ExportConfig("ears"), **flags))
 
@@ -400,15 +404,15 @@ def test_other_inputs_and_devices_are_refused(ears_onnx: Path, eyes_xml: Path) -
 
 
 def test_an_older_graph_is_never_read_beside_new_weights(tmp_path: Path) -> None:
-    new, here = tmp_path / "new", tmp_path / "here"
-    for folder in (new, here):
+    new, target = tmp_path / "new", tmp_path / "target"
+    for folder in (new, target):
         folder.mkdir()
         for name in ("m.bin", "m.xml"):
             (folder / name).write_text(folder.name)
     (new / "m.bin").unlink()
     with pytest.raises(FileNotFoundError):
-        move_into_place([new / "m.bin", new / "m.xml"], here)
-    assert [path.name for path in here.iterdir()] == ["m.bin"]
+        move_into_place([new / "m.bin", new / "m.xml"], target)
+    assert [path.name for path in target.iterdir()] == ["m.bin"]
 
 
 def test_frames_for_calibration_are_the_models_own(ears: tuple[DepthModel, str]) -> None:

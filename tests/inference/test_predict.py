@@ -1,4 +1,4 @@
-"""Prediction: the same depth as the model gives in evaluation, the three files of it, and what is refused."""
+"""Prediction: depth equal to the model's in evaluation, its output files, and refused inputs."""
 
 import logging
 from pathlib import Path
@@ -83,19 +83,19 @@ def test_millimetres_are_rounded_and_end_at_sixteen_bits() -> None:
     assert to_millimetres(depth).tolist() == [[1234, 1235, 65535, 65535, 65535, 0, 0]]
 
 
-def test_another_sample_rate_is_resampled_and_said(
+def test_another_sample_rate_is_resampled_and_logged(
     ears: DepthModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A click and its echo 10 ms apart, recorded at 48 kHz: at the model's rate they are 441 samples apart."""
     sound = 1e-5 * np.random.default_rng(0).standard_normal((4800, 2))
     sound[480] = sound[960] = 0.9
     soundfile.write(tmp_path / "room.wav", sound, 48000, subtype="FLOAT")
-    heard: list[torch.Tensor] = []
-    ears.front_end.register_forward_pre_hook(lambda module, given: heard.append(given[0]))
+    waveforms: list[torch.Tensor] = []
+    ears.front_end.register_forward_pre_hook(lambda module, args: waveforms.append(args[0]))
     with caplog.at_level(logging.INFO, logger="echodepth"):
         Predictor(ears).infer(tmp_path / "room.wav")
     assert "room.wav was recorded at 48000 Hz and is resampled to the 44100 Hz" in caplog.text
-    loud = heard[0][0, 0].abs()
+    loud = waveforms[0][0, 0].abs()
     first, second = loud[:200].argmax(), 200 + loud[200:].argmax()
     assert second - first == RATE // 100
 
@@ -108,12 +108,12 @@ def test_predicting_leaves_the_model_as_it_was(eyes: DepthModel, root: Path) -> 
     np.testing.assert_array_equal(first, Predictor(eyes.eval()).infer(picture).depth)
 
 
-def test_what_the_model_does_not_take_is_refused(ears: DepthModel, eyes: DepthModel, root: Path) -> None:
+def test_files_of_the_wrong_kind_are_refused(ears: DepthModel, eyes: DepthModel, root: Path) -> None:
     recording, picture = (next((root / "Attic" / kind).iterdir()) for kind in ("audio", "camera"))
     with pytest.raises(ConfigError, match=r"audio_\d\.wav is a recording, but eyes takes images") as refused:
         Predictor(eyes).infer(recording)
     assert "\n" not in str(refused.value)
-    with pytest.raises(ConfigError, match=r"camera_\d\.png is no WAV file, but ears takes two-channel recordings"):
+    with pytest.raises(ConfigError, match=r"camera_\d\.png is not a WAV file, but ears takes two-channel recordings"):
         Predictor(ears).infer(picture)
 
 
@@ -129,12 +129,12 @@ def test_mono_missing_and_broken_files_are_refused(ears: DepthModel, eyes: Depth
 
 
 def test_results_that_would_overwrite_each_other_are_refused(ears: DepthModel, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"a/1\.wav and b/1\.wav: one result would replace the other"):
+    with pytest.raises(ConfigError, match=r"a/1\.wav and b/1\.wav: the result of one would replace the other"):
         predict(PredictConfig((Path("a/1.wav"), Path("b/1.wav")), str(tmp_path / "ears")))
     with pytest.raises(ConfigError, match="no file is given"):
         predict(PredictConfig((), str(tmp_path / "ears")))
 
 
-def test_the_picture_of_a_constant_room(tmp_path: Path, eyes: DepthModel, root: Path) -> None:
+def test_a_constant_model_predicts_its_constant(tmp_path: Path, eyes: DepthModel, root: Path) -> None:
     picture = next((root / "Attic" / "camera").iterdir())
     assert Predictor(constant(eyes, 3.0)).infer(picture).depth == pytest.approx(3.0)

@@ -1,4 +1,4 @@
-"""The command on folders, films and dataset splits: what is written, what is left out, and what one bad file does."""
+"""``echodepth predict`` on folders, videos and dataset splits: output files, skipped results and bad files."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
-from echodepth.inference.video import Film, write_film
+from echodepth.inference.video import Video, write_video
 from echodepth.report.figures import depth_to_rgb, display_limit
 from tests.roots import write_rgbd_root
 from tests.tiny import SIDE, save_tiny, save_tiny_rgb
@@ -32,7 +32,7 @@ def models(tmp_path: Path, v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture
 def photos(v2_root: Path) -> Path:
-    """A folder of folders with two pictures, and what is none."""
+    """Nested folders with two images and two other files."""
     first, second, *_ = sorted((v2_root / "Attic" / "camera").iterdir())
     Path("photos/deep/er").mkdir(parents=True)
     shutil.copy(first, "photos/a.png")
@@ -47,50 +47,50 @@ def run(*files: Path, checkpoint: str = "eyes", **flags: Any) -> list[Path]:
     return predict(PredictConfig(files, checkpoint, **flags))
 
 
-def ball(frames: int = 6) -> list[np.ndarray]:
-    """A white square that moves to the right over black."""
-    film = np.zeros((frames, 48, 64, 3), np.uint8)
+def moving_square(frames: int = 6) -> list[np.ndarray]:
+    """Frames of a white square that moves to the right over black."""
+    video = np.zeros((frames, 48, 64, 3), np.uint8)
     for number in range(frames):
-        film[number, 8:40, 8 * number : 8 * number + 20] = 255
-    return list(film)
+        video[number, 8:40, 8 * number : 8 * number + 20] = 255
+    return list(video)
 
 
 # ---- folders ----
 
 
-def test_a_folder_is_gone_through_to_the_bottom(photos: Path) -> None:
+def test_folders_are_searched_recursively(photos: Path) -> None:
     assert run(photos) == [Path("out/a_depth.npy"), Path("out/deep/er/b_depth.npy")]
     assert np.load("out/deep/er/b_depth.npy").shape == (24, 40)
 
 
-def test_what_is_there_is_left_out(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_up_to_date_results_are_skipped(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
     first, second = run(photos)
     before = first.stat().st_mtime_ns
     second.unlink()
     with caplog.at_level("INFO", logger="echodepth"):
         assert run(photos) == [second]
-    assert "1 of 2 were there already: --overwrite makes them anew" in caplog.text
+    assert "1 of 2 are up to date and were skipped: --overwrite predicts them again" in caplog.text
     assert first.stat().st_mtime_ns == before
     assert run(photos, overwrite=True) == [first, second]
-    # A picture that has changed since is another picture.
+    # An image that has changed is predicted again.
     os.utime(photos / "a.png", (2**32, 2**32))
     assert run(photos) == [first]
 
 
-def test_another_models_results_are_not_taken_for_its_own(photos: Path, v2_root: Path) -> None:
+def test_results_of_another_model_are_not_mixed_in(photos: Path, v2_root: Path) -> None:
     run(photos)
     save_tiny_rgb(Path("checkpoints/other"), v2_root)
-    with pytest.raises(ConfigError, match="out holds what another model predicted: give another --out, or --overwrite"):
+    with pytest.raises(ConfigError, match="out holds results of another model: give another --out, or --overwrite"):
         run(photos, checkpoint="other")
     assert len(run(photos, checkpoint="other", overwrite=True)) == 2
     assert run(photos, checkpoint="other") == []
 
 
-def test_results_below_the_folder_are_not_predicted_in_turn(photos: Path) -> None:
+def test_results_below_the_input_folder_are_not_inputs(photos: Path) -> None:
     for _ in range(2):
         run(photos, out=photos / "depth", save=("png",), overwrite=True)
     assert sorted(path.name for path in (photos / "depth").rglob("*.png")) == ["a_depth.png", "b_depth.png"]
-    with pytest.raises(ConfigError, match="--out photos is the folder that is read"):
+    with pytest.raises(ConfigError, match="--out photos is the input folder"):
         run(photos, out=photos)
 
 
@@ -116,23 +116,25 @@ def test_one_bad_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.splitlines()[-1] == "echodepth: gone.png does not exist"
 
 
-def test_a_folder_without_a_picture_is_refused(photos: Path) -> None:
+def test_a_folder_without_inputs_is_refused(photos: Path) -> None:
     with pytest.raises(DataError, match=r"photos holds no file that the model takes: \.flac \.wav"):
         run(photos, checkpoint="ears")
 
 
-def test_two_pictures_of_one_name_are_refused(photos: Path) -> None:
+def test_two_images_of_one_name_are_refused(photos: Path) -> None:
     shutil.copy(photos / "a.png", photos / "a.webp")
-    with pytest.raises(ConfigError, match=r"photos/a\.png and photos/a\.webp: one result would replace the other"):
+    with pytest.raises(
+        ConfigError, match=r"photos/a\.png and photos/a\.webp: the result of one would replace the other"
+    ):
         run(photos)
 
 
-# ---- what is written ----
+# ---- output files ----
 
 
-def test_every_kind_is_written(photos: Path) -> None:
-    kinds = ("npy", "png", "color", "ply", "glb", "sheet")
-    written = [path.name for path in run(photos / "a.png", save=kinds, fov=90.0)]
+def test_every_format_is_written(photos: Path) -> None:
+    formats = ("npy", "png", "color", "ply", "glb", "sheet")
+    written = [path.name for path in run(photos / "a.png", save=formats, fov=90.0)]
     ends = (".npy", ".png", "_color.png", ".ply", ".glb")
     assert written == [*(f"a_depth{end}" for end in ends), "contact_sheet.png"]
     cloud, depth = trimesh.load("out/a_depth.ply"), np.load("out/a_depth.npy")
@@ -140,10 +142,10 @@ def test_every_kind_is_written(photos: Path) -> None:
     assert np.abs(cloud.vertices[:, 0]).max() == pytest.approx(depth[:, [0, -1]].max() * 39 / 40, rel=1e-5)
     with Image.open(photos / "a.png") as image:
         np.testing.assert_array_equal(cloud.colors[:, :3].reshape(24, 40, 3), np.asarray(image))
-    assert run(photos / "a.png", save=kinds, fov=90.0) == []
+    assert run(photos / "a.png", save=formats, fov=90.0) == []
 
 
-def test_a_sheet_shows_what_was_there_already(photos: Path) -> None:
+def test_a_contact_sheet_shows_skipped_results_too(photos: Path) -> None:
     run(photos)
     shutil.copy(photos / "a.png", photos / "c.png")
     written = run(photos, save=("npy", "sheet"))
@@ -154,16 +156,16 @@ def test_a_sheet_shows_what_was_there_already(photos: Path) -> None:
     assert run(photos, save=("sheet",)) == []
 
 
-@pytest.mark.parametrize("beside", ["seen", "seen/audio_1.png"])
-def test_a_recording_is_shown_and_coloured_by_the_picture_beside(v2_root: Path, beside: str) -> None:
+@pytest.mark.parametrize("image", ["images", "images/audio_1.png"])
+def test_the_image_of_a_recording_is_drawn_and_colours_points(v2_root: Path, image: str) -> None:
     recording = v2_root / "Attic" / "audio" / "audio_1.wav"
-    Path("seen").mkdir()
-    Image.new("RGB", (40, 20), (10, 200, 30)).save("seen/audio_1.png")
-    run(recording, checkpoint="ears", save=("npy", "color", "ply"), fov=90.0, beside=Path(beside))
+    Path("images").mkdir()
+    Image.new("RGB", (40, 20), (10, 200, 30)).save("images/audio_1.png")
+    run(recording, checkpoint="ears", save=("npy", "color", "ply"), fov=90.0, image=Path(image))
     cloud, depth = trimesh.load("out/audio_1_depth.ply"), np.load("out/audio_1_depth.npy")
     assert cloud.vertices.shape == (SIDE * SIDE, 3)
     assert np.unique(cloud.colors[:, :3], axis=0).tolist() == [[10, 200, 30]]
-    # The map is a square, but what it shows is twice as wide as high.
+    # The map is square, but its field of view is twice as wide as high.
     corner = cloud.vertices[0]
     assert corner[0] == pytest.approx(-depth[0, 0] * (1 - 1 / SIDE), rel=1e-5)
     assert corner[1] == pytest.approx(corner[0] / 2, rel=1e-5)
@@ -172,7 +174,7 @@ def test_a_recording_is_shown_and_coloured_by_the_picture_beside(v2_root: Path, 
     assert (np.abs(colours.astype(int) - [10, 200, 30]).max(axis=1) < 3).sum() > 1000
 
 
-def test_without_a_picture_points_have_the_colours_of_depth(v2_root: Path) -> None:
+def test_without_an_image_points_have_the_colours_of_depth(v2_root: Path) -> None:
     recording = v2_root / "Attic" / "audio" / "audio_1.wav"
     run(recording, checkpoint="ears", save=("ply",), intrinsics=(30.0, 30.0, 15.5, 15.5))
     cloud = trimesh.load("out/audio_1_depth.ply")
@@ -182,10 +184,10 @@ def test_without_a_picture_points_have_the_colours_of_depth(v2_root: Path) -> No
     np.testing.assert_array_equal(cloud.colors[:, :3].reshape(SIDE, SIDE, 3), colours)
 
 
-def test_a_missing_picture_beside_is_named(v2_root: Path) -> None:
-    Path("seen").mkdir()
-    with pytest.raises(DataError, match=r"seen/audio_1\.jpg cannot be read as a picture"):
-        run(v2_root / "Attic" / "audio" / "audio_1.wav", checkpoint="ears", beside=Path("seen"))
+def test_a_missing_image_is_named(v2_root: Path) -> None:
+    Path("images").mkdir()
+    with pytest.raises(DataError, match=r"images/audio_1\.jpg cannot be read as a picture"):
+        run(v2_root / "Attic" / "audio" / "audio_1.wav", checkpoint="ears", image=Path("images"))
     assert list(Path("out").glob("audio*")) == []
 
 
@@ -193,16 +195,16 @@ def test_a_missing_picture_beside_is_named(v2_root: Path) -> None:
     ("flags", "message"),
     [
         ({"save": ("ply",)}, "--save ply and glb need the camera: give --fov DEGREES or --intrinsics FX FY CX CY"),
-        ({"fov": 90.0}, "--fov and --intrinsics are for clouds of points: add ply or glb to --save"),
-        ({"fov": 90.0, "intrinsics": (1.0, 1.0, 1.0, 1.0)}, "--intrinsics and --fov say the same thing"),
+        ({"fov": 90.0}, "--fov and --intrinsics are for point clouds: add ply or glb to --save"),
+        ({"fov": 90.0, "intrinsics": (1.0, 1.0, 1.0, 1.0)}, "--intrinsics and --fov both define the camera"),
         ({"save": ("glb",), "fov": 200.0}, "--fov 200: give the horizontal field of view"),
         ({"save": ("glb",), "intrinsics": (0.0, 1.0, 1.0, 1.0)}, "--intrinsics 0 1 1 1: fx and fy must be above 0"),
-        ({"every": 0}, "--every must be at least 1, not 0"),
-        ({"beside": Path("photos")}, "--beside is for audio models: eyes is given the picture itself"),
-        ({"split": "test"}, "files and --beside are one thing, --split, --dataset and --data_dir another"),
+        ({"frame_stride": 0}, "--frame_stride must be at least 1, not 0"),
+        ({"image": Path("photos")}, "--image is for audio models: eyes takes the image itself as its input"),
+        ({"split": "test"}, "files and --image cannot be combined with --split, --dataset and --data_dir"),
     ],
 )
-def test_flags_that_do_not_fit_are_refused(photos: Path, flags: dict[str, Any], message: str) -> None:
+def test_flags_that_conflict_are_refused(photos: Path, flags: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         run(photos, **flags)
     assert not Path("out").exists()
@@ -211,34 +213,32 @@ def test_flags_that_do_not_fit_are_refused(photos: Path, flags: dict[str, Any], 
 # ---- dataset splits ----
 
 
-def test_a_split_is_predicted_with_the_cameras_view_beside(v2_root: Path) -> None:
+def test_a_split_is_predicted_and_shown_with_its_images(v2_root: Path) -> None:
     written = run(checkpoint="ears", split="test", save=("npy", "color", "sheet"))
     assert len(written) == 2 * 6 + 1
     number = written[0].stem.removesuffix("_depth")
     assert written[0].parent == Path("out/Attic")
     ears = Predictor(save_tiny(Path("checkpoints/ears"), v2_root))
-    alone = ears.infer(v2_root / "Attic" / "audio" / f"audio_{number}.wav").depth
-    assert alone.shape == np.load(written[0]).shape == (SIDE, SIDE)
+    single = ears.infer(v2_root / "Attic" / "audio" / f"audio_{number}.wav").depth
+    assert single.shape == np.load(written[0]).shape == (SIDE, SIDE)
     with Image.open("out/contact_sheet.png") as sheet:
-        assert sheet.width > sheet.height  # six frames, three in a line, each beside its picture
+        assert sheet.width > sheet.height  # six frames, three per line, each beside its image
     assert run(checkpoint="ears", split="test", save=("npy", "color", "sheet")) == []
 
 
-def test_a_split_without_its_pictures_is_predicted_all_the_same(
-    v2_root: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    shutil.copytree(v2_root, "blind")
-    for picture in Path("blind").rglob("*.png"):
-        picture.unlink()
-    assert len(run(checkpoint="ears", data_dir=Path("blind"), save=("npy", "sheet"))) == 7
+def test_a_split_without_images_is_predicted(v2_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copytree(v2_root, "no_images")
+    for image in Path("no_images").rglob("*.png"):
+        image.unlink()
+    assert len(run(checkpoint="ears", data_dir=Path("no_images"), save=("npy", "sheet"))) == 7
 
 
-def test_a_bad_row_of_a_split_is_named_and_left_out(v2_root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    shutil.copytree(v2_root, "spoilt")
-    for broken in Path("spoilt/Attic/camera").iterdir():
+def test_a_bad_row_of_a_split_is_named_and_skipped(v2_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copytree(v2_root, "damaged")
+    for broken in Path("damaged/Attic/camera").iterdir():
         broken.write_bytes(b"")
     with pytest.raises(DataError, match="3 of 6 could not be predicted"):
-        run(checkpoint="eyes", dataset="batvisionv2", data_dir=Path("spoilt"))
+        run(checkpoint="eyes", dataset="batvisionv2", data_dir=Path("damaged"))
     assert "test.csv" in caplog.text
     assert len(list(Path("out").rglob("*.npy"))) == 3
 
@@ -251,26 +251,26 @@ def test_another_dataset_is_predicted(tmp_path: Path) -> None:
     assert np.load(written[0]).shape == (72, 128)
 
 
-# ---- films ----
+# ---- videos ----
 
 
-def test_a_film_is_written_and_read_again() -> None:
-    write_film(Path("ball.mp4"), iter(ball()), Fraction(5))
-    film = Film(Path("ball.mp4"))
-    assert film.rate == 5
-    assert film.count == 6
-    for read, drawn in zip(film, ball(), strict=True):
+def test_a_video_is_written_and_read_back() -> None:
+    write_video(Path("ball.mp4"), iter(moving_square()), Fraction(5))
+    video = Video(Path("ball.mp4"))
+    assert video.rate == 5
+    assert video.count == 6
+    for read, drawn in zip(video, moving_square(), strict=True):
         assert np.abs(read.astype(int) - drawn).mean() < 4
-    assert len(list(Film(Path("ball.mp4"), every=4))) == 2
-    assert [frame.shape for frame in film.sample()] == [(48, 64, 3)]
+    assert len(list(Video(Path("ball.mp4"), frame_stride=4))) == 2
+    assert [frame.shape for frame in video.sample()] == [(48, 64, 3)]
 
 
-def test_odd_sides_become_even_and_nothing_is_lost() -> None:
-    write_film(Path("odd.mp4"), iter(np.full((2, 31, 45, 3), 200, np.uint8)), Fraction(5))
-    assert [frame.shape for frame in Film(Path("odd.mp4"))] == [(32, 46, 3)] * 2
+def test_odd_sides_are_padded_to_even() -> None:
+    write_video(Path("odd.mp4"), iter(np.full((2, 31, 45, 3), 200, np.uint8)), Fraction(5))
+    assert [frame.shape for frame in Video(Path("odd.mp4"))] == [(32, 46, 3)] * 2
 
 
-def test_a_sample_of_a_long_film_is_short_and_even() -> None:
+def test_the_sample_of_a_long_video_is_evenly_spaced() -> None:
     with av.open("long.avi", "w") as container:
         stream = container.add_stream("mjpeg", rate=25)
         stream.width, stream.height, stream.pix_fmt = 16, 16, "yuvj420p"
@@ -278,69 +278,71 @@ def test_a_sample_of_a_long_film_is_short_and_even() -> None:
             grey = np.full((16, 16, 3), 2 * number, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
         container.mux(stream.encode())
-    shades = [round(float(frame.mean()) / 2) for frame in Film(Path("long.avi")).sample()]
+    shades = [round(float(frame.mean()) / 2) for frame in Video(Path("long.avi")).sample()]
     assert shades == pytest.approx(list(range(0, 100, 8)), abs=1.5)
 
 
-def test_a_film_becomes_a_film_of_depth() -> None:
-    write_film(Path("ball.mp4"), iter(ball()), Fraction(5))
+def test_a_video_becomes_a_video_of_depth() -> None:
+    write_video(Path("ball.mp4"), iter(moving_square()), Fraction(5))
     assert run(Path("ball.mp4"), save=()) == [Path("out/ball_depth_color.mp4")]
-    depth = Film(Path("out/ball_depth_color.mp4"))
+    depth = Video(Path("out/ball_depth_color.mp4"))
     assert depth.rate == 5
     assert [frame.shape for frame in depth] == [(48, 64, 3)] * 6
     assert run(Path("ball.mp4"), save=()) == []
 
 
-def test_a_films_frames_are_pictures_where_more_is_wanted(photos: Path) -> None:
-    write_film(photos / "ball.mp4", iter(ball()), Fraction(5))
-    written = run(photos, save=("npy", "color"), every=2)
+def test_other_formats_are_written_per_frame(photos: Path) -> None:
+    write_video(photos / "ball.mp4", iter(moving_square()), Fraction(5))
+    written = run(photos, save=("npy", "color"), frame_stride=2)
     assert Path("out/ball_depth_color.mp4") in written
     frames = [Path(f"out/ball/{number:06d}_depth.npy") for number in (0, 2, 4)]
     assert set(frames) < set(written)
     assert [np.load(frame).shape for frame in frames] == [(48, 64)] * 3
-    assert len(list(Film(Path("out/ball_depth_color.mp4")))) == 3
+    assert len(list(Video(Path("out/ball_depth_color.mp4")))) == 3
     frames[1].unlink()
-    assert run(photos, save=("npy", "color"), every=2) == [frames[1]]
+    assert run(photos, save=("npy", "color"), frame_stride=2) == [frames[1]]
 
 
-def test_a_film_that_lies_on_its_side_is_seen_upright() -> None:
-    write_film(Path("ball.mp4"), iter(ball()), Fraction(5))
-    with av.open("ball.mp4") as lying, av.open("phone.mp4", "w") as container:
-        template = lying.streams.video[0]
+def test_the_rotation_of_a_video_is_applied() -> None:
+    write_video(Path("ball.mp4"), iter(moving_square()), Fraction(5))
+    with av.open("ball.mp4") as source, av.open("phone.mp4", "w") as container:
+        template = source.streams.video[0]
         stream = container.add_stream_from_template(template)
-        for packet in lying.demux(template):
+        for packet in source.demux(template):
             if packet.dts is not None:
                 packet.stream = stream
                 container.mux(packet)
-    _turn(Path("phone.mp4"))
-    (first, *_) = Film(Path("phone.mp4"))
+    _rotate(Path("phone.mp4"))
+    (first, *_) = Video(Path("phone.mp4"))
     assert first.shape == (64, 48, 3)
 
 
-def _turn(path: Path) -> None:
-    """Rewrite the track's display matrix: a quarter turn."""
+def _rotate(path: Path) -> None:
+    """Rewrite the track's display matrix to a rotation by 90 degrees."""
     data = bytearray(path.read_bytes())
     upright = b"".join(value.to_bytes(4, "big") for value in (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30))
     at = data.index(upright, data.index(b"tkhd"))
-    turned = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
-    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in turned)
+    rotated = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in rotated)
     path.write_bytes(data)
 
 
-def test_films_that_cannot_be_are_refused_in_one_line(v2_root: Path) -> None:
-    write_film(Path("ball.mp4"), iter(ball()), Fraction(5))
-    Path("broken.mp4").write_bytes(b"no film at all")
+def test_unusable_videos_are_refused_in_one_line(v2_root: Path) -> None:
+    write_video(Path("ball.mp4"), iter(moving_square()), Fraction(5))
+    Path("broken.mp4").write_bytes(b"not a video")
     Path("half.mp4").write_bytes(Path("ball.mp4").read_bytes()[:300])
     shutil.copy(v2_root / "Attic" / "audio" / "audio_1.wav", "sound.mp4")
     for name, message in (
-        ("broken.mp4", "cannot be read as a film"),
-        ("half.mp4", "cannot be read as a film"),
-        ("sound.mp4", "holds no film: it has no stream of pictures"),
+        ("broken.mp4", "cannot be read as a video"),
+        ("half.mp4", "cannot be read as a video"),
+        ("sound.mp4", "is not a video: it has no video stream"),
     ):
         with pytest.raises(DataError, match=f"{name} {message}"):
             run(Path(name), save=())
-    with pytest.raises(ConfigError, match=r"ball\.mp4 is a film, and its sound track is no recording of a chirp's"):
-        run(Path("ball.mp4"), checkpoint="ears", out=Path("heard"))
-    with pytest.raises(ConfigError, match=r"ball\.mp4: a sheet shows no films: add color to --save"):
+    with pytest.raises(
+        ConfigError, match=r"ball\.mp4 is a video, and its sound track does not hold the echoes of a chirp"
+    ):
+        run(Path("ball.mp4"), checkpoint="ears", out=Path("audio_out"))
+    with pytest.raises(ConfigError, match=r"ball\.mp4: a contact sheet does not show videos: add color to --save"):
         run(Path("ball.mp4"), save=("sheet",))
     assert [path.name for path in Path("out").iterdir()] == ["model.json"]

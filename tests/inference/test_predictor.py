@@ -1,4 +1,4 @@
-"""Anything that shows or lets hear a room: a right answer, or one line that says why there is none."""
+"""Predictor.infer on images and recordings of every form: correct depth, or an error of one line."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ from tests.tiny import RATE, SIDE, save_tiny, save_tiny_rgb
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> tuple[Predictor, Predictor]:
-    """One that sees, one that hears."""
+    """An RGB model and an audio model."""
     folder = tmp_path_factory.mktemp("checkpoints")
     return Predictor(save_tiny_rgb(folder / "eyes", v2_root)), Predictor(save_tiny(folder / "ears", v2_root))
 
@@ -54,7 +54,7 @@ def sound() -> np.ndarray:
 
 
 class Brightness:
-    """An engine of no network: depth is how bright the picture is, so that what went in can be seen afterwards."""
+    """A backend without a network: depth is proportional to brightness, so that a depth map shows the model's input."""
 
     input_key = "image"
     image_size = 64
@@ -67,10 +67,10 @@ class Brightness:
         return Prediction(10 * raw.mean(dim=1, keepdim=True), None, {})
 
 
-# ---- pictures ----
+# ---- images ----
 
 
-def test_a_picture_is_the_same_in_every_form(eyes: Predictor, photo: np.ndarray, tmp_path: Path) -> None:
+def test_every_form_of_an_image_gives_the_same_depth(eyes: Predictor, photo: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(photo).save(tmp_path / "room.png")
     expected = eyes.infer(tmp_path / "room.png").depth
     assert expected.shape == (24, 40)
@@ -83,7 +83,7 @@ def test_a_picture_is_the_same_in_every_form(eyes: Predictor, photo: np.ndarray,
         np.testing.assert_allclose(eyes.infer(close).depth, expected, atol=2e-3)
 
 
-def test_a_batch_is_its_pictures_one_by_one(eyes: Predictor, photo: np.ndarray) -> None:
+def test_a_batch_equals_its_images_one_by_one(eyes: Predictor, photo: np.ndarray) -> None:
     batch = np.stack([photo, photo[::-1], 255 - photo])
     estimate = eyes.infer(batch)
     assert estimate.depth.shape == (3, 24, 40)
@@ -106,57 +106,57 @@ def _exif(orientation: int) -> Image.Exif:
 
 
 SAVED: dict[str, Callable[[Path], tuple[int, int]]] = {}
-"""How an odd picture is written; and the height and width that its depth must have."""
+"""By file name, a function that writes an unusual image and returns the height and width of its depth map."""
 
 
-def odd(name: str) -> Callable[[Callable[[Path], tuple[int, int]]], Callable[[Path], tuple[int, int]]]:
-    def keep(write: Callable[[Path], tuple[int, int]]) -> Callable[[Path], tuple[int, int]]:
+def unusual(name: str) -> Callable[[Callable[[Path], tuple[int, int]]], Callable[[Path], tuple[int, int]]]:
+    def register(write: Callable[[Path], tuple[int, int]]) -> Callable[[Path], tuple[int, int]]:
         SAVED[name] = write
         return write
 
-    return keep
+    return register
 
 
 for _mode in ("1", "L", "LA", "P", "RGBA"):
 
-    @odd(f"{_mode}.png")
+    @unusual(f"{_mode}.png")
     def _write(path: Path, mode: str = _mode) -> tuple[int, int]:
         Image.new(mode, (20, 30)).save(path)
         return 30, 20
 
 
-@odd("CMYK.jpg")
+@unusual("CMYK.jpg")
 def _cmyk(path: Path) -> tuple[int, int]:
     Image.new("CMYK", (20, 30)).save(path)
     return 30, 20
 
 
-@odd("one_pixel.png")
+@unusual("one_pixel.png")
 def _one_pixel(path: Path) -> tuple[int, int]:
     Image.new("RGB", (1, 1)).save(path)
     return 1, 1
 
 
-@odd("a_line.png")
+@unusual("a_line.png")
 def _line(path: Path) -> tuple[int, int]:
     Image.new("RGB", (3000, 1)).save(path)
     return 1, 3000
 
 
-@odd("many_frames.gif")
+@unusual("many_frames.gif")
 def _gif(path: Path) -> tuple[int, int]:
     Image.new("RGB", (20, 30)).save(path, save_all=True, append_images=[Image.new("RGB", (20, 30), "red")])
     return 30, 20
 
 
-@odd("phone.jpg")
+@unusual("phone.jpg")
 def _phone(path: Path) -> tuple[int, int]:
     Image.new("RGB", (40, 24)).save(path, exif=_exif(6))
     return 40, 24
 
 
 @pytest.mark.parametrize("name", SAVED)
-def test_odd_pictures_are_read_as_colour(eyes: Predictor, tmp_path: Path, name: str) -> None:
+def test_unusual_images_are_read_as_colour(eyes: Predictor, tmp_path: Path, name: str) -> None:
     shape = SAVED[name](tmp_path / name)
     depth = eyes.infer(tmp_path / name).depth
     assert depth.shape == shape
@@ -164,11 +164,11 @@ def test_odd_pictures_are_read_as_colour(eyes: Predictor, tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_picture_is_seen_upright(tmp_path: Path, orientation: int) -> None:
-    """A bright corner at the top left of the scene, however the camera lay and the file is stored."""
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
+    """A bright corner stays at the top left of the scene, whatever the orientation of the camera and of the file."""
     upright = Image.new("RGB", (96, 64))
     ImageDraw.Draw(upright).rectangle((0, 0, 40, 24), fill="white")
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpositions, each other's or their own inverse
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpositions that invert each orientation
     stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
     stored.save(tmp_path / "room.png", exif=_exif(orientation))
     for given in (tmp_path / "room.png", Image.open(tmp_path / "room.png")):
@@ -179,7 +179,7 @@ def test_a_turned_picture_is_seen_upright(tmp_path: Path, orientation: int) -> N
         assert depth[:, -4:].max() < 0.1
 
 
-def test_a_picture_that_was_given_stays_as_it_was(eyes: Predictor, tmp_path: Path) -> None:
+def test_the_callers_image_is_not_changed(eyes: Predictor, tmp_path: Path) -> None:
     Image.new("RGB", (400, 240)).save(tmp_path / "room.jpg")
     with Image.open(tmp_path / "room.jpg") as image:
         assert eyes.infer(image).depth.shape == (240, 400)
@@ -187,7 +187,7 @@ def test_a_picture_that_was_given_stays_as_it_was(eyes: Predictor, tmp_path: Pat
 
 
 def _png_of(width: int, height: int) -> bytes:
-    """A PNG that says it is so large, and holds nothing."""
+    """A PNG whose header states this size, without pixel data."""
     buffer = io.BytesIO()
     Image.new("L", (1, 1)).save(buffer, "PNG")
     data = bytearray(buffer.getvalue())
@@ -221,7 +221,7 @@ def _png_of_16_bits() -> bytes:
     ],
     ids=["empty", "text", "16 bits", "half", "huge", "bomb", "hollow"],
 )
-def test_unfit_pictures_are_refused_in_one_line(eyes: Predictor, tmp_path: Path, content: bytes, message: str) -> None:
+def test_unfit_images_are_refused_in_one_line(eyes: Predictor, tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "room.img").write_bytes(content)
     with pytest.raises(DataError, match=rf"room\.img {message}") as refused:
         eyes.infer(tmp_path / "room.img")
@@ -230,38 +230,38 @@ def test_unfit_pictures_are_refused_in_one_line(eyes: Predictor, tmp_path: Path,
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "gif", "tif", "bmp"])
-def test_a_damaged_picture_never_ends_in_a_traceback(eyes: Predictor, tmp_path: Path, ending: str) -> None:
+def test_a_damaged_image_raises_data_errors_only(eyes: Predictor, tmp_path: Path, ending: str) -> None:
     Image.effect_noise((60, 40), 50).convert("RGB").save(tmp_path / f"whole.{ending}")
     whole = (tmp_path / f"whole.{ending}").read_bytes()
     rng = np.random.default_rng(0)
     for _ in range(60):
-        spoilt = np.frombuffer(whole, np.uint8).copy()
-        spoilt[rng.integers(0, min(len(whole), 300), 4)] = rng.integers(0, 256, 4)
-        (tmp_path / f"spoilt.{ending}").write_bytes(spoilt.tobytes()[: int(rng.integers(1, len(whole)))])
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[rng.integers(0, min(len(whole), 300), 4)] = rng.integers(0, 256, 4)
+        (tmp_path / f"damaged.{ending}").write_bytes(damaged.tobytes()[: int(rng.integers(1, len(whole)))])
         with contextlib.suppress(DataError):
-            eyes.infer(tmp_path / f"spoilt.{ending}")
+            eyes.infer(tmp_path / f"damaged.{ending}")
 
 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((3, 24, 40)), r"shape \(3, 24, 40\) is no picture: NumPy images are \[h, w\] or \[h, w, 3\]"),
-        (torch.zeros(24, 40, 3), r"shape \(24, 40, 3\) is no picture: tensors are \[3, h, w\]"),
-        (np.zeros((0, 40, 3)), r"shape \(0, 40, 3\) is no picture"),
-        (np.zeros(40), r"shape \(40,\) is no picture"),
-        (np.full((24, 40, 3), 255.0), r"reaches from 255 to 255: give floats in 0\.\.1, or uint8"),
-        (np.full((24, 40, 3), -0.1), r"reaches from -0\.1 to -0\.1"),
-        (np.full((24, 40, 3), np.nan), "reaches from nan to nan"),
+        (np.zeros((3, 24, 40)), r"shape \(3, 24, 40\) is not an image: NumPy images are \[h, w\] or \[h, w, 3\]"),
+        (torch.zeros(24, 40, 3), r"shape \(24, 40, 3\) is not an image: tensors are \[3, h, w\]"),
+        (np.zeros((0, 40, 3)), r"shape \(0, 40, 3\) is not an image"),
+        (np.zeros(40), r"shape \(40,\) is not an image"),
+        (np.full((24, 40, 3), 255.0), r"has values from 255 to 255: give floats in 0\.\.1, or uint8"),
+        (np.full((24, 40, 3), -0.1), r"has values from -0\.1 to -0\.1"),
+        (np.full((24, 40, 3), np.nan), "has values from nan to nan"),
         (np.zeros((24, 40), np.uint16), r"holds uint16: give uint8, or floats in 0\.\.1"),
         (torch.zeros(3, 24, 40, dtype=torch.int64), r"holds torch\.int64: give uint8"),
     ],
 )
-def test_arrays_that_are_no_picture_are_refused(eyes: Predictor, array: Any, message: str) -> None:
+def test_arrays_that_are_not_images_are_refused(eyes: Predictor, array: Any, message: str) -> None:
     with pytest.raises(EchodepthError, match=message):
         eyes.infer(array)
 
 
-def test_one_and_four_channels_are_grey_and_transparent(eyes: Predictor) -> None:
+def test_one_channel_is_grey_and_a_fourth_is_ignored(eyes: Predictor) -> None:
     grey = np.random.default_rng(0).integers(0, 255, (24, 40), dtype=np.uint8)
     expected = eyes.infer(np.stack([grey] * 3, axis=-1)).depth
     transparent = np.stack([grey] * 3 + [np.full_like(grey, 7)], axis=-1)
@@ -274,7 +274,7 @@ def test_one_and_four_channels_are_grey_and_transparent(eyes: Predictor) -> None
 # ---- recordings ----
 
 
-def test_a_recording_is_the_same_in_every_form(ears: Predictor, sound: np.ndarray, tmp_path: Path) -> None:
+def test_every_form_of_a_recording_gives_the_same_depth(ears: Predictor, sound: np.ndarray, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "room.wav", sound.T, RATE, subtype="FLOAT")
     expected = ears.infer(tmp_path / "room.wav").depth
     assert expected.shape == (SIDE, SIDE)
@@ -306,23 +306,23 @@ def test_every_sample_rate_gives_nearly_the_same(
     ears: Predictor, sound: np.ndarray, tmp_path: Path, rate: int, up: int, down: int
 ) -> None:
     soundfile.write(tmp_path / "room.wav", resample_poly(sound, up, down, axis=1).T, rate, subtype="FLOAT")
-    heard: list[torch.Tensor] = []
+    waveforms: list[torch.Tensor] = []
     hook = ears.backend.front_end.register_forward_pre_hook(  # type: ignore[attr-defined]
-        lambda module, given: heard.append(given[0])
+        lambda module, args: waveforms.append(args[0])
     )
     ears.infer(sound, sample_rate=RATE)
     ears.infer(tmp_path / "room.wav")
     hook.remove()
-    expected, resampled = (each[0, 0] for each in heard)
+    expected, resampled = (each[0, 0] for each in waveforms)
     assert expected.shape == resampled.shape
-    likeness = torch.nn.functional.conv1d(expected[None, None], resampled[None, None, 10:-10])
+    correlation = torch.nn.functional.conv1d(expected[None, None], resampled[None, None, 10:-10])
     energy = expected.square().sum().sqrt() * resampled.square().sum().sqrt()
-    assert likeness.max() / energy > 0.97  # the onset may be found a few samples apart
+    assert correlation.max() / energy > 0.97  # the onset may be found a few samples apart
 
 
-def test_a_slow_recording_is_warned_of(ears: Predictor, sound: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_low_sample_rate_is_warned_of(ears: Predictor, sound: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
     assert np.isfinite(ears.infer(sound, sample_rate=8000).depth).all()
-    assert "the recording holds nothing above 4 kHz, and echoes up to 20 kHz were learnt from" in caplog.text
+    assert "the recording has no content above 4 kHz, but models are trained on echoes up to 20 kHz" in caplog.text
 
 
 def _wav(samples: np.ndarray, rate: int = RATE) -> bytes:
@@ -366,21 +366,23 @@ def test_unfit_recordings_are_refused_in_one_line(
     [
         (np.zeros(9000, np.float32), RATE, r"has 1 channel\(s\)"),
         (np.zeros((9000, 6), np.float32), RATE, r"has 6 channel\(s\)"),
-        (CLICK, None, r"does not say its sample rate: infer\(x, sample_rate=44100\)"),
+        (CLICK, None, r"does not state its sample rate: infer\(x, sample_rate=44100\)"),
         (CLICK, 0, "sample_rate must be at least 1 Hz, not 0"),
         (np.zeros((2, 9000), np.uint8), RATE, "holds uint8: save the audio as int16"),
-        (np.zeros((2, 2, 2, 9000), np.float32), RATE, "is no recording"),
+        (np.zeros((2, 2, 2, 9000), np.float32), RATE, "is not a recording"),
         (np.zeros((2, 0), np.float32), RATE, "holds no samples"),
-        (Image.new("RGB", (9, 9)), None, "a picture is given, but the model takes two-channel recordings"),
+        (Image.new("RGB", (9, 9)), None, "the input is an image, but the model takes two-channel recordings"),
     ],
 )
-def test_arrays_that_are_no_recording_are_refused(ears: Predictor, array: Any, rate: int | None, message: str) -> None:
+def test_arrays_that_are_not_recordings_are_refused(
+    ears: Predictor, array: Any, rate: int | None, message: str
+) -> None:
     with pytest.raises(EchodepthError, match=message):
         ears.infer(array, sample_rate=rate)
 
 
-def test_a_sample_rate_is_said_of_arrays_of_sound_alone(eyes: Predictor, photo: np.ndarray) -> None:
-    with pytest.raises(ConfigError, match="sample_rate is said of arrays of sound alone"):
+def test_a_sample_rate_is_for_arrays_of_audio_only(eyes: Predictor, photo: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match="sample_rate is for arrays of audio only"):
         eyes.infer(photo, sample_rate=44100)
 
 

@@ -1,4 +1,4 @@
-"""The figures, by hand; the traps that have bitten published repositories; sharding."""
+"""The metrics against values worked out by hand, invalid predictions and targets, and sharding."""
 
 import math
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanAbsoluteError, MeanSquaredError
 
-from echodepth.metrics.depth import METRICS, DepthMetrics, per_image_metrics
+from echodepth.metrics.depth import METRIC_TABLE, METRICS, DepthMetrics, Metric, per_image_metrics
 
 
 def maps(*rows: list[float]) -> Tensor:
@@ -41,6 +41,21 @@ def test_hand_worked_image() -> None:
     assert tuple(figures) == METRICS
     for name, value in expected.items():
         assert figures[name].item() == pytest.approx(value, abs=1e-12), name
+
+
+def test_a_metric_added_to_the_table_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    mse = Metric("mse", "MSE (m²)", False, lambda mean: mean["squared"])
+    monkeypatch.setitem(METRIC_TABLE, "mse", mse)
+    values = per_image_metrics(maps([1.0, 4.0]), maps([2.0, 4.0]), everywhere(maps([2.0, 4.0])))
+    assert list(values) == [*METRICS, "mse"]
+    assert values["mse"].item() == 0.5
+    assert mse.heading == "MSE (m²) ↓"
+
+
+def test_headings_point_to_better_values() -> None:
+    arrows = {name: metric.heading[-1] for name, metric in METRIC_TABLE.items()}
+    assert {name for name, arrow in arrows.items() if arrow == "↑"} == {"delta1", "delta2", "delta3"}
+    assert METRIC_TABLE["rmse"].heading == "RMSE (m) ↓"
 
 
 def test_delta_thresholds_are_powers_and_exclusive() -> None:
@@ -102,7 +117,7 @@ def test_a_bad_prediction_is_an_error_and_never_a_hit(bad: float) -> None:
     assert all(math.isfinite(figures[name]) for name in METRICS)
 
 
-def test_a_bad_prediction_is_no_hit_on_a_truth_of_one_millimetre_either() -> None:
+def test_a_bad_prediction_is_no_hit_on_a_ground_truth_of_one_millimetre_either() -> None:
     assert run(maps([math.nan]), maps([0.001]))["delta3"] == 0
 
 

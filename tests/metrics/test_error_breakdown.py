@@ -1,4 +1,4 @@
-"""Error by true depth and by region: worked out by hand, and nothing lost between the parts and the whole."""
+"""Error by depth range and image region: worked out by hand, and the parts recombine to the whole."""
 
 import json
 import math
@@ -11,26 +11,26 @@ from torch import Tensor
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.evaluate import evaluate
 from echodepth.metrics.depth import BAD_PREDICTION_DEPTH, DepthMetrics
-from echodepth.metrics.depth_bins import BOUNDS, DepthBin, DepthBins
+from echodepth.metrics.depth_bins import BIN_STARTS, DepthBin, DepthBinAccumulator
 from echodepth.metrics.error_map import GRID, ErrorMap, ErrorMapAccumulator
 from tests.tiny import save_tiny
 
 
 def by_depth(prediction: Tensor, target: Tensor, valid: Tensor | None = None) -> dict[str, DepthBin]:
-    ranges = DepthBins()
-    ranges.update(prediction, target, torch.ones_like(target).bool() if valid is None else valid)
-    return {each.label: each for each in ranges.compute()}
+    bins = DepthBinAccumulator()
+    bins.update(prediction, target, torch.ones_like(target).bool() if valid is None else valid)
+    return {each.label: each for each in bins.compute()}
 
 
 def row(*values: float) -> Tensor:
     return torch.tensor(values).reshape(1, 1, 1, -1)
 
 
-# ---- by true depth ----
+# ---- by depth range ----
 
 
-def test_the_figures_of_a_range_by_hand() -> None:
-    """Truths of 1 and 1.5 m are said to be 2 and 1 m: off by +1 and -0.5; and one of 4 m is right."""
+def test_the_errors_of_a_bin_by_hand() -> None:
+    """Ground truth of 1 and 1.5 m is predicted as 2 and 1 m, errors +1 and -0.5; 4 m is predicted exactly."""
     found = by_depth(row(2.0, 1.0, 4.0), row(1.0, 1.5, 4.0))
     near = found["1–2"]
     assert near.pixels == 2
@@ -44,15 +44,15 @@ def test_the_figures_of_a_range_by_hand() -> None:
     assert math.isnan(found["2–3"].rmse)
 
 
-def test_a_bound_belongs_to_the_range_that_begins_there() -> None:
+def test_a_bound_belongs_to_the_bin_that_starts_there() -> None:
     assert list(by_depth(row(1.0), row(1.0))) == ["0–0.5", "0.5–1", "1–2", "2–3", "3–5", "5–10", "≥ 10"]
-    truths = row(0.499, *BOUNDS[1:], 30.0)
+    truths = row(0.499, *BIN_STARTS[1:], 30.0)
     assert [each.pixels for each in by_depth(truths, truths).values()] == [1, 1, 1, 1, 1, 1, 2]
-    below = torch.nextafter(torch.tensor(BOUNDS[1:]), torch.tensor(0.0)).reshape(1, 1, 1, -1)
+    below = torch.nextafter(torch.tensor(BIN_STARTS[1:]), torch.tensor(0.0)).reshape(1, 1, 1, -1)
     assert [each.pixels for each in by_depth(below, below).values()] == [1, 1, 1, 1, 1, 1, 0]
 
 
-def test_ranges_recombine_to_the_whole_in_whatever_batches() -> None:
+def test_bins_recombine_to_the_whole_for_any_batching() -> None:
     generator = torch.Generator().manual_seed(0)
     target = 15 * torch.rand(6, 1, 9, 7, generator=generator) + 0.01
     prediction = target + torch.randn(target.shape, generator=generator)
@@ -60,11 +60,11 @@ def test_ranges_recombine_to_the_whole_in_whatever_batches() -> None:
     valid = torch.rand(target.shape, generator=generator) > 0.2
     valid[0, 0, 0, :4] = True
     target[~valid] = math.nan  # whatever is not scored is not touched
-    whole, ranges = DepthMetrics(), DepthBins()
+    whole, bins = DepthMetrics(), DepthBinAccumulator()
     for part in (slice(0, 1), slice(1, 4), slice(4, 6)):
         whole.update(prediction[part], target[part], valid[part])
-        ranges.update(prediction[part], target[part], valid[part])
-    pooled, parts = whole.compute(), [each for each in ranges.compute() if each.pixels]
+        bins.update(prediction[part], target[part], valid[part])
+    pooled, parts = whole.compute(), [each for each in bins.compute() if each.pixels]
     assert sum(each.pixels for each in parts) == int(pooled["pixels"])
     assert sum(each.share for each in parts) == pytest.approx(1, rel=1e-15)
     mean_square = sum(each.share * each.rmse**2 for each in parts)
@@ -74,17 +74,17 @@ def test_ranges_recombine_to_the_whole_in_whatever_batches() -> None:
         assert mean == pytest.approx(float(pooled[f"pooled_{name}"]), rel=1e-13)
 
 
-def test_a_prediction_that_is_no_depth_is_one_of_a_millimetre() -> None:
+def test_an_invalid_prediction_is_scored_as_one_millimetre() -> None:
     for bad in (math.nan, math.inf, 0.0, -2.0):
         assert by_depth(row(bad), row(3.0))["3–5"].bias == pytest.approx(BAD_PREDICTION_DEPTH - 3)
     assert by_depth(row(math.nan, 3.0), row(3.0, 3.0), torch.tensor([False, True]).reshape(1, 1, 1, 2))["3–5"].rmse == 0
 
 
-def test_a_scored_truth_that_is_no_depth_is_refused() -> None:
+def test_an_invalid_ground_truth_on_a_scored_pixel_is_refused() -> None:
     target = torch.ones(2, 1, 4, 4)
-    for tally in (DepthBins(), ErrorMapAccumulator()):
+    for accumulator in (DepthBinAccumulator(), ErrorMapAccumulator()):
         with pytest.raises(ValueError, match="positive, finite depth"):
-            tally.update(target, 0 * target, target.bool())
+            accumulator.update(target, 0 * target, target.bool())
 
 
 # ---- by region ----
@@ -103,7 +103,7 @@ def test_a_corner_that_is_wrong_is_named() -> None:
     prediction[0, 0, -1, -1] = 2.5
     found = by_region(prediction, target, torch.ones_like(target).bool())
     assert found.worst is not None
-    assert (found.worst.row, found.worst.column, found.worst.where) == (7, 7, "bottom right")
+    assert (found.worst.row, found.worst.column, found.worst.position) == (7, 7, "bottom right")
     assert found.worst.mae == pytest.approx((3 * 0.1 + 0.5) / 4, rel=1e-6)
     assert found.mae[0][0] == pytest.approx(0.1, rel=1e-6)
     assert found.pixels == [[4] * GRID] * GRID
@@ -134,7 +134,7 @@ def test_a_handful_of_pixels_is_no_worst_region() -> None:
     found = by_region(prediction, target, valid)
     assert found.mae[0][0] == 20
     assert found.worst is not None
-    assert found.worst.where == "left"
+    assert found.worst.position == "left"
     assert by_region(prediction, target, torch.zeros_like(valid)).worst is None
 
 
@@ -153,13 +153,13 @@ def test_every_pixel_lies_in_one_region(height: int, width: int) -> None:
 def test_evaluate_writes_both(v2_root: Path, tmp_path: Path) -> None:
     save_tiny(tmp_path / "ears", v2_root)
     evaluate(EvaluateConfig(str(tmp_path / "ears" / "best"), out=tmp_path / "out", device="cpu"))
-    told = json.loads((tmp_path / "out" / "evaluate_test_valid.json").read_text())
-    assert [each["start"] for each in told["depth_ranges"]] == list(BOUNDS)
-    assert told["depth_ranges"][-1]["end"] is None
-    assert sum(each["pixels"] for each in told["depth_ranges"]) == told["counts"]["pixels"]
-    assert told["depth_ranges"][0] == {  # protocol valid scores nothing as near
+    result = json.loads((tmp_path / "out" / "evaluate_test_valid.json").read_text())
+    assert [each["start"] for each in result["depth_bins"]] == list(BIN_STARTS)
+    assert result["depth_bins"][-1]["end"] is None
+    assert sum(each["pixels"] for each in result["depth_bins"]) == result["counts"]["pixels"]
+    assert result["depth_bins"][0] == {  # protocol valid scores nothing as near
         **{"start": 0.0, "end": 0.5, "pixels": 0, "share": 0.0},
         **dict.fromkeys(("rmse", "mae", "abs_rel", "bias")),
     }
-    assert sum(map(sum, told["regions"]["pixels"])) == told["counts"]["pixels"]
-    assert told["regions"]["worst"]["mae"] == max(map(max, told["regions"]["mae"]))
+    assert sum(map(sum, result["error_map"]["pixels"])) == result["counts"]["pixels"]
+    assert result["error_map"]["worst"]["mae"] == max(map(max, result["error_map"]["mae"]))

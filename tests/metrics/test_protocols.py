@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from echodepth.core.errors import ConfigError
-from echodepth.evaluation.config import ProtocolName
+from echodepth.metrics.config import ProtocolName
 from echodepth.metrics.protocols import PROTOCOLS, get_protocol
 
 

@@ -1,4 +1,4 @@
-"""Pictures say what they should: near is light, unknown is grey, both ears share a scale, files come whole."""
+"""Figures: near is light, unknown is grey, both ears share a colour scale, files are written atomically."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_beyond_the_scale_is_its_end() -> None:
 
 
 def test_no_depth_looks_like_grey() -> None:
-    """Otherwise a wall at that distance would look unmeasured."""
+    """Otherwise a wall at that distance would look like missing ground truth."""
     depth = np.linspace(0, 10, 256, dtype=np.float32)[None]
     known = np.ones_like(depth, dtype=bool)
     for rgb in (depth_to_rgb(depth, known, 10.0), error_to_rgb(depth, known, 10.0)):
@@ -81,23 +81,23 @@ def test_display_limit_is_round_and_capped() -> None:
 
 
 @pytest.mark.parametrize("modality", ["image", "audio"])
-def test_result_picture_has_inputs_prediction_truth_and_error(modality: str) -> None:
+def test_result_picture_has_inputs_prediction_ground_truth_and_error(modality: str) -> None:
     prediction, depth, valid = frames(2)
     rng = np.random.default_rng(1)
     image, ear = rng.uniform(size=(8, 8, 3)), rng.uniform(size=(16, 9)).astype(np.float32)
-    given = {"RGB": image} if modality == "image" else {"left ear": ear, "right ear": ear}
-    figure = result_picture([given, given], prediction, depth, valid, 30.0, "demo, epoch 2")
+    inputs = {"RGB": image} if modality == "image" else {"left ear": ear, "right ear": ear}
+    figure = result_picture([inputs, inputs], prediction, depth, valid, 30.0, "demo, epoch 2")
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
-    assert titles == [*given, "prediction", "truth", "error"]
+    assert titles == [*inputs, "prediction", "ground truth", "error"]
     assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["MAE 0.50 m"] * 2
     assert {axis.get_ylabel() for axis in figure.axes} >= {"absolute error in m"}
     assert figure.get_suptitle() == "demo, epoch 2"
 
 
-def test_a_frame_without_valid_pixels_is_drawn_and_said() -> None:
+def test_a_frame_without_valid_pixels_is_drawn_and_noted() -> None:
     prediction, depth, valid = frames(1)
-    given = [{"RGB": np.zeros((8, 8, 3))}]
-    figure = result_picture(given, prediction, depth, np.zeros_like(valid), 30.0, "")
+    inputs = [{"RGB": np.zeros((8, 8, 3))}]
+    figure = result_picture(inputs, prediction, depth, np.zeros_like(valid), 30.0, "")
     assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["no valid pixel"]
 
 
@@ -105,7 +105,7 @@ def test_mismatched_inputs_are_refused() -> None:
     prediction, depth, valid = frames(2)
     with pytest.raises(ValueError, match="inputs has 1 frames, but the depth maps are 2"):
         result_picture([{"RGB": np.zeros((8, 8, 3))}], prediction, depth, valid, 30.0, "")
-    panel = Panel("truth", depth[0], "depth")
+    panel = Panel("ground truth", depth[0], "depth")
     with pytest.raises(ValueError, match=r"rows must be of one length, at least 1, not \[1, 2\]"):
         picture_grid([[panel], [panel, panel]], 5.0, 1.0)
 

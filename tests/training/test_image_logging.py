@@ -1,4 +1,4 @@
-"""A run's pictures: what is in them, and that TensorBoard and W&B are given the very same."""
+"""Images of a run: their content, and that TensorBoard and W&B receive the same files."""
 
 import io
 from pathlib import Path

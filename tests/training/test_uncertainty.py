@@ -1,4 +1,4 @@
-"""How far off a network expects to be: bounded, learnt without touching the depth, and heeded by the student."""
+"""Predicted uncertainty: its range, its loss, training without effect on depth, and the teacher's confidence."""
 
 import math
 import re
@@ -11,17 +11,16 @@ import torch
 
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.data.sample import Sample
-from echodepth.distillation.losses.base import Prediction
-from echodepth.distillation.losses.response import Response, confidence
+from echodepth.distillation.losses.response import ResponseLoss, confidence
 from echodepth.distillation.teachers.frozen import FrozenTeacher
+from echodepth.losses.base import masked_mean
+from echodepth.losses.reconstruction import l1_loss, mse_loss, silog_loss
+from echodepth.losses.uncertainty import laplace_nll
 from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model, save_model
 from echodepth.models.heads import UncertaintyHead
-from echodepth.models.layers import (
-    DepthNet,
-)
+from echodepth.models.layers import DepthNet, Prediction
 from echodepth.models.networks.binaural_attention import create_binaural_attention_model
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
-from echodepth.training.losses import l1_loss, laplace_nll, masked_mean, mse_loss, silog_loss
 from tests.training.test_train import assert_bit_equal, binaural, curve, distil, last_weights, rgb, train
 
 MAKERS: dict[str, tuple[Callable[[bool], DepthNet], int]] = {
@@ -44,14 +43,14 @@ def row(*values: float) -> torch.Tensor:
 # ---- the head ----
 
 
-def test_the_scale_runs_from_a_centimetre_to_the_depth_range_and_starts_at_a_metre() -> None:
+def test_uncertainty_ranges_from_a_centimetre_to_the_maximum_depth_and_starts_at_a_metre() -> None:
     head = UncertaintyHead(4, 30.0)
     ends = head.bound(torch.tensor([-1e4, 1e4]))
     assert ends.tolist() == pytest.approx([30 * math.exp(-8), 30], rel=1e-3)
     assert head.bound(torch.as_tensor(head.conv.bias)).item() == pytest.approx(1.0, rel=0.02)
 
 
-def test_its_gradient_is_alive_and_finite_everywhere() -> None:
+def test_its_gradient_is_finite_and_not_zero_everywhere() -> None:
     logit = torch.tensor([-1000.0, -50.0, 0.0, 50.0, 1000.0], requires_grad=True)
     UncertaintyHead(1, 30.0).bound(logit).log().sum().backward()
     assert logit.grad is not None
@@ -60,48 +59,48 @@ def test_its_gradient_is_alive_and_finite_everywhere() -> None:
 
 
 @pytest.mark.parametrize("max_depth", [0.1, 12.0, 5000.0])
-def test_any_range_can_be_doubted(max_depth: float) -> None:
-    scale = UncertaintyHead(4, max_depth)(torch.rand(1, 4, 16, 16), 16)
-    assert scale.min() > 0
-    assert scale.max() < max_depth
+def test_uncertainty_stays_within_any_depth_range(max_depth: float) -> None:
+    uncertainty = UncertaintyHead(4, max_depth)(torch.rand(1, 4, 16, 16), 16)
+    assert uncertainty.min() > 0
+    assert uncertainty.max() < max_depth
 
 
 @each_network
-def test_a_network_without_is_the_same_network(make: Callable[[bool], DepthNet], channels: int) -> None:
-    """Weights, answers, features and whatever is drawn next: bit by bit, with a scale and without."""
+def test_a_network_without_uncertainty_is_the_same_network(make: Callable[[bool], DepthNet], channels: int) -> None:
+    """Weights, predictions, features and later random numbers are bit-equal with uncertainty and without."""
     x = torch.rand(2, channels, 32, 32)
-    answers, states, drawn = [], [], []
+    predictions, states, drawn = [], [], []
     for uncertainty in (False, True):
         torch.manual_seed(5)
         network = make(uncertainty)
         drawn.append(torch.rand(3))
         states.append(network.state_dict())
-        answers.append(network.predict(x))
-    plain, doubting = answers
-    own = {name for name in states[1] if name.startswith("scale_head.")}
-    assert own
-    assert_bit_equal(states[0], {name: tensor for name, tensor in states[1].items() if name not in own})
-    assert torch.equal(plain.depth, doubting.depth)
-    assert_bit_equal(plain.features, doubting.features)
+        predictions.append(network.predict(x))
+    plain, uncertain = predictions
+    head = {name for name in states[1] if name.startswith("uncertainty_head.")}
+    assert head
+    assert_bit_equal(states[0], {name: tensor for name, tensor in states[1].items() if name not in head})
+    assert torch.equal(plain.depth, uncertain.depth)
+    assert_bit_equal(plain.features, uncertain.features)
     assert torch.equal(*drawn)
-    assert plain.scale is None
-    assert doubting.scale is not None
-    assert doubting.scale.shape == (2, 1, 24, 24)
+    assert plain.uncertainty is None
+    assert uncertain.uncertainty is not None
+    assert uncertain.uncertainty.shape == (2, 1, 24, 24)
 
 
 @each_network
-def test_the_scale_moves_its_head_alone(make: Callable[[bool], DepthNet], channels: int) -> None:
+def test_the_uncertainty_loss_trains_its_head_alone(make: Callable[[bool], DepthNet], channels: int) -> None:
     network = make(True)
     prediction = network.predict(torch.rand(2, channels, 32, 32))
-    assert prediction.scale is not None
+    assert prediction.uncertainty is not None
     target = torch.full_like(prediction.depth, 7.0)
-    laplace_nll(prediction.depth, prediction.scale, target, torch.ones_like(target, dtype=torch.bool)).backward()
+    laplace_nll(prediction.depth, prediction.uncertainty, target, torch.ones_like(target, dtype=torch.bool)).backward()
     moved = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
-    assert moved == {name for name, _ in network.named_parameters() if name.startswith("scale_head.")}
+    assert moved == {name for name, _ in network.named_parameters() if name.startswith("uncertainty_head.")}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.uncertainty_head.parameters())  # type: ignore[union-attr]
 
 
-def test_forward_shows_depth_and_the_nine_levels_whatever_the_network_doubts() -> None:
+def test_forward_returns_depth_and_the_nine_levels_with_an_uncertainty_head() -> None:
     network = create_rgb_depth_model(4, output_size=32, uncertainty=True).eval()
     image = torch.rand(1, 3, 32, 32)
     prediction = network.predict(image)
@@ -115,11 +114,11 @@ def test_forward_shows_depth_and_the_nine_levels_whatever_the_network_doubts() -
 # ---- on disk ----
 
 
-def test_a_saved_model_still_knows_its_doubt_and_says_so(tmp_path: Path) -> None:
+def test_a_saved_model_keeps_its_uncertainty_and_its_card_mentions_it(tmp_path: Path) -> None:
     model = DepthModel(SPEC).eval()
     save_model(model, tmp_path / "best")
     again, image = load_model(tmp_path / "best"), torch.rand(1, 3, 40, 50)
-    first, second = model.predict(image).scale, again.predict(image).scale
+    first, second = model.predict(image).uncertainty, again.predict(image).uncertainty
     assert again.uncertainty
     assert first is not None
     assert second is not None
@@ -131,7 +130,7 @@ def test_a_saved_model_still_knows_its_doubt_and_says_so(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("uncertainty", [False, True])
-def test_a_plain_state_dict_tells_whether_it_doubts(tmp_path: Path, uncertainty: bool) -> None:
+def test_uncertainty_is_recognised_in_a_plain_state_dict(tmp_path: Path, uncertainty: bool) -> None:
     network = create_binaural_attention_model(4, uncertainty=uncertainty)
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "plain.pth")
     model = load_model(tmp_path / "plain.pth")
@@ -139,42 +138,42 @@ def test_a_plain_state_dict_tells_whether_it_doubts(tmp_path: Path, uncertainty:
     assert_bit_equal(model.network.state_dict(), network.state_dict())
 
 
-def test_half_a_scale_head_is_refused(tmp_path: Path) -> None:
+def test_an_incomplete_uncertainty_head_is_refused(tmp_path: Path) -> None:
     weights = create_rgb_depth_model(4, uncertainty=True).state_dict()
-    del weights["scale_head.hidden.bias"]
+    del weights["uncertainty_head.hidden.bias"]
     torch.save({"model_state_dict": weights}, tmp_path / "holey.pth")
-    with pytest.raises(CheckpointError, match=r"scale_head\.hidden\.bias"):
+    with pytest.raises(CheckpointError, match=r"uncertainty_head\.hidden\.bias"):
         load_model(tmp_path / "holey.pth")
 
 
 # ---- the losses ----
 
 
-def test_the_likelihood_is_greatest_where_the_scale_is_the_mean_error() -> None:
+def test_the_likelihood_is_greatest_where_the_uncertainty_is_the_mean_error() -> None:
     """Errors of 1, 2 and 6 m: |r|/b + log 2b has the slope -3/b² + 1/b, which is zero at b = 3."""
     prediction, target = row(4.0, 4.0, 4.0, 4.0), row(5.0, 2.0, 10.0, 0.0)
     valid = row(1, 1, 1, 0).bool()
-    scale = torch.tensor(3.0, requires_grad=True)
-    loss = laplace_nll(prediction, scale.expand(1, 1, 1, 4), target, valid)
+    uncertainty = torch.tensor(3.0, requires_grad=True)
+    loss = laplace_nll(prediction, uncertainty.expand(1, 1, 1, 4), target, valid)
     loss.backward()
     assert loss.item() == pytest.approx(1 + math.log(6))
-    assert scale.grad is not None
-    assert scale.grad.item() == pytest.approx(0, abs=1e-6)
-    for other in (2.5, 3.5):
-        assert laplace_nll(prediction, row(*[other] * 4), target, valid) > loss
+    assert uncertainty.grad is not None
+    assert uncertainty.grad.item() == pytest.approx(0, abs=1e-6)
+    for wrong in (2.5, 3.5):
+        assert laplace_nll(prediction, row(*[wrong] * 4), target, valid) > loss
 
 
-def test_the_likelihood_gives_the_depth_no_gradient_and_minds_no_hole() -> None:
-    prediction, scale = row(1.0, 2.0).requires_grad_(), row(0.5, 0.5).requires_grad_()
-    loss = laplace_nll(prediction, scale, row(2.0, float("nan")), row(1, 0).bool())
+def test_the_likelihood_gives_depth_and_invalid_pixels_no_gradient() -> None:
+    prediction, uncertainty = row(1.0, 2.0).requires_grad_(), row(0.5, 0.5).requires_grad_()
+    loss = laplace_nll(prediction, uncertainty, row(2.0, float("nan")), row(1, 0).bool())
     loss.backward()
     assert prediction.grad is None
-    assert scale.grad is not None
-    assert scale.grad.flatten().tolist() == pytest.approx([-1 / 0.25 + 1 / 0.5, 0])
+    assert uncertainty.grad is not None
+    assert uncertainty.grad.flatten().tolist() == pytest.approx([-1 / 0.25 + 1 / 0.5, 0])
 
 
 @pytest.mark.parametrize("loss", [l1_loss, mse_loss, silog_loss])
-def test_weights_count_by_their_proportions(loss: Callable[..., torch.Tensor]) -> None:
+def test_a_common_factor_of_the_weights_has_no_effect(loss: Callable[..., torch.Tensor]) -> None:
     """A pixel of weight three is the same as three pixels."""
     prediction, target = row(1.0, 2.0), row(2.0, 5.0)
     thrice, thrice_target = row(1.0, 1.0, 1.0, 2.0), row(2.0, 2.0, 2.0, 5.0)
@@ -184,7 +183,7 @@ def test_weights_count_by_their_proportions(loss: Callable[..., torch.Tensor]) -
         assert weighted.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_weights_of_invalid_pixels_count_for_nothing() -> None:
+def test_weights_of_invalid_pixels_have_no_effect() -> None:
     values, weight = row(5.0, float("nan"), 7.0), row(1.0, float("nan"), 3.0)
     assert masked_mean(values, row(1, 0, 1).bool(), weight).item() == pytest.approx((5 + 21) / 4)
     assert masked_mean(values, row(0, 0, 0).bool(), weight).item() == 0
@@ -195,37 +194,37 @@ def test_weights_of_invalid_pixels_count_for_nothing() -> None:
 
 @pytest.mark.parametrize("configure", [rgb, binaural])
 def test_a_run_learns_the_same_depth_with_uncertainty_and_without(v2_root: Path, configure: Callable[..., Any]) -> None:
-    plain, doubting = (
-        configure(v2_root, nb_epochs=2, experiment_name=name, uncertainty=name == "doubting")
-        for name in ("plain", "doubting")
+    plain, uncertain = (
+        configure(v2_root, nb_epochs=2, experiment_name=name, uncertainty=name == "uncertain")
+        for name in ("plain", "uncertain")
     )
     train(plain)
-    model = train(doubting)
-    weights = last_weights("doubting", 2)
-    depth = {name: tensor for name, tensor in weights.items() if not name.startswith("scale_head.")}
+    model = train(uncertain)
+    weights = last_weights("uncertain", 2)
+    depth = {name: tensor for name, tensor in weights.items() if not name.startswith("uncertainty_head.")}
     assert_bit_equal(last_weights("plain", 2), depth)
-    assert [row["val/rmse"] for row in curve("plain")] == [row["val/rmse"] for row in curve("doubting")]
+    assert [row["val/rmse"] for row in curve("plain")] == [row["val/rmse"] for row in curve("uncertain")]
     assert model.uncertainty
-    first, last = curve("doubting")
+    first, last = curve("uncertain")
     for name in ("train/uncertainty", "val/uncertainty"):
         assert float(last[name]) < float(first[name])
     assert "val/uncertainty" not in curve("plain")[0]
 
 
-def test_a_taught_student_learns_the_same_depth_too(v2_root: Path) -> None:
+def test_a_distilled_student_learns_the_same_depth_too(v2_root: Path) -> None:
     train(rgb(v2_root, base_channels=6))
-    for name in ("plain", "doubting"):
-        train(distil(v2_root, experiment_name=name, uncertainty=name == "doubting"))
-    plain, doubting = last_weights("plain", 1), last_weights("doubting", 1)
-    assert_bit_equal(plain, {name: doubting[name] for name in plain})
+    for name in ("plain", "uncertain"):
+        train(distil(v2_root, experiment_name=name, uncertainty=name == "uncertain"))
+    plain, uncertain = last_weights("plain", 1), last_weights("uncertain", 1)
+    assert_bit_equal(plain, {name: uncertain[name] for name in plain})
 
 
-def test_the_weight_of_the_lesson_reaches_it(v2_root: Path) -> None:
+def test_the_weight_of_the_uncertainty_loss_changes_its_head_alone(v2_root: Path) -> None:
     for name, weight in (("light", 0.1), ("heavy", 1.0)):
         train(rgb(v2_root, experiment_name=name, uncertainty=True, lambda_uncertainty=weight, optimizer="SGD"))
     light, heavy = last_weights("light", 1), last_weights("heavy", 1)
     assert {name for name in light if not torch.equal(light[name], heavy[name])} == {
-        name for name in light if name.startswith("scale_head.")
+        name for name in light if name.startswith("uncertainty_head.")
     }
 
 
@@ -235,10 +234,14 @@ def test_the_weight_of_the_lesson_reaches_it(v2_root: Path) -> None:
         (rgb, {"lambda_uncertainty": -1.0}, "--lambda_uncertainty must be at least 0, not -1"),
         (rgb, {"uncertainty": True, "lambda_uncertainty": 0.0}, "--lambda_uncertainty 0 teaches no --uncertainty"),
         (binaural, {"uncertainty": True, "model": "unet_baseline"}, "--uncertainty: BatVision's U-Net has none"),
-        (distil, {"kd_confidence": True, "lambda_kd": 0.0}, "--kd_confidence weighs what --lambda_kd 0 leaves out"),
+        (
+            distil,
+            {"kd_confidence": True, "lambda_kd": 0.0},
+            "--kd_confidence has no effect with --lambda_kd 0: give a --lambda_kd above 0",
+        ),
     ],
 )
-def test_a_doubt_that_cannot_be_taught_is_refused(
+def test_senseless_uncertainty_flags_are_refused(
     v2_root: Path, configure: Callable[..., Any], flags: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
@@ -249,47 +252,50 @@ def test_a_doubt_that_cannot_be_taught_is_refused(
 # ---- the teacher's confidence ----
 
 
-def test_a_sure_pixel_teaches_more_and_all_of_them_as_much() -> None:
+def test_confident_pixels_weigh_more_and_the_weights_are_relative() -> None:
     """Depths of 2 and 8 m, off by 0.5 and 4: confidences of 4 and 2, so the first counts twice."""
-    teacher = Prediction(row(2.0, 8.0), {}, row(0.5, 4.0))
-    student = Prediction(row(3.0, 12.0), {})
+    teacher = Prediction(row(2.0, 8.0), row(0.5, 4.0), {})
+    student = Prediction(row(3.0, 12.0), None, {})
     valid = row(1, 1).bool()
     assert confidence(student, teacher).flatten().tolist() == [4.0, 2.0]
-    assert Response(l1_loss)(student, teacher, valid).item() == pytest.approx((1 + 4) / 2)
-    assert Response(l1_loss, by_confidence=True)(student, teacher, valid).item() == pytest.approx((2 * 1 + 4) / 3)
+    assert ResponseLoss(l1_loss)(student, teacher, valid).item() == pytest.approx((1 + 4) / 2)
+    assert ResponseLoss(l1_loss, by_confidence=True)(student, teacher, valid).item() == pytest.approx((2 * 1 + 4) / 3)
 
 
-def test_a_teacher_as_sure_of_far_as_of_near_changes_nothing() -> None:
+def test_uniform_confidence_has_no_effect() -> None:
     depth = torch.rand(2, 1, 8, 8) + 0.5
-    student, teacher = Prediction(depth + torch.rand_like(depth), {}), Prediction(depth, {}, depth / 7)
+    student, teacher = Prediction(depth + torch.rand_like(depth), None, {}), Prediction(depth, depth / 7, {})
     valid = torch.rand_like(depth) > 0.5
     for where in ("everywhere", "unmeasured"):
-        plain, sure = (Response(l1_loss, where, by)(student, teacher, valid) for by in (False, True))
-        assert sure.item() == pytest.approx(plain.item(), rel=1e-5)
+        plain, weighted = (ResponseLoss(l1_loss, where, by)(student, teacher, valid) for by in (False, True))
+        assert weighted.item() == pytest.approx(plain.item(), rel=1e-5)
 
 
 def test_the_confidence_of_a_teacher_of_another_size_is_resized() -> None:
-    teacher = Prediction(torch.full((1, 1, 4, 4), 2.0), {}, torch.full((1, 1, 4, 4), 0.5))
-    assert torch.equal(confidence(Prediction(torch.ones(1, 1, 8, 8), {}), teacher), torch.full((1, 1, 8, 8), 4.0))
+    teacher = Prediction(torch.full((1, 1, 4, 4), 2.0), torch.full((1, 1, 4, 4), 0.5), {})
+    assert torch.equal(confidence(Prediction(torch.ones(1, 1, 8, 8), None, {}), teacher), torch.full((1, 1, 8, 8), 4.0))
 
 
-def test_the_teacher_shows_its_scale() -> None:
+def test_the_teacher_predicts_uncertainty() -> None:
     teacher = FrozenTeacher(DepthModel(SPEC))
     image = torch.rand(1, 3, 32, 32)
-    seen, expected = teacher.predict(Sample(image=image)), teacher.model.predict(image).scale
-    assert seen.scale is not None
+    predicted, expected = teacher.predict(Sample(image=image)), teacher.model.predict(image).uncertainty
+    assert predicted.uncertainty is not None
     assert expected is not None
-    torch.testing.assert_close(seen.scale, expected)  # its norms are folded into its convolutions
-    assert not seen.scale.requires_grad
+    torch.testing.assert_close(predicted.uncertainty, expected)  # its batch norms are fused into its convolutions
+    assert not predicted.uncertainty.requires_grad
 
 
-def test_a_student_heeds_a_doubting_teacher_and_refuses_one_that_never_doubts(v2_root: Path) -> None:
-    train(rgb(v2_root, experiment_name="doubting", uncertainty=True))
-    for name in ("plain", "heeding"):
-        train(distil(v2_root, "doubting", experiment_name=name, kd_confidence=name == "heeding"))
-    plain, heeding = last_weights("plain", 1), last_weights("heeding", 1)
-    assert any(not torch.equal(tensor, heeding[name]) for name, tensor in plain.items())
-    train(rgb(v2_root, experiment_name="sure"))
-    with pytest.raises(ConfigError, match=r"--kd_confidence: sure does not say .* --uncertainty, or leave --kd_conf"):
-        train(distil(v2_root, "sure", experiment_name="refused", kd_confidence=True))
+def test_confidence_changes_training_and_needs_a_teacher_with_uncertainty(v2_root: Path) -> None:
+    train(rgb(v2_root, experiment_name="uncertain", uncertainty=True))
+    for name in ("plain", "confident"):
+        train(distil(v2_root, "uncertain", experiment_name=name, kd_confidence=name == "confident"))
+    plain, confident = last_weights("plain", 1), last_weights("confident", 1)
+    assert any(not torch.equal(tensor, confident[name]) for name, tensor in plain.items())
+    train(rgb(v2_root, experiment_name="plain_teacher"))
+    with pytest.raises(
+        ConfigError,
+        match=r"--kd_confidence: the depth of this --teacher has no uncertainty; train .*--uncert",
+    ):
+        train(distil(v2_root, "plain_teacher", experiment_name="refused", kd_confidence=True))
     assert not Path("checkpoints/refused").exists()

@@ -1,1 +1,1 @@
-"""One's own recordings, made into BatVision V2's format."""
+"""Conversion of own recordings to BatVision V2's format."""

@@ -1,4 +1,4 @@
-"""The flags of ``echodepth convert`` and ``echodepth shard``. Imports nothing heavy: it feeds --help."""
+"""Flags of ``echodepth convert`` and ``echodepth shard``. Imports nothing heavy, because ``--help`` reads it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,47 +13,47 @@ SplitChoice = Literal["train", "val", "test", "along"]
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """Make one room's files into a location of a dataset in BatVision V2's format; run it once per room."""
+    """Convert the files of one room to a location of a dataset in BatVision V2's format; run it once per room."""
 
     out: Path
-    """The dataset's root; the location is written into it, whole or not at all."""
+    """Root folder of the dataset; a conversion that fails leaves nothing in it."""
     location: str
-    """Name of the room."""
+    """Name of the room, and of its folder below --out."""
     audio: str
-    """Two-channel recordings, left ear first, as a quoted pattern: 'kitchen/*.wav'."""
+    """Quoted glob pattern of the two-channel recordings, left ear first: 'kitchen/*.wav'."""
     depth: str
-    """Depth maps: .npy, or one-channel 16-bit pictures."""
+    """Quoted glob pattern of the depth maps: .npy, or one-channel 16-bit images."""
     camera: str
-    """Pictures, registered to the depth."""
+    """Quoted glob pattern of the RGB images, registered to the depth maps."""
     depth_unit: DepthUnit = "mm"
-    """What a number in a depth map means."""
+    """Unit of the depth maps: mm or m."""
     pair: Pairing = "stem"
-    """What belongs together: the same stem (audio_7, depth_7), the same place in the sorted list, or time."""
+    """Match files by stem (audio_7 and depth_7), by order in the sorted lists, or by time."""
     times: Path | None = None
-    """--pair time: a CSV file with the columns file and time (seconds); without it, stems are times."""
+    """--pair time: CSV file with the columns file and time (seconds); default: each stem is a time in seconds."""
     tolerance: float = 0.05
-    """--pair time: seconds between a recording and its picture or depth, at most."""
+    """--pair time: largest difference between a recording and its image or depth map, in seconds."""
     split: SplitChoice = "train"
-    """Where the room goes, as a whole; along: the first 70 % train, 72 to 78 % val, the last 20 % test."""
+    """Split of the whole room; along splits it by order: first 70 % train, 72 to 78 % val, last 20 % test."""
     swap_ears: bool = False
-    """The right ear is the first channel."""
+    """Exchange the channels, for recordings whose first channel is the right ear."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardConfig(DataConfig):
-    """Pack a dataset into tar files, to be read from object storage.
+    """Pack a dataset into tar files for object storage.
 
-    They keep the files' own bytes: the settings of reading only say which rows are bad, and are chosen anew when the
-    shards are read.
+    Shards keep the original bytes of the files. The reading flags only decide which rows are bad; they are chosen again
+    when the shards are read.
     """
 
     out: Path
-    """Folder for the shards and their index."""
+    """Output folder for the shards and their index."""
     splits: tuple[Split, ...] = ("train", "val", "test")
-    """Which splits; others that were packed into the folder before stay."""
+    """Splits to pack; other splits in the folder stay."""
     shard_mb: int = 500
-    """Size of a shard, about."""
+    """Approximate size of a shard, in MB."""
     seed: int = 0
-    """Of the order in which samples are written."""
+    """Random seed of the order in which samples are written."""
     workers: int = 2
-    """Processes."""
+    """Number of worker processes."""

@@ -1,4 +1,4 @@
-"""Which recording, picture and depth map belong together."""
+"""Matching of recordings, images and depth maps."""
 
 import csv
 import re
@@ -12,8 +12,8 @@ from echodepth.core.errors import ConfigError, DataError
 _PREFIX = re.compile(r"^[^\W\d]+[_-]+")
 
 
-class Trio(NamedTuple):
-    """The files of one instance, and its time in seconds where that is known."""
+class FileTriple(NamedTuple):
+    """Files of one instance, and the time of the recording in seconds if it is known."""
 
     audio: Path
     camera: Path
@@ -21,82 +21,82 @@ class Trio(NamedTuple):
     time: float | None = None
 
 
-def pair_up(config: ConvertConfig) -> tuple[list[Trio], int]:
-    """Find the instances.
+def match_files(config: ConvertConfig) -> tuple[list[FileTriple], int]:
+    """Match each recording with its image and depth map.
 
     Returns:
-        The instances in the order of their recordings, and how many recordings have no partner.
+        The matches in the order of their recordings, and the number of recordings without a match.
 
     Raises:
-        ConfigError: a flag does not go with the others.
-        DataError: a pattern finds nothing, files cannot be told apart, or nothing belongs together.
+        ConfigError: flags cannot be combined.
+        DataError: a pattern finds no file, two files have one key, or no files match.
     """
     if config.times is not None and config.pair != "time":
         raise ConfigError(f"--times is for --pair time, not --pair {config.pair}")
     audio, camera, depth = (
-        _found(name, pattern)
+        _find_files(name, pattern)
         for name, pattern in (("audio", config.audio), ("camera", config.camera), ("depth", config.depth))
     )
     match config.pair:
         case "order":
-            trios = _by_order(audio, camera, depth)
+            triples = _by_order(audio, camera, depth)
         case "stem":
-            trios = _by_stem(audio, camera, depth)
+            triples = _by_stem(audio, camera, depth)
         case "time":
-            trios = _by_time(audio, camera, depth, _times(config.times), config.tolerance)
-    if not trios:
+            triples = _by_time(audio, camera, depth, _read_times(config.times), config.tolerance)
+    if not triples:
         raise DataError(
-            f"no recording has a picture and a depth map by --pair {config.pair}: the first are {audio[0].name}, "
+            f"no recording matches an image and a depth map by --pair {config.pair}: the first are {audio[0].name}, "
             f"{camera[0].name} and {depth[0].name}; try another --pair, or a larger --tolerance"
         )
-    return trios, len(audio) - len(trios)
+    return triples, len(audio) - len(triples)
 
 
-def _found(name: str, pattern: str) -> list[Path]:
-    # Path.glob takes patterns relative to a folder only.
+def _find_files(name: str, pattern: str) -> list[Path]:
+    # Path.glob accepts relative patterns only.
     anchor = Path(Path(pattern).anchor)
     relative = str(Path(pattern).relative_to(anchor))
     paths = list(anchor.glob(relative))
-    # Numbers in names count as numbers: 10 comes after 9.
-    files = sorted((path for path in paths if path.is_file()), key=_natural)
+    files = sorted((path for path in paths if path.is_file()), key=_natural_key)
     if not files:
         raise DataError(f"--{name} {pattern!r} finds no file: quote the pattern, as in --{name} 'kitchen/*'")
     return files
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
+def _natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key that compares digits as numbers, so that 10 comes after 9."""
     pieces = re.findall(r"\d+|\D+", str(path))
     return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
 
 
-def _by_order(audio: list[Path], camera: list[Path], depth: list[Path]) -> list[Trio]:
+def _by_order(audio: list[Path], camera: list[Path], depth: list[Path]) -> list[FileTriple]:
     if not len(audio) == len(camera) == len(depth):
         raise DataError(
-            f"--pair order needs as many of each, but there are {len(audio)} recordings, {len(camera)} pictures and "
-            f"{len(depth)} depth maps: pair by stem or time"
+            f"--pair order needs equal numbers of files, but there are {len(audio)} recordings, {len(camera)} images "
+            f"and {len(depth)} depth maps: use --pair stem or time"
         )
-    return [Trio(*files) for files in zip(audio, camera, depth, strict=True)]
+    return [FileTriple(*files) for files in zip(audio, camera, depth, strict=True)]
 
 
-def _by_stem(audio: list[Path], camera: list[Path], depth: list[Path]) -> list[Trio]:
-    by_key = [_keyed(paths) for paths in (audio, camera, depth)]
+def _by_stem(audio: list[Path], camera: list[Path], depth: list[Path]) -> list[FileTriple]:
+    by_key = [_index_by_key(paths) for paths in (audio, camera, depth)]
     shared = [key for key in by_key[0] if key in by_key[1] and key in by_key[2]]
-    return [Trio(by_key[0][key], by_key[1][key], by_key[2][key]) for key in shared]
+    return [FileTriple(by_key[0][key], by_key[1][key], by_key[2][key]) for key in shared]
 
 
-def _keyed(paths: list[Path]) -> dict[str, Path]:
-    keyed: dict[str, Path] = {}
+def _index_by_key(paths: list[Path]) -> dict[str, Path]:
+    by_key: dict[str, Path] = {}
     for path in paths:
-        # What a part is called and leading zeros do not count: audio_007 belongs to depth_7.
+        # Prefixes and leading zeros are ignored: audio_007 matches depth_7.
         key = _PREFIX.sub("", path.stem)
         key = str(int(key)) if key.isdecimal() else key
-        if key in keyed:
-            raise DataError(f"{keyed[key]} and {path} are both called {key!r}: give a pattern that finds one of them")
-        keyed[key] = path
-    return keyed
+        if key in by_key:
+            raise DataError(f"{by_key[key]} and {path} share the key {key!r}: give a pattern that finds one")
+        by_key[key] = path
+    return by_key
 
 
-def _times(table: Path | None) -> dict[str, float] | None:
+def _read_times(table: Path | None) -> dict[str, float] | None:
     if table is None:
         return None
     try:
@@ -104,32 +104,34 @@ def _times(table: Path | None) -> dict[str, float] | None:
             rows = list(csv.DictReader(file))
         return {Path(row["file"].strip()).name: float(row["time"]) for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{table} is no list of times: a CSV file with the columns file and time (seconds)") from error
+        raise DataError(f"{table} is not a CSV file with the columns file and time (seconds)") from error
 
 
 def _by_time(
     audio: list[Path], camera: list[Path], depth: list[Path], times: dict[str, float] | None, tolerance: float
-) -> list[Trio]:
+) -> list[FileTriple]:
     if not tolerance >= 0:
         raise ConfigError(f"--tolerance is {tolerance:g}: give seconds")
-    heard, seen, felt = (sorted((_time_of(path, times), path) for path in paths) for paths in (audio, camera, depth))
-    trios = []
-    for time, path in heard:
-        picture, depth_map = (_nearest(time, others, tolerance) for others in (seen, felt))
-        if picture is not None and depth_map is not None:
-            trios.append(Trio(path, picture, depth_map, time))
-    return trios
+    recordings, images, depth_maps = (
+        sorted((_time_of(path, times), path) for path in paths) for paths in (audio, camera, depth)
+    )
+    triples = []
+    for time, path in recordings:
+        image, depth_map = (_nearest(time, candidates, tolerance) for candidates in (images, depth_maps))
+        if image is not None and depth_map is not None:
+            triples.append(FileTriple(path, image, depth_map, time))
+    return triples
 
 
 def _time_of(path: Path, times: dict[str, float] | None) -> float:
     try:
         return times[path.name] if times is not None else float(_PREFIX.sub("", path.stem))
     except (KeyError, ValueError):
-        remedy = "--times does not list it" if times is not None else "its name is no time in seconds: give --times"
-        raise DataError(f"{path}: {remedy}") from None
+        problem = "--times does not list it" if times is not None else "its name is not a time in seconds: give --times"
+        raise DataError(f"{path}: {problem}") from None
 
 
-def _nearest(time: float, others: list[tuple[float, Path]], tolerance: float) -> Path | None:
-    place = bisect_left(others, (time,))
-    near = min(others[max(0, place - 1) : place + 1], key=lambda other: abs(other[0] - time))
-    return near[1] if abs(near[0] - time) <= tolerance else None
+def _nearest(time: float, candidates: list[tuple[float, Path]], tolerance: float) -> Path | None:
+    index = bisect_left(candidates, (time,))
+    nearest = min(candidates[max(0, index - 1) : index + 1], key=lambda candidate: abs(candidate[0] - time))
+    return nearest[1] if abs(nearest[0] - time) <= tolerance else None

@@ -1,1 +1,1 @@
-"""The demo page in the browser."""
+"""The demo: a web page that runs a model on recordings or images."""

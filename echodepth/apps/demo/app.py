@@ -1,4 +1,4 @@
-"""The command demo: a page in the browser to try a model. All of it is served from here, nothing is fetched."""
+"""``echodepth demo``: a web page to try a model. The page loads nothing from other servers."""
 
 import html
 import logging
@@ -11,11 +11,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from echodepth.apps.demo.backend import Question, answer, cloud, drawn_depth, ears, seen, view_shape
+from echodepth.apps.demo.backend import (
+    DemoInput,
+    audio_input,
+    depth_image,
+    display_shape,
+    point_cloud,
+    read_image,
+    run_model,
+)
+from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
-from echodepth.apps.demo.view import HERE, depth_limit, ears_html, empty_html, maps_html, summary
+from echodepth.apps.demo.view import ASSETS, depth_limit, empty_html, maps_html, spectrograms_html, summary
 from echodepth.core.errors import ConfigError, EchodepthError, plain_message
-from echodepth.inference.config import DemoConfig
 from echodepth.inference.point_cloud import Intrinsics
 from echodepth.inference.predictor import Predictor, load_model
 
@@ -24,17 +32,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CLOUDS = 32
-_KEPT = 86400  # seconds that an uploaded file is kept
+_KEPT_POINT_CLOUDS = 32
+_UPLOAD_LIFETIME = 86400  # seconds
 
 
 def demo(config: DemoConfig) -> None:
     """Serve the page until it is interrupted.
 
     Raises:
-        CheckpointError: there is no such model.
-        ConfigError: Gradio is not installed, a flag makes no sense, or the port is taken.
-        DataError: the examples that are named are not there.
+        CheckpointError: a model does not exist.
+        ConfigError: Gradio is not installed, a flag is out of range, or the port is in use.
+        DataError: the files of ``--examples`` do not exist.
     """
     page = open_page(config)
     serve(page, config)
@@ -42,25 +50,25 @@ def demo(config: DemoConfig) -> None:
 
 
 def open_page(config: DemoConfig) -> "gradio.Blocks":
-    """Read the models and lay out the page; arguments and errors are those of ``demo``."""
+    """Load the models and lay out the page; arguments and errors are those of ``demo``."""
     if find_spec("gradio") is None or find_spec("trimesh") is None:
         raise ConfigError("the page needs Gradio and trimesh: pip install 'echodepth[demo]'")
     Intrinsics.from_fov(config.fov, (1, 1))
     if not 0 < config.port < 2**16:
         raise ConfigError(f"--port {config.port}: give a number from 1 to 65535")
-    named = [config.checkpoint] if config.against is None else [config.checkpoint, config.against]
-    predictors = [load_model(name, config.device) for name in named]
+    checkpoints = [config.checkpoint] if config.compare_with is None else [config.checkpoint, config.compare_with]
+    predictors = [load_model(checkpoint, config.device) for checkpoint in checkpoints]
     examples = find_examples(config, predictors)
-    # Before Gradio is imported: it would tell its makers of each start, and ask them for a newer version.
+    # Set before Gradio is imported: otherwise it reports each start to its servers and looks for a newer version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     return _Page(predictors, config.fov, examples).blocks()
 
 
 def serve(page: "gradio.Blocks", config: DemoConfig) -> str:
-    """Begin to serve the page, and return; its address is said in the log and given back.
+    """Start to serve the page in the background; log and return its address.
 
     Raises:
-        ConfigError: the address or port cannot be listened on.
+        ConfigError: the server cannot listen on the address or port.
     """
     import gradio as gr
 
@@ -82,7 +90,7 @@ def serve(page: "gradio.Blocks", config: DemoConfig) -> str:
             ssr_mode=False,
             pwa=False,
             theme=theme,
-            css_paths=HERE / "demo.css",
+            css_paths=ASSETS / "demo.css",
         )
     except OSError as error:
         raise ConfigError(
@@ -94,59 +102,68 @@ def serve(page: "gradio.Blocks", config: DemoConfig) -> str:
 
 @dataclass
 class _Page:
-    """The page's parts, and what happens when something is asked.
+    """Layout and event handlers of the page.
 
     Attributes:
-        predictors: the model, and the one beside it if there is one.
-        fov: degrees, at first.
-        examples: to pick from.
-        outputs: the parts that show an answer, by name.
-        folder: for the clouds that Gradio is handed as files, until the page is gone.
-        clouds: the latest of them.
+        predictors: one model, or two to compare.
+        fov: initial horizontal field of view of the point cloud, in degrees.
+        examples: examples to choose from.
+        outputs: output components by name.
+        folder: folder of the point clouds, which Gradio takes as files.
+        clouds: folders of the latest point clouds.
     """
 
     predictors: list[Predictor]
     fov: float
-    examples: list[Question]
+    examples: list[DemoInput]
     outputs: dict[str, Any] = field(default_factory=dict)
     folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
     clouds: deque[Path] = field(default_factory=deque)
 
     @property
-    def hears(self) -> bool:
+    def takes_audio(self) -> bool:
         return any(predictor.backend.input_key == "audio" for predictor in self.predictors)
 
     @property
-    def sees(self) -> bool:
+    def takes_images(self) -> bool:
         return any(predictor.backend.input_key == "image" for predictor in self.predictors)
 
     @property
-    def takes(self) -> str:
-        both = ["a two-channel recording"] * self.hears + ["a picture"] * self.sees
-        return " and ".join(both)
+    def input_names(self) -> str:
+        return " and ".join(["a two-channel recording"] * self.takes_audio + ["an image"] * self.takes_images)
 
     def blocks(self) -> "gradio.Blocks":
         import gradio as gr
 
-        with gr.Blocks(title="echodepth", analytics_enabled=False, delete_cache=(_KEPT, _KEPT)) as page:
-            names = " against ".join(html.escape(predictor.name) for predictor in self.predictors)
-            gr.HTML(f"<h1>echodepth</h1><p>Depth in metres from {self.takes}, by {names}.</p>", elem_id="title")
+        with gr.Blocks(
+            title="echodepth", analytics_enabled=False, delete_cache=(_UPLOAD_LIFETIME, _UPLOAD_LIFETIME)
+        ) as page:
+            names = " and ".join(html.escape(predictor.name) for predictor in self.predictors)
+            gr.HTML(
+                f"<h1>echodepth</h1><p>Depth in metres from {self.input_names}, predicted by {names}.</p>",
+                elem_id="title",
+            )
             with gr.Row():
                 with gr.Column(scale=3, min_width=280):
-                    inputs, button, offered = self._inputs()
+                    inputs, button, example_loaded = self._add_inputs()
                 with gr.Column(scale=8, min_width=480):
-                    self._outputs()
-            shown = list(self.outputs.values())
+                    self._add_outputs()
+            outputs = list(self.outputs.values())
             *files, fov = inputs
-            events = [*(each.upload for each in files), fov.release, *([offered.then] if offered else [])]
-            for event, ask in [(button.click, self.ask), *((event, self.ask_once_complete) for event in events)]:
-                # An answer to an earlier question must not stand beside the files of this one. Emptied by an event of
-                # its own: a generator's last answer is sent twice, which Gradio 6.31's 3-D view does not survive.
-                emptied = event(self._nothing, None, shown, api_visibility="private", show_progress="hidden")
-                emptied.then(ask, inputs, shown, api_visibility="private")
+            changes = [
+                *(each.upload for each in files),
+                fov.release,
+                *([example_loaded.then] if example_loaded else []),
+            ]
+            events = [(button.click, self.predict), *((change, self.predict_if_complete) for change in changes)]
+            for event, handler in events:
+                # Old results must not stand beside new files. An event of its own clears them: a generator would send
+                # its last value twice, which breaks the 3-D view of Gradio 6.31.
+                cleared = event(self._cleared, None, outputs, api_visibility="private", show_progress="hidden")
+                cleared.then(handler, inputs, outputs, api_visibility="private")
         return page
 
-    def _inputs(self) -> tuple[list[Any], Any, Any]:
+    def _add_inputs(self) -> tuple[list[Any], Any, Any]:
         import gradio as gr
 
         recording = gr.Audio(
@@ -155,111 +172,122 @@ class _Page:
             label="recording, two channels",
             editable=False,
             buttons=[],
-            visible=self.hears,
+            visible=self.takes_audio,
             elem_id="recording",
         )
-        picture = gr.Image(
-            sources=["upload", "clipboard"] if not self.sees else ["upload", "clipboard", "webcam"],
+        image = gr.Image(
+            sources=["upload", "clipboard"] if not self.takes_images else ["upload", "clipboard", "webcam"],
             type="filepath",
             image_mode=None,
             height=190,
-            label="picture" if self.sees else "picture, for you alone",
-            elem_id="picture",
+            label="image" if self.takes_images else "image, for display only",
+            elem_id="image",
         )
-        truth = gr.File(
+        ground_truth = gr.File(
             file_types=[".npy", ".png"],
             type="filepath",
             height=110,
-            label="measured depth, if known",
-            elem_id="truth",
+            label="ground truth depth, optional",
+            elem_id="ground_truth",
         )
         fov = gr.Slider(
-            *(min(30, self.fov), max(150, self.fov)), value=self.fov, step=1, label="field of view in 3-D, degrees"
+            *(min(30, self.fov), max(150, self.fov)),
+            value=self.fov,
+            step=1,
+            label="horizontal field of view of the point cloud, degrees",
         )
-        button = gr.Button("Estimate depth", variant="primary", elem_id="ask")
-        inputs = [recording, picture, truth, fov]
+        button = gr.Button("Predict depth", variant="primary", elem_id="predict")
+        inputs = [recording, image, ground_truth, fov]
         if not self.examples:
             return inputs, button, None
-        rows = [[_text(q.recording), _text(q.picture), _text(q.truth)] for q in self.examples]
-        used = [i for i in range(3) if (i or self.hears) and any(row[i] for row in rows)]
-        # Thumbnails say more than file names do.
-        pictured = [used.index(1)] if all(row[1] for row in rows) else None
-        offered = gr.Examples(
+        rows = [[_text(each.recording), _text(each.image), _text(each.ground_truth)] for each in self.examples]
+        used = [i for i in range(3) if (i or self.takes_audio) and any(row[i] for row in rows)]
+        # Thumbnails identify an example better than file names do.
+        visible = [used.index(1)] if all(row[1] for row in rows) else None
+        examples = gr.Examples(
             [[row[i] for i in used] for row in rows],
             [inputs[i] for i in used],
             label="examples",
-            visible_columns=pictured,
+            visible_columns=visible,
         )
-        return inputs, button, offered.load_input_event
+        return inputs, button, examples.load_input_event
 
-    def _outputs(self) -> None:
+    def _add_outputs(self) -> None:
         import gradio as gr
 
-        shown: dict[str, Any] = {"summary": gr.Markdown(elem_id="summary")}
-        shown["maps"] = gr.HTML(
-            empty_html(self.takes), js_on_load=(HERE / "demo.js").read_text(), elem_id="maps", apply_default_css=False
+        outputs: dict[str, Any] = {"summary": gr.Markdown(elem_id="summary")}
+        outputs["maps"] = gr.HTML(
+            empty_html(self.input_names),
+            js_on_load=(ASSETS / "demo.js").read_text(),
+            elem_id="maps",
+            apply_default_css=False,
         )
         with gr.Row():
-            shown["cloud"] = gr.Model3D(
-                label="turn it: drag; nearer: scroll", elem_id="cloud", height=340, clear_color=(0.09,) * 3 + (1,)
+            outputs["cloud"] = gr.Model3D(
+                label="point cloud: drag to rotate, scroll to zoom",
+                elem_id="cloud",
+                height=340,
+                clear_color=(0.09,) * 3 + (1,),
             )
             if len(self.predictors) == 2:
-                shown["slider"] = gr.ImageSlider(label="first | second model", format="png", interactive=False)
-        if self.hears:
-            shown["ears"] = gr.HTML(apply_default_css=False, elem_id="ears")
-            shown["slow"] = gr.Audio(
-                label="what the model hears, ten times slower", interactive=False, format="wav", buttons=[]
+                outputs["slider"] = gr.ImageSlider(label="first | second model", format="png", interactive=False)
+        if self.takes_audio:
+            outputs["spectrograms"] = gr.HTML(apply_default_css=False, elem_id="ears")
+            outputs["slowed"] = gr.Audio(
+                label="model input, ten times slower", interactive=False, format="wav", buttons=[]
             )
-        self.outputs = shown
+        self.outputs = outputs
 
-    def ask_once_complete(
-        self, recording: str | None, picture: str | None, truth: str | None, fov: int | float
+    def predict_if_complete(
+        self, recording: str | None, image: str | None, ground_truth: str | None, fov: int | float
     ) -> dict[Any, Any]:
-        """As ``ask``, but what is not there yet is waited for."""
-        if (recording is None and self.hears) or (picture is None and self.sees):
-            return self._nothing()
-        return self.ask(recording, picture, truth, fov)
+        """Run ``predict`` once all files that the models take are uploaded."""
+        if (recording is None and self.takes_audio) or (image is None and self.takes_images):
+            return self._cleared()
+        return self.predict(recording, image, ground_truth, fov)
 
-    def ask(self, recording: str | None, picture: str | None, truth: str | None, fov: int | float) -> dict[Any, Any]:
-        """What the page shows of some files; a user's mistake becomes one line on it."""
+    def predict(
+        self, recording: str | None, image: str | None, ground_truth: str | None, fov: int | float
+    ) -> dict[Any, Any]:
+        """Values of the output components for some files; a user's mistake becomes a one-line error message."""
         import gradio as gr
 
-        given = (recording, picture, truth)
+        files = (recording, image, ground_truth)
         try:
-            return self._shown(Question(*(Path(path) if path else None for path in given)), fov)
+            return self._results(DemoInput(*(Path(path) if path else None for path in files)), fov)
         except EchodepthError as error:
             message = plain_message(error)
-            for path in filter(None, given):
+            for path in filter(None, files):
                 message = message.replace(path, Path(path).name)
             raise gr.Error(html.escape(message), title="This cannot be used", print_exception=False) from error
 
-    def _nothing(self) -> dict[Any, Any]:
-        blank = {"maps": empty_html(self.takes), "summary": "", "ears": ""}
-        return {part: blank.get(name) for name, part in self.outputs.items()}
+    def _cleared(self) -> dict[Any, Any]:
+        blank = {"maps": empty_html(self.input_names), "summary": "", "spectrograms": ""}
+        return {component: blank.get(name) for name, component in self.outputs.items()}
 
-    def _shown(self, question: Question, fov: int | float) -> dict[Any, Any]:
-        answers = [answer(predictor, question) for predictor in self.predictors]
-        shape = view_shape(question, answers)
-        picture = seen(question.picture, shape) if question.picture is not None else None
-        drawn = [drawn_depth(one.estimate.depth, shape, depth_limit(answers)) for one in answers]
-        shown = {
-            "summary": summary(answers),
-            "maps": maps_html(answers, picture, shape),
-            "cloud": self._kept(cloud(answers[0].estimate.depth, picture or drawn[0], float(fov))),
-            "slider": tuple(drawn),
+    def _results(self, demo_input: DemoInput, fov: int | float) -> dict[Any, Any]:
+        results = [run_model(predictor, demo_input) for predictor in self.predictors]
+        shape = display_shape(demo_input, results)
+        image = read_image(demo_input.image, shape) if demo_input.image is not None else None
+        depth_images = [depth_image(one.estimate.depth, shape, depth_limit(results)) for one in results]
+        values = {
+            "summary": summary(results),
+            "maps": maps_html(results, image, shape),
+            "cloud": self._save_cloud(point_cloud(results[0].estimate.depth, image or depth_images[0], float(fov))),
+            "slider": tuple(depth_images),
         }
-        if self.hears and question.recording is not None:
-            hearer = next(each for each in self.predictors if each.backend.input_key == "audio")
-            levels, shown["slow"], seconds = ears(hearer, question.recording)
-            shown["ears"] = ears_html(levels, seconds)
-        return {part: shown.get(name) for name, part in self.outputs.items()}
+        if self.takes_audio and demo_input.recording is not None:
+            audio_model = next(each for each in self.predictors if each.backend.input_key == "audio")
+            spectrograms, values["slowed"], seconds = audio_input(audio_model, demo_input.recording)
+            values["spectrograms"] = spectrograms_html(spectrograms, seconds)
+        return {component: values.get(name) for name, component in self.outputs.items()}
 
-    def _kept(self, encoded: bytes) -> str:
-        """A file with a cloud, there until Gradio has copied it and some others have followed."""
+    def _save_cloud(self, encoded: bytes) -> str:
+        """Write a point cloud file, and delete the oldest: Gradio copies a file soon after it is returned."""
         folder = Path(tempfile.mkdtemp(dir=self.folder.name))
         (folder / "depth.glb").write_bytes(encoded)
         self.clouds.append(folder)
-        if len(self.clouds) > _CLOUDS:
+        if len(self.clouds) > _KEPT_POINT_CLOUDS:
             shutil.rmtree(self.clouds.popleft())
         return str(folder / "depth.glb")
 

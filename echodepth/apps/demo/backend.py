@@ -1,4 +1,4 @@
-"""What the page shows of one question: each model's depth, how long it took, and how far off it is."""
+"""Predictions and derived data for the demo page."""
 
 import time
 from dataclasses import dataclass
@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from PIL import Image
 
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import SAMPLE_RATE
+from echodepth.core.sampling import pixel_centres
 from echodepth.data.datasets import batvision, rgbd
 from echodepth.data.images import DepthMap, open_upright, to_rgb
-from echodepth.inference.inputs import check_kind
-from echodepth.inference.outputs import coloured_cloud
+from echodepth.inference.inputs import check_file
+from echodepth.inference.outputs import point_cloud_file
 from echodepth.inference.point_cloud import Intrinsics
 from echodepth.inference.predictor import Estimate, Predictor
 from echodepth.inference.runtime import trained_data
@@ -23,78 +24,78 @@ from echodepth.metrics.depth import per_image_metrics
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.report.figures import depth_to_rgb
 
-_LONGEST = 512  # pixels of a side: the page shows no more
-_DENSE = 320  # points of a side: a viewer draws each as one pixel, and a small map would be a mist
-_SLOWER = 10  # a chirp of 3 ms, up to 20 kHz, becomes 30 ms up to 2 kHz: now an echo can be told from it
-_LOUD = 0.9
+_MAX_SIDE = 512  # pixels: the page shows no more
+_CLOUD_SIDE = 320  # points: the viewer draws each as one pixel, so a small map would look sparse
+_SLOWDOWN = 10  # a chirp of 3 ms up to 20 kHz becomes 30 ms up to 2 kHz, and its echoes become audible
+_PEAK = 0.9
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is known of one place.
+class DemoInput:
+    """Files of one scene.
 
     Attributes:
-        recording: for models that hear.
-        picture: for models that see; beside a recording, only to look at.
-        truth: the measured depth, ``.npy`` in millimetres or a 16-bit ``.png``.
+        recording: input of audio models.
+        image: input of RGB models; with a recording alone it is only displayed.
+        ground_truth: depth map, ``.npy`` in millimetres or a 16-bit ``.png``.
     """
 
     recording: Path | None = None
-    picture: Path | None = None
-    truth: Path | None = None
+    image: Path | None = None
+    ground_truth: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """What one model makes of it.
+class DemoResult:
+    """Prediction of one model.
 
     Attributes:
-        name: the model's.
-        estimate: metres, at most 512 pixels to a side.
-        seconds: from the file to the depth.
-        truth: measured metres at the estimate's pixels, NaN where not known; None where it is not given at all.
-        metrics: of the estimate against the truth, by name.
+        name: name of the model.
+        estimate: the prediction in metres, at most 512 pixels to a side.
+        seconds: time from the file to the depth map.
+        ground_truth: metres at the pixels of the estimate, NaN where unknown; None if there is no ground truth.
+        metrics: metrics of the estimate against the ground truth, by name.
     """
 
     name: str
     estimate: Estimate
     seconds: float
-    truth: Float[np.ndarray, "h w"] | None = None
+    ground_truth: Float[np.ndarray, "h w"] | None = None
     metrics: dict[str, float] | None = None
 
     @property
     def error(self) -> Float[np.ndarray, "h w"] | None:
-        """How far off the depth is, in metres."""
-        return None if self.truth is None else np.abs(self.estimate.depth - self.truth)
+        """Absolute error in metres."""
+        return None if self.ground_truth is None else np.abs(self.estimate.depth - self.ground_truth)
 
 
-def answer(predictor: Predictor, question: Question) -> Answer:
-    """Ask one model.
+def run_model(predictor: Predictor, demo_input: DemoInput) -> DemoResult:
+    """Run one model and compare its prediction with the ground truth.
 
     Raises:
-        ConfigError: what the model takes is not given, or something else is.
-        DataError: a file is missing or unreadable, or holds no depth that is known.
+        ConfigError: the input lacks the file that the model takes, or the file is of another kind.
+        DataError: a file is missing or unreadable, or the depth map holds no valid depth.
     """
-    hears = predictor.backend.input_key == "audio"
-    path = question.recording if hears else question.picture
+    is_audio = predictor.backend.input_key == "audio"
+    path = demo_input.recording if is_audio else demo_input.image
     if path is None:
-        wanted = "hears: give it a two-channel WAV file" if hears else "sees: give it a picture"
-        raise ConfigError(f"{predictor.name} {wanted}")
-    check_kind(path, predictor.backend.input_key, predictor.name)
+        expected = "a two-channel WAV file" if is_audio else "an image"
+        raise ConfigError(f"{predictor.name} is {'an audio' if is_audio else 'an RGB'} model: give it {expected}")
+    check_file(path, predictor.backend.input_key, predictor.name)
     started = time.perf_counter()
     estimate = predictor.estimate([predictor.prepare(path)])[0]
     seconds = time.perf_counter() - started
-    metrics = truth = None
-    if question.truth is not None:
-        truth = _at_pixels_of(_read_truth(question.truth, predictor), estimate.depth.shape, predictor.backend.max_depth)
-        metrics = _metrics(estimate.depth, truth, question.truth)
-        truth = _shown(truth)
-    doubt = estimate.uncertainty
-    shown = Estimate(_shown(estimate.depth), None if doubt is None else _shown(doubt))
-    return Answer(predictor.name, shown, seconds, truth, metrics)
+    metrics = ground_truth = None
+    if demo_input.ground_truth is not None:
+        depth_map = _read_ground_truth(demo_input.ground_truth, predictor)
+        ground_truth = _sample(depth_map, estimate.depth.shape, predictor.backend.max_depth)
+        metrics = _metrics(estimate.depth, ground_truth, demo_input.ground_truth)
+        ground_truth = _subsample(ground_truth)
+    uncertainty = None if estimate.uncertainty is None else _subsample(estimate.uncertainty)
+    return DemoResult(predictor.name, Estimate(_subsample(estimate.depth), uncertainty), seconds, ground_truth, metrics)
 
 
-def _read_truth(path: Path, predictor: Predictor) -> DepthMap:
+def _read_ground_truth(path: Path, predictor: Predictor) -> DepthMap:
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     if path.suffix.lower() == ".npy":
@@ -103,97 +104,100 @@ def _read_truth(path: Path, predictor: Predictor) -> DepthMap:
     return rgbd.read_depth(path, data.depth_scale if data.dataset == "rgbd" else 1000.0)
 
 
-def _at_pixels_of(depth: DepthMap, shape: tuple[int, ...], max_depth: float) -> Float[np.ndarray, "h w"]:
-    """The measured value at each pixel's centre, as in training: never one that is interpolated, and cut off."""
+def _sample(depth: DepthMap, shape: tuple[int, ...], max_depth: float) -> Float[np.ndarray, "h w"]:
+    """Ground truth at the centre of each pixel, never interpolated, and clipped at ``max_depth``, as in training."""
     metres = np.where(depth.valid, np.minimum(depth.metres, np.float32(max_depth)), np.float32(np.nan))
-    rows, columns = (
-        (2 * np.arange(wanted) + 1) * side // (2 * wanted) for wanted, side in zip(shape, metres.shape, strict=True)
-    )
+    rows, columns = (pixel_centres(source, target) for source, target in zip(metres.shape, shape, strict=True))
     sampled: Float[np.ndarray, "h w"] = metres[np.ix_(rows, columns)]
     return sampled
 
 
-def _metrics(depth: Float[np.ndarray, "h w"], truth: Float[np.ndarray, "h w"], path: Path) -> dict[str, float]:
-    valid = np.isfinite(truth)
+def _metrics(depth: Float[np.ndarray, "h w"], ground_truth: Float[np.ndarray, "h w"], path: Path) -> dict[str, float]:
+    valid = np.isfinite(ground_truth)
     if not valid.any():
-        raise DataError(f"{path} holds no depth that is known")
+        raise DataError(f"{path} holds no valid depth")
     prediction, target, mask = (
-        torch.from_numpy(each)[None, None] for each in (depth, np.where(valid, truth, np.float32(0)), valid)
+        torch.from_numpy(each)[None, None] for each in (depth, np.where(valid, ground_truth, np.float32(0)), valid)
     )
     return {name: float(value) for name, value in per_image_metrics(prediction, target, mask).items()}
 
 
-def _shown(metres: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h2 w2"]:
-    step = -(-max(metres.shape) // _LONGEST)
+def _subsample(metres: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h2 w2"]:
+    step = -(-max(metres.shape) // _MAX_SIDE)
     return metres[::step, ::step]
 
 
-def ears(
+def audio_input(
     predictor: Predictor, recording: Path
 ) -> tuple[list[Float[np.ndarray, "f t"]], tuple[int, Shaped[np.ndarray, "n 2"]], float]:
-    """What a model hears of a recording, for the eye and for the ear.
+    """The part of a recording that a model receives, as spectrograms and as slowed audio.
 
     Args:
-        predictor: its training says which stretch of the recording is used.
-        recording: a file that it takes.
+        predictor: an audio model; its training settings define the cut.
+        recording: a file that the model takes.
 
     Returns:
-        Each ear's levels on one scale, low frequencies first; the same stretch ten times slower, as a sample rate and
-        16-bit samples; and its length in seconds.
+        Log-magnitude spectrograms of the left and the right ear, low frequencies first; the waveform ten times slower,
+        as sample rate and 16-bit samples; and the length of the cut in seconds.
 
     Raises:
         DataError: the file is unreadable.
     """
-    sound = predictor.prepare(recording).raw
-    left, right = EchoFrontEnd(256)(sound[None])[0].numpy()
-    loud = sound * (_LOUD / sound.abs().max())
-    slow = (loud.T * (2**15 - 1)).round().to(torch.int16).numpy()
-    return [left, right], (SAMPLE_RATE // _SLOWER, slow), sound.shape[1] / SAMPLE_RATE
+    waveform = predictor.prepare(recording).raw
+    left, right = EchoFrontEnd(256)(waveform[None])[0].numpy()
+    scaled = waveform * (_PEAK / waveform.abs().max())
+    slowed = (scaled.T * (2**15 - 1)).round().to(torch.int16).numpy()
+    return [left, right], (SAMPLE_RATE // _SLOWDOWN, slowed), waveform.shape[1] / SAMPLE_RATE
 
 
-def view_shape(question: Question, answers: list[Answer]) -> tuple[int, int]:
-    """Height and width in which the maps are drawn: training squeezed a wide view to a square, the eye wants it back.
+def display_shape(demo_input: DemoInput, results: list[DemoResult]) -> tuple[int, int]:
+    """Height and width in which the maps are drawn: the aspect ratio of the camera, which training resizes to a square.
 
     Raises:
-        DataError: the picture cannot be read.
+        DataError: the image cannot be read.
     """
-    if question.picture is not None:
-        with open_upright(question.picture) as picture:
-            height, width = picture.height, picture.width
-    elif question.truth is not None and question.truth.suffix.lower() == ".npy":
-        height, width = np.load(question.truth, mmap_mode="r").shape
+    if demo_input.image is not None:
+        with open_upright(demo_input.image) as image:
+            height, width = image.height, image.width
+    elif demo_input.ground_truth is not None and demo_input.ground_truth.suffix.lower() == ".npy":
+        height, width = np.load(demo_input.ground_truth, mmap_mode="r").shape
     else:
-        height, width = answers[0].estimate.depth.shape
-    share = _LONGEST / max(height, width)
-    return max(1, round(height * share)), max(1, round(width * share))
+        height, width = results[0].estimate.depth.shape
+    scale = _MAX_SIDE / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def seen(picture: Path, shape: tuple[int, int]) -> Image.Image:
-    """A picture at the size of the page; a DataError if it cannot be read."""
-    with open_upright(picture) as opened:
-        return to_rgb(opened, (shape[1], shape[0]), picture.name)
+def read_image(path: Path, shape: tuple[int, int]) -> Image.Image:
+    """Read an image at the given height and width; a DataError if it cannot be read."""
+    with open_upright(path) as opened:
+        return to_rgb(opened, (shape[1], shape[0]), path.name)
 
 
-def drawn_depth(depth: Float[np.ndarray, "h w"], shape: tuple[int, int], limit: float) -> Image.Image:
-    """A predicted map in its colours, of another size."""
-    smooth = _smooth(depth, shape)
-    return Image.fromarray(depth_to_rgb(smooth, np.isfinite(smooth), limit))
+def depth_image(depth: Float[np.ndarray, "h w"], shape: tuple[int, int], limit: float) -> Image.Image:
+    """Draw a predicted map in colour, from 0 to ``limit`` metres, at the given height and width."""
+    resized = _interpolate(depth, shape)
+    return Image.fromarray(depth_to_rgb(resized, np.isfinite(resized), limit))
 
 
-def cloud(depth: Float[np.ndarray, "h w"], picture: Image.Image, fov: float) -> bytes:
-    """A predicted map as a GLB file of points in a picture's colours, dense enough to look at.
+def point_cloud(depth: Float[np.ndarray, "h w"], image: Image.Image, fov: float) -> bytes:
+    """Encode a predicted map as a GLB point cloud in the colours of an image, dense enough for display.
+
+    Args:
+        depth: the prediction, in metres.
+        image: RGB image of the same view.
+        fov: horizontal field of view in degrees.
 
     Raises:
-        ConfigError: no pinhole camera sees so far around.
+        ConfigError: the field of view is not between 0 and 180 degrees.
     """
-    camera = Intrinsics.from_fov(fov, (picture.height, picture.width))
-    scale = _DENSE / max(picture.size)
-    dense = _smooth(depth, (max(1, round(picture.height * scale)), max(1, round(picture.width * scale))))
-    return coloured_cloud("glb", dense, picture, camera, "the picture")
+    camera = Intrinsics.from_fov(fov, (image.height, image.width))
+    scale = _CLOUD_SIDE / max(image.size)
+    dense = _interpolate(depth, (max(1, round(image.height * scale)), max(1, round(image.width * scale))))
+    return point_cloud_file("glb", dense, image, camera, "the image")
 
 
-def _smooth(depth: Float[np.ndarray, "h w"], shape: tuple[int, int]) -> Float[np.ndarray, "h2 w2"]:
-    # Only of predictions, which are smooth: a measured map has holes and edges.
+def _interpolate(depth: Float[np.ndarray, "h w"], shape: tuple[int, int]) -> Float[np.ndarray, "h2 w2"]:
+    # For predictions only, which are smooth: ground truth has holes and edges.
     tensor = torch.from_numpy(np.ascontiguousarray(depth))[None, None]
-    wider: Float[np.ndarray, "h2 w2"] = F.interpolate(tensor, shape, mode="bilinear")[0, 0].numpy()
-    return wider
+    resized: Float[np.ndarray, "h2 w2"] = F.interpolate(tensor, shape, mode="bilinear")[0, 0].numpy()
+    return resized

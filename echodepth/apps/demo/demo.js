@@ -1,4 +1,4 @@
-// One pointer over all maps: what lies under it, in metres, is written above each. `element` is given by Gradio.
+// One pointer over all maps: the value under it, in metres, appears above each map. Gradio provides `element`.
 const decoded = new WeakMap();
 
 function metres(figure) {
@@ -19,7 +19,7 @@ function show(x, y) {
     const rows = Number(figure.dataset.rows), columns = Number(figure.dataset.columns);
     const row = Math.min(rows - 1, Math.floor(y * rows)), column = Math.min(columns - 1, Math.floor(x * columns));
     const millimetres = metres(figure).getUint16(2 * (row * columns + column), true);
-    figure.querySelector("output").textContent = millimetres ? `${(millimetres / 1000).toFixed(2)} m` : "not known";
+    figure.querySelector("output").textContent = millimetres ? `${(millimetres / 1000).toFixed(2)} m` : "unknown";
   }
 }
 

@@ -1,4 +1,4 @@
-"""What the page offers to pick from: files that are named, or some of the dataset that the model was trained on."""
+"""Examples on the demo page: files that the flags name, or instances of the model's dataset."""
 
 import logging
 from dataclasses import replace
@@ -6,82 +6,78 @@ from pathlib import Path
 
 import numpy as np
 
-from echodepth.apps.demo.backend import Question
+from echodepth.apps.demo.backend import DemoInput
+from echodepth.apps.demo.config import DemoConfig
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.dataset import list_split
 from echodepth.data.sample import Modality, Record
-from echodepth.inference.config import DemoConfig
-from echodepth.inference.inputs import RECORDINGS
+from echodepth.inference.inputs import AUDIO_SUFFIXES, IMAGE_SUFFIXES
 from echodepth.inference.predictor import Predictor
 from echodepth.inference.runtime import read_from, trained_data
-from echodepth.inference.sources import PICTURES
 
 log = logging.getLogger(__name__)
 
-_OFFERED = 6
+_FROM_DATASET = 6
 
 
-def find_examples(config: DemoConfig, predictors: list[Predictor]) -> list[Question]:
-    """Questions that all the models can be asked.
+def find_examples(config: DemoConfig, predictors: list[Predictor]) -> list[DemoInput]:
+    """Find examples that all models can take.
 
     Raises:
-        DataError: a file or folder that is named is not there or holds nothing that the models take, or the dataset
+        DataError: a file or folder of ``--examples`` is missing or holds nothing that the models take, or the dataset
             in ``--data_dir`` cannot be listed.
     """
-    wanted = {predictor.backend.input_key for predictor in predictors}
+    input_keys = {predictor.backend.input_key for predictor in predictors}
     if config.examples:
-        return [question for path in config.examples for question in _of_path(path, wanted)]
+        return [example for path in config.examples for example in _from_path(path, input_keys)]
     try:
-        return _of_dataset(predictors[0], config.data_dir, wanted)
-    except (ConfigError, DataError) as error:  # a model trained from shards has no files to pick from
+        return _from_dataset(predictors[0], config.data_dir, input_keys)
+    except (ConfigError, DataError) as error:  # a model trained from shards has no single files
         if config.data_dir is not None:
             raise
-        log.info("no examples to pick from (%s); --examples or --data_dir names some", error)
+        log.info("the page has no examples (%s): name some with --examples or --data_dir", error)
         return []
 
 
-def _of_path(path: Path, wanted: set[str]) -> list[Question]:
-    endings = RECORDINGS if "audio" in wanted else PICTURES
+def _from_path(path: Path, input_keys: set[str]) -> list[DemoInput]:
+    suffixes = AUDIO_SUFFIXES if "audio" in input_keys else IMAGE_SUFFIXES
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    questions = [
-        question
+    examples = [
+        example
         for file in files
-        if file.suffix.lower() in endings and file.is_file() and not _is_depth(file)
-        for question in [_beside(file)]
-        if "image" not in wanted or question.picture is not None
+        if file.suffix.lower() in suffixes and file.is_file() and not file.stem.endswith("_depth")
+        for example in [_with_companions(file)]
+        if "image" not in input_keys or example.image is not None
     ]
-    if not questions:
-        what = " with a picture beside it" if wanted == {"audio", "image"} else ""
-        raise DataError(f"--examples {path} holds no {'WAV or FLAC file' if 'audio' in wanted else 'picture'}{what}")
-    return questions
+    if not examples:
+        expected = "WAV or FLAC file" if "audio" in input_keys else "image"
+        companion = " with an image of the same name" if input_keys == {"audio", "image"} else ""
+        raise DataError(f"--examples {path} holds no {expected}{companion}")
+    return examples
 
 
-def _is_depth(path: Path) -> bool:
-    return path.stem.endswith("_depth")
+def _with_companions(path: Path) -> DemoInput:
+    """A file with the files of the same name: ``kitchen.jpg``, and ``kitchen.npy`` or ``kitchen_depth.png``."""
+    is_audio = path.suffix.lower() in AUDIO_SUFFIXES
+    images = [path.with_suffix(suffix) for suffix in sorted(IMAGE_SUFFIXES)] if is_audio else [path]
+    depths = [path.with_suffix(".npy"), *(path.with_name(f"{path.stem}_depth{suffix}") for suffix in (".npy", ".png"))]
+    companions = (next(filter(Path.is_file, candidates), None) for candidates in (images, depths))
+    return DemoInput(path if is_audio else None, *companions)
 
 
-def _beside(path: Path) -> Question:
-    """A file with what lies beside it: ``kitchen.jpg``, and ``kitchen.npy`` or ``kitchen_depth.png``."""
-    hears = path.suffix.lower() in RECORDINGS
-    pictures = [path.with_suffix(ending) for ending in sorted(PICTURES)] if hears else [path]
-    depths = [path.with_suffix(".npy"), *(path.with_name(f"{path.stem}_depth{ending}") for ending in (".npy", ".png"))]
-    return Question(path if hears else None, *(next(filter(Path.is_file, each), None) for each in (pictures, depths)))
-
-
-def _of_dataset(predictor: Predictor, data_dir: Path | None, wanted: set[str]) -> list[Question]:
+def _from_dataset(predictor: Predictor, data_dir: Path | None, input_keys: set[str]) -> list[DemoInput]:
     data = replace(read_from(trained_data(predictor.backend), None, data_dir), leave_out=None)
-    parts: tuple[Modality, ...] = ("image", "depth") if wanted == {"image"} else ("image", "audio", "depth")
-    records, _ = list_split(data, "test", parts)
-    usable = [question for record in records if (question := _of_record(record, wanted)) is not None]
-    chosen = np.linspace(0, len(usable) - 1, min(len(usable), _OFFERED)).round().astype(int)
+    modalities: tuple[Modality, ...] = ("image", "depth") if input_keys == {"image"} else ("image", "audio", "depth")
+    records, _ = list_split(data, "test", modalities)
+    usable = [example for record in records if (example := _from_record(record, input_keys)) is not None]
+    chosen = np.linspace(0, len(usable) - 1, min(len(usable), _FROM_DATASET)).round().astype(int)
     return [usable[index] for index in chosen]
 
 
-def _of_record(record: Record, wanted: set[str]) -> Question | None:
-    # BatVision V1 keeps its ears in two arrays, which no browser plays.
+def _from_record(record: Record, input_keys: set[str]) -> DemoInput | None:
+    # BatVision V1 stores each ear as an array, which a browser cannot play.
     recording = record.audio[0] if len(record.audio) == 1 else None
-    question = Question(
-        recording, *(path if path and path.is_file() else None for path in (record.image, record.depth))
-    )
-    lacks = ("audio" in wanted and recording is None) or ("image" in wanted and question.picture is None)
-    return None if lacks else question
+    files = (path if path and path.is_file() else None for path in (record.image, record.depth))
+    example = DemoInput(recording, *files)
+    incomplete = ("audio" in input_keys and recording is None) or ("image" in input_keys and example.image is None)
+    return None if incomplete else example

@@ -1,4 +1,4 @@
-"""The parts of the page that are its own: maps with their metres under the pointer, what the ears heard, a summary."""
+"""HTML of the demo page: maps with depth under the pointer, spectrograms and a summary."""
 
 import base64
 import html
@@ -11,44 +11,52 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from echodepth.apps.demo.backend import Answer, drawn_depth
-from echodepth.data.config import SPEED_OF_SOUND
+from echodepth.apps.demo.backend import DemoResult, depth_image
+from echodepth.core.constants import SPEED_OF_SOUND
 from echodepth.inference.outputs import to_millimetres
-from echodepth.report.figures import colour_stops, depth_to_rgb, display_limit, error_to_rgb, spectrogram_to_rgb
-from echodepth.report.html import data_address, template
+from echodepth.report.figures import (
+    colour_stops,
+    depth_to_rgb,
+    display_limit,
+    error_to_rgb,
+    shared_span,
+    spectrogram_to_rgb,
+)
+from echodepth.report.html import data_uri, template
 
-HERE = Path(__file__).parent
-MOST_DEPTH = 100.0
-"""Metres: a scale ends here at the latest."""
+ASSETS = Path(__file__).parent
+MAX_DISPLAY_DEPTH = 100.0
+"""Metres: largest upper end of the depth scale."""
 
 
-def depth_limit(answers: list[Answer]) -> float:
-    """The end of the scale that all depth on the page shares, in metres."""
-    maps = [each for one in answers for each in (one.estimate.depth, one.truth) if each is not None]
-    return _limit(maps, MOST_DEPTH)
+def depth_limit(results: list[DemoResult]) -> float:
+    """Upper end of the depth scale that all maps on the page share, in metres."""
+    maps = [each for one in results for each in (one.estimate.depth, one.ground_truth) if each is not None]
+    return _limit(maps, MAX_DISPLAY_DEPTH)
 
 
-def maps_html(answers: list[Answer], picture: Image.Image | None, shape: tuple[int, int]) -> str:
-    """Every map side by side, a row for each model; the truth and the picture end the first row.
+def maps_html(results: list[DemoResult], image: Image.Image | None, shape: tuple[int, int]) -> str:
+    """HTML of all maps, one row per model; ground truth and RGB image end the first row.
 
     Args:
-        answers: at least one.
-        picture: shows the same, upright.
+        results: at least one result.
+        image: RGB image of the same view, upright.
         shape: height and width in which the maps are drawn.
     """
-    far = depth_limit(answers)
-    faults = [each for one in answers for each in (one.error, one.estimate.uncertainty) if each is not None]
-    off = _limit(faults, far)
-    rows = [_row_of(one, shape, far, off) for one in answers]
-    if (truth := answers[0].truth) is not None:
-        rows[0].append(_map("truth", depth_to_rgb(truth, np.isfinite(truth), far), truth))
-    if picture is not None:
-        rows[0].append({"title": "picture", "source": data_address(picture, "JPEG"), "metres": ""})
-    scales = [{"what": "depth", "colours": colour_stops("depth"), "limit": f"{far:g}"}]
-    if faults:
-        scales.append({"what": "error", "colours": colour_stops("error"), "limit": f"{off:g}"})
-    # One model is named above; of two, each names its row.
-    names = [one.name for one in answers] if len(answers) > 1 else [""]
+    max_depth = depth_limit(results)
+    error_maps = [each for one in results for each in (one.error, one.estimate.uncertainty) if each is not None]
+    max_error = _limit(error_maps, max_depth)
+    rows = [_result_row(one, shape, max_depth, max_error) for one in results]
+    if (ground_truth := results[0].ground_truth) is not None:
+        colours = depth_to_rgb(ground_truth, np.isfinite(ground_truth), max_depth)
+        rows[0].append(_map("ground truth", colours, ground_truth))
+    if image is not None:
+        rows[0].append({"title": "image", "source": data_uri(image, "JPEG"), "metres": ""})
+    scales = [{"quantity": "depth", "colours": colour_stops("depth"), "limit": max_depth}]
+    if error_maps:
+        scales.append({"quantity": "error", "colours": colour_stops("error"), "limit": max_error})
+    # The page's title names a single model; each of two models names its row.
+    names = [one.name for one in results] if len(results) > 1 else [""]
     return _template().render(
         rows=list(zip(names, rows, strict=True)),
         scales=scales,
@@ -57,18 +65,19 @@ def maps_html(answers: list[Answer], picture: Image.Image | None, shape: tuple[i
     )
 
 
-def _limit(maps: list[np.ndarray], most: float) -> float:
+def _limit(maps: list[np.ndarray], maximum: float) -> float:
     values = np.concatenate([each.ravel() for each in maps]) if maps else np.zeros(0)
-    return display_limit(values, np.isfinite(values), most)
+    return display_limit(values, np.isfinite(values), maximum)
 
 
-def _row_of(one: Answer, shape: tuple[int, int], far: float, off: float) -> list[dict[str, Any]]:
-    depth, error, doubt = one.estimate.depth, one.error, one.estimate.uncertainty
-    row = [_map("depth", np.asarray(drawn_depth(depth, shape, far)), depth)]
+def _result_row(one: DemoResult, shape: tuple[int, int], max_depth: float, max_error: float) -> list[dict[str, Any]]:
+    depth, error, uncertainty = one.estimate.depth, one.error, one.estimate.uncertainty
+    row = [_map("depth", np.asarray(depth_image(depth, shape, max_depth)), depth)]
     if error is not None:
-        row.append(_map("error", error_to_rgb(error, np.isfinite(error), off), error))
-    if doubt is not None:
-        row.append(_map("expected error", error_to_rgb(doubt, np.isfinite(doubt), off), doubt))
+        row.append(_map("error", error_to_rgb(error, np.isfinite(error), max_error), error))
+    if uncertainty is not None:
+        colours = error_to_rgb(uncertainty, np.isfinite(uncertainty), max_error)
+        row.append(_map("predicted uncertainty", colours, uncertainty))
     return row
 
 
@@ -76,7 +85,7 @@ def _map(title: str, colours: np.ndarray, metres: Float[np.ndarray, "h w"]) -> d
     little_endian = to_millimetres(metres).astype("<u2").tobytes()
     return {
         "title": title,
-        "source": data_address(colours),
+        "source": data_uri(colours),
         "metres": base64.b64encode(little_endian).decode(),
         "height": metres.shape[0],
         "width": metres.shape[1],
@@ -85,43 +94,43 @@ def _map(title: str, colours: np.ndarray, metres: Float[np.ndarray, "h w"]) -> d
 
 @cache
 def _template() -> jinja2.Template:
-    return template(HERE / "demo_maps.html.jinja")
+    return template(ASSETS / "demo_maps.html.jinja")
 
 
-def ears_html(levels: list[Float[np.ndarray, "f t"]], seconds: float) -> str:
-    """Both ears' spectrograms on one scale; time is also how far away what is heard then would be.
+def spectrograms_html(spectrograms: list[Float[np.ndarray, "f t"]], seconds: float) -> str:
+    """HTML of both ears' spectrograms on one colour scale, with the time axis labelled by distance.
 
     Args:
-        levels: the left ear's and the right's, low frequencies first.
+        spectrograms: left ear and right ear, low frequencies first.
         seconds: their length, from the direct sound on.
     """
-    span = (float(min(x.min() for x in levels)), float(max(x.max() for x in levels)))
-    reach = f"{seconds * SPEED_OF_SOUND / 2:.0f} m"
-    figures = [
-        f'<figure><img src="{data_address(spectrogram_to_rgb(level, span))}" alt="{name} ear">'
-        f"<figcaption><span>0 m</span><b>{name} ear</b><span>{reach}</span></figcaption></figure>"
-        for name, level in zip(("left", "right"), levels, strict=True)
+    span = shared_span(spectrograms)
+    max_distance = f"{seconds * SPEED_OF_SOUND / 2:.0f} m"
+    elements = [
+        f'<figure><img src="{data_uri(spectrogram_to_rgb(spectrogram, span))}" alt="{name} ear">'
+        f"<figcaption><span>0 m</span><b>{name} ear</b><span>{max_distance}</span></figcaption></figure>"
+        for name, spectrogram in zip(("left", "right"), spectrograms, strict=True)
     ]
-    return f'<div class="ears">{"".join(figures)}</div>'
+    return f'<div class="ears">{"".join(elements)}</div>'
 
 
-def summary(answers: list[Answer]) -> str:
-    """A line of Markdown for each model: what it says, how far off it is, and how long it took."""
-    return "\n\n".join(map(_told, answers))
+def summary(results: list[DemoResult]) -> str:
+    """Markdown with one paragraph per model: depth range, predicted uncertainty, metrics and time."""
+    return "\n\n".join(map(_summary, results))
 
 
-def _told(one: Answer) -> str:
+def _summary(one: DemoResult) -> str:
     depth = one.estimate.depth
-    said = [f"{depth.min():.2f} to {depth.max():.2f} m, median {np.median(depth):.2f} m"]
+    parts = [f"{depth.min():.2f} to {depth.max():.2f} m, median {np.median(depth):.2f} m"]
     if one.estimate.uncertainty is not None:
-        said.append(f"expected to be off by {np.median(one.estimate.uncertainty):.2f} m")
+        parts.append(f"median predicted uncertainty {np.median(one.estimate.uncertainty):.2f} m")
     if one.metrics is not None:
-        figures = one.metrics
-        said.append(f"MAE {figures['mae']:.2f} m, RMSE {figures['rmse']:.2f} m, δ₁ {100 * figures['delta1']:.0f} %")
-    said.append(f"{1000 * one.seconds:.0f} ms")
-    return f"**{html.escape(one.name)}**: {' · '.join(said)}"
+        mae, rmse, delta1 = (one.metrics[name] for name in ("mae", "rmse", "delta1"))
+        parts.append(f"MAE {mae:.2f} m, RMSE {rmse:.2f} m, δ₁ {100 * delta1:.0f} %")
+    parts.append(f"{1000 * one.seconds:.0f} ms")
+    return f"**{html.escape(one.name)}**: {' · '.join(parts)}"
 
 
-def empty_html(takes: str) -> str:
-    """What stands in the place of the maps before anything is asked."""
-    return f'<div class="empty">Drop {html.escape(takes)} on the left, or pick an example.</div>'
+def empty_html(inputs: str) -> str:
+    """HTML that is shown before the first prediction; ``inputs`` names the files that the models take."""
+    return f'<div class="empty">Drop {html.escape(inputs)} on the left, or choose an example.</div>'

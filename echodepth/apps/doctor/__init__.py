@@ -1,1 +1,1 @@
-"""What is wrong with a dataset, before a network learns it."""
+"""Examination of a dataset before training: files, audio, depth, alignment, duplicates and leaks."""

@@ -11,23 +11,23 @@ from echodepth.data.config import DatasetName
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """Examine a dataset: what is missing, broken, swapped, shifted, doubled. Exit status 1 when there are faults."""
+    """Examine a dataset for missing, corrupt, swapped, misaligned and duplicate data. Exit status 1 on faults."""
 
     root: Annotated[Path, tyro.conf.Positional]
-    """The dataset's root."""
+    """Root folder of the dataset."""
     dataset: DatasetName | None = None
-    """Which reader; told from the folder when not given."""
+    """Dataset reader. Default: recognised from the files in the root."""
     modalities: tuple[Literal["image", "audio", "depth"], ...] = ("image", "audio", "depth")
-    """What a row is expected to have. rgbd has no audio."""
+    """Modalities that every row must have. rgbd has no audio."""
     max_depth: float | None = None
-    """Metres that a recording must be long enough for. Default: the dataset's, 30 for V2."""
+    """Depth in metres that recordings must be long enough for. Default: the dataset's own, 30 for V2."""
     depth_scale: float = 5000.0
-    """rgbd only: the PNG's units per metre (TUM: 5000, millimetres: 1000)."""
+    """rgbd only: units of the depth PNG per metre (TUM: 5000, millimetres: 1000)."""
     rooms_apart: bool = False
-    """A location in two splits is a fault, not a note (BatVision's own splits share every location)."""
+    """Report a location in several splits as a fault instead of a note (BatVision's splits share every location)."""
     out: Path | None = None
-    """Folder of doctor.html and doctor.json; results/doctor/<name of the root> when not given."""
+    """Folder of doctor.html and doctor.json. Default: results/doctor/<name of the root>."""
     json: bool = False
     """Print the findings as JSON."""
     workers: int = 2
-    """Processes that read the files; 1 stays in this one."""
+    """Processes that read files; 1 reads in the main process."""

@@ -1,4 +1,4 @@
-"""Examine a dataset from end to end, and say what was found: as text, as JSON and as a page."""
+"""Examination of a dataset and its report as text, JSON and HTML page."""
 
 import json
 import logging
@@ -12,9 +12,9 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from echodepth.apps.doctor.config import DoctorConfig
-from echodepth.apps.doctor.dataset_checks import across_rows
+from echodepth.apps.doctor.dataset_checks import check_dataset
 from echodepth.apps.doctor.findings import ISSUES, Finding
-from echodepth.apps.doctor.row_checks import Row, measure
+from echodepth.apps.doctor.row_checks import CheckedRow, check_row
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError, require_at_least
 from echodepth.data.config import DataConfig, DatasetName, Split
@@ -25,31 +25,31 @@ from echodepth.data.sample import Modality, Record
 
 log = logging.getLogger(__name__)
 
-_TOLD = 5  # findings of a kind in the text; the page and the JSON have them all
-_WORTH_WORKERS = 64  # rows: with fewer, starting processes takes longer than reading
+_LISTED = 5  # findings of a kind in the text; the JSON has all of them
+_MIN_PARALLEL_ROWS = 64  # with fewer rows, starting processes takes longer than reading the files
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor found.
+    """The result of an examination.
 
     Attributes:
-        root: the dataset's root.
-        dataset: how it was read.
-        rows: all rows that the splits list, as measured.
-        findings: what is wrong and worth knowing, in the order of ``ISSUES``.
-        decoder: how the rows' files are read.
+        root: of the dataset.
+        dataset: name of the reader.
+        rows: all rows of the splits, checked.
+        findings: faults and notes, in the order of ``ISSUES``.
+        decoder: reads the rows' files.
     """
 
     root: Path
     dataset: DatasetName
-    rows: list[Row]
+    rows: list[CheckedRow]
     findings: list[Finding]
     decoder: Decoder
 
     @property
     def faults(self) -> list[Finding]:
-        """The findings that are no mere notes."""
+        """The findings that are not notes."""
         return [finding for finding in self.findings if finding.severity == "fault"]
 
     def by_kind(self) -> dict[str, list[Finding]]:
@@ -59,7 +59,7 @@ class Diagnosis:
 
     @property
     def contents(self) -> str:
-        """What was examined, in one sentence."""
+        """The examined data in one sentence."""
         splits = Counter(row.split for row in self.rows)
         counts = ", ".join(f"{split} {splits[split]}" for split in SPLITS if splits[split])
         locations = len({row.record.location for row in self.rows})
@@ -75,40 +75,40 @@ class Diagnosis:
 
 
 def doctor(config: DoctorConfig) -> Diagnosis:
-    """Examine a dataset, print what was found, and write the page and the JSON.
+    """Examine a dataset, print the findings, and write doctor.html and doctor.json.
 
     Raises:
-        ConfigError: a flag makes no sense for this dataset.
-        DataError: there is no dataset there, or not one row of it can be listed.
+        ConfigError: a flag does not fit the dataset.
+        DataError: the root is not a folder, or no split of it lists a row.
     """
     diagnosis = examine(config)
     folder = config.out if config.out is not None else Path("results/doctor") / config.root.resolve().name
     from echodepth.apps.doctor.page import page  # imports matplotlib
 
-    facts = json.dumps(as_facts(diagnosis), indent=2) + "\n"
-    for name, text in (("doctor.json", facts), ("doctor.html", page(diagnosis))):
+    report = json.dumps(to_plain(diagnosis), indent=2) + "\n"
+    for name, text in (("doctor.json", report), ("doctor.html", page(diagnosis))):
         with atomic_write(folder / name) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
-    print(facts if config.json else as_text(diagnosis), end="")
-    log.info("the page: %s", folder / "doctor.html")
+    print(report if config.json else as_text(diagnosis), end="")
+    log.info("written to %s", folder / "doctor.html")
     return diagnosis
 
 
 def examine(config: DoctorConfig) -> Diagnosis:
-    """Examine a dataset. Arguments and errors: ``doctor``."""
+    """Examine a dataset without writing anything; see ``doctor`` for the errors."""
     require_at_least(1, workers=config.workers)
     if not config.root.is_dir():
-        raise DataError(f"{config.root} is no folder: give the root of a dataset")
+        raise DataError(f"{config.root} is not a folder: give the root of a dataset")
     dataset = config.dataset or recognise(config.root)
-    modalities: tuple[Modality, ...] = tuple(part for part in config.modalities if part != "audio" or dataset != "rgbd")
+    modalities: tuple[Modality, ...] = tuple(name for name in config.modalities if name != "audio" or dataset != "rgbd")
     if not modalities:
-        raise ConfigError("--parts names nothing that the dataset has: give image, audio, depth or some of them")
+        raise ConfigError(f"--modalities names none that {dataset} has: give image, audio, depth or some of them")
     data = DataConfig(dataset, config.root, max_depth=config.max_depth, depth_scale=config.depth_scale)
     listed, findings, decoder = _list(data, modalities)
-    rows = _measured(listed, decoder, config.workers)
+    rows = _check_rows(listed, decoder, config.workers)
     findings += [finding for row in rows for finding in row.findings]
-    findings += across_rows(rows, dataset, config.rooms_apart)
-    # The root is told once; below it, paths are short.
+    findings += check_dataset(rows, dataset, config.rooms_apart)
+    # The report names the root once; paths are relative to it.
     prefix = f"{config.root}/"
     findings = [
         replace(each, where=each.where.replace(prefix, ""), what=each.what.replace(prefix, "")) for each in findings
@@ -119,7 +119,7 @@ def examine(config: DoctorConfig) -> Diagnosis:
 
 
 def recognise(root: Path) -> DatasetName:
-    """Which reader a folder is for, by the lists in it."""
+    """The reader of a dataset, by the files in its root."""
     if (root / "simulation.json").is_file():
         return "simulated"
     if any((root / name).is_file() for name in ASSOCIATION_FILES):
@@ -138,10 +138,10 @@ def _list(
             records, decoder = list_split(data, split, modalities)
         except DataError as error:
             first_error = first_error or error
-            there = (
+            has_list = (
                 data.dataset == "rgbd" or any(data.root.glob(f"{split}.csv")) or any(data.root.glob(f"*/{split}.csv"))
             )
-            if there:
+            if has_list:
                 findings.append(Finding("table", f"split {split}", str(error)))
             else:
                 findings.append(Finding("no split", f"split {split}", str(error), severity="note"))
@@ -152,16 +152,18 @@ def _list(
     return listed, findings, decoder
 
 
-def _measured(listed: Sequence[tuple[Record, Split]], decoder: Decoder, workers: int) -> list[Row]:
+def _check_rows(listed: Sequence[tuple[Record, Split]], decoder: Decoder, workers: int) -> list[CheckedRow]:
     progress = tqdm(listed, desc="Examining every row", unit="row", disable=None)
-    if workers == 1 or len(listed) < _WORTH_WORKERS:
-        return [measure(record, split, decoder) for record, split in progress]
-    rows: list[Row] = Parallel(n_jobs=workers)(delayed(measure)(record, split, decoder) for record, split in progress)
+    if workers == 1 or len(listed) < _MIN_PARALLEL_ROWS:
+        return [check_row(record, split, decoder) for record, split in progress]
+    rows: list[CheckedRow] = Parallel(n_jobs=workers)(
+        delayed(check_row)(record, split, decoder) for record, split in progress
+    )
     return rows
 
 
-def as_facts(diagnosis: Diagnosis) -> dict[str, Any]:
-    """The diagnosis as plain values."""
+def to_plain(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The diagnosis as a JSON-compatible dict."""
     return {
         "root": str(diagnosis.root),
         "dataset": diagnosis.dataset,
@@ -173,15 +175,15 @@ def as_facts(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def as_text(diagnosis: Diagnosis) -> str:
-    """The diagnosis for a terminal: a few findings of each kind, and the way out."""
+    """The diagnosis for a terminal: a few findings of each kind, and the remedy."""
     lines = [f"{diagnosis.root}: {diagnosis.contents}"]
     for kind, findings in diagnosis.by_kind().items():
         title, remedy = ISSUES[kind]
         lines.append(f"\n{findings[0].severity.upper()}  {kind} ({len(findings)}): {title}")
-        for finding in findings[:_TOLD]:
-            told = finding.what if finding.what.startswith(finding.where) else f"{finding.where}: {finding.what}"
-            lines.append(f"  {told}")
-        if len(findings) > _TOLD:
-            lines.append(f"  … and {len(findings) - _TOLD} more")
+        for finding in findings[:_LISTED]:
+            line = finding.what if finding.what.startswith(finding.where) else f"{finding.where}: {finding.what}"
+            lines.append(f"  {line}")
+        if len(findings) > _LISTED:
+            lines.append(f"  … and {len(findings) - _LISTED} more")
         lines.append(f"  → {remedy}")
     return "\n".join([*lines, "", diagnosis.verdict]) + "\n"

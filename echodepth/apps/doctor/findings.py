@@ -1,4 +1,4 @@
-"""What can be wrong, and what to do about it."""
+"""Kinds of findings and their remedies."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -6,64 +6,66 @@ from typing import Literal, NamedTuple
 Severity = Literal["fault", "note"]
 
 
-class Ailment(NamedTuple):
-    """A kind of fault: its title and the way out."""
+class Issue(NamedTuple):
+    """A kind of finding: its title and its remedy."""
 
     title: str
     remedy: str
 
 
-ISSUES: dict[str, Ailment] = {
-    "table": Ailment("A list that cannot be read", "Mend the CSV file; its split was not examined."),
-    "missing": Ailment("A file is missing", "Complete the dataset, or delete the row."),
-    "corrupt": Ailment("A file cannot be decoded", "Copy it again from where it was recorded, or delete the row."),
-    "audio format": Ailment(
-        "Audio of another format", "Stereo WAV, left ear first, 44.1 kHz, at least 16 bits: echodepth convert makes it."
+ISSUES: dict[str, Issue] = {
+    "table": Issue("Unreadable split list", "Repair the CSV file. Its split was not examined."),
+    "missing": Issue("Missing file", "Add the file, or delete the row."),
+    "corrupt": Issue("Corrupt file", "Copy the file again from the recording device, or delete the row."),
+    "audio format": Issue(
+        "Unsupported audio format",
+        "Use stereo WAV, left ear first, 44.1 kHz, at least 16 bits. `echodepth convert` writes this format.",
     ),
-    "too short": Ailment("A recording is too short", "Record longer, or train with a smaller --max_depth."),
-    "no sound": Ailment("No direct sound", "Was the loudspeaker on? Record again, or delete the row."),
-    "onset": Ailment(
-        "A direct sound at an unusual time",
-        "Listen to it: another sound may have been taken for the chirp. Delete the row, or give --audio_start.",
+    "too short": Issue("Recording too short", "Record longer, or train with a smaller --max_depth."),
+    "no sound": Issue("No direct sound", "Check that the loudspeaker was on. Record again, or delete the row."),
+    "onset": Issue(
+        "Direct sound at an unusual time",
+        "Listen to the recording: the detected onset may be another sound. Delete the row, or set --audio_start.",
     ),
-    "clipping": Ailment("Clipped audio", "Turn the microphones' gain or the loudspeaker down and record again."),
-    "silent ear": Ailment("One ear is silent", "Look for a cable, a battery or a muted channel; record again."),
-    "same ears": Ailment(
-        "Both ears hear the same", "A mono recording in two channels has no direction: record with two microphones."
+    "clipping": Issue("Clipped audio", "Lower the microphone gain or the loudspeaker volume, and record again."),
+    "silent ear": Issue("One silent channel", "Check cables, batteries and muted channels, and record again."),
+    "same ears": Issue(
+        "Identical channels", "A mono recording in two channels has no binaural cues. Record with two microphones."
     ),
-    "swapped ears": Ailment(
-        "Left and right ear are swapped",
-        "Exchange the channels of these recordings. If the picture counts as mirrored too, mirror the depth instead.",
+    "swapped ears": Issue(
+        "Left and right ear swapped",
+        "Swap the channels of these recordings. If the image is reported as mirrored too, mirror the depth instead.",
     ),
-    "picture format": Ailment("A picture of another format", "A colour picture of 8 bits per channel is expected."),
-    "depth format": Ailment(
-        "Depth of another format", "A two-dimensional .npy of at least 16 bits, in millimetres, is expected."
+    "image format": Issue("Unsupported image format", "Use a colour image with 8 bits per channel."),
+    "depth format": Issue(
+        "Unsupported depth format", "Use a two-dimensional .npy array in millimetres, 16 bits or more."
     ),
-    "depth unit": Ailment("Depth in another unit", "Millimetres are expected: multiply metres by 1000."),
-    "empty depth": Ailment("No depth was measured", "Delete the row: nothing can be learnt from it."),
-    "constant depth": Ailment("Depth is the same everywhere", "A camera's test picture or cover: delete the row."),
-    "size": Ailment("Another size than the others", "Was it cropped or turned? Export it again as the others were."),
-    "mirrored": Ailment("Picture and depth are mirror images", "Mirror one of the two."),
-    "shifted": Ailment("Picture and depth are shifted", "Register depth to picture with the camera's own tool."),
-    "duplicate": Ailment("The same data in two rows", "Delete one: it counts twice in training and in figures."),
-    "leak": Ailment("Training and test share data", "Move all rows of a room, and all copies, into one split."),
-    "shared location": Ailment(
-        "A location is in several splits", "As in BatVision's own splits; --leave_out tests on a location never seen."
+    "depth unit": Issue("Wrong depth unit", "Depth must be in millimetres. Multiply metres by 1000."),
+    "empty depth": Issue("Empty depth map", "Delete the row: it holds no ground truth."),
+    "constant depth": Issue("Constant depth map", "Delete the row: the camera recorded a test pattern or its cover."),
+    "size": Issue("Unusual image or depth size", "Check for cropping or rotation, and export the row as the others."),
+    "mirrored": Issue("Image and depth mirrored", "Mirror one of the two."),
+    "shifted": Issue("Image and depth misaligned", "Register the depth to the image with the camera's own software."),
+    "duplicate": Issue("Duplicate data", "Delete one of the rows: duplicates count twice in training and evaluation."),
+    "leak": Issue("Data shared between splits", "Move all rows of a room, and all duplicates, into one split."),
+    "shared location": Issue(
+        "Location in several splits",
+        "BatVision's own splits share locations too. Use --leave_out to test on an unseen location.",
     ),
-    "no split": Ailment("A split is missing", "Training needs train and val; one that is not needed may be absent."),
+    "no split": Issue("Missing split", "Training needs train and val; an unused split may be missing."),
 }
-"""In the order of the report: what cannot be read, what was recorded badly, what does not belong together."""
+"""All kinds, in the order of the report: unreadable data, recording faults, inconsistencies between rows."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or worth knowing.
+    """A fault or a note.
 
     Attributes:
         kind: a key of ``ISSUES``.
         where: the list and line, the location, or the split.
-        what: what was found there.
-        rows: the rows' names.
+        what: description.
+        rows: names of the affected rows.
         severity: a note does not make the dataset faulty.
     """
 

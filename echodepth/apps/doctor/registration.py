@@ -1,9 +1,9 @@
-"""Do picture and depth show the same view, pixel by pixel?
+"""Registration of image and depth by the correlation of their edges.
 
-Where depth has an edge the picture mostly has one too. Edges are the second differences: of brightness, and of inverse
-depth, which is linear over any plane, so that a floor seen at a slant counts for nothing. The two edge maps, less their
-local mean, are correlated at every shift up to a sixth of the side, and once more with the picture mirrored. One
-frame's peak may lie anywhere; over the frames of a location it lies at no shift, or they are not registered.
+Most depth edges coincide with image edges. Edges are second differences: of brightness, and of inverse depth, which is
+linear over a plane, so that a slanted floor has no edges. The two edge maps, minus their local means, are correlated at
+every shift up to a sixth of the side, for the image as it is and mirrored. The peak of a single frame is noisy; the
+peak of the mean over the frames of a location lies at zero shift if image and depth are registered.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from scipy.ndimage import binary_erosion, gaussian_filter, laplace
 from echodepth.data.images import DepthMap
 
 SIDE = 64
-"""Pixels at which views are compared, or the smaller side of the maps: finer edges do not help, and cost."""
-_BLUR = 2.0  # pixels of the local mean
-_REACH = 6  # the farthest shift is this part of the side
+"""Side of the compared maps in pixels, at most: finer edges cost time and do not improve the result."""
+_BLUR = 2.0  # pixels, sigma of the local mean
+_SHIFT_DIVISOR = 6  # the largest shift is the side divided by this
 
 
 @dataclass(frozen=True)
 class EdgeMatch:
-    """Correlation of a picture's edges with its depth's at each shift [down, right], no shift in the middle.
+    """Correlation of image and depth edges at each shift [down, right], zero shift in the middle.
 
     Attributes:
-        straight: of the picture as it is.
-        mirrored: of the picture exchanged left for right.
+        straight: for the image as it is.
+        mirrored: for the image flipped left to right.
     """
 
     straight: Float[np.ndarray, "s s"]
@@ -35,23 +35,24 @@ class EdgeMatch:
 
 
 def side_of(depth: DepthMap) -> int:
-    """The side at which the view is compared."""
+    """Side in pixels at which image and depth are compared."""
     return min(SIDE, *(int(side) for side in depth.metres.shape))
 
 
 def match_edges(image: Float[np.ndarray, "3 n n"], depth: DepthMap) -> EdgeMatch | None:
-    """Compare a picture with the depth map that was resized to the same square; None when either has no edges."""
-    seen = _sharpened(np.abs(np.stack([laplace(channel) for channel in image.astype(np.float64)])).sum(0))
+    """Correlate the edges of an image and a depth map of the same square size; None when either has no edges."""
+    image_edges = _normalised(np.abs(np.stack([laplace(channel) for channel in image.astype(np.float64)])).sum(0))
     metres = np.where(depth.valid, depth.metres, 1.0)
     known = binary_erosion(depth.valid, np.ones((3, 3), dtype=bool), border_value=1)
-    # Times depth: the same object's edge counts alike near and far.
-    felt = _sharpened(np.where(known, np.abs(laplace(1 / metres.astype(np.float64))) * metres, 0), known)
-    if not seen.any() or not felt.any():
+    # The factor depth gives the edge of an object the same weight at any distance.
+    depth_edges = _normalised(np.where(known, np.abs(laplace(1 / metres.astype(np.float64))) * metres, 0), known)
+    if not image_edges.any() or not depth_edges.any():
         return None
-    return EdgeMatch(_correlation(seen, felt, known), _correlation(seen[:, ::-1], felt, known))
+    straight, mirrored = (_correlation(edges, depth_edges, known) for edges in (image_edges, image_edges[:, ::-1]))
+    return EdgeMatch(straight, mirrored)
 
 
-def _sharpened(edges: Float[np.ndarray, "n n"], known: Bool[np.ndarray, "n n"] | None = None) -> np.ndarray:
+def _normalised(edges: Float[np.ndarray, "n n"], known: Bool[np.ndarray, "n n"] | None = None) -> np.ndarray:
     known = np.ones(edges.shape, dtype=bool) if known is None else known
     roots = np.where(known, np.sqrt(edges), 0)
     mean = gaussian_filter(roots, _BLUR) / (gaussian_filter(known.astype(np.float64), _BLUR) + 1e-6)
@@ -59,16 +60,17 @@ def _sharpened(edges: Float[np.ndarray, "n n"], known: Bool[np.ndarray, "n n"] |
 
 
 def _correlation(
-    seen: Float[np.ndarray, "n n"], felt: Float[np.ndarray, "n n"], known: Bool[np.ndarray, "n n"]
+    image_edges: Float[np.ndarray, "n n"], depth_edges: Float[np.ndarray, "n n"], known: Bool[np.ndarray, "n n"]
 ) -> Float[np.ndarray, "s s"]:
-    """Normalised at each shift by what overlaps there. A picture moved right of its depth peaks right of the middle."""
-    side = seen.shape[0]
-    size, reach = (2 * side, 2 * side), side // _REACH
+    """Correlation normalised by the overlap at each shift; an image shifted right peaks right of the middle."""
+    side = image_edges.shape[0]
+    size, largest = (2 * side, 2 * side), side // _SHIFT_DIVISOR
 
-    def across(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def correlate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray(irfft2(rfft2(a, size) * np.conj(rfft2(b, size)), size))
 
-    power = across(seen**2, known.astype(np.float64)) * across(np.ones_like(seen), felt**2)
-    matched = across(seen, felt) / np.sqrt(np.maximum(power, 1e-12))
-    near: np.ndarray = np.roll(matched, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1].astype(np.float32)
-    return near
+    power = correlate(image_edges**2, known.astype(np.float64)) * correlate(np.ones_like(image_edges), depth_edges**2)
+    normalised = correlate(image_edges, depth_edges) / np.sqrt(np.maximum(power, 1e-12))
+    window = slice(0, 2 * largest + 1)
+    shifts: np.ndarray = np.roll(normalised, (largest, largest), (0, 1))[window, window].astype(np.float32)
+    return shifts

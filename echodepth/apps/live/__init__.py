@@ -1,1 +1,1 @@
-"""With a loudspeaker and two microphones: record one's own echoes, and see depth while listening."""
+"""Recording with a loudspeaker and two microphones, and live depth prediction."""

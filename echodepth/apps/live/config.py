@@ -1,4 +1,4 @@
-"""The flags of ``echodepth record`` and ``echodepth listen``. Imports nothing heavy: it feeds --help."""
+"""Flags of ``echodepth record`` and ``echodepth listen``. Imports nothing heavy, because ``--help`` reads it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,53 +7,53 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class CardConfig:
-    """Which loudspeaker and microphones, and how loud."""
+    """Sound card, volume and calibration."""
 
     card: Literal["sounddevice", "simulated"] = "sounddevice"
-    """sounddevice: this computer's (pip install 'echodepth[live]'); simulated: rooms that need no hardware."""
+    """sounddevice: this computer's card (pip install 'echodepth[live]'); simulated: simulated rooms, no hardware."""
     input_device: str | None = None
-    """Part of the name, or the number, of a device with two microphones; the system's own when not given."""
+    """Number, or part of the name, of a device with two microphones; default: the system's input device."""
     output_device: str | None = None
-    """Part of the name, or the number, of the loudspeaker; the system's own when not given."""
+    """Number, or part of the name, of the loudspeaker; default: the system's output device."""
     volume: float = 0.5
-    """Of the chirp, 0 to 1 of full scale."""
+    """Amplitude of the chirp, above 0 and up to 1, as a fraction of full scale."""
     calibrate: bool = False
-    """First measure latency and level with a few chirps, and write them to the calibration file."""
+    """Measure latency and level with five chirps first, and write them to --calibration."""
     calibration: Path = Path("calibration.json")
-    """Read where it is there: the chirp is then expected where it was measured."""
+    """Calibration file; if it exists, the chirp is accepted only near the measured latency."""
     seed: int = 0
-    """Of the simulated card's rooms."""
+    """Random seed of the rooms of --card simulated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordConfig(CardConfig):
-    """Play chirps and record what both ears hear, as numbered WAV files. Pictures and depth are another device's."""
+    """Play chirps and record both ears as numbered WAV files. Images and depth are recorded separately."""
 
     location: str
-    """Name of the room: its folder below --out."""
+    """Name of the room, and of its folder below --out."""
     out: Path = Path("recordings")
-    """Folder of the recordings; numbers go on where an earlier run ended."""
+    """Output folder; numbering continues after existing recordings."""
     count: int = 10
-    """How many recordings."""
+    """Number of recordings."""
     interval: float = 1.0
-    """Seconds from one chirp to the next, at least; a room must fall silent in between."""
+    """Shortest time from one chirp to the next, in seconds; echoes must decay in between."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListenConfig(CardConfig):
-    """Chirp, listen, and show the depth that a trained model hears, again and again."""
+    """Play chirps, record the echoes, and show the predicted depth in the terminal."""
 
     checkpoint: str | None = None
-    """An audio model: a best/ folder, an epoch_XXXX.pth, or the name of an experiment under checkpoints/."""
+    """Audio model: a best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, or ORG/NAME on the Hub."""
     count: int | None = None
-    """How many chirps; until Ctrl-C when not given."""
+    """Number of chirps; default: until Ctrl-C."""
     interval: float = 0.5
-    """Seconds from one chirp to the next, at least."""
+    """Shortest time from one chirp to the next, in seconds."""
     save: Path | None = None
-    """Keep every recording and its depth map in this folder."""
+    """Folder for all recordings and predicted depth maps; default: nothing is kept."""
     columns: int = 48
-    """Width of the depth picture in characters."""
+    """Width of the depth map in characters, at least 8."""
     match_level: bool = True
-    """Scale each recording to the loudness of BatVision V2's direct sound, which models are trained with."""
+    """Scale each recording so that its direct sound has the level of BatVision V2's, as in training."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
+    """Device that computes: auto, cpu, cuda, cuda:1 or mps."""

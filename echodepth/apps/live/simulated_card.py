@@ -1,53 +1,54 @@
-"""A sound card in simulated rooms: everything that listens can be tried, and tested, without hardware."""
+"""A sound card in simulated rooms, so that live commands run and can be tested without hardware."""
 
 import numpy as np
 from jaxtyping import Float
 
+from echodepth.core.constants import V2_ONSET, V2_RECORDING_SAMPLES
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.acoustics.propagation import arrivals
-from echodepth.simulate.acoustics.recording import FRAMES, ONSET, background, hear
+from echodepth.simulate.acoustics.recording import background, hear
 from echodepth.simulate.acoustics.scattering import draw_patches
 from echodepth.simulate.camera.render import depth_map
 from echodepth.simulate.rooms.room_generator import draw_pose, draw_room
 
 LATENCY = 4410
-"""Samples from the start to the direct sound: 0.1 s, as through a computer's buffers."""
-_POSES = 4  # in a room, before the next
+"""Samples from the start of playback to the direct sound: 0.1 s, as with a computer's buffers."""
+_POSES_PER_ROOM = 4
 _SNR = 32.0  # dB at full volume, as in a genuine BatVision V2 frame
-_SIDE = 64  # pixels of the true depth
+_SIDE = 64  # pixels of the ground truth
 
 
 class SimulatedCard:
-    """A robot that stands somewhere else at every chirp, and in another room every few.
+    """A robot at another pose for every chirp, and in another room for every fourth.
 
     Args:
-        seed: decides the rooms.
+        seed: random seed of the rooms.
     """
 
     name = "simulated rooms"
 
     def __init__(self, seed: int = 0) -> None:
         self._rng = np.random.default_rng(seed)
-        self._rig = Loudspeaker()
-        self._heard = 0
-        self._truth: Float[np.ndarray, "s s"] | None = None
+        self._loudspeaker = Loudspeaker()
+        self._recordings = 0
+        self._ground_truth: Float[np.ndarray, "s s"] | None = None
 
     def play_and_record(self, signal: Float[np.ndarray, " n"], frames: int) -> Float[np.ndarray, "2 t"]:
-        """As ``SoundCard`` says; louder than full scale clips."""
-        if self._heard % _POSES == 0:
+        """See ``SoundCard``; samples beyond full scale clip."""
+        if self._recordings % _POSES_PER_ROOM == 0:
             self._room = draw_room(self._rng)
             self._patches = draw_patches(self._room, self._rng)
-        self._heard += 1
+        self._recordings += 1
         pose = draw_pose(self._rng, self._room)
-        self._truth = depth_map(self._room, pose, _SIDE)
-        echoes = hear(arrivals(self._room, self._patches, pose, self._rig, self._rng), signal)
-        blocks = -(-max(frames, LATENCY + FRAMES) // FRAMES)
+        self._ground_truth = depth_map(self._room, pose, _SIDE)
+        echoes = hear(arrivals(self._room, self._patches, pose, self._loudspeaker, self._rng), signal)
+        blocks = -(-max(frames, LATENCY + V2_RECORDING_SAMPLES) // V2_RECORDING_SAMPLES)
         recorded = np.concatenate([background(self._rng, _SNR) for _ in range(blocks)], axis=1)
-        start = LATENCY - ONSET
-        recorded[:, start : start + FRAMES] += echoes
-        heard: np.ndarray = np.clip(recorded[:, :frames], -1, 1).astype(np.float32)
-        return heard
+        start = LATENCY - V2_ONSET
+        recorded[:, start : start + V2_RECORDING_SAMPLES] += echoes
+        clipped: np.ndarray = np.clip(recorded[:, :frames], -1, 1).astype(np.float32)
+        return clipped
 
-    def truth(self) -> Float[np.ndarray, "s s"] | None:
-        """Exact depth where the last recording was made, in metres."""
-        return self._truth
+    def ground_truth(self) -> Float[np.ndarray, "s s"] | None:
+        """Exact depth in metres at the pose of the last recording."""
+        return self._ground_truth

@@ -1,4 +1,4 @@
-"""A loudspeaker and two microphones, real or simulated, behind one small interface."""
+"""The interface to a loudspeaker and two microphones, and its implementation for real sound cards."""
 
 import sys
 from typing import Any, Protocol, runtime_checkable
@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from echodepth.apps.live.config import CardConfig
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
-from echodepth.data.audio import SAMPLE_RATE
 
 WITHOUT_HARDWARE = "or try it in simulated rooms: --card simulated"
 
@@ -19,28 +19,28 @@ class SoundCard(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is, for messages and for the calibration file."""
+        """Name for messages and for the calibration file."""
 
     def play_and_record(self, signal: Float[np.ndarray, " n"], frames: int) -> Float[np.ndarray, "2 t"]:
-        """Play from the recording's first sample on.
+        """Start to record and to play at the same time.
 
         Args:
-            signal: full scale 1, at 44.1 kHz.
-            frames: how long to record, in samples.
+            signal: waveform to play, full scale 1, at 44.1 kHz.
+            frames: length of the recording, in samples.
 
         Returns:
-            Left ear first, full scale 1; ``t`` is ``frames``.
+            The recording, full scale 1, left ear first; ``t`` equals ``frames``.
         """
 
-    def truth(self) -> Float[np.ndarray, "s s"] | None:
-        """The depth in metres where the last recording was made; None of a world that is not simulated."""
+    def ground_truth(self) -> Float[np.ndarray, "s s"] | None:
+        """Depth in metres at the pose of the last recording; None if it is unknown, as in real rooms."""
 
 
 def open_card(config: CardConfig) -> SoundCard:
-    """The card that the flags name, ready to play.
+    """Open the sound card that the flags name.
 
     Raises:
-        ConfigError: a package or a device is missing, or the device has one microphone only.
+        ConfigError: a package or a device is missing, or the input device has fewer than two channels.
     """
     if config.card == "simulated":
         from echodepth.apps.live.simulated_card import SimulatedCard
@@ -50,25 +50,24 @@ def open_card(config: CardConfig) -> SoundCard:
 
 
 class SoundDeviceCard:
-    """This computer's sound through PortAudio.
+    """A sound card of this computer, through PortAudio.
 
     Args:
-        input_device: part of a name or a number; None for the system's own.
-        output_device: likewise.
+        input_device: number, or part of the name, of the microphones' device; None for the system's default.
+        output_device: number, or part of the name, of the loudspeaker's device; None for the system's default.
 
     Raises:
-        ConfigError: naming what is missing and the way out.
+        ConfigError: a package or device is missing, or the device lacks a second channel or the sample rate.
     """
 
     def __init__(self, input_device: str | None = None, output_device: str | None = None) -> None:
         self._library = _sounddevice()
-        wanted = (("input", input_device), ("output", output_device))
-        found = [self._find(kind, device) for kind, device in wanted]
-        self._devices = found[0]["index"], found[1]["index"]
-        self._names = found[0]["name"], found[1]["name"]
-        if (microphones := found[0]["max_input_channels"]) < 2:
+        microphones, loudspeaker = self._find("input", input_device), self._find("output", output_device)
+        self._devices = microphones["index"], loudspeaker["index"]
+        self._names = microphones["name"], loudspeaker["name"]
+        if (channels := microphones["max_input_channels"]) < 2:
             raise ConfigError(
-                f"{self._names[0]!r} has {microphones} input channel(s), and direction needs two: name a stereo device "
+                f"{self._names[0]!r} has {channels} input channel(s), but two are needed: name a stereo device "
                 f"with --input_device ({self._stereo_inputs()}), {WITHOUT_HARDWARE}"
             )
         try:
@@ -82,11 +81,11 @@ class SoundDeviceCard:
 
     @property
     def name(self) -> str:
-        """The devices' names."""
+        """Names of the devices."""
         return " / ".join(dict.fromkeys(self._names))
 
     def play_and_record(self, signal: Float[np.ndarray, " n"], frames: int) -> Float[np.ndarray, "2 t"]:
-        """As ``SoundCard`` says.
+        """See ``SoundCard``.
 
         Raises:
             ConfigError: the device was unplugged or is in use.
@@ -103,19 +102,19 @@ class SoundDeviceCard:
             ) from error
         return np.ascontiguousarray(recorded.T)
 
-    def truth(self) -> None:
-        """Unknown."""
+    def ground_truth(self) -> None:
+        """Unknown in a real room."""
         return
 
     def _find(self, kind: str, device: str | None) -> dict[str, Any]:
-        asked = int(device) if device is not None and device.isdecimal() else device
+        query = int(device) if device is not None and device.isdecimal() else device
         try:
-            found: dict[str, Any] = self._library.query_devices(asked, kind)
+            found: dict[str, Any] = self._library.query_devices(query, kind)
         except (ValueError, self._library.PortAudioError) as error:
-            what = f"no {kind} device called {device!r}" if device else f"this computer has no {kind} device"
+            problem = f"no {kind} device called {device!r}" if device else f"this computer has no {kind} device"
             listed = ", ".join(repr(each["name"]) for each in self._library.query_devices()) or "none"
             raise ConfigError(
-                f"{what} (there are: {listed}): plug one in, name it with --{kind}_device, {WITHOUT_HARDWARE}"
+                f"{problem} (there are: {listed}): plug one in, name it with --{kind}_device, {WITHOUT_HARDWARE}"
             ) from error
         return found
 

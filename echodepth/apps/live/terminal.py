@@ -1,16 +1,17 @@
-"""Depth in a terminal: a character is two pixels, the upper in its own colour, the lower in its ground's."""
+"""Depth maps in a terminal: one character shows two pixels, by its foreground and its background colour."""
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from echodepth.core.sampling import pixel_centres
 from echodepth.report.figures import depth_to_rgb
 
-_ASPECT = 57 / 86  # of the view that depth maps squeeze to a square
+_ASPECT = 57 / 86  # of the camera's field of view, which depth maps resize to a square
 _RESET = "\x1b[0m"
 
 
 def half_blocks(rgb: UInt8[np.ndarray, "h w 3"]) -> list[str]:
-    """Lines of 24-bit colour for a picture of an even number of rows."""
+    """Lines of text in 24-bit colour for an image with an even number of rows."""
     lines = []
     for upper, lower in zip(rgb[::2].tolist(), rgb[1::2].tolist(), strict=True):
         cells = (
@@ -21,21 +22,20 @@ def half_blocks(rgb: UInt8[np.ndarray, "h w 3"]) -> list[str]:
 
 
 def depth_lines(depth: Float[np.ndarray, "h w"], limit: float, columns: int) -> list[str]:
-    """A depth map in metres, ``columns`` wide, on a scale from 0 to ``limit``."""
+    """Draw a depth map in metres, ``columns`` characters wide, on a scale from 0 to ``limit``."""
     rows = 2 * max(1, round(columns * _ASPECT / 2))
     height, width = depth.shape
-    down, right = ((2 * np.arange(n) + 1) * side // (2 * n) for n, side in ((rows, height), (columns, width)))
-    shown = depth[np.ix_(down, right)]
-    return half_blocks(depth_to_rgb(shown, np.isfinite(shown), limit))
+    drawn = depth[np.ix_(pixel_centres(height, rows), pixel_centres(width, columns))]
+    return half_blocks(depth_to_rgb(drawn, np.isfinite(drawn), limit))
 
 
 def scale_line(limit: float, columns: int) -> str:
-    """The scale's colours from 0 to ``limit`` metres, with its ends in words."""
+    """Draw the colour scale from 0 to ``limit`` metres, with labels at its ends."""
     bar = depth_to_rgb(np.linspace(0, limit, columns)[None].repeat(2, axis=0), np.ones((2, columns), dtype=bool), limit)
     return f"0 m {half_blocks(bar)[0]} {limit:g} m"
 
 
-def side_by_side(titles: list[str], pictures: list[list[str]], columns: int) -> list[str]:
-    """Pictures of one size next to each other, each below its title."""
+def side_by_side(titles: list[str], drawings: list[list[str]], columns: int) -> list[str]:
+    """Join drawings of equal size horizontally, each below its title."""
     heading = "  ".join(f"{title:<{columns}}" for title in titles).rstrip()
-    return [heading, *("  ".join(line) for line in zip(*pictures, strict=True))]
+    return [heading, *("  ".join(line) for line in zip(*drawings, strict=True))]

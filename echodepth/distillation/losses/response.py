@@ -1,48 +1,48 @@
-"""Matching the teacher's answer: its depth map is a target (arXiv 1503.02531)."""
+"""Response distillation: the teacher's depth map is a target (arXiv 1503.02531)."""
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from echodepth.distillation.losses.base import DistillationLoss, Prediction
+from echodepth.core.errors import ConfigError
+from echodepth.distillation.losses import DISTILLATION_LOSSES
+from echodepth.distillation.losses.base import (
+    DistillationLoss,
+    DistillationLossConfig,
+    StudentInfo,
+    TeacherInfo,
+    resize_like,
+)
+from echodepth.losses.gradient import gradient_loss
+from echodepth.losses.reconstruction import l1_loss, mse_loss, silog_loss
+from echodepth.models.layers import Prediction
 
 Where = Literal["everywhere", "unmeasured"]
-
-
-def teacher_depth(student: Prediction, teacher: Prediction) -> Float[Tensor, "b 1 h w"]:
-    """The teacher's depth at the student's size."""
-    return _at_size_of(student, teacher.depth)
+KD_LOSSES = {"l1": l1_loss, "mse": mse_loss, "silog": silog_loss}
 
 
 def confidence(student: Prediction, teacher: Prediction) -> Float[Tensor, "b 1 h w"]:
-    """The teacher's depth over its scale, at the student's size: 20 where it expects to be off by a twentieth.
+    """The teacher's depth divided by its uncertainty, at the student's size.
 
-    Relative, because errors grow with distance, for this teacher as for any. The inverse scale by itself would weigh
-    down whatever is far, sure or not; how much a metre far away counts against one nearby is for the loss to say.
+    Confidence is relative to depth because errors grow with distance. The inverse uncertainty alone would give distant
+    pixels a low weight in general; the weight of distant errors is the choice of the loss.
     """
-    assert teacher.scale is not None, "a teacher without uncertainty is refused before a run begins"
-    return _at_size_of(student, teacher.depth / teacher.scale)
+    assert teacher.uncertainty is not None, "Response.build refuses a teacher without uncertainty"
+    return resize_like(teacher.depth / teacher.uncertainty, student.depth)
 
 
-def _at_size_of(student: Prediction, seen: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h2 w2"]:
-    if seen.shape == student.depth.shape:
-        return seen
-    return F.interpolate(seen, student.depth.shape[-2:], mode="bilinear", antialias=True)
-
-
-class Response(DistillationLoss):
-    """The student's depth against the teacher's.
+class ResponseLoss(DistillationLoss):
+    """Distance of the student's depth to the teacher's.
 
     Args:
-        loss: of (prediction, target, valid), in metres, and with ``by_confidence`` of a weight too.
-        where: ``everywhere``, or ``unmeasured``: only where the depth was not measured, so that a measurement is never
-            contradicted.
-        by_confidence: pixels count by the teacher's ``confidence`` relative to its mean over the batch, so that the
-            term stays as large as without.
+        loss: function of (prediction, target, valid), in metres, and with ``by_confidence`` of a weight.
+        where: ``everywhere``, or ``unmeasured``: only at pixels without ground truth, so that the teacher never
+            contradicts a measurement.
+        by_confidence: weight pixels by the teacher's ``confidence``, relative to its mean over the batch.
     """
 
     def __init__(self, loss: Callable[..., Tensor], where: Where = "everywhere", by_confidence: bool = False) -> None:
@@ -52,38 +52,64 @@ class Response(DistillationLoss):
         self.by_confidence = by_confidence
 
     def forward(self, student: Prediction, teacher: Prediction, valid: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
-        """The loss; a teacher's map of another size is resized to the student's."""
-        taught = ~valid if self.where == "unmeasured" else torch.ones_like(valid)
+        """The loss against the teacher's depth, resized to the student's size."""
+        mask = ~valid if self.where == "unmeasured" else torch.ones_like(valid)
         weight = (confidence(student, teacher),) if self.by_confidence else ()
-        return self.loss(student.depth, teacher_depth(student, teacher), taught, *weight)
+        return self.loss(student.depth, resize_like(teacher.depth, student.depth), mask, *weight)
 
 
-class Ranking(DistillationLoss):
-    """Which of two places is nearer, as the teacher sees it (arXiv 1604.03901).
+@dataclass(frozen=True, kw_only=True)
+class ResponseRegion(DistillationLossConfig):
+    """The flag that both response losses share."""
 
-    What is near and what is far is often right where the metres are not. Of pairs that the teacher holds apart by
-    ``apart`` at least, the student pays the softplus of the log ratio by which it has them in the wrong order.
+    kd_where: Where = "everywhere"
+    """Pixels of the KD losses: everywhere, or unmeasured (only where ground truth is missing)."""
 
-    Args:
-        pairs: of places, drawn anew for each batch, the same in all its frames.
-        apart: ratio of the teacher's depths from which on a pair counts.
-        sharpness: how fast the price falls once the order is right; 10 halves it every 7 % of depth.
-    """
 
-    def __init__(self, pairs: int = 1024, apart: float = 1.1, sharpness: float = 10.0) -> None:
-        super().__init__()
-        self.pairs = pairs
-        self.least = float(torch.tensor(apart).log())
-        self.sharpness = sharpness
+@DISTILLATION_LOSSES.register
+@dataclass(frozen=True, kw_only=True)
+class Response(ResponseRegion):
+    """Distance to the teacher's depth."""
 
-    def forward(self, student: Prediction, teacher: Prediction, valid: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
-        """Mean over the pairs that count; 0 where none does."""
-        places = torch.randint(student.depth[0].numel(), (2, self.pairs)).to(student.depth.device)
-        ratios = []
-        for depth in (student.depth, teacher_depth(student, teacher)):
-            log_depth = depth.clamp(min=1e-3).log().flatten(1)
-            ratios.append(log_depth[:, places[0]] - log_depth[:, places[1]])
-        own, seen = ratios
-        counts = seen.abs() > self.least
-        price = F.softplus(-self.sharpness * seen.sign() * own) / self.sharpness
-        return torch.where(counts, price, 0.0).sum() / counts.sum().clamp(min=1)
+    name: ClassVar[str] = "kd"
+    weight: ClassVar[str] = "lambda_kd"
+    order: ClassVar[int] = 0
+
+    lambda_kd: float = 1.0
+    """Weight of the KD loss, the distance to the teacher's depth."""
+    kd_loss: Literal["l1", "mse", "silog"] = "l1"
+    """KD loss: l1 (m), mse (m²) or silog (scale-invariant log error)."""
+    kd_confidence: bool = False
+    """Weight the KD loss by teacher confidence (depth / uncertainty); needs a teacher trained with --uncertainty."""
+
+    def check(self) -> None:
+        """Refuse also a confidence without the loss that it weights."""
+        super().check()
+        if self.kd_confidence and not self.lambda_kd:
+            raise ConfigError("--kd_confidence has no effect with --lambda_kd 0: give a --lambda_kd above 0")
+
+    def build(self, student: StudentInfo, teacher: TeacherInfo) -> ResponseLoss:
+        """Refuse a teacher without uncertainty where its confidence is needed."""
+        if self.kd_confidence and not teacher.has_uncertainty:
+            raise ConfigError(
+                "--kd_confidence: the depth of this --teacher has no uncertainty; train the teacher with --uncertainty "
+                "and use --teacher_align auto, or leave --kd_confidence out"
+            )
+        return ResponseLoss(KD_LOSSES[self.kd_loss], self.kd_where, self.kd_confidence)
+
+
+@DISTILLATION_LOSSES.register
+@dataclass(frozen=True, kw_only=True)
+class ResponseGradient(ResponseRegion):
+    """Distance to the depth differences in the teacher's depth (arXiv 1804.00607)."""
+
+    name: ClassVar[str] = "kd_edge"
+    weight: ClassVar[str] = "lambda_kd_edge"
+    order: ClassVar[int] = 1
+
+    lambda_kd_edge: float = 0.0
+    """Weight of the gradient loss against the teacher's depth."""
+
+    def build(self, student: StudentInfo, teacher: TeacherInfo) -> ResponseLoss:
+        """The multi-scale gradient loss, with the teacher's depth as its target."""
+        return ResponseLoss(gradient_loss, self.kd_where)

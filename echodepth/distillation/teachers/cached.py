@@ -29,8 +29,8 @@ from echodepth.data.augmentation import flip_left_right
 from echodepth.data.config import DataConfig, cache_folder
 from echodepth.data.dataset import DepthDataset
 from echodepth.data.sample import Record, Sample
-from echodepth.distillation.losses.base import Prediction
 from echodepth.distillation.teachers.frozen import LiveTeacher, Teacher
+from echodepth.models.layers import Prediction
 
 log = logging.getLogger(__name__)
 FORMAT = 1
@@ -173,7 +173,7 @@ def _parts(view: Prediction, levels: Sequence[str]) -> dict[str, Tensor]:
 
 def _view(parts: dict[str, Tensor]) -> Prediction:
     """The way back."""
-    return Prediction(parts["depth"], {name: part for name, part in parts.items() if name != "depth"})
+    return Prediction(parts["depth"], None, {name: part for name, part in parts.items() if name != "depth"})
 
 
 class _Growing:

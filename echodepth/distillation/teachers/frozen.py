@@ -1,4 +1,4 @@
-"""Teachers: they see, and only answer. A teacher is looked at, never trained, moved into no checkpoint."""
+"""Teachers: frozen sources of depth and features. A teacher is never trained and is part of no checkpoint."""
 
 import copy
 import hashlib
@@ -15,58 +15,58 @@ from torch import nn
 
 from echodepth.core.errors import ConfigError
 from echodepth.data.sample import Sample
-from echodepth.distillation.losses.base import Prediction
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.conv_bn_fusion import fuse_conv_bn
+from echodepth.models.layers import Prediction
 
-DepthKind = Literal["metres", "proportions", "disparity"]
-"""What a network's depth means: metres of this data; metres of other cameras, right up to a factor; or inverse depth,
-right up to a factor and an offset."""
+DepthKind = Literal["metric", "up_to_scale", "affine_inverse"]
+"""What a teacher's depth means: metres; metres up to an unknown factor (trained with other cameras); or inverse depth
+up to an unknown factor and offset."""
 HUGGING_FACE = "hf:"
 
 
 class Teacher(ABC):
-    """What a student is shown of a batch, whoever says it.
+    """A frozen source of predictions for a batch.
 
-    Not an ``nn.Module`` on purpose: a student's task that holds it shows it to no optimiser, no ``train()``, no
-    ``state_dict()`` and no averaging of weights.
+    It is deliberately no ``nn.Module``: the task that holds it passes it to no optimiser, ``train()``,
+    ``state_dict()`` or weight averaging.
     """
 
     @abstractmethod
     def predict(self, batch: Sample) -> Prediction:
-        """Depth, and the features there are, on the images' own device and in their precision; without gradient."""
+        """Depth, uncertainty and features, without gradient, on the device and in the precision of the images."""
 
     @abstractmethod
     def feature_channels(self) -> dict[str, int]:
-        """Channels of each feature map by level; empty where a teacher shows its depth alone."""
+        """Channels of each feature map by level; empty for a teacher without features."""
 
     @abstractmethod
     def feature_sizes(self) -> dict[str, tuple[int, int]]:
         """Rows and columns of each feature map by level."""
 
     @property
-    def uncertainty(self) -> bool:
-        """Whether it says how far off it expects to be."""
+    def has_uncertainty(self) -> bool:
+        """Whether its predictions include uncertainty."""
         return False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Teacher":
-        # Weight averaging copies the whole task; a second teacher would be memory for nothing.
+        # Weight averaging copies the whole task; a second copy of the teacher would only take memory.
         return self
 
 
 class LiveTeacher(Teacher):
-    """A teacher that is a network.
+    """A teacher that runs a network for every batch.
 
     Args:
         model: is frozen.
-        settings: plain values that, with the weights, decide what it says.
+        settings: plain values that determine the predictions together with the weights.
 
     Attributes:
         model: the frozen network.
-        answer: what its depth means.
+        depth_kind: what its depth means.
     """
 
-    answer: DepthKind
+    depth_kind: DepthKind
 
     def __init__(self, model: nn.Module, settings: Mapping[str, Any]) -> None:
         self.model = model.eval().requires_grad_(False)
@@ -74,7 +74,7 @@ class LiveTeacher(Teacher):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of settings and weights: two teachers with the same one say the same."""
+        """Hash of settings and weights: teachers with equal fingerprints make equal predictions."""
         digest = hashlib.sha256(json.dumps([type(self).__name__, self._settings], sort_keys=True).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -83,62 +83,62 @@ class LiveTeacher(Teacher):
 
 
 class FrozenTeacher(LiveTeacher):
-    """An RGB depth model of ours that only answers.
+    """An RGB depth model of this project as a teacher.
 
     Args:
         model: a trained model that takes images.
 
     Raises:
-        ConfigError: the model takes sound.
+        ConfigError: the model takes audio.
     """
 
     model: DepthModel
-    answer = "metres"
+    depth_kind = "metric"
 
     def __init__(self, model: DepthModel) -> None:
         if model.input_key != "image":
-            raise ConfigError(f"a teacher must see: {type(model.network).__name__} takes {model.input_key}, not images")
+            name = type(model.network).__name__
+            raise ConfigError(f"--teacher must be a model of RGB images: {name} takes {model.input_key}, not images")
         super().__init__(model, asdict(model.spec))
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> "FrozenTeacher":
-        """Read a teacher; what ``checkpoint`` may be, and the errors, are those of ``load_model``."""
+        """Load a teacher; arguments and errors are those of ``load_model``."""
         return cls(load_model(checkpoint))
 
     @property
-    def uncertainty(self) -> bool:
-        """As the model was trained."""
+    def has_uncertainty(self) -> bool:
+        """Whether the model has an uncertainty head."""
         return self.model.uncertainty
 
     def feature_channels(self) -> dict[str, int]:
-        """Of x1..x5 and d1..d4."""
+        """Channels of x1..x5 and d1..d4."""
         return self.model.feature_channels()
 
     def feature_sizes(self) -> dict[str, tuple[int, int]]:
-        """Of x1..x5 and d1..d4."""
+        """Rows and columns of x1..x5 and d1..d4."""
         return self.model.feature_sizes()
 
     @cached_property
-    def _folded(self) -> DepthModel:
-        """What answers; the model itself stays as it was loaded, for the fingerprint."""
-        folded = copy.deepcopy(self.model)
-        fuse_conv_bn(folded)
-        return folded
+    def _fused(self) -> DepthModel:
+        """Copy with fused batch norms, for inference; the loaded model stays unchanged for the fingerprint."""
+        fused = copy.deepcopy(self.model)
+        fuse_conv_bn(fused)
+        return fused
 
     @torch.no_grad()
     def predict(self, batch: Sample) -> Prediction:
-        """Depth, scale and the nine feature maps."""
+        """Depth, uncertainty if the model has it, and the nine feature maps."""
         image = batch["image"]
-        depth, scale, features = self._folded.to(image).predict(image)
-        return Prediction(depth, features, scale)
+        return self._fused.to(image).predict(image)
 
 
 def load_teacher(name: str) -> LiveTeacher:
-    """Read the teacher that ``--teacher`` names: one of ours, or after ``hf:`` a depth model of Hugging Face.
+    """Load the teacher that ``--teacher`` names: a model of this project, or with ``hf:`` one of Hugging Face.
 
     Raises:
-        CheckpointError: there is no such model, or it cannot be read.
-        ConfigError: it does not see, or cannot be understood.
+        CheckpointError: the model does not exist or cannot be read.
+        ConfigError: the model takes no images, or its family is not supported.
     """
     if not name.startswith(HUGGING_FACE):
         return FrozenTeacher.load(name)

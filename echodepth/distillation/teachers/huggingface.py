@@ -1,7 +1,7 @@
 """Depth models of Hugging Face as teachers: Depth Anything (arXiv 2401.10891, 2406.09414) and DPT (arXiv 2103.13413).
 
-They were made to see, from far more pictures than any echo dataset holds. What they do not know is this data's camera:
-their depth becomes metres by ``echodepth.distillation.scale_alignment``.
+They were trained on far more images than any echo dataset holds, but not with this data's camera:
+``echodepth.distillation.scale_alignment`` converts their depth to metres.
 """
 
 import json
@@ -16,28 +16,28 @@ from torch import Tensor, nn
 
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.data.sample import Sample
-from echodepth.distillation.losses.base import Prediction
-from echodepth.distillation.losses.feature_matching import resized
+from echodepth.distillation.losses.base import resize_like
 from echodepth.distillation.teachers.frozen import HUGGING_FACE, LiveTeacher
+from echodepth.models.layers import Prediction
 
 FAMILIES = ("depth_anything", "dpt")
-"""Kinds of model whose preparation of pictures, and whose answer, are known here."""
+"""Model types whose preprocessing and kind of depth are supported."""
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers, as the model's preprocessor_config.json has them."""
+"""Pillow's resampling codes, as in preprocessor_config.json."""
 
 
 @dataclass(frozen=True)
-class Preparation:
-    """How a model wants its pictures.
+class Preprocessing:
+    """Image preprocessing of a model, for a whole batch on its device.
 
-    Done on the whole batch and its device. The image processors of transformers that do so need torchvision.
+    The batched image processors of transformers need torchvision, which this project does without.
 
     Attributes:
-        size: rows and columns; None keeps the picture's own.
-        multiple: of which both are made.
-        interpolation: ``bilinear`` or ``bicubic``, both antialiased, as Pillow's.
-        mean: of red, green and blue, is taken off.
-        std: of red, green and blue, is divided by.
+        size: rows and columns; None keeps the image's size.
+        multiple: rows and columns are rounded to a multiple of this.
+        interpolation: ``bilinear`` or ``bicubic``, both antialiased, as in Pillow.
+        mean: of red, green and blue; subtracted.
+        std: of red, green and blue; divided by.
     """
 
     size: tuple[int, int] | None
@@ -47,11 +47,11 @@ class Preparation:
     std: tuple[float, ...]
 
     @classmethod
-    def read(cls, settings: dict[str, Any]) -> "Preparation":
-        """From the contents of preprocessor_config.json.
+    def read(cls, settings: dict[str, Any]) -> "Preprocessing":
+        """Parse the contents of preprocessor_config.json.
 
         Raises:
-            KeyError, TypeError, ValueError: it holds something else than is expected.
+            KeyError, TypeError, ValueError: a value is missing or of another type.
         """
         size = settings["size"] if settings.get("do_resize", True) else None
         if isinstance(size, int):
@@ -66,52 +66,52 @@ class Preparation:
         )
 
     def __call__(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h2 w2"]:
-        """From RGB in 0..1 to what the model takes.
+        """Resize and normalise RGB in 0..1.
 
-        ``keep_aspect_ratio`` changes nothing here: samples are squares, and so is the size of every such model.
+        ``keep_aspect_ratio`` has no effect: samples and the input sizes of these models are square.
         """
         rows, columns = (max(1, round(side / self.multiple)) * self.multiple for side in self.size or image.shape[-2:])
         if (rows, columns) != tuple(image.shape[-2:]):
-            # A bicubic curve overshoots at edges; pictures of bytes are cut off there.
+            # Bicubic interpolation overshoots at edges; Pillow clips to the range of a byte.
             image = F.interpolate(image, (rows, columns), mode=self.interpolation, antialias=True).clamp(0, 1)
         mean, std = (image.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (image - mean) / std
 
 
 class HuggingFaceTeacher(LiveTeacher):
-    """A depth model of Hugging Face. It shows its depth alone: its features are no ladder like ours.
+    """A depth model of Hugging Face. It gives depth alone: its features have no levels that match the student's.
 
     Args:
         model: an ``AutoModelForDepthEstimation`` of one of ``FAMILIES``.
-        prepare: how it wants its pictures.
+        preprocess: the model's image preprocessing.
 
     Raises:
         ConfigError: the model is of another family.
     """
 
-    def __init__(self, model: nn.Module, prepare: Preparation) -> None:
+    def __init__(self, model: nn.Module, preprocess: Preprocessing) -> None:
         config: Any = model.config
         if config.model_type not in FAMILIES:
             raise ConfigError(
-                f"--teacher is a {config.model_type} model, whose answer is not understood here: "
-                f"give one of {' or '.join(FAMILIES)}"
+                f"--teacher is a {config.model_type} model, whose kind of depth is unknown: "
+                f"give a model of the family {' or '.join(FAMILIES)}"
             )
         settings = json.loads(json.dumps(config.to_dict(), default=str))
-        super().__init__(model, {"config": settings, "preparation": asdict(prepare)})
+        super().__init__(model, {"config": settings, "preparation": asdict(preprocess)})
         metric = getattr(config, "depth_estimation_type", "relative") == "metric"
-        self.answer = "proportions" if metric else "disparity"
-        self.prepare = prepare
+        self.depth_kind = "up_to_scale" if metric else "affine_inverse"
+        self.preprocess = preprocess
 
     @classmethod
     def load(cls, name: str) -> "HuggingFaceTeacher":
-        """Read a model of the hub or of a local folder, from safetensors alone, and every weight of it.
+        """Load a model from the hub or a local folder; only complete safetensors weights are accepted.
 
         Args:
-            name: ``ORG/NAME``, looked for in the user's cache and then on the hub; or a folder.
+            name: ``ORG/NAME``, searched in the user's cache and then on the hub; or a folder.
 
         Raises:
-            CheckpointError: it cannot be had, or is incomplete.
-            ConfigError: transformers is not installed, or the model is of an unknown family.
+            CheckpointError: the model cannot be loaded, or weights are missing.
+            ConfigError: transformers is not installed, or the model is of another family.
         """
         try:
             from transformers import AutoModelForDepthEstimation
@@ -126,37 +126,38 @@ class HuggingFaceTeacher(LiveTeacher):
                 name, use_safetensors=True, output_loading_info=True
             )
             with open(cached_file(name, "preprocessor_config.json"), encoding="utf-8") as file:  # noqa: PTH123
-                prepare = Preparation.read(json.load(file))
+                preprocess = Preprocessing.read(json.load(file))
         except (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
-                f"--teacher {HUGGING_FACE}{name} cannot be had: {_first_line(error)} Where the network is closed, "
-                f"fetch it elsewhere with `hf download {name}`, and give its folder: --teacher {HUGGING_FACE}FOLDER"
+                f"--teacher {HUGGING_FACE}{name} cannot be loaded: {_first_line(error)} Without network access, "
+                f"download it elsewhere with `hf download {name}` and give its folder: --teacher {HUGGING_FACE}FOLDER"
             ) from error
         if lost := sorted({*found["missing_keys"], *(str(key) for key in found["mismatched_keys"])}):
             raise CheckpointError(
-                f"--teacher {HUGGING_FACE}{name} lacks weights, or has them in other shapes ({lost[0]}, "
-                f"{len(lost)} in all): fetch it anew"
+                f"--teacher {HUGGING_FACE}{name} has missing weights or weights of other shapes ({lost[0]}, "
+                f"{len(lost)} in total): download it again"
             )
-        return cls(model, prepare)
+        return cls(model, preprocess)
 
     def feature_channels(self) -> dict[str, int]:
-        """None."""
+        """Empty: a Hugging Face teacher gives depth alone."""
         return {}
 
     def feature_sizes(self) -> dict[str, tuple[int, int]]:
-        """None."""
+        """Empty: a Hugging Face teacher gives depth alone."""
         return {}
 
     @torch.no_grad()
     def predict(self, batch: Sample) -> Prediction:
-        """Its own kind of depth (see ``answer``) at the images' size."""
+        """Depth of ``depth_kind`` at the images' size."""
         image = batch["image"]
         self.model.to(image)
-        said = self.model(pixel_values=self.prepare(image)).predicted_depth[:, None]  # [B, 1, rows, columns]
-        return Prediction(resized(said.to(image), image), {})  # mixed precision answers in bfloat16
+        depth = self.model(pixel_values=self.preprocess(image)).predicted_depth[:, None]  # [B, 1, rows, columns]
+        # Under mixed precision the model returns bfloat16.
+        return Prediction(resize_like(depth.to(image), image), None, {})
 
 
 def _first_line(error: Exception) -> str:
-    """Of a message that goes on with advice on other things."""
+    """First line of the error's message: transformers appends unrelated advice."""
     line = (str(error).splitlines() or [""])[0] or repr(error)
     return line if line.endswith(".") else f"{line}."

@@ -1,0 +1,28 @@
+"""Flags of ``echodepth demo``. Imports nothing heavy, because ``--help`` reads it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Serve a web page that runs a model on recordings or images."""
+
+    checkpoint: str
+    """Model: a best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, or ORG/NAME on the Hub."""
+    compare_with: str | None = None
+    """Second model, shown in a row of its own below the first."""
+    examples: tuple[Path, ...] = ()
+    """Example files or folders, with image and depth map of the same name; default: six of the model's test split."""
+    data_dir: Path | None = None
+    """Root folder of the dataset for the default examples; default: the folder that the model was trained from."""
+    fov: float = 86.0
+    """Initial horizontal field of view of the point cloud, in degrees; the default is the simulated camera's."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 accepts connections from other machines."""
+    port: int = 7860
+    """Port to listen on, 1 to 65535."""
+    share: bool = False
+    """Also open a public address through a Gradio server; this needs a network connection."""
+    device: str = "auto"
+    """Device that computes: auto, cpu, cuda, cuda:1 or mps."""

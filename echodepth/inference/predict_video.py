@@ -1,0 +1,113 @@
+"""Depth prediction for a video: a video of depth maps, and output files for each frame."""
+
+import logging
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+from tqdm import tqdm
+
+from echodepth.core.atomic_io import atomic_write
+from echodepth.core.errors import ConfigError, DataError
+from echodepth.inference.inputs import check_file
+from echodepth.inference.outputs import OutputWriter
+from echodepth.inference.predictor import Estimate, Predictor
+from echodepth.inference.sources import Source
+from echodepth.inference.video import Video, write_video
+from echodepth.report.figures import depth_to_rgb, display_limit
+
+log = logging.getLogger(__name__)
+
+
+class VideoPrediction:
+    """Prediction of one video.
+
+    The format ``color`` is one video on one depth scale. All other formats are written per frame, as
+    ``<stem>/000000_depth.npy`` and so on, named by the number of the frame in the video.
+
+    Args:
+        source: the video.
+        predictor: the model.
+        writer: output folder and formats.
+        frame_stride: predict every n-th frame.
+        overwrite: whether to replace up-to-date results.
+    """
+
+    def __init__(
+        self, source: Source, predictor: Predictor, writer: OutputWriter, frame_stride: int, overwrite: bool
+    ) -> None:
+        self.source = source
+        self.predictor = predictor
+        self.frame_stride = frame_stride
+        self.overwrite = overwrite
+        self.video_path = writer.folder / source.stem.with_name(f"{source.stem.name}_depth_color.mp4")
+        self.writes_video = "color" in writer.formats
+        self.frame_writer = OutputWriter(
+            writer.folder / source.stem,
+            tuple(format for format in writer.formats if format not in ("color", "sheet")),
+            writer.max_depth,
+            writer.camera,
+        )
+        self.written: list[Path] = []
+        """Files written so far, also if ``run`` fails."""
+
+    def run(self) -> bool:
+        """Predict the video and write the results.
+
+        Returns:
+            False if the results are up to date and nothing was predicted.
+
+        Raises:
+            ConfigError: the model does not take videos, or only a contact sheet is requested.
+            DataError: the video is unreadable.
+        """
+        check_file(self.source.files[0], self.predictor.backend.input_key, self.predictor.name)
+        if not self.writes_video and not self.frame_writer.formats:
+            raise ConfigError(f"{self.source.name}: a contact sheet does not show videos: add color to --save")
+        path = self.video_path
+        up_to_date = not self.overwrite and path.is_file() and path.stat().st_mtime >= self.source.modified()
+        draws_video = self.writes_video and not up_to_date
+        if not draws_video and not self.frame_writer.formats:
+            return False
+        video = Video(self.source.files[0], self.frame_stride)
+        limit = self._depth_limit(video) if draws_video else 0.0
+        with closing(self._predict_frames(video, draws_video)) as depth_maps:
+            if not draws_video:
+                for _ in depth_maps:  # the generator writes the frames' files
+                    pass
+                return True
+            images = (depth_to_rgb(depth, np.isfinite(depth), limit) for depth in depth_maps)
+            with atomic_write(path) as unfinished:
+                write_video(unfinished, images, video.rate)
+        self.written.append(path)
+        log.info("%s: video of depth from 0 to %g m", self.source.name, limit)
+        return True
+
+    def _depth_limit(self, video: Video) -> float:
+        """Upper end of the depth scale in metres, from a sample of frames."""
+        frames = video.sample()
+        if not frames:
+            raise DataError(f"{video.path} has no frames")
+        depth = np.stack([self._estimate(frame).depth[::4, ::4] for frame in frames])
+        return display_limit(depth, np.isfinite(depth), self.predictor.backend.max_depth)
+
+    def _predict_frames(self, video: Video, draws_video: bool) -> Generator[Float[np.ndarray, "h w"], None, None]:
+        """Write the files of each frame and yield its depth; skip frames that neither files nor video need."""
+        writer = self.frame_writer
+        progress = tqdm(video, desc=self.source.stem.name, unit="frame", total=video.count, leave=False, disable=None)
+        for number, frame in enumerate(progress):
+            stem = Path(f"{number * self.frame_stride:06d}")
+            writes_files = bool(writer.formats)
+            writes_files &= self.overwrite or not writer.up_to_date(stem, self.source.files)
+            if not writes_files and not draws_video:
+                continue
+            estimate = self._estimate(frame)
+            if writes_files:
+                self.written += writer.write(stem, estimate, Image.fromarray(frame))
+            yield estimate.depth
+
+    def _estimate(self, frame: UInt8[np.ndarray, "h w 3"]) -> Estimate:
+        return self.predictor.estimate([self.predictor.prepare(frame)])[0]

@@ -1,0 +1,98 @@
+"""The flags of the commands whose flags depend on the command line: on ``--model``, ``--front_end``, ``--dataset``."""
+
+import argparse
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from echodepth.core.errors import ConfigError
+from echodepth.core.flags import CommandFlags, build, flat
+from echodepth.data.dataset_registry import with_data
+from echodepth.data.streaming.config import ShardConfig
+from echodepth.training.config import (
+    CacheTeacherConfig,
+    Choices,
+    config_class,
+    prepare_class,
+    train_config,
+)
+
+NOT_REPEATED = ("checkpoints", "overwrite")
+"""Flags of a recorded run that ``--config`` does not take over: they belong to that one command."""
+
+
+def train_flags(kind: str, words: Sequence[str]) -> CommandFlags:
+    """The flags of ``train <kind>``, with the defaults of the run that ``--config`` names.
+
+    Raises:
+        ConfigError: the recorded run cannot be read, is of another kind, or has a flag that is unknown.
+    """
+    chosen = _chosen(words, "model", "front_end", "dataset", "config")
+    recorded = _recorded_flags(Path(chosen["config"]), kind) if chosen["config"] else {}
+    choices = Choices(*(chosen[name] or recorded.get(name) for name in ("model", "front_end", "dataset")))
+    composed = config_class(kind, choices, for_command_line=True)
+    help_text = "Take the flags of an earlier run from its logs/<experiment>/config.json; further flags win."
+    config = Annotated[Path | None, tyro.conf.arg(help=help_text)]
+    parsed = make_dataclass(kind, [("config", config, None)], bases=(composed,), frozen=True, kw_only=True)
+    parsed.__doc__ = composed.__doc__
+
+    def finish(given: Any) -> Any:
+        return train_config(kind, **{name: value for name, value in flat(given).items() if name != "config"})
+
+    return CommandFlags(parsed, build(parsed, recorded) if recorded else None, finish)
+
+
+rgb_flags = functools.partial(train_flags, "rgb")
+binaural_flags = functools.partial(train_flags, "binaural")
+distill_flags = functools.partial(train_flags, "distill")
+
+
+def prepare_flags(words: Sequence[str]) -> CommandFlags:
+    """The flags of ``prepare``."""
+    chosen = _chosen(words, "front_end", "dataset")
+    choices = Choices(None, chosen["front_end"], chosen["dataset"])
+    composed = prepare_class(choices)
+    return CommandFlags(prepare_class(choices, True), None, lambda given: build(composed, flat(given)))
+
+
+def cache_teacher_flags(words: Sequence[str]) -> CommandFlags:
+    """The flags of ``cache-teacher``."""
+    return _data_flags(CacheTeacherConfig, words)
+
+
+def shard_flags(words: Sequence[str]) -> CommandFlags:
+    """The flags of ``shard``."""
+    return _data_flags(ShardConfig, words)
+
+
+def _data_flags(config: type, words: Sequence[str]) -> CommandFlags:
+    dataset = _chosen(words, "dataset")["dataset"]
+    composed = with_data(config, dataset)
+    return CommandFlags(with_data(config, dataset, True), None, lambda given: build(composed, flat(given)))
+
+
+def _chosen(words: Sequence[str], *flags: str) -> dict[str, str | None]:
+    """The values of some flags, found before the others are known."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for flag in flags:
+        names = {f"--{flag}", f"--{flag.replace('_', '-')}"} | ({"--student"} if flag == "model" else set())
+        parser.add_argument(*sorted(names), dest=flag, nargs="?")
+    return vars(parser.parse_known_args(list(words))[0])
+
+
+def _recorded_flags(path: Path, kind: str) -> dict[str, Any]:
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        flags, was = dict(recorded["flags"]), recorded["kind"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(
+            f"--config {path} is no run's config.json: {error!r}; give logs/<experiment>/config.json"
+        ) from error
+    if was != kind:
+        raise ConfigError(f"--config {path} is of a run of train {was}, not of train {kind}")
+    return {name: value for name, value in flags.items() if name not in NOT_REPEATED}
