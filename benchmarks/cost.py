@@ -31,11 +31,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.attention import megabytes
-from benchmarks.rooms import COLUMNS
 from benchmarks.scaling import BATCH as FRAMES_A_PROCESS
 from benchmarks.scaling import step_seconds
 from benchmarks.timing import KEPT, processor_seconds, wall_seconds
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.batvision_tables import table_row, write_table
 from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.models.layers import DepthNet
@@ -109,23 +109,25 @@ def write_many(root: Path, frames: int) -> DataConfig:
     soundfile.write(one["audio"], sound, 44_100)
     Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(one["camera"])
     np.save(one["depth"], np.full((32, 32), 2000, dtype=np.uint16))
-    rows = [COLUMNS]
+    rows = []
     for part in one:
         (room / part).mkdir(parents=True)
     for number in range(frames):
         names = {part: f"{part}_{number}{path.suffix}" for part, path in one.items()}
         for part, path in one.items():
             os.link(path, room / part / names[part])
-        rows.append(",".join(f"Hall/{part},{names[part]}" for part in one))
-    (room / "train.csv").write_text("\n".join(rows) + "\n")
+        rows.append(table_row(number, "Hall", names, {}))
+    write_table(room / "train.csv", rows)
     return DataConfig(data_dir=root, image_size=32, audio_seconds=0.02)
 
 
 def measure_data(frames: int, scratch: Path) -> list[Row]:
-    data, hearing = write_many(scratch / f"rooms_{frames}", frames), AudioCacheFormat()
-    write_prepared(data, "train", hearing)
-    opening = median(wall_seconds(lambda: open_prepared(data, "train", ("audio", "depth"), hearing)) for _ in range(3))
-    split = open_prepared(data, "train", ("audio", "depth"), hearing)
+    data, audio_format = write_many(scratch / f"rooms_{frames}", frames), AudioCacheFormat()
+    write_prepared(data, "train", audio_format)
+    opening = median(
+        wall_seconds(lambda: open_prepared(data, "train", ("audio", "depth"), audio_format)) for _ in range(3)
+    )
+    split = open_prepared(data, "train", ("audio", "depth"), audio_format)
     assert split is not None
     order = np.random.default_rng(0).permutation(frames)[:960].reshape(-1, 16).tolist()
     batch = processor_seconds(lambda: [split.batch(each) for each in order]) / len(order)

@@ -25,7 +25,7 @@ from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache
 from echodepth.distillation.teachers.frozen import FrozenTeacher, Teacher
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.frontends.echo import EchoFrontEnd
-from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig
+from echodepth.training.config import train_config
 from echodepth.training.depth_task import DepthTask, network_input
 from echodepth.training.distillation_task import DistillationTask
 from echodepth.training.train import model_spec
@@ -57,9 +57,9 @@ class Stepping:
 
 def prepared_frames(data: DataConfig) -> tuple[DepthDataset, list[Sample]]:
     front_end = EchoFrontEnd(SIZE)
-    hearing = AudioCacheFormat(front_end.settings, front_end)
-    write_prepared(data, "train", hearing)
-    frames = open_prepared(data, "train", ("image", "audio", "depth"), hearing)
+    audio_format = AudioCacheFormat(front_end.settings, front_end)
+    write_prepared(data, "train", audio_format)
+    frames = open_prepared(data, "train", ("image", "audio", "depth"), audio_format)
     assert frames is not None
     return frames, [frames.batch(list(range(start, start + BATCH))) for start in range(0, FRAMES, BATCH)]
 
@@ -67,10 +67,10 @@ def prepared_frames(data: DataConfig) -> tuple[DepthDataset, list[Sample]]:
 def measure(scratch: Path) -> None:
     root = write_rooms(scratch / "rooms", FRAMES)
     shared = {"data_dir": root, "image_size": SIZE, "base_channels": WIDTH, "batch_size": BATCH}
-    plain = BinauralConfig(**shared, attention_levels=LEVELS)  # type: ignore[arg-type]
-    taught = DistillationConfig(**shared, attention_levels=LEVELS, teacher="live")  # type: ignore[arg-type]
+    plain = train_config("binaural", **shared, attention_levels=LEVELS)  # type: ignore[arg-type]
+    taught = train_config("distill", **shared, attention_levels=LEVELS, teacher="live")  # type: ignore[arg-type]
     frames, batches = prepared_frames(plain)
-    live = FrozenTeacher(DepthModel(model_spec(RGBConfig(**shared))))  # type: ignore[arg-type]
+    live = FrozenTeacher(DepthModel(model_spec(train_config("rgb", **shared))))  # type: ignore[arg-type]
     levels = sorted({level for levels in levels_of(taught).values() for level in levels})
     folder = fill_cache(live, plain, frames, levels, {"batch_size": BATCH, "num_workers": 0}, torch.device("cpu"))
     teachers: dict[str, Teacher] = {"live": live, "cached": CachedTeacher(folder, frames.records, levels)}

@@ -26,15 +26,17 @@ from torch.utils.data import Dataset
 
 from benchmarks.timing import Outcome, keep, medians, processor_seconds, wall_seconds
 from echodepth import __version__
-from echodepth.data.sample import Modality, Sample
+from echodepth.data.records import Modality
+from echodepth.data.sample import Sample
 from echodepth.inference.backends import load_backend
 from echodepth.inference.export import TOLERANCE, difference, trial_inputs
+from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import BACKEND_BY_SUFFIX, ExportMetadata
 from echodepth.inference.exporters import onnx_writer, openvino_writer, trace_onnx
 from echodepth.inference.quantize import quantize
 from echodepth.inference.runtime import Backend
 from echodepth.models.checkpoint import DepthModel, ModelSpec
-from echodepth.models.frontends.export_graph import DepthGraph
+from echodepth.models.run_record import RunRecord
 
 SIZE, RUNS_EACH, SAMPLES = 256, 5, 7782
 IDLE = 1.0
@@ -62,7 +64,7 @@ class Noise(Dataset[Sample]):
 
 def build(network: str, arguments: dict[str, Any]) -> DepthModel:
     torch.manual_seed(0)
-    run = {"experiment_name": network, "data": {"dataset": "batvisionv2", "max_depth": 30.0}}
+    run = RunRecord(experiment_name=network, data={"dataset": "batvisionv2", "max_depth": 30.0})
     model = DepthModel(ModelSpec(network, arguments | {"output_size": SIZE}, {"image_size": SIZE}), run)
     for name, parameter in model.named_parameters():
         if name.endswith("gate"):

@@ -23,16 +23,16 @@ from torch import Tensor
 
 from benchmarks.rooms import write_rooms
 from benchmarks.timing import Outcome, in_turn, keep, processor_seconds
-from echodepth.apps.convert.config import ShardConfig
 from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
+from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.writer import shard
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
-from echodepth.training.config import BinauralConfig
+from echodepth.training.config import train_config
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.train import model_spec
 
@@ -73,10 +73,10 @@ def measure_throughput(root: Path) -> None:
         "loader_cached_throughput": AudioCacheFormat(front_end.settings, front_end),
         "loader_cached_waveform_throughput": AudioCacheFormat(),
     }
-    for name, hearing in forms.items():
-        write_prepared(config, "train", hearing)
-        data = DepthDataModule(config, ("audio", "depth"), BATCH, 0, prepared=(hearing,))
-        repeats = 20 if hearing.listen else 3  # an epoch of the fast way is too short for the clock
+    for name, audio_format in forms.items():
+        write_prepared(config, "train", audio_format)
+        data = DepthDataModule(config, ("audio", "depth"), BATCH, 0, prepared=(audio_format,))
+        repeats = 20 if audio_format.transform else 3  # an epoch of the fast way is too short for the clock
 
         def ours(data: DepthDataModule = data, repeats: int = repeats) -> float:
             seconds = processor_seconds(lambda: epochs_prepared(data, front_end, repeats))
@@ -105,8 +105,14 @@ def measure_wait(scratch: Path) -> None:
     """Share of the epochs in which a small network waits for its data, all settings at their defaults."""
     root = scratch / "simulated"
     simulate(SimulateConfig(root, rooms=12, poses=8, image_size=128, workers=2))
-    config = BinauralConfig(
-        dataset="simulated", data_dir=root, image_size=128, base_channels=16, attention_levels=(3, 4, 5), batch_size=16
+    config = train_config(
+        "binaural",
+        dataset="simulated",
+        data_dir=root,
+        image_size=128,
+        base_channels=16,
+        attention_levels=(3, 4, 5),
+        batch_size=16,
     )
     profiler = SimpleProfiler()
     trainer = L.Trainer(

@@ -1,4 +1,4 @@
-"""Files in the shape of BatVision V2's, for benchmarks of reading: what they hold does not matter, their sizes do."""
+"""Files of BatVision V2's sizes, for benchmarks of the loader; their contents are random."""
 
 from pathlib import Path
 
@@ -6,28 +6,39 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-HEIGHT, WIDTH, SAMPLES, RATE = 720, 1280, 20_000, 44_100
-COLUMNS = "audio path,audio file name,camera path,camera file name,depth path,depth file name"
+from echodepth.core.batvision_tables import FILE_COLUMNS, table_row, write_table
+from echodepth.core.constants import SAMPLE_RATE, V2_RECORDING_SAMPLES
+
+HEIGHT, WIDTH = 720, 1280
+_ONSET, _CHIRP = 200, 132  # samples
 
 
 def write_rooms(root: Path, frames: int) -> Path:
-    """A set of one location: 720x1280 depth of 16 bits, a JPEG picture, 32-bit stereo sound; train and val alike."""
+    """Write a set of one location whose train and val splits hold the same rows.
+
+    A frame is a 720x1280 depth map of 16 bits, a JPEG image, and a stereo recording of 32 bits.
+
+    Args:
+        root: folder of the set.
+        frames: number of frames.
+    """
     location, rng = root / "Hall", np.random.default_rng(0)
-    rows = [COLUMNS]
-    for part in ("audio", "camera", "depth"):
-        (location / part).mkdir(parents=True)
+    for kind in FILE_COLUMNS:
+        (location / kind).mkdir(parents=True)
+    rows = []
     for number in range(frames):
+        names = {"audio": f"audio_{number}.wav", "camera": f"camera_{number}.jpeg", "depth": f"depth_{number}.npy"}
         ramp = np.linspace(1000, 2000 + 20_000 * rng.uniform(), WIDTH) * np.linspace(1, 0.6, HEIGHT)[:, None]
-        np.save(location / f"depth/depth_{number}.npy", (ramp + 20 * rng.standard_normal(ramp.shape)).astype(np.uint16))
-        picture = np.clip(ramp[..., None] / [90, 110, 130] + 4 * rng.standard_normal((*ramp.shape, 3)), 0, 255)
-        Image.fromarray(picture.astype(np.uint8)).save(location / f"camera/camera_{number}.jpeg", quality=90)
-        sound = 1e-3 * rng.standard_normal((SAMPLES, 2))
-        sound[200:332] += 0.5 * rng.standard_normal((132, 2))
-        sound[200:] += (
-            0.05 * rng.standard_normal((SAMPLES - 200, 2)) * np.exp(-np.arange(SAMPLES - 200) / 4000)[:, None]
-        )
-        soundfile.write(location / f"audio/audio_{number}.wav", sound, RATE, subtype="PCM_32")
-        rows.append(f"Hall/audio,audio_{number}.wav,Hall/camera,camera_{number}.jpeg,Hall/depth,depth_{number}.npy")
+        noisy = (ramp + 20 * rng.standard_normal(ramp.shape)).astype(np.uint16)
+        np.save(location / "depth" / names["depth"], noisy)
+        image = np.clip(ramp[..., None] / [90, 110, 130] + 4 * rng.standard_normal((*ramp.shape, 3)), 0, 255)
+        Image.fromarray(image.astype(np.uint8)).save(location / "camera" / names["camera"], quality=90)
+        audio = 1e-3 * rng.standard_normal((V2_RECORDING_SAMPLES, 2))
+        audio[_ONSET : _ONSET + _CHIRP] += 0.5 * rng.standard_normal((_CHIRP, 2))
+        tail = V2_RECORDING_SAMPLES - _ONSET
+        audio[_ONSET:] += 0.05 * rng.standard_normal((tail, 2)) * np.exp(-np.arange(tail) / 4000)[:, None]
+        soundfile.write(location / "audio" / names["audio"], audio, SAMPLE_RATE, subtype="PCM_32")
+        rows.append(table_row(number, "Hall", names, {}))
     for split in ("train", "val"):
-        (location / f"{split}.csv").write_text("\n".join(rows) + "\n")
+        write_table(location / f"{split}.csv", rows)
     return root

@@ -75,19 +75,19 @@ COMMANDS = (
         "shard",
         "Pack a dataset into tar shards.",
         "echodepth.data.streaming.writer:shard",
-        "echodepth.training.command_flags:shard_config",
+        "echodepth.training.command_flags:shard_flags",
     ),
     Command(
         "prepare",
         "Decode a dataset once into memory-mapped arrays.",
         "echodepth.training.prepare:prepare",
-        "echodepth.training.command_flags:prepare_config",
+        "echodepth.training.command_flags:prepare_flags",
     ),
     Command(
         "cache-teacher",
         "Cache a teacher's outputs on the training frames.",
         "echodepth.training.teacher_setup:cache_teacher",
-        "echodepth.training.command_flags:cache_teacher_config",
+        "echodepth.training.command_flags:cache_teacher_flags",
     ),
     Command(
         "train rgb",

@@ -11,7 +11,7 @@ from torch import nn
 
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.models.checkpoint import DepthModel
-from echodepth.training.config import BinauralConfig
+from echodepth.training.config import train_config
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.train import model_spec
 from tests.tiny import SECONDS
@@ -42,7 +42,7 @@ def train(root: Path, processes: int, criterion: str) -> list[float]:
         **{"criterion": criterion, "lambda_edge": 0.5, "lambda_smooth": 0.5, "uncertainty": True},
         **{"optimizer": "SGD", "learning_rate": 0.01, "nb_epochs": 2, "weight_decay": 0.0},
     }
-    config = BinauralConfig(**flags)
+    config = train_config("binaural", **flags)
     L.seed_everything(0, verbose=False)
     task = DepthTask(DepthModel(model_spec(config)), config)
     data = DepthDataModule(config, ("audio", "depth"), GLOBAL_BATCH // processes, 0, flip=False)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
 from echodepth.models.layers import Prediction
+from echodepth.models.run_record import RunRecord
 
 SIDE = 32
 SECONDS = 0.02
@@ -73,7 +74,8 @@ def save_tiny(
     if network == "binaural_attention":
         arguments["attention_levels"] = [5]
     settings = {"dataset": "batvisionv2", "data_dir": str(root), "image_size": SIDE, "audio_seconds": SECONDS} | data
-    run = {"kind": kind, "experiment_name": folder.name, "seed": 0, "epoch": 1, "data": settings}
+    licence = "BatVision V2, CC BY-SA 4.0" if settings["dataset"] == "batvisionv2" else None
+    run = RunRecord(kind=kind, experiment_name=folder.name, seed=0, epoch=1, data=settings, data_licence=licence)
     with torch.random.fork_rng():
         torch.manual_seed(6)
         model = DepthModel(ModelSpec(network, arguments, {"image_size": SIDE}), run).eval()

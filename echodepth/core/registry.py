@@ -21,11 +21,13 @@ ENTRY_POINT_GROUP = "echodepth.plugins"
 
 @runtime_checkable
 class Named(Protocol):
-    """What every entry has."""
+    """What every entry has, usually a class.
 
-    @property
-    def name(self) -> str:
-        """Key in the registry, and value of the flag that selects it."""
+    Attributes:
+        name: key in the registry, and value of the flag that selects it.
+    """
+
+    name: str
 
 
 Entry = TypeVar("Entry", bound=Named)

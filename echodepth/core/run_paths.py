@@ -1,11 +1,31 @@
 """Where a run writes, relative to the working directory, and which of its epochs can be resumed."""
 
+import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from echodepth.core.errors import CheckpointError, ConfigError
+
+CHECKPOINTS = Path("checkpoints")
+BEST = "best"
+
+
+def model_folders(name: str | Path) -> tuple[Path, ...]:
+    """Folders that ``name`` can stand for: a model folder, the folder of a run, or the name of an experiment."""
+    return Path(name), Path(name) / BEST, CHECKPOINTS / name / BEST
+
+
+def trained_experiments() -> list[str]:
+    """Names of the experiments that have a saved model."""
+    return sorted(path.parent.parent.name for path in CHECKPOINTS.glob(f"*/{BEST}/config.json"))
+
+
+def cache_folder() -> Path:
+    """Folder of reproducible files: ``ECHODEPTH_CACHE``, or ``echodepth`` in the user's cache."""
+    configured = os.environ.get("ECHODEPTH_CACHE")
+    return Path(configured) if configured else Path.home() / ".cache" / "echodepth"
 
 
 @dataclass(frozen=True)
@@ -25,12 +45,12 @@ class RunPaths:
     @property
     def checkpoints(self) -> Path:
         """Epochs to resume from, and ``best``."""
-        return Path("checkpoints") / self.experiment
+        return CHECKPOINTS / self.experiment
 
     @property
     def best(self) -> Path:
         """The model folder of the epoch with the lowest validation error."""
-        return self.checkpoints / "best"
+        return self.checkpoints / BEST
 
     @property
     def results(self) -> Path:

@@ -1,1 +1,1 @@
-"""Readers, audio cutting, paired augmentation and the data module."""
+"""Datasets: readers, decoding, augmentation, prepared data, shards and the data module."""

@@ -1,8 +1,8 @@
-"""Binaural recordings: read at full scale 1, find the direct sound, cut both ears at the same sample.
+"""Binaural recordings: reading at full scale 1, onset detection, and cutting both ears at the same sample.
 
-BatVision plays a 3 ms chirp (20 Hz to 20 kHz) and records what comes back. The loudspeaker stands beside the
-ears, so the first thing they hear is the chirp itself; an echo that follows t seconds later has travelled
-340 * t metres more. Cutting at the direct sound's onset therefore puts distance zero at sample zero.
+BatVision emits a 3 ms chirp (20 Hz to 20 kHz) and records its echoes. The loudspeaker is beside the microphones, so
+that a recording begins with the direct sound; an echo t seconds later has travelled 340 * t metres more. A cut at the
+direct sound's onset therefore maps distance zero to sample zero.
 """
 
 from dataclasses import dataclass
@@ -14,38 +14,37 @@ import soundfile
 from jaxtyping import Float, Shaped
 from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
 
+from echodepth.core.constants import SAMPLE_RATE, SPEED_OF_SOUND
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.config import DEFAULT_MAX_DEPTH, SPEED_OF_SOUND
-from echodepth.data.sample import File, as_file
+from echodepth.data.records import File, as_file
 
-SAMPLE_RATE = 44100
-"""Hz, of both BatVision versions."""
+MAX_AMPLITUDE = 8.0
+"""Floating-point audio beyond this (18 dB over full scale) is rejected as unscaled integers."""
+DEFAULT_RANGE = 30.0
+"""Metres: the range of BatVision V2, which determines the default length of a cut."""
 
-LOUDEST = 8.0
-"""Floating-point audio beyond this (18 dB over full scale) is taken for unscaled integers and refused."""
-
-_SILENCE = 1e-9  # a hundredth of a 24-bit step: a filtered constant leaves less, any sound leaves more
+_SILENCE = 1e-9  # a hundredth of a 24-bit step: less remains of a filtered constant, more of any sound
 _WINDOW = 32  # samples, 0.7 ms: long enough for a steady level, short against the 132-sample chirp
-_BEFORE = 96  # samples of background that the refinement may look back on
-_OVER_FLOOR = 4.0  # 12 dB: white noise never rises so far over its own quietest windows
-_OF_PEAK = 0.1  # -20 dB: echoes may be louder than the direct sound, but not by more than this
-_FLOOR_QUANTILE = 0.02  # not the minimum, which may lie half in digital silence
-_HIGH_PASS = butter(2, 200.0, "highpass", fs=SAMPLE_RATE, output="sos")  # offset, mains hum and wind are no sound
+_BEFORE = 96  # samples of background in the refinement
+_OVER_FLOOR = 4.0  # 12 dB: white noise never exceeds its own quietest windows by this much
+_OF_PEAK = 0.1  # -20 dB: echoes may be louder than the direct sound by up to this
+_FLOOR_QUANTILE = 0.02  # not the minimum, which may lie partly in digital silence
+_HIGH_PASS = butter(2, 200.0, "highpass", fs=SAMPLE_RATE, output="sos")  # removes offset, mains hum and wind
 _HIGH_PASS_REST = sosfilt_zi(_HIGH_PASS)
 
 
 @dataclass(frozen=True)
 class AudioCut:
-    """Which stretch of a recording is used.
+    """Start and length of the used part of a recording.
 
     Attributes:
-        start: the direct sound's onset, sample zero (as in BatVision's own code), or a fixed sample.
-        seconds: length; by default as long as sound needs to travel 30 m and back.
-        sample_rate: Hz; a file with another rate is refused.
+        start: onset of the direct sound, sample zero (as in BatVision's own code), or a fixed sample.
+        seconds: length; by default the round trip of sound over 30 m.
+        sample_rate: Hz; a file with another rate is rejected.
     """
 
     start: Literal["onset", "zero"] | int = "onset"
-    seconds: float = 2 * DEFAULT_MAX_DEPTH["batvisionv2"] / SPEED_OF_SOUND
+    seconds: float = 2 * DEFAULT_RANGE / SPEED_OF_SOUND
     sample_rate: int = SAMPLE_RATE
 
     def __post_init__(self) -> None:
@@ -61,7 +60,7 @@ class AudioCut:
 
 
 def read_wav(path: File) -> tuple[Float[np.ndarray, "2 t"], int]:
-    """Read a two-channel recording, whatever its sample format.
+    """Read a two-channel recording of any sample format.
 
     Args:
         path: a WAV or FLAC file: PCM of 16, 24 or 32 bits, or floating point.
@@ -87,7 +86,7 @@ def read_ear_arrays(left: File, right: File) -> Float[np.ndarray, "2 t"]:
         right: the right ear's, of the same length.
 
     Returns:
-        The waveforms as float32; integers are divided by their type's full scale, floats taken as they are.
+        The waveforms as float32; integers are divided by their type's full scale, floats are unchanged.
 
     Raises:
         DataError: an array is unreadable, not one-dimensional, of another type, not finite or far beyond full
@@ -95,7 +94,7 @@ def read_ear_arrays(left: File, right: File) -> Float[np.ndarray, "2 t"]:
     """
     ears = [_read_ear(left), _read_ear(right)]
     if ears[0].shape != ears[1].shape:
-        raise DataError(f"{left} has {ears[0].size} samples but {right} has {ears[1].size}: one recording, one length")
+        raise DataError(f"{left} has {ears[0].size} samples but {right} has {ears[1].size}: the lengths must be equal")
     return check_ears(np.stack(ears), str(left))
 
 
@@ -120,31 +119,34 @@ def to_full_scale(samples: Shaped[np.ndarray, "*shape"], name: str) -> Float[np.
 
 
 def check_ears(audio: Shaped[np.ndarray, "c t"], name: str) -> Float[np.ndarray, "2 t"]:
-    """The same waveforms, contiguous, or a DataError that says why they are no binaural recording.
+    """Check that waveforms are a binaural recording and make them contiguous.
 
     Args:
         audio: channels and samples.
-        name: the recording's file, for the message.
+        name: the recording's file, for messages.
+
+    Raises:
+        DataError: there are not two channels, no samples, or values that are not finite or far beyond full scale.
     """
     if audio.shape[0] != 2:
         raise DataError(
             f"{name} has {audio.shape[0]} channel(s): two are needed, left ear then right, because direction is "
-            "heard from the difference between the ears"
+            "derived from the difference between the ears"
         )
     if audio.shape[1] == 0:
         raise DataError(f"{name} holds no samples")
     if not np.isfinite(audio).all():
-        raise DataError(f"{name} holds samples that are not finite numbers: leave the recording out or mend it")
-    if (loudest := float(np.abs(audio).max())) > LOUDEST:
+        raise DataError(f"{name} holds samples that are not finite numbers: leave the recording out or repair it")
+    if (peak := float(np.abs(audio).max())) > MAX_AMPLITUDE:
         raise DataError(
-            f"{name} reaches {loudest:.4g} where full scale is 1: integers saved as floats must be divided by their "
+            f"{name} reaches {peak:.4g} where full scale is 1: integers saved as floats must be divided by their "
             "full scale first (32768 for 16 bits, 2147483648 for 32 bits)"
         )
     return np.ascontiguousarray(audio)
 
 
 def resample(audio: Float[np.ndarray, "2 t"], rate: int) -> Float[np.ndarray, "2 n"]:
-    """A recording of any sample rate at ``SAMPLE_RATE``, with what that cannot hold filtered out."""
+    """Resample a recording to ``SAMPLE_RATE`` with an anti-aliasing filter."""
     if rate == SAMPLE_RATE:
         return audio
     common = gcd(rate, SAMPLE_RATE)
@@ -153,13 +155,13 @@ def resample(audio: Float[np.ndarray, "2 t"], rate: int) -> Float[np.ndarray, "2
 
 
 def find_onset(audio: Float[np.ndarray, "2 t"]) -> int:
-    """Find the sample at which the direct sound begins in the ear that it reaches first.
+    """Find the onset of the direct sound in the ear that it reaches first.
 
-    One number for both ears, so that their time difference survives the cut. Per ear: remove what lies below
-    200 Hz; find the first 0.7 ms whose level exceeds four times the background's and a tenth of the recording's
-    peak; then take, around it, the sample that best splits quiet from loud (the Akaike criterion of Maeda 1985,
-    as seismologists time an arrival). Only levels' ratios count, so gain does not matter.
-    Within 5 samples down to about 20 dB between chirp and noise.
+    Both ears share one onset, so that the cut preserves their time difference. For each ear, the signal is high-passed
+    at 200 Hz; the first 0.7 ms window whose level exceeds four times the background's and a tenth of the recording's
+    peak is found; around it, the onset is the sample that best separates two segments of constant variance (the Akaike
+    criterion of Maeda 1985 for seismic arrivals). The result is independent of gain, and accurate to 5 samples down to
+    a signal-to-noise ratio of about 20 dB.
 
     Args:
         audio: a recording at 44.1 kHz, left ear first.
@@ -168,7 +170,7 @@ def find_onset(audio: Float[np.ndarray, "2 t"]) -> int:
         The onset's index.
 
     Raises:
-        DataError: nothing rises out of the background.
+        DataError: no window exceeds the background.
     """
     sound = np.stack([sosfilt(_HIGH_PASS, ear, zi=_HIGH_PASS_REST * ear[0])[0] for ear in audio.astype(np.float64)])
     peak = float(np.abs(sound).max())
@@ -183,11 +185,11 @@ def _ear_onset(sound: Float[np.ndarray, " t"], peak: float) -> int | None:
         return None
     energy = np.concatenate([[0.0], np.cumsum(sound**2)])
     level = np.sqrt(np.maximum(energy[_WINDOW:] - energy[:-_WINDOW], 0.0) / _WINDOW)
-    # Digital silence is no measure of the background: a recorder's blank start would make its first hiss an onset.
-    sounding = level[level > 1e-6 * peak]
-    if not sounding.size:
+    # Digital silence is excluded from the background: after a blank start, the first hiss would be an onset.
+    audible = level[level > 1e-6 * peak]
+    if not audible.size:
         return None
-    floor = np.quantile(sounding, _FLOOR_QUANTILE, method="lower")
+    floor = np.quantile(audible, _FLOOR_QUANTILE, method="lower")
     loud = np.flatnonzero(level > max(_OVER_FLOOR * floor, _OF_PEAK * peak))
     if not loud.size:
         return None
@@ -197,7 +199,7 @@ def _ear_onset(sound: Float[np.ndarray, " t"], peak: float) -> int | None:
 
 
 def _change_point(sound: Float[np.ndarray, " t"]) -> int:
-    """Where two stretches of steady but different variance explain the samples best."""
+    """The index that best separates two segments of constant variance."""
     count = np.arange(1, sound.size)
     energy = np.cumsum(sound**2)
     quietest = 1e-12 * energy[-1] / sound.size  # keeps the logarithm of digital silence finite
@@ -207,18 +209,18 @@ def _change_point(sound: Float[np.ndarray, " t"]) -> int:
 
 
 def cut(audio: Float[np.ndarray, "2 t"], settings: AudioCut, name: str) -> Float[np.ndarray, "2 n"]:
-    """Cut a recording to exactly ``settings.frames`` samples, both ears at the same place.
+    """Cut a recording to exactly ``settings.frames`` samples, both ears at the same sample.
 
     Args:
         audio: the recording at ``settings.sample_rate``.
-        settings: where the cut begins and how long it is.
-        name: the recording's file, for the message.
+        settings: start and length of the cut.
+        name: the recording's file, for messages.
 
     Returns:
-        The stretch; ``n`` is ``settings.frames``.
+        The waveforms; ``n`` is ``settings.frames``.
 
     Raises:
-        DataError: no onset is found, or the recording ends before the cut does.
+        DataError: no onset is found, or the recording is shorter than the cut.
     """
     if settings.start == "onset":
         try:

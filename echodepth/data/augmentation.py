@@ -1,7 +1,7 @@
-"""Augmentation of whole batches on their device: pure functions, a draw of its own for every sample.
+"""Augmentation of batches on their device. The functions are pure and draw random numbers for each sample.
 
-Random numbers are drawn on the CPU, from the generator given or torch's global one, whatever device the batch is
-on: the same seed augments alike everywhere.
+Random numbers are drawn on the CPU, from the given generator or torch's global one, whatever the batch's device: the
+same seed gives the same augmentation on every device.
 """
 
 import torch
@@ -10,48 +10,48 @@ from torch import Generator, Tensor
 
 from echodepth.data.sample import Sample
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright the eye finds red, green and blue
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma weights of red, green and blue
 
 
 def flip_left_right(batch: Sample, flip: Bool[Tensor, " b"]) -> Sample:
-    """Mirror chosen samples: image, depth and mask left to right, and the ears exchanged.
+    """Mirror selected samples: flip image, depth and mask horizontally and exchange the ears.
 
-    A mirrored room heard by swapped ears is as true as the original; mirrored depth beside unswapped ears teaches
-    that left is right.
+    The recording of a mirrored room is that of the original with exchanged ears. Mirrored depth with the original ears
+    would contradict the direction of the echoes.
 
     Args:
-        batch: samples with a leading batch axis; absent parts stay absent, the input stays as it is.
-        flip: which samples are mirrored.
+        batch: samples with a leading batch axis; absent modalities stay absent, the input is not modified.
+        flip: mask of the samples to mirror.
 
     Returns:
-        A new batch, which says in ``mirrored`` what was done to it.
+        A new batch; its ``mirrored`` records which samples are mirror images.
     """
 
-    def chosen(tensor: Tensor, axis: int) -> Tensor:
-        where = flip.to(tensor.device).view(-1, *[1] * (tensor.dim() - 1))
-        return torch.where(where, tensor.flip(axis), tensor)
+    def flip_selected(tensor: Tensor, axis: int) -> Tensor:
+        mask = flip.to(tensor.device).view(-1, *[1] * (tensor.dim() - 1))
+        return torch.where(mask, tensor.flip(axis), tensor)
 
     flipped = batch.copy()
     if "image" in batch:
-        flipped["image"] = chosen(batch["image"], -1)
+        flipped["image"] = flip_selected(batch["image"], -1)
     if "audio" in batch:
-        flipped["audio"] = chosen(batch["audio"], -2)
+        flipped["audio"] = flip_selected(batch["audio"], -2)
     if "spectrogram" in batch:
         swapped = torch.cat([*reversed(batch["spectrogram"].chunk(2, dim=-3))], dim=-3)
-        where = flip.to(swapped.device).view(-1, 1, 1, 1)
-        flipped["spectrogram"] = torch.where(where, swapped, batch["spectrogram"])
+        mask = flip.to(swapped.device).view(-1, 1, 1, 1)
+        flipped["spectrogram"] = torch.where(mask, swapped, batch["spectrogram"])
     if "depth" in batch:
-        flipped["depth"] = chosen(batch["depth"], -1)
+        flipped["depth"] = flip_selected(batch["depth"], -1)
     if "valid" in batch:
-        flipped["valid"] = chosen(batch["valid"], -1)
+        flipped["valid"] = flip_selected(batch["valid"], -1)
     flipped["mirrored"] = batch["mirrored"] ^ flip if "mirrored" in batch else flip
     return flipped
 
 
 def random_flip(batch: Sample, generator: Generator | None = None) -> Sample:
-    """Mirror each sample with probability one half; see ``flip_left_right``."""
-    part = next(batch[key] for key in ("image", "audio", "depth") if key in batch)
-    return flip_left_right(batch, torch.rand(part.shape[0], generator=generator) < 0.5)
+    """Mirror each sample with probability 0.5; see ``flip_left_right``."""
+    first = next(batch[key] for key in ("image", "audio", "depth") if key in batch)
+    return flip_left_right(batch, torch.rand(first.shape[0], generator=generator) < 0.5)
 
 
 def color_jitter(
@@ -59,12 +59,12 @@ def color_jitter(
 ) -> Float[Tensor, "b 3 h w"]:
     """Change brightness, contrast and saturation of each image at random, in this order.
 
-    Each factor is drawn evenly from ``1 - strength`` to ``1 + strength``. Hue is left alone: exposure differs
-    from recording to recording, hue hardly does.
+    Each factor is uniform in ``1 - strength`` to ``1 + strength``. Hue is kept, because recordings differ in exposure
+    and hardly in hue.
 
     Args:
         image: RGB in 0..1.
-        strength: 0 (as it is) up to 1.
+        strength: 0 (no change) to 1.
         generator: on the CPU; torch's global one when not given.
 
     Returns:
@@ -87,46 +87,46 @@ def _gray(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
 
 
 def _blend(base: Tensor, image: Float[Tensor, "b 3 h w"], factor: Tensor) -> Float[Tensor, "b 3 h w"]:
-    """From ``base`` (factor 0) to the image (1) and beyond."""
+    """Interpolate from ``base`` (factor 0) to the image (1), or extrapolate."""
     return (base + factor * (image - base)).clamp(0, 1)
 
 
 def mask_spectrogram(
     spectrogram: Float[Tensor, "b c f t"], masks: int, width: float = 0.1, generator: Generator | None = None
 ) -> Float[Tensor, "b c f t"]:
-    """Hide random bands of frequency and stretches of time (SpecAugment, arXiv 1904.08779, without the warp).
+    """Mask random frequency bands and time intervals (SpecAugment, arXiv 1904.08779, without time warping).
 
-    All channels of a sample lose the same bands: were one ear to lose what the other keeps, the difference
-    between them would point to a direction where nothing is. What is hidden takes the mean of its own sample and
-    channel: the level that says least, with the ears' overall level difference kept, and no word of other samples.
+    All channels of a sample have the same masks, because a mask in one ear alone would create an interaural difference.
+    Masked values are set to the mean of their own sample and channel, which preserves the ears' overall level
+    difference and adds no information about other samples.
 
     Args:
-        spectrogram: both ears' channels as the network sees them.
-        masks: how many bands of frequency, and as many stretches of time; 0 for none.
-        width: the widest mask as a fraction of its axis; each is drawn evenly from nothing to this.
+        spectrogram: both ears' channels at the network's input.
+        masks: number of frequency bands, and of time intervals; 0 for none.
+        width: widest mask as a fraction of its axis; each width is uniform in 0 to this.
         generator: on the CPU; torch's global one when not given.
 
     Returns:
-        The masked spectrogram; the input stays as it is.
+        The masked spectrogram; the input is not modified.
 
     Raises:
         ValueError: ``masks`` is negative or ``width`` outside 0..1.
     """
     if masks < 0:
-        raise ValueError(f"masks is {masks}: give how many, from 0")
+        raise ValueError(f"masks is {masks}: give a number from 0")
     if not 0 <= width <= 1:
         raise ValueError(f"width is {width}: give a fraction of the axis from 0 to 1")
     samples, _, frequencies, times = spectrogram.shape
-    hidden_rows = _random_bands(samples, frequencies, masks, width, generator).to(spectrogram.device)
-    hidden_columns = _random_bands(samples, times, masks, width, generator).to(spectrogram.device)
-    hidden = hidden_rows[:, None, :, None] | hidden_columns[:, None, None, :]
-    return torch.where(hidden, spectrogram.mean(dim=(-2, -1), keepdim=True), spectrogram)
+    masked_rows = _random_bands(samples, frequencies, masks, width, generator).to(spectrogram.device)
+    masked_columns = _random_bands(samples, times, masks, width, generator).to(spectrogram.device)
+    masked = masked_rows[:, None, :, None] | masked_columns[:, None, None, :]
+    return torch.where(masked, spectrogram.mean(dim=(-2, -1), keepdim=True), spectrogram)
 
 
 def _random_bands(
     samples: int, size: int, masks: int, width: float, generator: Generator | None
 ) -> Bool[Tensor, "{samples} {size}"]:
-    """Which positions along an axis are hidden, per sample."""
+    """Mask of positions along an axis, per sample."""
     lengths = torch.rand(samples, masks, 1, generator=generator) * width * size
     starts = torch.rand(samples, masks, 1, generator=generator) * (size - lengths)
     centres = torch.arange(size) + 0.5

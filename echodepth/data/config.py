@@ -1,35 +1,22 @@
-"""The data flags, shared by training, evaluation and comparison. Imports nothing heavy: it feeds --help."""
+"""The data flags, shared by training, evaluation and comparison. This module imports no torch: it feeds ``--help``."""
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.constructors import PrimitiveConstructorSpec
 
+from echodepth.core import flags as flag_groups
+from echodepth.core.constants import SPEED_OF_SOUND
 from echodepth.core.errors import ConfigError
-
-DatasetName = Literal["batvisionv1", "batvisionv2", "rgbd", "simulated"]
-Split = Literal["train", "val", "test"]
-SPEED_OF_SOUND = 340.0
-"""m/s, as in BatVision's own code, so that cuts and depths agree with published figures."""
-
-DEFAULT_MAX_DEPTH: dict[DatasetName, float] = {
-    "batvisionv1": 12.0,
-    "batvisionv2": 30.0,
-    "rgbd": 10.0,
-    "simulated": 30.0,
-}
-"""Metres. BatVision, and what is simulated in its format: the clip of each version's official code; rgbd: the reach
-of a structured-light camera."""
-
+from echodepth.data.dataset_registry import DATASETS
 
 SOURCE_FLAGS = frozenset({"data_dir", "shard_cache", "check_hashes"})
-"""Flags that say where the same samples are read."""
+"""Flags that select where samples are read from and leave the samples as they are."""
 
 
 def address(text: str) -> Path | str:
-    """A folder, or an address such as ``s3://bucket/rooms`` left as it is: a path would make one slash of its two."""
+    """A folder as a path; an address such as ``s3://bucket/rooms`` as text, because a path merges its two slashes."""
     return text if "://" in text else Path(text)
 
 
@@ -39,76 +26,115 @@ Address = Annotated[
         nargs=1,
         metavar="PATH|URL",
         instance_from_str=lambda words: address(words[0]),
-        is_instance=lambda given: isinstance(given, Path | str),
-        str_from_instance=lambda given: [str(given)],
+        is_instance=lambda value: isinstance(value, Path | str),
+        str_from_instance=lambda value: [str(value)],
     ),
 ]
-"""The type of a flag that takes either."""
-
-
-def cache_folder() -> Path:
-    """Where things are kept that can be made again: ``ECHODEPTH_CACHE``, or echodepth in the user's cache."""
-    named = os.environ.get("ECHODEPTH_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "echodepth"
+"""Type of a flag that takes a folder or an address."""
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which data is read, and how."""
+    """Dataset, image size and audio cut."""
 
-    dataset: DatasetName = "batvisionv2"
-    """Which reader: batvisionv1, batvisionv2, rgbd (any folder with a TUM association list), or simulated."""
+    dataset: str = "batvisionv2"
+    """Reader of the dataset: batvisionv1, batvisionv2, rgbd (a folder with a TUM association list), simulated."""
     data_dir: Address | None = None
-    """The dataset's root; data/<dataset> when not given. simulated: ~/.cache/echodepth, filled at first use. Or where
-    its shards are: a folder, https://..., s3://... ."""
+    """Root of the dataset (default: data/<dataset>; simulated: created in the cache), or address of its shards."""
     image_size: int = 256
-    """Side in pixels of image, depth map and spectrogram as the network sees them."""
+    """Side in pixels of image, depth map and spectrogram at the network's input and output."""
     max_depth: float | None = None
-    """Metres; farther depth is clipped to it. Default: 30 for V2, 12 for V1, 10 for rgbd."""
+    """Clip depth at this many metres. Default: 30 for batvisionv2 and simulated, 12 for batvisionv1, 10 for rgbd."""
     audio_start: Literal["onset", "zero"] | int = "onset"
-    """Where the waveform is cut: the direct sound's onset, sample zero, or a fixed sample."""
+    """Start of the waveform: onset of the direct sound, sample zero, or a sample number."""
     audio_seconds: float | None = None
-    """Length of the cut; default: the time sound takes to max_depth and back at 340 m/s."""
+    """Length of the waveform in seconds. Default: the round trip of sound to max_depth at 340 m/s."""
     locations: tuple[str, ...] = ()
-    """Only these BatVision V2 locations (V1: dated folders); all when empty."""
+    """Use only these locations (batvisionv1: dated folders). Default: all."""
     leave_out: str | None = None
-    """Train on all locations but this one; all of its rows, of every split, become the test split."""
+    """Exclude this location from training and validation; all its rows, of every split, become the test split."""
     skip_bad: bool = False
-    """Leave bad rows out, count and list them; otherwise the first bad row stops the run."""
-    depth_scale: float = 5000.0
-    """rgbd only: the PNG's units per metre (TUM: 5000, millimetres: 1000)."""
+    """Skip, count and list bad rows; otherwise the first bad row stops the run."""
     shard_cache: Path | None = None
-    """Shards only: keep those that were fetched in this folder, and read them there the next time."""
+    """Shards only: keep fetched shards in this folder and reuse them."""
     check_hashes: bool = False
-    """Shards only: compare each one that is read to its end with the hash in the index."""
+    """Shards only: compare the hash of each shard that is read completely with the index."""
 
     @property
     def address(self) -> Path | str:
-        """Where the dataset is, as a message names it: a folder, or the address of shards."""
+        """Root of the dataset, or address of its shards, as messages name it."""
         return self.data_dir if isinstance(self.data_dir, str) else self.root
 
     @property
     def root(self) -> Path:
-        """The dataset's folder.
+        """Root folder of the dataset.
 
         Raises:
-            ConfigError: ``data_dir`` is an address.
+            ConfigError: ``data_dir`` is an address, or the dataset is unknown.
         """
         if isinstance(self.data_dir, str):
             raise ConfigError(
-                f"--data_dir {self.data_dir}: shards at an address are read by training and by `echodepth evaluate`; "
-                "give a folder with the dataset's files here"
+                f"--data_dir {self.data_dir}: only training and `echodepth evaluate` read shards from an address; "
+                "give a folder with the dataset's files"
             )
-        if self.data_dir is not None:
-            return self.data_dir
-        return cache_folder() / "simulated" if self.dataset == "simulated" else Path("data") / self.dataset
+        return self.data_dir if self.data_dir is not None else DATASETS[self.dataset].default_root()
 
     @property
     def depth_limit(self) -> float:
-        """``max_depth`` in metres, with the dataset's own default."""
-        return self.max_depth if self.max_depth is not None else DEFAULT_MAX_DEPTH[self.dataset]
+        """``max_depth`` in metres, by default that of the dataset."""
+        return self.max_depth if self.max_depth is not None else DATASETS[self.dataset].max_depth
 
     @property
     def cut_seconds(self) -> float:
         """Length of the waveform in seconds."""
         return self.audio_seconds if self.audio_seconds is not None else 2 * self.depth_limit / SPEED_OF_SOUND
+
+    def check_locations(self) -> None:
+        """Raise a ConfigError if locations are selected and the dataset has none."""
+        if (self.locations or self.leave_out is not None) and not DATASETS[self.dataset].has_locations:
+            raise ConfigError(f"--dataset {self.dataset} has no locations: omit --locations and --leave_out")
+
+
+def data_config(dataset: str, **flags: Any) -> DataConfig:
+    """The config of a dataset, of the class that has the dataset's own flags.
+
+    Args:
+        dataset: name in the registry.
+        flags: any flags of that config.
+
+    Raises:
+        ConfigError: the dataset or a flag is unknown.
+    """
+    config: DataConfig = flag_groups.build(DATASETS[dataset].config, flags | {"dataset": dataset})
+    return config
+
+
+def extract_data_config(config: Any, dataset: str | None = None, **changes: Any) -> DataConfig:
+    """The data flags alone of a command's config, as the config class of its dataset.
+
+    Args:
+        config: has a dataset and any data flags; absent ones keep their defaults.
+        dataset: replaces that of the config.
+        changes: flags with other values.
+
+    Raises:
+        ConfigError: the dataset or a flag is unknown.
+    """
+    name = dataset if dataset is not None else config.dataset
+    present = {each.name for each in fields(DATASETS[name].config) if hasattr(config, each.name)} - {"dataset"}
+    return data_config(name, **{each: getattr(config, each) for each in present} | changes)
+
+
+def change_source(config: DataConfig, dataset: str | None, data_dir: Path | str | None) -> DataConfig:
+    """The same settings for another dataset or another root, where one is given.
+
+    Root and locations are reset with the dataset: they have no meaning in another one.
+    """
+    if dataset is not None and dataset != config.dataset:
+        config = extract_data_config(config, dataset=dataset, data_dir=None, locations=(), leave_out=None)
+    return config if data_dir is None else replace(config, data_dir=data_dir)
+
+
+def flag_names() -> frozenset[str]:
+    """Names of the data flags of all registered datasets."""
+    return frozenset(each.name for reader in DATASETS for each in fields(reader.config))

@@ -1,99 +1,45 @@
-"""The splits as loaders for Lightning: seeded order, sharding over processes, augmentation on the device."""
+"""The Lightning data module: loaders of the splits, and augmentation on the device."""
 
 import logging
-import os
-from collections.abc import Iterator
-from typing import Any
 
-import torch
 from lightning import LightningDataModule
 from lightning.pytorch.accelerators import CUDAAccelerator
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
+from torch.utils.data import DataLoader
 
 from echodepth.core.errors import ConfigError
 from echodepth.data.augmentation import color_jitter, random_flip
-from echodepth.data.cache.decoder import PreparedDecoder
 from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared
-from echodepth.data.config import DataConfig, Split
+from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset
 from echodepth.data.label_subset import ALL_LABELS, LabelSubset
-from echodepth.data.sample import ALL_MODALITIES, Modality, Sample
-from echodepth.data.streaming.batches import batch_loader
-from echodepth.data.streaming.dataset import Frames, ShardedDataset, open_split
+from echodepth.data.opening import open_split
+from echodepth.data.records import ALL_MODALITIES, Modality, Split
+from echodepth.data.sample import Sample
+from echodepth.data.split_dataset import SplitDataset
 from echodepth.data.streaming.index import is_sharded
 
 log = logging.getLogger(__name__)
-MOST_WORKERS = 4
-"""That read files unasked: together they decode some 300 frames a second, faster than most devices train on them."""
 _STAGE_SPLITS: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
-
-
-class ShardSampler(Sampler[int]):
-    """Every ``world_size``-th instance in order: each is seen once in all, by one process.
-
-    torch's own sampler repeats instances until the shards are even, which shifts a validation mean. Only when
-    there are fewer instances than processes does one repeat, so that no process stays without a batch.
-    """
-
-    def __init__(self, size: int, world_size: int, rank: int) -> None:
-        self.indices = [index % size for index in range(rank, max(size, world_size), world_size)]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.indices)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-
-class _Batches(Dataset[Sample]):
-    """A dataset that is only asked for batches, by the method that a DataLoader looks for."""
-
-    def __init__(self, dataset: DepthDataset) -> None:
-        self.dataset = dataset
-
-    def __getitems__(self, indices: list[int]) -> Sample:
-        return self.dataset.batch(indices)
-
-
-def _already_a_batch(batch: Any) -> Any:
-    return batch
-
-
-def default_workers(dataset: Frames, neighbours: int = 1) -> int:
-    """Processes that read a split, where nothing else is said.
-
-    None for a prepared one: to gather its rows takes less time than to hand a batch from one process to another.
-    Files are decoded by as many processes as there are processors left for each that trains, up to four.
-
-    Args:
-        dataset: the split.
-        neighbours: processes that train on this machine.
-    """
-    if isinstance(dataset.decoder, PreparedDecoder):
-        return 0
-    # Not all that the machine has: a scheduler may have given this process a few of them.
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MOST_WORKERS, processors // neighbours))
 
 
 class DepthDataModule(LightningDataModule):
     """Training, validation and test loaders of one dataset.
 
-    The training order depends on ``seed`` and epoch alone, so a resumed run sees what an uninterrupted one would.
-    For this the Trainer must be built with ``use_distributed_sampler=False``: sharding is done here.
-    Augmentation touches training batches only, on their device, with torch's global random numbers.
+    The training order depends on ``seed`` and epoch alone, so that a resumed run has the order of an uninterrupted one.
+    The Trainer must be built with ``use_distributed_sampler=False``, because the loaders partition the data themselves.
+    Only training batches are augmented, on their device, with torch's global random numbers.
 
     Args:
-        config: which data, and how it is read.
-        parts: what a sample holds.
+        config: dataset, image size and audio cut.
+        modalities: contents of a sample.
         batch_size: per process.
-        num_workers: processes that read files, for each loader; None: ``default_workers``.
-        seed: decides the training order.
-        flip: mirror training samples at random, ears included.
-        color_jitter: strength of random brightness, contrast and saturation, 0 for none, at most 1.
-        first_epoch: epochs done before this run, when it is resumed.
-        labels: how much of the training split's depth is taken as known.
-        prepared: forms of the sound in which a prepared split is as good as the files, the best first; empty reads the
+        num_workers: reading processes of each loader; None for ``SplitDataset.default_workers``.
+        seed: of the training order.
+        flip: mirror training samples at random, including the ears.
+        color_jitter: strength of random brightness, contrast and saturation, from 0 (off) to 1.
+        first_epoch: number of epochs before this run, if it is resumed.
+        labels: the share of the training split's depth that is used.
+        prepared: audio formats in which a prepared split replaces the files, in order of preference; empty reads the
             files.
 
     Raises:
@@ -130,58 +76,45 @@ class DepthDataModule(LightningDataModule):
         self.first_epoch = first_epoch
         self.labels = labels
         self.prepared = prepared
-        self._datasets: dict[Split, Frames] = {}
+        self._datasets: dict[Split, SplitDataset] = {}
 
     def setup(self, stage: str) -> None:
-        """Open the splits that a stage needs, once: train and val to fit, val to validate, test to test.
+        """Open the splits of a stage once: train and val for fit, val for validate, test for test.
 
         Raises:
-            ConfigError: a setting makes no sense.
+            ConfigError: a setting is out of range.
             DataError: a file or row is missing or unusable.
         """
         for split in _STAGE_SPLITS.get(stage, ()):
             self._open(split)
 
     @property
-    def train_set(self) -> Frames:
-        """The training split, opened when first asked for."""
+    def train_set(self) -> SplitDataset:
+        """The training split, opened at first use."""
         return self._open("train")
 
     @property
-    def val_set(self) -> Frames:
-        """The validation split, opened when first asked for."""
+    def val_set(self) -> SplitDataset:
+        """The validation split, opened at first use."""
         return self._open("val")
 
     @property
-    def test_set(self) -> Frames:
-        """The test split, opened when first asked for."""
+    def test_set(self) -> SplitDataset:
+        """The test split, opened at first use."""
         return self._open("test")
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Shuffled training batches.
-
-        A last batch of a single sample is dropped (unless it is the only one): batch norm cannot learn from it.
-        """
-        world_size, rank = self._place()
-        # torch adds the epoch to the seed: unless seeds lie far apart, seed 1 repeats seed 0's orders an epoch earlier.
-        seed = self.seed * 100_000
-        if isinstance(self.train_set, ShardedDataset):
-            return self._of_shards(self.train_set, seed)
-        sampler: DistributedSampler[Sample] = DistributedSampler(
-            self.train_set, num_replicas=world_size, rank=rank, shuffle=True, seed=seed
-        )
-        # Lightning sets the epoch only after worker processes have begun to read in this order.
-        sampler.set_epoch(self.first_epoch)
-        lonely = len(sampler) > self.batch_size and len(sampler) % self.batch_size == 1
-        return self._loader(self.train_set, sampler, drop_last=lonely)
+        """Shuffled training batches."""
+        # torch adds the epoch to the seed: adjacent seeds would repeat each other's orders one epoch later.
+        return self._loader(self.train_set, shuffle_seed=self.seed * 100_000)
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """Validation batches in the dataset's order."""
-        return self._in_order(self.val_set)
+        """Validation batches, each instance once over all processes."""
+        return self._loader(self.val_set)
 
     def test_dataloader(self) -> DataLoader[Sample]:
-        """Test batches in the dataset's order."""
-        return self._in_order(self.test_set)
+        """Test batches, each instance once over all processes."""
+        return self._loader(self.test_set)
 
     def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
         """Augment training batches on their device."""
@@ -194,7 +127,7 @@ class DepthDataModule(LightningDataModule):
             batch["image"] = color_jitter(batch["image"], self.color_jitter)
         return batch
 
-    def _open(self, split: Split) -> Frames:
+    def _open(self, split: Split) -> SplitDataset:
         if split not in self._datasets:
             labels = self.labels if split == "train" else ALL_LABELS
             self._datasets[split] = self._open_prepared(split, labels) or open_split(
@@ -203,57 +136,31 @@ class DepthDataModule(LightningDataModule):
         return self._datasets[split]
 
     def _open_prepared(self, split: Split, labels: LabelSubset) -> DepthDataset | None:
-        for hearing in self.prepared if not is_sharded(self.config) else ():
-            if dataset := open_prepared(self.config, split, self.modalities, hearing, labels):
-                log.info("%s: prepared %s", split, hearing.name if "audio" in self.modalities else "images")
+        for audio_format in self.prepared if not is_sharded(self.config) else ():
+            if dataset := open_prepared(self.config, split, self.modalities, audio_format, labels):
+                log.info("%s: prepared %s", split, audio_format.sample_key if "audio" in self.modalities else "images")
                 return dataset
         return None
 
-    def _place(self) -> tuple[int, int]:
-        """How many processes train together, and which of them this is."""
-        if self.trainer is None:
-            return 1, 0
-        return self.trainer.world_size, self.trainer.global_rank
-
-    def _neighbours(self) -> int:
-        """How many processes train on this machine."""
-        return 1 if self.trainer is None else max(1, self.trainer.num_devices)
-
-    def _on_cuda(self) -> bool:
-        """Whether batches go to a CUDA device: pinned, they get there while it computes. For others it is a copy."""
-        return self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator)
-
-    def _in_order(self, dataset: Frames) -> DataLoader[Sample]:
-        if isinstance(dataset, ShardedDataset):
-            return self._of_shards(dataset)
-        return self._loader(dataset, ShardSampler(len(dataset), *self._place()))
-
-    def _workers(self, dataset: Frames) -> int:
-        return self.num_workers if self.num_workers is not None else default_workers(dataset, self._neighbours())
-
-    def _of_shards(self, dataset: ShardedDataset, seed: int | None = None) -> DataLoader[Sample]:
-        processes, workers = self._place(), self._workers(dataset)
-        loader = batch_loader(dataset, self.batch_size, workers, seed, self.first_epoch, processes, self._on_cuda())
-        if self.num_workers is not None and loader.num_workers < workers and processes[1] == 0:
+    def _loader(self, dataset: SplitDataset, shuffle_seed: int | None = None) -> DataLoader[Sample]:
+        trainer = self.trainer
+        world_size, rank = (1, 0) if trainer is None else (trainer.world_size, trainer.global_rank)
+        workers = self.num_workers
+        if workers is None:
+            workers = dataset.default_workers(1 if trainer is None else max(1, trainer.num_devices))
+        loader = dataset.loader(
+            self.batch_size,
+            workers,
+            shuffle_seed=shuffle_seed,
+            first_epoch=self.first_epoch,
+            world_size=world_size,
+            rank=rank,
+            # Pinned batches are copied to a CUDA device during computation; elsewhere pinning is a wasted copy.
+            pin_memory=trainer is not None and isinstance(trainer.accelerator, CUDAAccelerator),
+        )
+        if self.num_workers is not None and loader.num_workers < workers and rank == 0:
             log.info(
-                "%d of %d readers are used, for %d shards and %d devices: smaller shards would serve more",
-                *(loader.num_workers, workers, len(dataset.shards), processes[0]),
+                "%d of %d workers are used on each of %d devices: there are too few shards for more; pack smaller ones",
+                *(loader.num_workers, workers, world_size),
             )
         return loader
-
-    def _loader(
-        self, dataset: DepthDataset, sampler: ShardSampler | DistributedSampler[Sample], drop_last: bool = False
-    ) -> DataLoader[Sample]:
-        workers = self._workers(dataset)
-        return DataLoader(
-            _Batches(dataset),
-            batch_size=self.batch_size,
-            sampler=sampler,
-            drop_last=drop_last,
-            collate_fn=_already_a_batch,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=self._on_cuda(),
-            # Its own generator: a loader draws its workers' seed, and from the global one that would shift the rest.
-            generator=torch.Generator().manual_seed(self.seed),
-        )

@@ -1,61 +1,46 @@
-"""Images and depth maps at the size that the network sees."""
+"""Images and depth maps at the size of the network. torch is imported by bilinear resizing alone."""
 
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from echodepth.core.errors import DataError
-from echodepth.data.sample import File, as_file
+from echodepth.core.sampling import pixel_centres
+from echodepth.data.records import DepthMap, File, as_file
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
-"""What Pillow raises at damaged files."""
+"""Exceptions that Pillow raises for damaged files."""
 
 DepthResize = Literal["nearest", "bilinear"]
 
 
-@dataclass(frozen=True)
-class DepthMap:
-    """A measured depth map as it lies on disk, in metres.
-
-    Attributes:
-        metres: depth along the optical axis; 0 where not valid.
-        valid: where depth was measured.
-    """
-
-    metres: Float[np.ndarray, "h w"]
-    valid: Bool[np.ndarray, "h w"]
-
-
 def open_image(path: File) -> Image.Image:
-    """Open a picture of any format that Pillow knows.
+    """Open an image of any format that Pillow supports.
 
     Raises:
-        DataError: the file is missing, no picture, or larger than Pillow's limit on what a small file may unpack to.
+        DataError: the file is missing, is no image, or exceeds Pillow's limit on the number of pixels.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow warns at its limit and refuses at twice that: one limit is plainer.
+            # Pillow warns at its limit and raises at twice that; check_area applies the first limit alone.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(as_file(path))
     except Image.DecompressionBombError as error:
         raise DataError(f"{path} is too large: {error}; scale it down first") from error
     except (UnidentifiedImageError, *UNDECODABLE) as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+        raise DataError(f"{path} cannot be read as an image: {error}") from error
     check_area(image, str(path))
     return image
 
 
 def open_upright(path: Path) -> Image.Image:
-    """Open a picture and turn it as its EXIF orientation asks; errors are those of ``open_image``."""
+    """Open an image and apply its EXIF orientation. Raises as ``open_image`` does."""
     with open_image(path) as image:
         try:
             return ImageOps.exif_transpose(image)
@@ -64,7 +49,7 @@ def open_upright(path: Path) -> Image.Image:
 
 
 def check_area(image: Image.Image, name: str) -> None:
-    """Raise a DataError if a picture has more pixels than ``Image.MAX_IMAGE_PIXELS``, 89 million unless raised."""
+    """Raise a DataError if an image has more pixels than ``Image.MAX_IMAGE_PIXELS`` (89 million by default)."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         raise DataError(
@@ -74,97 +59,146 @@ def check_area(image: Image.Image, name: str) -> None:
 
 
 def read_image(path: File, size: int) -> Float[np.ndarray, "3 {size} {size}"]:
-    """Read a colour picture and squeeze it to a square, antialiased.
+    """Read an RGB image and resize it to a square with antialiasing.
 
-    An EXIF orientation is not applied: depth maps carry none, and the two must stay registered pixel by pixel.
+    The EXIF orientation is ignored: depth maps have none, and both must stay registered.
 
     Args:
-        path: a picture with 8 bits per channel.
+        path: an image with 8 bits per channel.
         size: side of the square in pixels.
 
     Returns:
         RGB in 0..1, float32.
 
     Raises:
-        DataError: the picture is unreadable, cut short, or of a kind that depth maps have (16 bits, floats).
+        DataError: the image is unreadable, truncated, or has 16-bit or floating-point pixels.
     """
     with open_image(path) as image:
         return to_square(image, size, str(path))
 
 
 def to_square(image: Image.Image, size: int, name: str, upright: bool = False) -> Float[np.ndarray, "3 {size} {size}"]:
-    """Squeeze an opened picture to a square, antialiased.
+    """Resize an opened image to a square with antialiasing.
 
-    The whole field of view is kept, as in BatVision's own code, so a wide picture becomes narrower.
+    The whole field of view is kept and the aspect ratio is not, as in BatVision's own code.
 
     Args:
-        image: a picture with 8 bits per channel; JPEGs are decoded small, and ``image`` is small afterwards.
+        image: an image with 8 bits per channel; a JPEG is decoded at reduced size, which changes ``image``.
         size: side of the square in pixels.
-        name: the picture's file, for the message.
-        upright: turn it first as its EXIF orientation asks.
+        name: the image file, for messages.
+        upright: apply the EXIF orientation first.
 
     Returns:
         RGB in 0..1, float32.
 
     Raises:
-        DataError: the picture is cut short, or of a kind that depth maps have (16 bits, floats).
+        DataError: the image is truncated, or has 16-bit or floating-point pixels.
     """
     try:
-        # Lets the JPEG decoder halve a large picture on the way: 2.5 times faster, within 49 dB of the same.
+        # The JPEG decoder halves large images on the way: 2.5 times faster, at a PSNR of 49 dB.
         image.draft("RGB", (size, size))
-        turned = ImageOps.exif_transpose(image) if upright else image
+        oriented = ImageOps.exif_transpose(image) if upright else image
     except UNDECODABLE as error:
         raise DataError(f"{name} cannot be decoded: {error}") from error
-    square = to_rgb(turned, (size, size), name)
+    square = to_rgb(oriented, (size, size), name)
     return np.ascontiguousarray(np.asarray(square, dtype=np.float32).transpose(2, 0, 1) / 255)
 
 
 def to_rgb(image: Image.Image, size: tuple[int, int], name: str) -> Image.Image:
-    """An opened picture as 8-bit RGB of another size, antialiased.
+    """Convert an opened image to 8-bit RGB of another size, with antialiasing.
 
     Args:
-        image: a picture with 8 bits per channel, of any mode.
-        size: width and height.
-        name: the picture's file, for the message.
+        image: an image with 8 bits per channel, of any mode.
+        size: width and height in pixels.
+        name: the image file, for messages.
 
     Raises:
-        DataError: the picture is cut short, or of a kind that depth maps have (16 bits, floats).
+        DataError: the image is truncated, or has 16-bit or floating-point pixels.
     """
     if image.mode.startswith(("I", "F")):
-        raise DataError(f"{name} holds {image.mode} pixels, as depth maps do: a colour picture is expected")
+        raise DataError(f"{name} holds {image.mode} pixels, as depth maps do: a colour image is expected")
     try:
         return image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
     except UNDECODABLE as error:
         raise DataError(f"{name} cannot be decoded: {error}") from error
 
 
-def resize_depth(depth: DepthMap, size: int, max_depth: float, how: DepthResize = "nearest") -> DepthMap:
-    """Clip depth at ``max_depth`` and squeeze it to a square, together with its mask.
+def read_depth_array(path: File) -> DepthMap:
+    """Read a depth map in millimetres from a NumPy file; 0, NaN, infinite and negative values are invalid.
 
-    Farther depth becomes ``max_depth`` and stays valid, as in BatVision's own code.
+    Args:
+        path: a two-dimensional ``.npy`` of integers or floats.
 
-    ``nearest`` takes the source pixel at each target pixel's centre: every value was measured.
+    Returns:
+        The map in metres.
+
+    Raises:
+        DataError: the file is unreadable, has another shape or type, or is evidently in metres.
+    """
+    try:
+        raw = np.load(as_file(path), allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as a NumPy array: {error}") from error
+    if raw.ndim != 2 or raw.dtype.kind not in "iuf":
+        raise DataError(f"{path} holds {raw.dtype} of shape {raw.shape}: a depth map is a 2-D array of millimetres")
+    # In place: a BatVision V2 map has 0.9 M pixels, and this is the slowest step of reading a sample.
+    metres = raw.astype(np.float32)
+    metres /= np.float32(1000)
+    valid = (metres > 0) & (metres < np.inf)
+    np.copyto(metres, 0, where=~valid)
+    if valid.any() and metres.max() < 0.05:
+        raise DataError(f"{path} reaches only {1000 * metres.max():.3g} mm: is it in metres? Millimetres are expected")
+    return DepthMap(metres, valid)
+
+
+def read_depth_image(path: File, units: float) -> DepthMap:
+    """Read a 16-bit depth image; 0 is invalid.
+
+    Args:
+        path: a one-channel 16-bit PNG.
+        units: stored units per metre: 5000 for TUM, 1000 for millimetres.
+
+    Returns:
+        The map in metres.
+
+    Raises:
+        DataError: the file is unreadable, truncated, or not a 16-bit image.
+    """
+    with open_image(path) as image:
+        if not image.mode.startswith("I"):
+            raise DataError(f"{path} holds {image.mode} pixels: depth is a one-channel 16-bit PNG")
+        try:
+            stored = np.asarray(image, dtype=np.float32)
+        except (OSError, SyntaxError) as error:
+            raise DataError(f"{path} cannot be decoded: {error}") from error
+    return DepthMap(stored / np.float32(units), stored > 0)
+
+
+def resize_depth(depth: DepthMap, size: int, max_depth: float, method: DepthResize = "nearest") -> DepthMap:
+    """Clip depth at ``max_depth`` and resize it to a square, together with its mask.
+
+    Clipped pixels stay valid, as in BatVision's own code.
+
+    ``nearest`` takes the source pixel at each target pixel's centre, so that every value was measured.
     ``bilinear`` repeats the official baseline: interpolation without antialiasing or aligned corners over the map
-    with its invalid zeros left in, then valid where the result exceeds 0. Zeros bleed into edges this way, by
-    metres at worst, and count as measured: it serves only to compare with figures published so.
+    including its invalid zeros; pixels above 0 are valid. The zeros shift edges by up to metres, and these pixels
+    count as measured: this method only serves comparison with published figures.
 
     Args:
         depth: the map as measured.
         size: side of the square in pixels.
         max_depth: metres.
-        how: ``nearest`` or ``bilinear``.
+        method: ``nearest`` or ``bilinear``.
 
     Returns:
         The square map, float32.
     """
     clipped = np.minimum(depth.metres, np.float32(max_depth))
-    if how == "nearest":
-        rows, columns = (_pixel_centres(side, size) for side in clipped.shape)
+    if method == "nearest":
+        rows, columns = (pixel_centres(side, size) for side in clipped.shape)
         return DepthMap(clipped[np.ix_(rows, columns)], depth.valid[np.ix_(rows, columns)])
+    import torch
+    import torch.nn.functional as F
+
     square = F.interpolate(torch.from_numpy(clipped)[None, None], (size, size), mode="bilinear")[0, 0].numpy()
     return DepthMap(square, square > 0)
-
-
-def _pixel_centres(source: int, target: int) -> np.ndarray:
-    """Which of ``source`` pixels lies under the centre of each of ``target`` pixels."""
-    return (2 * np.arange(target) + 1) * source // (2 * target)

@@ -1,42 +1,42 @@
-"""Which frames keep their measured depth, when a run is told to do with few of them."""
+"""Training with ground truth in a share of the rooms only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from echodepth.data.sample import Record
+from echodepth.data.records import Record
 
 
 @dataclass(frozen=True)
 class LabelSubset:
-    """The share of a training split whose depth is taken as known.
+    """The share of a training split whose ground truth is used.
 
-    Whole rooms, because frames of one room are alike: a tenth of each room's frames would be nearly all there is to
-    know of it.
+    Whole rooms are drawn, because frames of one room are similar: a tenth of the frames of each room would contain
+    nearly all information about it.
 
     Attributes:
         fraction: share of the rooms, above 0 and up to 1; at least one room is drawn.
-        seed: decides which; a smaller share is always part of a larger one.
-        keep_rest: whether the frames of the other rooms stay, without depth, or go.
+        seed: of the draw; a smaller share is a subset of a larger one.
+        keep_rest: keep the frames of the other rooms without depth; otherwise drop them.
     """
 
     fraction: float = 1.0
     seed: int = 0
     keep_rest: bool = False
 
-    def rooms(self, records: list[Record]) -> frozenset[str]:
-        """The rooms whose depth is known, as named by ``Record.room``."""
-        return self.drawn({record.room for record in records})
+    def rooms(self, records: Sequence[Record]) -> frozenset[str]:
+        """The labelled rooms among those of ``records``."""
+        return self.draw({record.room for record in records})
 
-    def drawn(self, among: Iterable[str]) -> frozenset[str]:
-        """Of all rooms, those whose depth is known."""
-        rooms = sorted(among)
-        order = np.random.default_rng(self.seed).permutation(len(rooms))
-        return frozenset(rooms[place] for place in order[: max(1, round(self.fraction * len(rooms)))])
+    def draw(self, rooms: Iterable[str]) -> frozenset[str]:
+        """The labelled rooms among ``rooms``."""
+        ordered = sorted(rooms)
+        permutation = np.random.default_rng(self.seed).permutation(len(ordered))
+        return frozenset(ordered[index] for index in permutation[: max(1, round(self.fraction * len(ordered)))])
 
-    def kept(self, records: list[Record]) -> list[Record]:
-        """The records that are trained on."""
+    def select(self, records: list[Record]) -> list[Record]:
+        """The records of the training set."""
         rooms = self.rooms(records)
         return [record for record in records if self.keep_rest or record.room in rooms]
 

@@ -2,17 +2,14 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
 from echodepth.core.errors import CheckpointError, ConfigError
-from echodepth.core.flags import build
-from echodepth.data.config import DataConfig
-from echodepth.data.dataset_registry import DATASETS, data_config
+from echodepth.data.config import DataConfig, data_config, flag_names
+from echodepth.data.dataset_registry import DATASETS
 
 log = logging.getLogger(__name__)
-DEFAULT_DATASET = "batvisionv2"
 
 
 class RecordOfRun(Protocol):
@@ -58,27 +55,18 @@ def trained_data(model: TrainedModel) -> DataConfig:
     name, settings = model.run.experiment_name, dict(model.run.data)
     if not settings:
         log.warning("%s does not record what it was trained on: BatVision V2's defaults are used", name)
-        settings = {"dataset": DEFAULT_DATASET, "max_depth": model.max_depth}
-    try:
-        data = build(DATASETS[settings.get("dataset", DEFAULT_DATASET)].config, settings)
-    except ConfigError as error:
+        settings = {"max_depth": model.max_depth}
+    if unknown := sorted(set(settings) - flag_names()):
         raise CheckpointError(
-            f"{name} was trained with data settings that this version does not know ({error}); use the version that "
-            f"trained it ({model.run.version or 'unknown'})"
-        ) from error
+            f"{name} was trained with data settings that this version does not know: {', '.join(unknown)}; use the "
+            f"version that trained it ({model.run.version or 'unknown'})"
+        )
+    try:
+        reader = DATASETS[settings.pop("dataset", DataConfig.dataset)]
+    except ConfigError as error:
+        raise CheckpointError(f"{name} was trained on a dataset that is not registered: {error}") from error
+    own = {field.name for field in fields(reader.config)}  # older runs hold the flags of all datasets
+    data = data_config(reader.name, **{flag: value for flag, value in settings.items() if flag in own})
     return replace(
         data, image_size=model.image_size, max_depth=data.depth_limit, audio_seconds=data.cut_seconds, skip_bad=False
     )
-
-
-def read_from(trained: DataConfig, dataset: str | None, data_dir: Path | str | None) -> DataConfig:
-    """The same settings for another dataset or another folder, where one is named.
-
-    Raises:
-        ConfigError: there is no such dataset.
-    """
-    if dataset is not None and dataset != trained.dataset:
-        # Neither the folder nor the locations of one dataset mean anything in another.
-        shared = {name: getattr(trained, name) for name in ("image_size", "max_depth", "audio_start", "audio_seconds")}
-        trained = data_config(dataset, **shared)
-    return trained if data_dir is None else replace(trained, data_dir=data_dir)

@@ -17,7 +17,7 @@ from torch.utils.data import default_collate
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.sample import Sample
-from echodepth.data.streaming.dataset import Frames
+from echodepth.data.split_dataset import SplitDataset
 from echodepth.distillation.losses.base import resize_like
 from echodepth.distillation.teachers.frozen import DepthKind, Teacher
 from echodepth.losses.base import MIN_DEPTH
@@ -147,7 +147,7 @@ def _trimmed_least_squares(x: Pixels, y: Pixels) -> tuple[float, float]:
     return float(slope), float(intercept)
 
 
-def sample_pixels(teacher: Teacher, frames: Frames, device: torch.device) -> tuple[Pixels, Pixels]:
+def sample_pixels(teacher: Teacher, frames: SplitDataset, device: torch.device) -> tuple[Pixels, Pixels]:
     """A teacher's depth and the ground truth at random pixels of random labelled frames.
 
     Args:
@@ -176,7 +176,7 @@ def align_teacher(
     teacher: Teacher,
     depth_kind: DepthKind,
     align: Literal["auto", "none", "scale", "affine"],
-    frames: Frames,
+    frames: SplitDataset,
     limit: float,
     device: torch.device,
 ) -> tuple[Teacher, dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""Metrics, named protocols, evaluation and the comparison page."""
+"""Evaluation of trained models and controls, and the comparison report."""

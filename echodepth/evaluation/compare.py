@@ -10,6 +10,7 @@ import numpy as np
 
 from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, DataError, require_at_least
+from echodepth.core.run_paths import RunPaths
 from echodepth.data.config import SOURCE_FLAGS
 from echodepth.data.streaming.index import is_sharded
 from echodepth.evaluation.comparison import (
@@ -35,6 +36,7 @@ from echodepth.evaluation.report_files import write_report
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
+from echodepth.models.networks import NETWORKS
 
 log = logging.getLogger(__name__)
 

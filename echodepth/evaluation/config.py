@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import Address, Split
+from echodepth.data.config import Address
+from echodepth.data.records import Split
 from echodepth.metrics.config import ProtocolName
 
 Control = Literal["none", "shuffled_audio", "mean_depth"]

@@ -10,11 +10,12 @@ from dataclasses import replace
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import default_collate
 
 from echodepth.core.errors import ConfigError
 from echodepth.data.dataset import DepthDataset
 from echodepth.data.sample import Sample
+from echodepth.data.split_dataset import SplitDataset
 
 
 def derangement(count: int, seed: int) -> Int[Tensor, " count"]:
@@ -29,26 +30,26 @@ def derangement(count: int, seed: int) -> Int[Tensor, " count"]:
     return torch.empty_like(cycle).scatter_(0, cycle, cycle.roll(-1))
 
 
-class ShuffledAudio(Dataset[Sample]):
+class ShuffledAudio(DepthDataset):
     """A dataset that pairs every frame with the audio of another frame.
 
     Args:
-        dataset: includes audio among its modalities.
+        dataset: with random access; includes audio among its modalities.
         seed: of the permutation.
-
-    Attributes:
-        bad_rows: those of the dataset.
     """
 
-    def __init__(self, dataset: DepthDataset, seed: int) -> None:
-        self.frames = DepthDataset(dataset.records, replace(dataset.decoder, modalities=("depth",)))
-        self.recordings = DepthDataset(dataset.records, replace(dataset.decoder, modalities=("audio",)))
-        self.source = derangement(len(dataset), seed)
+    def __init__(self, dataset: SplitDataset, seed: int) -> None:
+        records = list(dataset.records)
+        super().__init__(records, replace(dataset.decoder, modalities=("depth",)))
+        self.recordings = DepthDataset(records, replace(dataset.decoder, modalities=("audio",)))
+        self.source = derangement(len(records), seed)
         self.bad_rows = dataset.bad_rows
-
-    def __len__(self) -> int:
-        return len(self.frames)
 
     def __getitem__(self, index: int) -> Sample:
         """The frame's depth and name with another frame's audio."""
-        return {**self.frames[index], "audio": self.recordings[int(self.source[index])]["audio"]}
+        return {**super().__getitem__(index), "audio": self.recordings[int(self.source[index])]["audio"]}
+
+    def batch(self, indices: list[int]) -> Sample:
+        """Several frames as a batch."""
+        batch: Sample = default_collate([self[index] for index in indices])
+        return batch

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from echodepth import __version__
@@ -21,13 +20,13 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.core.run_paths import RunPaths
-from echodepth.data.config import DataConfig
+from echodepth.data.config import DataConfig, change_source
 from echodepth.data.dataset import mean_depth_map
-from echodepth.data.recorded import read_from, trained_data
+from echodepth.data.opening import open_split
+from echodepth.data.recorded import trained_data
 from echodepth.data.records import Modality
 from echodepth.data.sample import Sample
-from echodepth.data.streaming.batches import batch_loader
-from echodepth.data.streaming.dataset import Frames, ShardedDataset, open_split
+from echodepth.data.split_dataset import SplitDataset
 from echodepth.evaluation.config import Control, EvaluateConfig, ScoringConfig
 from echodepth.evaluation.controls import ShuffledAudio
 from echodepth.metrics.accumulator import MetricAccumulator
@@ -190,18 +189,18 @@ def scored_data(model: DepthModel, config: ScoringConfig) -> DataConfig:
 
 
 def _read_from(trained: DataConfig, config: ScoringConfig) -> DataConfig:
-    return replace(read_from(trained, config.dataset, config.data_dir), skip_bad=config.skip_bad)
+    return replace(change_source(trained, config.dataset, config.data_dir), skip_bad=config.skip_bad)
 
 
 def _contender(
     model: DepthModel, config: ScoringConfig, control: Control, data: DataConfig, protocol: Protocol
-) -> tuple[Frames | ShuffledAudio, Predictor]:
+) -> tuple[SplitDataset, Predictor]:
     """The frames to score and who predicts them: the model, or a control in its place."""
 
     def predict(batch: Sample) -> tuple[Tensor, Tensor | None]:
         raw: Tensor = batch[part]
-        depth, scale, _ = model.predict(raw)
-        return depth, scale
+        depth, uncertainty, _ = model.predict(raw)
+        return depth, uncertainty
 
     part: Modality = "image" if model.input_key == "image" else "audio"
     if control == "mean_depth":
@@ -216,7 +215,7 @@ def _contender(
     frames = open_split(data, config.split, (part, "depth"), protocol.depth_resize)
     if control != "shuffled_audio":
         return frames, predict
-    if isinstance(frames, ShardedDataset):
+    if not frames.is_random_access:
         raise ConfigError(
             "--control shuffled_audio gives each frame another's echoes, and shards are read from first to last: give "
             "--data_dir a folder with the dataset's files"
@@ -224,15 +223,9 @@ def _contender(
     return ShuffledAudio(frames, config.seed), predict
 
 
-def _score(
-    dataset: Frames | ShuffledAudio, predictor: Predictor, protocol: Protocol, config: ScoringConfig
-) -> MetricAccumulator:
+def _score(dataset: SplitDataset, predictor: Predictor, protocol: Protocol, config: ScoringConfig) -> MetricAccumulator:
     scores = MetricAccumulator()
-    loader: DataLoader[Sample]
-    if isinstance(dataset, ShardedDataset):  # by one reader, which keeps the order
-        loader = batch_loader(dataset, config.batch_size, min(1, config.num_workers))
-    else:
-        loader = DataLoader(dataset, config.batch_size, num_workers=config.num_workers)
+    loader = dataset.loader(config.batch_size, config.num_workers, keep_order=True)
     with torch.inference_mode():
         for batch in tqdm(loader, desc=f"Scoring {config.split}", unit="batch", disable=None):
             depth, scale = predictor(batch)

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from echodepth.core.errors import DataError
 from echodepth.data.config import DataConfig
-from echodepth.data.dataset import DepthDataset, open_dataset
-from echodepth.data.datasets import batvision
-from echodepth.data.sample import ALL_MODALITIES, Modality, Sample
-from echodepth.evaluation.config import EvaluateConfig
+from echodepth.data.dataset import DepthDataset, list_split, open_dataset
+from echodepth.data.records import ALL_MODALITIES, Modality
+from echodepth.data.sample import Sample
+from echodepth.evaluation.config import ScoringConfig
 from echodepth.evaluation.evaluate import scored_data
-from echodepth.inference.runtime import experiment_name
 from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.attention.attention_lags import predict_with_lags
 from echodepth.models.checkpoint import DepthModel
@@ -35,7 +34,7 @@ class FramePrediction:
         scored: the pixels that the protocol scores.
         uncertainty: predicted uncertainty in metres; None for a model without it.
         lags: by level, the attention weights of the left ear's queries by the lag of the right ear's keys, see
-            ``models.attention.attention_lags``; empty for a model without attention.
+            ``lag_weights``; empty for a model without attention.
     """
 
     inputs: dict[str, np.ndarray]
@@ -47,7 +46,7 @@ class FramePrediction:
 
 
 def predict_frames(
-    models: dict[str, DepthModel], config: EvaluateConfig, frames: list[str]
+    models: dict[str, DepthModel], config: ScoringConfig, frames: list[str]
 ) -> dict[str, list[FramePrediction]]:
     """Each model's predictions for the named frames; files are read once for all models of the same data settings.
 
@@ -95,7 +94,7 @@ def _to_array(metres: Float[Tensor, "1 1 h w"]) -> Float[np.ndarray, "h w"]:
 
 
 def _selected_dataset(
-    models: dict[str, DepthModel], data: DataConfig, config: EvaluateConfig, frames: list[str]
+    models: dict[str, DepthModel], data: DataConfig, config: ScoringConfig, frames: list[str]
 ) -> DepthDataset:
     """The selected frames, with their camera images where the dataset has them."""
     resize = get_protocol(config.protocol).depth_resize
@@ -105,11 +104,11 @@ def _selected_dataset(
     decoder, listed = dataset.decoder, dataset.records
     if "image" not in needed:
         try:
-            listed = batvision.list_records(data, config.split, ALL_MODALITIES)
+            listed, _ = list_split(data, config.split, ALL_MODALITIES)
             records = {record.name: record for record in listed}
             return DepthDataset([records[name] for name in frames], replace(decoder, modalities=ALL_MODALITIES))
         except DataError as error:
-            names = ", ".join(experiment_name(model) for model in models.values())
+            names = ", ".join(model.run.experiment_name for model in models.values())
             log.warning("the pictures of %s lack the camera image: %s", names, error)
             listed = dataset.records
     records = {record.name: record for record in listed}

@@ -5,7 +5,7 @@ import math
 import torch
 
 from echodepth.evaluation.comparison import Comparison, ComparisonRow
-from echodepth.models.attention.attention_lags import near_weights, preference
+from echodepth.models.attention.attention_lags import relative_attention, weight_near_zero
 from echodepth.report.svg_chart import Chart, Series, line_chart
 
 CURVE_TITLES = {
@@ -93,8 +93,8 @@ def lag_charts(comparison: Comparison) -> list[Chart]:
         for index, level in enumerate(predictions[0].lags if predictions else ()):
             weights = torch.stack([prediction.lags[level] for prediction in predictions]).mean(dim=0)
             column = 1000 * row.evaluation.model["audio_seconds"] / (weights.shape[1] // 2 + 1)
-            points = [(lag * column, ratio) for lag, ratio in preference(weights)]
-            near, uniform = (100 * share for share in near_weights(weights))
+            points = [(lag * column, ratio) for lag, ratio in relative_attention(weights)]
+            near, uniform = (100 * share for share in weight_near_zero(weights))
             name = f"level {level[1:]}, {column:.2g} ms a column: {near:.0f} % within ±1, uniform {uniform:.0f} %"
             series.append(Series(name, f"s{index}", points, "all" if len(points) < 20 else "none"))
         if series:

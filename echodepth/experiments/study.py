@@ -16,6 +16,7 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import require_at_least
 from echodepth.core.flags import build
 from echodepth.core.run_paths import RunPaths
+from echodepth.data.records import Split
 from echodepth.evaluation.config import Control, ScoringConfig
 from echodepth.evaluation.evaluate import Evaluation, score_model
 from echodepth.experiments.config import SCALES, BenchmarkConfig, Preset
@@ -115,7 +116,7 @@ def config_of(run: Run, preset: Preset) -> TrainConfig:
     return train_config("binaural", **common | flags)
 
 
-def _finish(run: Run, preset: Preset, split: str, folder: Path, home: Path) -> None:
+def _finish(run: Run, preset: Preset, split: Split, folder: Path, home: Path) -> None:
     """Train a run unless its last epoch exists, and score it unless its score exists."""
     torch.set_num_threads(1)
     config = config_of(run, preset)
@@ -140,7 +141,7 @@ def _quiet(path: Path) -> Iterator[None]:
         yield
 
 
-def _score(experiment: str, split: str, data: Path, control: Control = "none") -> Evaluation:
+def _score(experiment: str, split: Split, data: Path, control: Control = "none") -> Evaluation:
     scoring = ScoringConfig(split=split, data_dir=data, device="cpu")
     return score_model(load_model(experiment), scoring, control)
 

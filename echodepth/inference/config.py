@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import DatasetName, Split
+from echodepth.data.records import Split
 
 OutputFormat = Literal["npy", "png", "color", "ply", "glb", "sheet"]
 BackendName = Literal["torch", "onnx", "openvino"]
@@ -26,7 +26,7 @@ class PredictConfig:
     """Runtime: torch (a checkpoint or a .pt2), onnx (an .onnx) or openvino (an .xml)."""
     split: Split | None = None
     """Predict this dataset split instead of files; test if only --dataset or --data_dir is given."""
-    dataset: DatasetName | None = None
+    dataset: str | None = None
     """Dataset of --split; default: the dataset that the model was trained on."""
     data_dir: Path | None = None
     """Root folder of the dataset; default: the folder that the model was trained from."""
@@ -66,7 +66,7 @@ class ExportConfig:
     """fp16, int8: number of frames, spread evenly over --split, on which the loss of accuracy is measured."""
     split: Split = "test"
     """fp16, int8: dataset split on which the loss of accuracy is measured."""
-    dataset: DatasetName | None = None
+    dataset: str | None = None
     """fp16, int8: dataset for calibration and scoring; default: the dataset that the model was trained on."""
     data_dir: Path | None = None
     """fp16, int8: root folder of the dataset; default: the folder that the model was trained from."""

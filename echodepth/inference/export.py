@@ -21,20 +21,21 @@ from echodepth.core.atomic_io import move_into_place
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
 from echodepth.data.audio import AudioCut
+from echodepth.data.config import change_source
 from echodepth.data.dataset import DepthDataset, open_dataset
-from echodepth.data.sample import Modality
+from echodepth.data.recorded import trained_data
+from echodepth.data.records import Modality
 from echodepth.inference.backends import load_backend
 from echodepth.inference.config import ExportConfig
+from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import BACKEND_BY_SUFFIX, SUFFIXES, ExportMetadata, import_extra
 from echodepth.inference.exporters import Write, onnx_writer, openvino_writer, pt2_writer, trace_onnx
 from echodepth.inference.quantize import quantize
-from echodepth.inference.runtime import Backend, experiment_name, read_from, trained_data
+from echodepth.inference.runtime import Backend
 from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.checkpoint import load_model as load_depth_model
-from echodepth.models.frontends.export_graph import DepthGraph
-from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def export(config: ExportConfig) -> Path:
         import_extra(package)
     model = load_depth_model(config.checkpoint).requires_grad_(False)
     splits = None if config.precision == "fp32" else _open_splits(model, config)
-    name = experiment_name(model)
+    name = model.run.experiment_name
     folder = config.out if config.out is not None else Path("results") / name / "exported"
     folder.mkdir(parents=True, exist_ok=True)
     file_name = f"{name}_{config.precision}{SUFFIXES[config.format]}"
@@ -161,9 +162,7 @@ def _modality(model: DepthModel) -> Modality:
 
 
 def _open_splits(model: DepthModel, config: ExportConfig) -> _Splits:
-    data = read_from(trained_data(model), config.dataset, config.data_dir)
-    if data.dataset == "simulated" and data.data_dir is None:
-        make_once(data.root)
+    data = change_source(trained_data(model), config.dataset, config.data_dir)
     modality = _modality(model)
     calibration = open_dataset(data, "train", (modality,)) if config.precision == "int8" else None
     scored = open_dataset(data, config.split, (modality, "depth"), get_protocol(_PROTOCOL).depth_resize)
@@ -180,7 +179,7 @@ def _make_writer(model: DepthModel, config: ExportConfig, splits: _Splits | None
     if config.format == "pt2":
         return pt2_writer(graph, example, path)
     source = path.with_suffix(".traced.onnx")
-    trace_onnx(graph, example, 2 if model.uncertainty else 1, source)
+    trace_onnx(graph, example, 2 if model.has_uncertainty else 1, source)
     if splits is not None and splits.calibration is not None:
         floating, source = source, path.with_suffix(".int8.onnx")
         frames = evenly_spaced(len(splits.calibration), config.calibration_samples)

@@ -8,6 +8,8 @@ from typing import Any
 
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.inference.config import BackendName, ExportFormat
+from echodepth.models.format_1 import upgrade_run
+from echodepth.models.run_record import RunRecord
 
 FORMAT = 1
 METADATA_KEY = "echodepth"
@@ -43,7 +45,7 @@ class ExportMetadata:
     input_key: str
     image_size: int
     max_depth: float
-    run: dict[str, Any]
+    run: RunRecord
     sample_rate: int | None
     samples: int | None
     difference: float | None = None
@@ -57,7 +59,7 @@ class ExportMetadata:
 
     def to_json(self) -> str:
         """The record as JSON."""
-        return json.dumps(asdict(self))
+        return json.dumps({**asdict(self), "run": self.run.to_plain()})
 
 
 def parse_metadata(text: str | None, path: Path) -> ExportMetadata:
@@ -82,7 +84,7 @@ def parse_metadata(text: str | None, path: Path) -> ExportMetadata:
             f"{path} was exported by echodepth {record.get('version', 'of an unknown version')}, with metadata (format "
             f"{record['format']}) that this version does not read; {remedy}"
         )
-    return ExportMetadata(**record)
+    return ExportMetadata(**{**record, "run": RunRecord.from_plain(upgrade_run(record["run"]))})
 
 
 def import_extra(module: str) -> Any:

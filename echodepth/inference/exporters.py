@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, import_extra
-from echodepth.models.frontends.export_graph import DepthGraph
 
 Write = Callable[[ExportMetadata], None]
 """Writes the file with the given metadata; a second call replaces the file."""

@@ -94,7 +94,7 @@ def _camera(config: PredictConfig) -> Callable[[tuple[int, int]], Intrinsics] | 
 
 def _claim_folder(folder: Path, predictor: Predictor, overwrite: bool) -> None:
     """Record the model in the output folder; a ConfigError if the folder holds results of another model."""
-    path, record = folder / RUN_RECORD, json.loads(json.dumps(predictor.backend.run))
+    path, record = folder / RUN_RECORD, json.loads(json.dumps(predictor.backend.run.to_plain()))
     try:
         existing = json.loads(path.read_text())
     except FileNotFoundError:

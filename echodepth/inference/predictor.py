@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.data.audio import AudioCut
+from echodepth.data.recorded import trained_data
 from echodepth.inference.backends import load_backend
 from echodepth.inference.config import BackendName
 from echodepth.inference.inputs import (
@@ -27,7 +28,7 @@ from echodepth.inference.inputs import (
     prepare_audio,
     prepare_image,
 )
-from echodepth.inference.runtime import Backend, experiment_name, trained_data
+from echodepth.inference.runtime import Backend
 from echodepth.models import checkpoint, hub
 
 _Input = TypeVar("_Input", bound=Input)
@@ -103,7 +104,7 @@ class Predictor:
     @property
     def name(self) -> str:
         """Name of the experiment that trained the model."""
-        return experiment_name(self.backend)
+        return self.backend.run.experiment_name
 
     @cached_property
     def _audio_cut(self) -> AudioCut:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from echodepth.data.sample import Modality, Sample
+from echodepth.data.records import Modality
+from echodepth.data.sample import Sample
 from echodepth.inference.export_metadata import import_extra
 from echodepth.inference.exporters import INPUT
 

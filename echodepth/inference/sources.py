@@ -10,15 +10,15 @@ from pathlib import Path
 from PIL import Image
 
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.config import DataConfig
-from echodepth.data.dataset import Decoder, list_split
+from echodepth.data.config import DataConfig, change_source
+from echodepth.data.dataset import list_split
+from echodepth.data.decoder import Decoder
 from echodepth.data.images import open_image, open_upright
-from echodepth.data.sample import Modality, Record
+from echodepth.data.recorded import trained_data
+from echodepth.data.records import Modality, Record
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.inputs import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, ModelInput
 from echodepth.inference.predictor import Predictor
-from echodepth.inference.runtime import read_from, trained_data
-from echodepth.simulate.default_set import make_once
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +129,7 @@ def _matching_image(image: Path, stem: Path) -> Path:
 
 
 def _split_sources(config: PredictConfig, predictor: Predictor) -> list[Source]:
-    data = replace(read_from(trained_data(predictor.backend), config.dataset, config.data_dir), leave_out=None)
-    if data.dataset == "simulated" and data.data_dir is None:
-        make_once(data.root)
+    data = replace(change_source(trained_data(predictor.backend), config.dataset, config.data_dir), leave_out=None)
     split = config.split or "test"
     modality: Modality = "image" if predictor.backend.input_key == "image" else "audio"
     records, decoder = list_split(data, split, (modality,))

@@ -1,51 +1,51 @@
-"""A model on disk: the network, the front end it was trained with, and what is known of its training.
+"""Saved models: the network, the front end it was trained with, and the record of its training.
 
-A model folder holds ``config.json``, ``model.safetensors`` and ``README.md``, a card. It is all that evaluation,
-prediction and a teacher read. Training's own checkpoints (``epoch_0002.pth``) can be read as well.
+A model folder holds ``config.json``, ``model.safetensors`` and ``README.md``, the model card. Evaluation, prediction
+and distillation need nothing else. The checkpoints of training (``epoch_0002.pth``) can be read as well.
 """
 
+import inspect
 import json
 import logging
 import pickle
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from echodepth.core.errors import CheckpointError
-from echodepth.models.frontends.echo import EchoFrontEnd, ImageFrontEnd
+from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.flags import plain, select
+from echodepth.core.registry import Registry
+from echodepth.core.run_paths import model_folders, trained_experiments
+from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
+from echodepth.models.frontends import FRONT_ENDS
+from echodepth.models.frontends.base import FrontEnd
 from echodepth.models.hub import fetch, is_hub_id
 from echodepth.models.layers import MINIMUM_SIZE, DepthNet, Features, Prediction
 from echodepth.models.model_card import write_card
-from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
-from echodepth.models.networks.light_binaural import LightBinauralDepthNet
-from echodepth.models.networks.rgb_depth import RGBDepthNet
-from echodepth.models.networks.unet_baseline import UNetBaseline
+from echodepth.models.networks import NETWORKS
+from echodepth.models.run_record import RunRecord
 
-NETWORKS: dict[str, type[DepthNet]] = {
-    "rgb": RGBDepthNet,
-    "binaural_attention": BinauralAttentionDepthNet,
-    "light": LightBinauralDepthNet,
-    "unet_baseline": UNetBaseline,
-}
-FORMAT = 1
+FORMAT = 2
+Entry = TypeVar("Entry", type[DepthNet], type[FrontEnd])
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How to build a model: plain values only, so that it can be written down.
+    """How to build a model, in plain values that can be saved.
 
     Attributes:
-        network: a key of ``NETWORKS``.
-        arguments: the network's constructor arguments.
-        front_end: the front end's constructor arguments.
+        network: a name in ``NETWORKS``.
+        arguments: constructor arguments of the network.
+        front_end: constructor arguments of the front end, and under ``name`` its name in ``FRONT_ENDS``; without a
+            name it is the default front end of the network's modality.
     """
 
     network: str
@@ -53,37 +53,66 @@ class ModelSpec:
     front_end: dict[str, Any] = field(default_factory=dict)
 
 
-class DepthModel(nn.Module):
-    """A network behind the front end it was trained with: a raw image or waveform in, metres out.
+def build_spec(
+    network: str, network_config: object, front_end: str, front_end_config: object, image_size: int, max_depth: float
+) -> ModelSpec:
+    """The spec of a new model.
 
     Args:
-        spec: what to build.
-        run: what is known of the training, as plain values: kind, experiment_name, data, seed, epoch, validation.
+        network: a name in ``NETWORKS``.
+        network_config: has the flags of the network's config as attributes.
+        front_end: a name in ``FRONT_ENDS``.
+        front_end_config: has the flags of the front end's config as attributes.
+        image_size: side in pixels of the network's input and of the depth map.
+        max_depth: upper end of the prediction in metres.
 
     Raises:
-        CheckpointError: the spec names no known network.
+        ConfigError: a name is unknown, or network and front end have different modalities.
+        ValueError: a setting of the front end is out of range.
+    """
+    net, end = NETWORKS[network], FRONT_ENDS[front_end]
+    if net.modality != end.modality:
+        raise ConfigError(f"--{FRONT_ENDS.flag} {front_end} is for {end.modality}; {network} takes {net.modality}")
+    built = end(image_size=image_size, **plain(select(front_end_config, end.config)))
+    arguments = {
+        **plain(select(network_config, net.config)),
+        "output_size": image_size,
+        "max_depth": max_depth,
+        **built.network_arguments,
+    }
+    return ModelSpec(network, arguments, {"name": front_end, **built.settings})
+
+
+class DepthModel(nn.Module):
+    """A network behind the front end it was trained with: raw images or waveforms in, depth in metres out.
+
+    Args:
+        spec: how to build it.
+        run: the record of its training.
+
+    Raises:
+        CheckpointError: the spec names an unknown network or front end.
     """
 
-    def __init__(self, spec: ModelSpec, run: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, spec: ModelSpec, run: RunRecord | None = None) -> None:
         super().__init__()
-        if spec.network not in NETWORKS:
-            raise CheckpointError(f"unknown network {spec.network!r}: there are {', '.join(NETWORKS)}")
-        self.spec = spec
-        self.run: dict[str, Any] = dict(run or {})
-        self.front_end: ImageFrontEnd | EchoFrontEnd = (
-            ImageFrontEnd(**spec.front_end) if spec.network == "rgb" else EchoFrontEnd(**spec.front_end)
-        )
-        self.network = NETWORKS[spec.network](**spec.arguments)
+        network = _entry(NETWORKS, spec.network)
+        name = spec.front_end.get("name") or _default_front_end(network)
+        self.spec = replace(spec, front_end={**spec.front_end, "name": name})
+        self.run = run or RunRecord()
+        settings = {key: value for key, value in spec.front_end.items() if key != "name"}
+        self.front_end: FrontEnd = _entry(FRONT_ENDS, name)(**settings)
+        self.network: DepthNet = network(**spec.arguments)
 
     @property
     def input_key(self) -> str:
-        """Which part of a sample it takes: ``image`` or ``audio``."""
-        return self.front_end.input_key
+        """Key of a sample that the model takes: ``image`` or ``audio``."""
+        return self.front_end.modality
 
     @property
     def max_depth(self) -> float:
         """Upper end of the prediction, in metres."""
-        return float(self.network.max_depth)  # type: ignore[arg-type]
+        return float(self.network.max_depth)
 
     @property
     def image_size(self) -> int:
@@ -91,23 +120,22 @@ class DepthModel(nn.Module):
         return self.front_end.image_size
 
     @property
-    def uncertainty(self) -> bool:
-        """Whether it says how far off it expects to be."""
+    def has_uncertainty(self) -> bool:
+        """Whether the network has an uncertainty head."""
         return self.network.uncertainty_head is not None
 
     def feature_channels(self) -> dict[str, int]:
-        """Channels of x1..x5 and d1..d4."""
+        """Channels of the feature maps by name."""
         return {level: shape[1] for level, shape in self._feature_shapes(MINIMUM_SIZE).items()}
 
     def feature_sizes(self) -> dict[str, tuple[int, int]]:
-        """Rows and columns of x1..x5 and d1..d4."""
+        """Rows and columns of the feature maps by name."""
         return {level: (shape[2], shape[3]) for level, shape in self._feature_shapes(self.image_size).items()}
 
     def _feature_shapes(self, side: int) -> dict[str, torch.Size]:
         training = self.training
-        channels = 2 * self.front_end.ear_channels if isinstance(self.front_end, EchoFrontEnd) else 3
         with torch.no_grad():
-            example = next(self.network.parameters()).new_zeros(1, channels, side, side)
+            example = next(self.network.parameters()).new_zeros(1, self.front_end.input_channels, side, side)
             _, features = self.network.eval()(example, return_features=True)
         self.train(training)
         return {level: feature.shape for level, feature in features.items()}
@@ -118,25 +146,39 @@ class DepthModel(nn.Module):
         return result
 
     def predict(self, raw: Tensor) -> Prediction:
-        """Depth, its scale where the network has one, and the features, from the same input, wherever that lies."""
+        """Depth, uncertainty and features from images or waveforms on any device."""
         prepared = self.front_end(raw.to(next(self.parameters()).device))
         if prepared.device.type == "cpu" and not torch.is_grad_enabled():
-            # A sixth faster on a CPU, where nothing has to be kept for a way back; docs/speed.md has the figure.
+            # A sixth faster on a CPU without a backward pass; docs/speed.md has the figure.
             prepared = prepared.contiguous(memory_format=torch.channels_last)
         return self.network.predict(prepared)
 
 
+def _entry(registry: Registry[Entry], name: str) -> Entry:
+    try:
+        return registry[name]
+    except ConfigError as error:
+        raise CheckpointError(
+            f"unknown {registry.kind} {name!r}: there are {', '.join(registry.names())}; load the module that defines "
+            "it with --plugin MODULE"
+        ) from error
+
+
+def _default_front_end(network: type[DepthNet]) -> str:
+    return next(each.name for each in FRONT_ENDS if each.modality == network.modality and each.is_default)
+
+
 def save_model(model: DepthModel, folder: Path, licence: str | None = None) -> None:
-    """Write a model folder, replacing an older one only when the new one is complete; ``licence`` is the weights'."""
+    """Write a model folder, which replaces an older one only once complete; ``licence`` is that of the weights."""
     new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
-    config = {"format": FORMAT, **asdict(model.spec), "run": model.run}
+    config = {"format": FORMAT, **asdict(model.spec), "run": model.run.to_plain()}
     (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     save_file(weights, new / "model.safetensors")
-    (new / "README.md").write_text(write_card(model.network, model.input_key, model.image_size, model.run, licence))
+    (new / "README.md").write_text(write_card(model.network, model.image_size, model.run, licence))
     if folder.exists():
         folder.replace(old)
     new.replace(folder)
@@ -144,15 +186,15 @@ def save_model(model: DepthModel, folder: Path, licence: str | None = None) -> N
 
 
 def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> DepthModel:
-    """Read a model, in eval mode.
+    """Load a saved model, in eval mode.
 
     Args:
-        checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, the name of an experiment, whose
-            ``checkpoints/<experiment>/best`` is read, or ``ORG/NAME`` on the Hugging Face Hub.
-        device: where the model is put.
+        checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, the name of an experiment, whose best
+            model is read, or ``ORG/NAME`` on the Hugging Face Hub.
+        device: of the model.
 
     Raises:
-        CheckpointError: there is none, it is unreadable, or its weights do not fit, name by name.
+        CheckpointError: there is no such model, it is unreadable, or its weights do not fit the network.
     """
     path = find_checkpoint(checkpoint)
     model = _load_folder(path) if path.is_dir() else _load_file(path)
@@ -160,21 +202,20 @@ def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> De
 
 
 def find_checkpoint(checkpoint: str | Path) -> Path:
-    """The folder or file that ``checkpoint`` names, fetched from the Hub if it is there alone.
+    """The folder or file that ``checkpoint`` names, downloaded from the Hub if it is not a local one.
 
     Raises:
-        CheckpointError: there is none; it lists the experiments that there are.
+        CheckpointError: there is none; the message lists the experiments that have a model.
     """
-    path = Path(checkpoint)
-    for candidate in (path, path / "best", Path("checkpoints") / path / "best"):
+    for candidate in model_folders(checkpoint):
         if (candidate / "config.json").is_file() or candidate.is_file():
             return candidate
     if is_hub_id(str(checkpoint)):
         return fetch(str(checkpoint))
-    experiments = sorted(p.parent.parent.name for p in Path("checkpoints").glob("*/best/config.json"))
-    there_are = f"there are {', '.join(experiments)}" if experiments else "there are none here"
+    experiments = trained_experiments()
+    there_are = f"there are {', '.join(experiments)}" if experiments else "there are none"
     raise CheckpointError(
-        f"no model at {checkpoint}: give a model folder, a .pth file, an experiment under checkpoints/ ({there_are}), "
+        f"no model at {checkpoint}: give a model folder, a .pth file, the name of an experiment ({there_are}), "
         "or ORG/NAME on the Hugging Face Hub"
     )
 
@@ -182,40 +223,50 @@ def find_checkpoint(checkpoint: str | Path) -> Path:
 def _load_folder(folder: Path) -> DepthModel:
     try:
         config = json.loads((folder / "config.json").read_text())
-        if config["format"] != FORMAT:
-            raise CheckpointError(f"{folder}/config.json has format {config['format']}; this version reads {FORMAT}")
-        model = DepthModel(ModelSpec(config["network"], config["arguments"], config["front_end"]), config["run"])
+        _check_format(config["format"], folder / "config.json")
         weights = load_file(folder / "model.safetensors")
+        if config["format"] == 1:
+            config = {**upgrade_spec(config), "run": upgrade_run(config["run"])}
+            weights = upgrade_weights(weights)
+        spec = ModelSpec(config["network"], config["arguments"], config["front_end"])
+        model = DepthModel(spec, RunRecord.from_plain(config["run"]))
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is not a complete model folder: {error!r}") from error
     return _fill(model, weights, folder)
 
 
+def _check_format(saved: object, path: Path) -> None:
+    if saved not in (1, FORMAT):
+        raise CheckpointError(f"{path} has format {saved}; this version of echodepth reads 1 to {FORMAT}: update it")
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The plain values and tensors of a ``.pth`` file with ``model_state_dict``, on the CPU.
+    """The plain values and tensors of a ``.pth`` file with ``model_state_dict``, on the CPU, in today's names.
 
     Raises:
-        CheckpointError: the file is damaged, holds other objects, or no network.
+        CheckpointError: the file is damaged, contains other objects, or has no network.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
-        # torch's own message advises to load such a file with its safeguards off.
+        # torch's own message recommends weights_only=False, which would execute code from the file.
         raise CheckpointError(
-            f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or holds other objects"
+            f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or contains other objects"
         ) from error
     if not isinstance(checkpoint, dict) or "model_state_dict" not in checkpoint:
         raise CheckpointError(f"{path} has no model_state_dict: give a checkpoint of a depth network")
-    return checkpoint
+    saved = checkpoint.get("format", 1)
+    _check_format(saved, path)
+    return upgrade_checkpoint(checkpoint) if saved == 1 else checkpoint
 
 
 def _load_file(path: Path) -> DepthModel:
     checkpoint = read_checkpoint(path)
     weights = checkpoint["model_state_dict"]
     if "model_spec" in checkpoint:
-        spec, run = ModelSpec(**checkpoint["model_spec"]), checkpoint["run"]
+        spec, run = ModelSpec(**checkpoint["model_spec"]), RunRecord.from_plain(checkpoint["run"])
     else:
-        spec, run = _infer_spec(weights, path), {"experiment_name": path.stem}
+        spec, run = _infer_spec(weights, path), RunRecord(experiment_name=path.stem)
     return _fill(DepthModel(spec, run), weights, path)
 
 
@@ -223,30 +274,27 @@ def _fill(model: DepthModel, weights: Mapping[str, Tensor], path: Path) -> Depth
     try:
         model.network.load_state_dict(weights, strict=True)
     except RuntimeError as error:
-        _, *misfits = str(error).splitlines()
-        listed = "; ".join(line.strip() for line in misfits[:3])
-        more = f"; and {len(misfits) - 3} more" if len(misfits) > 3 else ""
+        _, *mismatches = str(error).splitlines()
+        listed = "; ".join(line.strip() for line in mismatches[:3])
+        more = f"; and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
         raise CheckpointError(f"the weights in {path} do not fit {model.spec}: {listed}{more}") from error
     return model
 
 
 def _infer_spec(weights: Mapping[str, Tensor], path: Path) -> ModelSpec:
-    """A bare ``model_state_dict`` tells all but the size and the range, which are then the documented defaults."""
-    said = "its image size and range: taken as 256 pixels and 30 m"
-    network = "rgb" if "encoder.stages.0.0.weight" in weights else "binaural_attention"
-    first = weights.get(f"{'' if network == 'rgb' else 'left_'}encoder.stages.0.0.weight")
-    if first is None:
-        raise CheckpointError(f"{path} holds neither an RGBDepthNet nor a BinauralAttentionDepthNet")
-    arguments: dict[str, Any] = {
-        "base_channels": first.shape[0],
-        "bilinear": "decoder.stages.d1.up.weight" not in weights,
-    }
-    if "scale_head.conv.weight" in weights:
-        arguments["uncertainty"] = True
-    if network != "rgb":
-        attended = {name.split(".")[1] for name in weights if name.startswith("left_to_right.")}
-        arguments["attention_levels"] = [int(level.removeprefix("x")) for level in sorted(attended)]
-        arguments["convolution"] = "full" if first.shape[2:] == (3, 3) else "separated"
-        said = "its image size, range and form of attention: taken as 256 pixels, 30 m and full"
-    log.warning("%s does not say %s", path, said)
-    return ModelSpec(network, arguments)
+    """The spec of a bare state dict; what its weights do not reveal has the constructor's default."""
+    for network in NETWORKS:
+        arguments = network.arguments_from_weights(weights)
+        if arguments is not None:
+            defaults = inspect.signature(network).parameters
+            size, depth = (defaults[name].default for name in ("output_size", "max_depth"))
+            assumed = {"image size": f"{size} pixels", "range": f"{depth:g} m"}
+            assumed |= {flag: defaults[flag].default for flag in plain(network.config()) if flag not in arguments}
+            log.warning("%s does not contain its %s: taken as %s", path, _listed(assumed), _listed(assumed.values()))
+            return ModelSpec(network.name, arguments)
+    raise CheckpointError(f"{path} does not contain the weights of any network that can be recognised without a config")
+
+
+def _listed(words: Iterable[object]) -> str:
+    *first, last = map(str, words)
+    return f"{', '.join(first)} and {last}"

@@ -1,4 +1,4 @@
-"""Norms that have nothing left to learn, taken into the convolutions before them."""
+"""Fusion of batch norms into the convolutions before them, for inference."""
 
 from itertools import pairwise
 
@@ -7,21 +7,21 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fuse_conv_bn(network: nn.Module) -> None:
-    """Let each convolution that a batch norm follows do the norm's work too, which spares a pass over its result.
+    """Fuse each batch norm that follows a convolution into it, which saves one pass over the map.
 
-    What the network answers in eval mode stays the same, up to rounding. It can be trained no more, and its weights
-    have other names and values: fold a copy of what is to be saved.
+    The output in eval mode stays the same up to rounding. The network can no longer be trained, and its weights have
+    other names and values: fuse a copy of a network that is to be saved.
 
     Args:
-        network: in eval mode; is changed.
+        network: in eval mode; changed in place.
 
     Raises:
         ValueError: it is in training mode, in which a norm depends on the batch.
     """
     if network.training:
-        raise ValueError("norms can be folded in eval mode only: call eval() first")
+        raise ValueError("batch norms can be fused in eval mode only: call eval() first")
     for layers in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
-        for (place, layer), (after, norm) in pairwise(list(layers.named_children())):
+        for (name, layer), (next_name, norm) in pairwise(list(layers.named_children())):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(layers, place, fuse_conv_bn_eval(layer, norm))
-                setattr(layers, after, nn.Identity())
+                setattr(layers, name, fuse_conv_bn_eval(layer, norm))
+                setattr(layers, next_name, nn.Identity())

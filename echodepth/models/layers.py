@@ -1,6 +1,6 @@
-"""Blocks that both networks are made of: double convolutions, the ladder up and down, and what a network answers.
+"""Building blocks of the networks: double convolutions, the feature pyramid, and the base class of all networks.
 
-The feature ladder, for base channels C; transposed convolutions (``bilinear=False``) need wider maps::
+The feature pyramid for base channels C. Transposed convolutions (``bilinear=False``) need wider maps::
 
     size                     1      1/2    1/4    1/8    1/16
     encoder                  x1 C   x2 2C  x3 4C  x4 8C  x5 8C    (transposed: x5 16C)
@@ -9,23 +9,25 @@ The feature ladder, for base channels C; transposed convolutions (``bilinear=Fal
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple, overload
+from typing import Any, ClassVar, Literal, NamedTuple, overload
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from echodepth.models.activation_checkpointing import recomputed
-from echodepth.models.heads import UncertaintyHead
+from echodepth.models.activation_checkpointing import checkpointed
+from echodepth.models.frontends.base import Modality
+from echodepth.models.heads import DepthHead, UncertaintyHead
 
 ENCODER_LEVELS = ("x1", "x2", "x3", "x4", "x5")
 DECODER_LEVELS = ("d1", "d2", "d3", "d4")
 FEATURE_LEVELS = ENCODER_LEVELS + DECODER_LEVELS
 MINIMUM_SIZE = 16
-"""Pixels: below this the fourth halving leaves nothing."""
+"""Least height and width of an input in pixels: below it the fourth halving leaves nothing."""
 
 Features = dict[str, Tensor]
 
@@ -58,11 +60,11 @@ class DoubleConv(nn.Sequential):
 
 
 class FactorizedDoubleConv(nn.Sequential):
-    """Twice: along the rows' axis (3x1), then along the columns' (1x3), which in a spectrogram are frequency and time.
+    """Twice: a 3x1 convolution along the rows' axis, then a 1x3 convolution along the columns' axis.
 
-    It sees the same 3x3 places as ``DoubleConv``. Each of the four convolutions has its own norm and ReLU, as Szegedy
-    et al. (arXiv 1512.00567, 3.1) found a factorised convolution worse, wherever they tried, with a linear first half.
-    That half already widens, so that a single channel at the entrance is no bottleneck.
+    In a spectrogram these axes are frequency and time. The receptive field is that of ``DoubleConv``. Each of the four
+    convolutions has its own norm and ReLU, because Szegedy et al. (arXiv 1512.00567, 3.1) found a linear first half
+    worse in all their experiments. The first half already widens, so that a single input channel is no bottleneck.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -81,20 +83,20 @@ class FactorizedDoubleConv(nn.Sequential):
 
 CONVOLUTIONS: dict[str, type[DoubleConv | FactorizedDoubleConv]] = {
     "full": DoubleConv,
-    "separated": FactorizedDoubleConv,
+    "factorized": FactorizedDoubleConv,
 }
-"""What an encoder may be made of."""
+"""Convolution blocks of an encoder by name."""
 
 
 class Down(nn.Sequential):
-    """Halve the size (odd sizes round down), then convolve twice."""
+    """Max pooling by two, which rounds odd sizes down, then a convolution block."""
 
     def __init__(self, in_channels: int, out_channels: int, convolution: str) -> None:
         super().__init__(nn.MaxPool2d(2), CONVOLUTIONS[convolution](in_channels, out_channels))
 
 
 class Up(nn.Module):
-    """Double the size, join the skip connection, convolve twice."""
+    """Upsampling by two, concatenation with the skip connection, then a double convolution."""
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int, bilinear: bool) -> None:
         super().__init__()
@@ -108,10 +110,10 @@ class Up(nn.Module):
         self.conv = DoubleConv(up_channels + skip_channels, out_channels, mid_channels)
 
     def forward(self, x: Float[Tensor, "b c h w"], skip: Float[Tensor, "b s h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
-        """Bring ``x`` to ``skip``'s size and merge the two."""
+        """Merge ``x`` with ``skip`` at the size of ``skip``."""
         x = self.up(x)
         if x.shape[-2:] != skip.shape[-2:]:
-            # An odd size lost its last row or column on the way down: repeat the edge, as zeros would be an edge.
+            # Pooling dropped the last row or column of an odd size. It is repeated: zeros would look like an edge.
             rows, columns = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
             x = F.pad(x, (0, columns, 0, rows), mode="replicate")
         merged: Tensor = self.conv(torch.cat([skip, x], dim=1))
@@ -119,28 +121,28 @@ class Up(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The way down: x1 at full size to x5 at a sixteenth; ``convolution`` is a key of ``CONVOLUTIONS``."""
+    """Contracting path: x1 at full size to x5 at a sixteenth; ``convolution`` is a key of ``CONVOLUTIONS``."""
 
-    recompute = False
+    checkpoint_activations = False
 
     def __init__(self, in_channels: int, base_channels: int, bilinear: bool, convolution: str = "full") -> None:
         super().__init__()
         channels = encoder_channels(base_channels, bilinear)
-        entrance = CONVOLUTIONS[convolution](in_channels, channels[0])
-        self.stages = nn.ModuleList([entrance, *(Down(a, b, convolution) for a, b in pairwise(channels))])
+        stem = CONVOLUTIONS[convolution](in_channels, channels[0])
+        self.stages = nn.ModuleList([stem, *(Down(a, b, convolution) for a, b in pairwise(channels))])
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Features:
         """All five levels, by name."""
         features: Features = {}
         for level, stage in zip(ENCODER_LEVELS, self.stages, strict=True):
-            x = features[level] = recomputed(stage, x) if self.recompute else stage(x)
+            x = features[level] = checkpointed(stage, x) if self.checkpoint_activations else stage(x)
         return features
 
 
 class Decoder(nn.Module):
-    """The way up: x5 to d1, joining x4..x1 on the way."""
+    """Expanding path: x5 to d1, with skip connections from x4..x1."""
 
-    recompute = False
+    checkpoint_activations = False
 
     def __init__(self, base_channels: int, bilinear: bool) -> None:
         super().__init__()
@@ -160,17 +162,17 @@ class Decoder(nn.Module):
         features: Features = {}
         for level, stage in self.stages.items():
             inputs = x, encoder[level.replace("d", "x")]
-            x = features[level] = recomputed(stage, *inputs) if self.recompute else stage(*inputs)
+            x = features[level] = checkpointed(stage, *inputs) if self.checkpoint_activations else stage(*inputs)
         return {level: features[level] for level in DECODER_LEVELS}
 
 
 class Prediction(NamedTuple):
-    """What a network makes of a batch.
+    """Output of a network for a batch.
 
     Attributes:
         depth: metres in (0, max_depth), [B,1,S,S].
-        uncertainty: predicted Laplace scale of the depth error, metres, [B,1,S,S]; None without an uncertainty head.
-        features: the maps x1..x5 and d1..d4.
+        uncertainty: Laplace scale of the depth's error in metres, [B,1,S,S]; None without an uncertainty head.
+        features: the maps x1..x5 and d1..d4 by name.
     """
 
     depth: Float[Tensor, "b 1 s s"]
@@ -178,34 +180,85 @@ class Prediction(NamedTuple):
     features: Features
 
 
-class DepthNet(nn.Module, ABC):
-    """What all networks share: ``predict`` says everything, ``forward`` is a view of it."""
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Flags that all networks have."""
 
+    base_channels: int = 64
+    """Channels of the first level; 32 has a quarter of the parameters of 64."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UncertaintyConfig(NetworkConfig):
+    """Flags of networks that can have an uncertainty head."""
+
+    uncertainty: bool = False
+    """Also predict the uncertainty of each pixel (Laplace scale, m); depth is trained as without it."""
+
+
+class DepthNet(nn.Module, ABC):
+    """Base class of the networks.
+
+    Attributes:
+        name: key in ``NETWORKS``.
+        config: frozen dataclass of the flags that are constructor arguments besides ``output_size``, ``max_depth`` and
+            the ``network_arguments`` of the front end.
+        modality: ``image`` or ``audio``.
+        label: name in tables.
+        is_default: whether runs of this modality train it unless another one is named.
+        single_frame_size: smallest image side at which a batch of one frame has statistics for every batch norm.
+        supports_activation_checkpointing: whether its encoders and decoder are ``Encoder`` and ``Decoder``.
+        feature_levels: names of the feature maps.
+    """
+
+    name: ClassVar[str]
+    config: ClassVar[type[NetworkConfig]]
+    modality: ClassVar[Modality]
+    label: ClassVar[str]
+    is_default: ClassVar[bool] = False
+    single_frame_size: ClassVar[int] = 2 * MINIMUM_SIZE
+    supports_activation_checkpointing: ClassVar[bool] = False
+    feature_levels: ClassVar[tuple[str, ...]] = FEATURE_LEVELS
+
+    output_size: int
+    max_depth: float
+    head: DepthHead
     uncertainty_head: UncertaintyHead | None
 
     def __init__(self) -> None:
         super().__init__()
         self.uncertainty_head = None
 
+    @classmethod
+    def arguments_from_weights(cls, weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
+        """Constructor arguments that a bare state dict reveals; None if it is not recognised as this network's."""
+        return None
+
     def use_activation_checkpointing(self) -> None:
-        """From now on keep only each level's result for the gradient, and compute the rest of it again on the way back.
+        """Keep only the result of each level for the backward pass, which computes the rest again.
 
         Raises:
-            ValueError: the network has no levels of this kind.
+            ValueError: the network does not support it.
         """
-        ladders = [module for module in self.modules() if isinstance(module, Encoder | Decoder)]
-        if not ladders:
-            raise ValueError(f"{type(self).__name__} cannot recompute its activations")
-        for ladder in ladders:
-            ladder.recompute = True
+        if not self.supports_activation_checkpointing:
+            raise ValueError(f"{type(self).__name__} does not support activation checkpointing")
+        for module in self.modules():
+            if isinstance(module, Encoder | Decoder):
+                module.checkpoint_activations = True
 
     @abstractmethod
     def predict(self, x: Float[Tensor, "b c h w"]) -> Prediction:
-        """Depth, its scale where there is one, and the features.
+        """Depth, uncertainty if the network has a head for it, and features.
 
         Raises:
             ValueError: ``x`` has the wrong number of channels or is too small.
         """
+
+    def head_outputs(self, features: Features) -> Prediction:
+        """Depth and uncertainty from the features' d1, at the output size."""
+        depth = self.head(features["d1"], self.output_size)
+        uncertainty = None if self.uncertainty_head is None else self.uncertainty_head(features["d1"], self.output_size)
+        return Prediction(depth, uncertainty, features)
 
     @overload
     def forward(self, x: Tensor, return_features: Literal[False] = False) -> Tensor: ...
@@ -218,7 +271,7 @@ class DepthNet(nn.Module, ABC):
 
         Args:
             x: as for ``predict``.
-            return_features: also return x1..x5 and d1..d4.
+            return_features: also return the feature maps.
 
         Returns:
             Depth in metres, and with ``return_features`` the nine feature maps by name.
@@ -230,30 +283,6 @@ class DepthNet(nn.Module, ABC):
         return (depth, features) if return_features else depth
 
 
-def check_network_arguments(base_channels: int, output_size: int) -> None:
-    """Raise a ValueError that names a constructor argument out of range."""
-    if base_channels < 1:
-        raise ValueError(f"base_channels must be at least 1, not {base_channels}")
-    if output_size < 1:
-        raise ValueError(f"output_size must be at least 1 pixel, not {output_size}")
-
-
-def check_ears(attention_levels: Sequence[int], ear_channels: int) -> None:
-    """Raise a ValueError that names a binaural network's argument out of range."""
-    if wrong := sorted(set(attention_levels) - {1, 2, 3, 4, 5}):
-        raise ValueError(f"attention_levels must be out of 1 to 5, not {wrong}")
-    if ear_channels < 1:
-        raise ValueError(f"ear_channels must be at least 1, not {ear_channels}")
-
-
-def check_input(x: Tensor, channels: int, argument: str, meaning: str) -> None:
-    """Raise a ValueError that names ``argument`` when ``x`` is not [B, channels, H>=16, W>=16]."""
-    if x.ndim != 4 or x.shape[1] != channels:
-        raise ValueError(f"{argument} must be [B, {channels}, H, W] ({meaning}), not {list(x.shape)}")
-    if min(x.shape[-2:]) < MINIMUM_SIZE:
-        raise ValueError(f"{argument} must be at least {MINIMUM_SIZE} pixels high and wide, not {list(x.shape[-2:])}")
-
-
 def count_parameters(module: nn.Module) -> int:
-    """Number of trainable scalars."""
+    """Number of trainable parameters."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)

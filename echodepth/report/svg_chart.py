@@ -146,7 +146,7 @@ def histogram(title: str, values: Sequence[float] | np.ndarray) -> Chart:
     low, high = float(numbers.min()), float(numbers.max())
     middle, half_width = (low + high) / 2, max((high - low) / 2, 1e-3 * abs(high), 1e-3)
     counts, edges = np.histogram(numbers, HISTOGRAM_BINS, (middle - half_width, middle + half_width))
-    ticks = [(tick, f"{tick:g}") for tick in nice_ticks(float(edges[0]), float(edges[-1]), 4)]
+    ticks = [(tick, _plain(tick)) for tick in nice_ticks(float(edges[0]), float(edges[-1]), 4)]
     return _bar_chart(title, counts, edges, ticks, f"{low:.4g} to {high:.4g}, median {np.median(numbers):.4g}")
 
 

@@ -1,1 +1,1 @@
-"""A small acoustic and visual simulator that writes BatVision V2's format."""
+"""Simulator of binaural echoes, images and depth maps in BatVision V2's format."""

@@ -1,4 +1,4 @@
-"""The flags of ``echodepth simulate``. Imports nothing heavy: it feeds --help."""
+"""Flags of ``echodepth simulate``. The module imports nothing heavy because ``--help`` needs it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ Backend = Literal["loky", "ray", "dask"]
 
 
 class Amount(NamedTuple):
-    """How much a preset makes: rooms, recordings in each, and the pictures' side in pixels."""
+    """Size of a set: the number of rooms, the recordings per room, and the side of the images in pixels."""
 
     rooms: int
     poses: int
@@ -24,36 +24,36 @@ PRESETS: dict[Preset, Amount] = {
 
 @dataclass(frozen=True)
 class SimulateConfig:
-    """Simulate rooms, and write what a robot sees and hears in them in BatVision V2's format."""
+    """Simulate rooms and write images, depth maps and binaural echoes in BatVision V2's format."""
 
     out: Path
-    """The root to write; an interrupted run continues where it stopped."""
+    """Folder to write. A second run with the same settings resumes an interrupted one."""
     preset: Preset = "batvision-like"
-    """How much: demo is 120 rooms x 6 poses at 128 pixels, batvision-like 312 x 10 at 256; the world is the same."""
+    """Size of the set: demo is 120 rooms x 6 poses at 128 pixels, batvision-like is 312 x 10 at 256."""
     rooms: int | None = None
-    """How many rooms; about 70 % go to train, 10 % to val, 20 % to test, whole rooms only. Default: the preset's."""
+    """Number of rooms, split by room: about 70 % train, 10 % val, 20 % test. Default: the preset's."""
     poses: int | None = None
-    """Recordings in each room. Default: the preset's."""
+    """Number of recordings per room. Default: the preset's."""
     image_size: int | None = None
-    """Side in pixels of the square image and depth map, which see 86 x 57 degrees. Default: the preset's."""
+    """Side in pixels of the square image and depth map; the field of view is 86 x 57 degrees. Default: the preset's."""
     seed: int = 0
-    """Decides everything: a recording depends on seed, room and pose alone, never on the workers."""
+    """Random seed. A recording depends on seed, room and pose alone, not on the number of workers."""
     workers: int = 2
-    """Processes; 1 stays in this one. With ray or dask: how many rooms are under way at a time."""
+    """Number of worker processes; 1 uses the current process. With ray or dask: number of rooms in flight."""
     backend: Backend = "loky"
-    """Who runs the workers: loky on this machine; ray or dask, the engine of a cluster that is running."""
+    """Backend that runs the workers: loky on this machine; ray or dask on a running cluster."""
     depth_holes: float = 1.0
-    """How much the depth camera misses (shadows at edges, glossy and far surfaces); 0 is the exact depth."""
+    """Strength of the depth camera's missing pixels (occlusion, glossy and far surfaces); 0 writes exact depth."""
     keep_exact: bool = False
-    """Write the exact depth beside the measured one: float32 metres in depth_exact/."""
+    """Also write the exact depth, float32 metres, to depth_exact/."""
     snr: float = 32.0
-    """Direct sound over background noise in dB, as in a genuine BatVision V2 frame; most of it lies below 50 Hz."""
+    """Direct sound over background noise, dB. The default is that of a real BatVision V2 recording."""
     speed_of_sound: float = 343.0
-    """m/s, of dry air at 20 °C; BatVision's own code assumes 340 when it cuts."""
+    """Speed of sound, m/s. The default is that of dry air at 20 °C; BatVision's own code assumes 340."""
 
     @property
     def amount(self) -> Amount:
-        """The preset's, with what was given in its place."""
+        """Size of the set: the preset's, overridden by the flags that are given."""
         preset = PRESETS[self.preset]
         return Amount(
             preset.rooms if self.rooms is None else self.rooms,

@@ -1,4 +1,4 @@
-"""Machine code for the simulator's loops: numba with one set of options, and types that survive it."""
+"""Just-in-time compilation of the simulator's loops: one set of numba options, with static types preserved."""
 
 import inspect
 from collections.abc import Callable
@@ -11,14 +11,14 @@ R = TypeVar("R")
 
 
 def jit(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function on its first call, and keep the machine code beside the source for the next process.
+    """Compile a function on its first call and cache the machine code beside its source file.
 
-    It uses one core and keeps the order of every sum, so that samples have the same bytes in any process: the
-    workers are the parallel part. A division by zero gives infinity, as in NumPy, not an exception.
+    The code runs on one core and keeps the order of every sum, so that the bytes of a sample do not depend on the
+    process; rooms are simulated in parallel instead. A division by zero gives infinity, as in NumPy, not an exception.
 
     Args:
-        function: takes numbers, arrays and named tuples of arrays; wrappers around it (run-time type checks of the
-            tests) are left behind.
+        function: takes numbers, tuples, arrays and named tuples of arrays. Wrappers around it, such as the run-time
+            type checks of the tests, are removed.
     """
     machine_code: Callable[P, R] = numba.njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
     return machine_code

@@ -11,6 +11,7 @@ import csv
 import logging
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -76,7 +77,7 @@ class BestModel(Callback):
         """Save the model if its validation RMSE is the lowest so far."""
         assert isinstance(pl_module, DepthTask)
         scores = {name: float(value) for name, value in pl_module.scores.compute().items()}
-        pl_module.model.run |= {"epoch": trainer.current_epoch + 1, "validation": scores}
+        pl_module.model.run = replace(pl_module.model.run, epoch=trainer.current_epoch + 1, validation=scores)
         # True for NaN as well: on a split without a valid pixel the latest model is saved rather than none.
         if not scores["rmse"] >= self.lowest:
             self.lowest = scores["rmse"]

@@ -12,7 +12,7 @@ import tyro
 
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import CommandFlags, build, flat
-from echodepth.data.dataset_registry import with_data
+from echodepth.data.flag_groups import with_data
 from echodepth.data.streaming.config import ShardConfig
 from echodepth.training.config import (
     CacheTeacherConfig,

@@ -14,11 +14,12 @@ import tyro
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import TrueOrFalse, build, compose
 from echodepth.core.registry import Registry, did_you_mean
-from echodepth.data.config import DataConfig, Split
-from echodepth.data.dataset_registry import data_group
-from echodepth.data.records import Modality
+from echodepth.data.config import DataConfig
+from echodepth.data.flag_groups import data_group
+from echodepth.data.records import Modality, Split
 from echodepth.distillation.losses import DISTILLATION_LOSSES
 from echodepth.losses import LOSSES
+from echodepth.losses.total import Curriculum
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
 
@@ -53,14 +54,6 @@ class AudioTrainingDataConfig(TrainingDataConfig):
 
     spec_masks: int = 0
     """Bands of time and of frequency masked in each training spectrogram (SpecAugment); 0 is off."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossConfig:
-    """Supervised loss against ground truth."""
-
-    use_adaptive_loss: bool = False
-    """Curriculum: reconstruction from the start, then the edge loss, then the smoothness loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +172,7 @@ class TrainConfig:
     data: DataConfig
     training_data: TrainingDataConfig
     network: NetworkChoice
-    loss: LossConfig
+    loss: Curriculum
     optimisation: OptimisationConfig
     machine: MachineConfig
     logging: LoggingConfig
@@ -271,7 +264,7 @@ def config_class(kind: str, choices: Choices, for_command_line: bool = False) ->
     groups: list[tuple[str, Any]] = [
         ("data", data_group(choices.dataset, for_command_line)),
         ("network", Annotated[_network_group(base.modality, choices, for_command_line), tyro.conf.arg(name="model")]),
-        ("loss", compose("Losses", str(LossConfig.__doc__), [LossConfig, *LOSSES])),
+        ("loss", compose("Losses", "Supervised loss against ground truth.", [Curriculum, *LOSSES])),
     ]
     if issubclass(base, DistillConfig):
         group = compose("Distillation", str(DistillationConfig.__doc__), [DistillationConfig, *DISTILLATION_LOSSES])
@@ -315,7 +308,7 @@ def _one_of(registry: Registry[Any], modality: Modality, for_command_line: bool)
         return str
     names = tuple(entry.name for entry in registry if entry.modality == modality)
     aliases = ("--student",) if registry is NETWORKS and modality == "audio" else ()
-    return Annotated[Literal[names], tyro.conf.arg(help=f"Name of the {registry.kind}.", aliases=aliases)]  # type: ignore[valid-type]
+    return Annotated[Literal[names], tyro.conf.arg(help=f"Name of the {registry.kind}.", aliases=aliases)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,7 +352,7 @@ class CacheTeacherConfig:
     teacher: str
     """Model folder, .pth file, experiment name, or Hugging Face depth model: hf:ORG/NAME or hf:FOLDER."""
     levels: tuple[Literal["x1", "x2", "x3", "x4", "x5", "d1", "d2", "d3", "d4"], ...] = ()
-    """Feature levels to cache beside the depth; train distill's defaults need d1 d2 d3 d4, and much disk."""
+    """Feature levels to cache beside the depth; train distill's defaults compare d1 d2 d3 d4, which take much disk."""
     batch_size: int = 16
     """Frames per batch."""
     num_workers: int = 4

@@ -18,9 +18,10 @@ from echodepth.losses.base import LossInputs
 from echodepth.losses.total import build_losses
 from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
-from echodepth.models.checkpoint import DepthModel
+from echodepth.models.checkpoint import FORMAT, DepthModel
+from echodepth.models.format_1 import upgrade_checkpoint
 from echodepth.models.layers import Prediction
-from echodepth.training.config import BinauralConfig, TrainConfig
+from echodepth.training.config import AudioTrainingDataConfig, TrainConfig
 
 VALIDATION_PROTOCOL = "valid"
 Scheduler = Literal["none", "cosine", "step"]
@@ -40,8 +41,8 @@ def optimizer_options(config: TrainConfig, device: torch.device) -> dict[str, An
 
     With 16-mixed the fused kernel also unscales the gradients, which excludes gradient clipping.
     """
-    options: dict[str, Any] = {"momentum": 0.9} if config.optimizer == "SGD" else {}
-    if device.type == "cuda" and not (config.precision == "16-mixed" and config.gradient_clip):
+    options: dict[str, Any] = {"momentum": 0.9} if config.optimisation.optimizer == "SGD" else {}
+    if device.type == "cuda" and not (config.machine.precision == "16-mixed" and config.optimisation.gradient_clip):
         options["fused"] = True
     return options
 
@@ -61,14 +62,15 @@ class DepthTask(L.LightningModule):
         super().__init__()
         self.model = model
         self.config = config
-        self.objective = build_losses(config)
-        if config.channels_last:
+        self.objective = build_losses(config.loss)
+        if config.machine.channels_last:
             model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.activation_checkpointing:
+        if config.machine.activation_checkpointing:
             model.network.use_activation_checkpointing()
         # Only the method is compiled: a compiled module would change the names of all weights.
-        self._compiled = torch.compile(model.network.predict) if config.compile else None
-        self.spec_masks = config.spec_masks if isinstance(config, BinauralConfig) else 0
+        self._compiled = torch.compile(model.network.predict) if config.machine.compile else None
+        options = config.training_data
+        self.spec_masks = options.spec_masks if isinstance(options, AudioTrainingDataConfig) else 0
         self.scores = DepthMetrics()
         self.skipped_batches = 0
 
@@ -96,14 +98,14 @@ class DepthTask(L.LightningModule):
         # The smoothness of an echo network is guided by ground truth: it has no image, even where its teacher has.
         image = batch["image"] if self.model.input_key == "image" else None
         inputs = LossInputs(prediction.depth, prediction.uncertainty, batch["depth"], batch["valid"], image)
-        return self.objective(inputs, self.current_epoch / self.config.nb_epochs)
+        return self.objective(inputs, self.current_epoch / self.config.optimisation.nb_epochs)
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor | None:
         """Loss of one batch; a batch without a valid pixel is skipped and counted in ``train/skipped_batches``."""
         prepared = network_input(self.model, batch)
         if self.spec_masks:
             prepared = mask_spectrogram(prepared, self.spec_masks)
-        if self.config.channels_last:
+        if self.config.machine.channels_last:
             prepared = prepared.contiguous(memory_format=torch.channels_last)
         with sync_ranks(self.trainer.world_size > 1):
             losses = self.losses(prepared, batch)
@@ -156,12 +158,12 @@ class DepthTask(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, and a learning rate that depends on the step alone."""
-        config = self.config
+        config = self.config.optimisation
         optimizer = getattr(torch.optim, config.optimizer)(
             self.parameters(),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
-            **optimizer_options(config, self.device),
+            **optimizer_options(self.config, self.device),
         )
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -171,7 +173,9 @@ class DepthTask(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Apply this run's learning rate and weight decay: the checkpoint's states hold those of the earlier run."""
-        rate, decay = self.config.learning_rate, self.config.weight_decay
+        if "format" not in checkpoint:
+            checkpoint.update(upgrade_checkpoint(checkpoint))
+        rate, decay = self.config.optimisation.learning_rate, self.config.optimisation.weight_decay
         for group in (group for state in checkpoint["optimizer_states"] for group in state["param_groups"]):
             if group["initial_lr"] != rate:
                 factor = group["lr"] / group["initial_lr"] if group["initial_lr"] else 1.0
@@ -188,7 +192,8 @@ class DepthTask(L.LightningModule):
             name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)
         }
         checkpoint["model_spec"] = vars(self.model.spec)
-        checkpoint["run"] = self.model.run
+        checkpoint["run"] = self.model.run.to_plain()
+        checkpoint["format"] = FORMAT
 
 
 def network_input(model: DepthModel, batch: Sample) -> Tensor:

@@ -11,16 +11,18 @@ from echodepth.distillation.losses.total import build_distillation, levels_of
 from echodepth.distillation.teachers.frozen import Teacher
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.layers import Prediction
-from echodepth.training.config import DistillationConfig
+from echodepth.training.config import DistillConfig
 from echodepth.training.depth_task import DepthTask
 
 
-def require_features(config: DistillationConfig, teacher: Teacher) -> None:
+def require_features(config: DistillConfig, teacher: Teacher) -> None:
     """Raise a ConfigError for losses that compare features which the teacher does not have."""
     available = teacher.feature_channels().keys()
-    if unavailable := [flag for flag, levels in levels_of(config).items() if not available >= {*levels}]:
+    if unavailable := [flag for flag, levels in levels_of(config.distillation).items() if not available >= {*levels}]:
         zeros = " ".join(f"--{flag} 0" for flag in unavailable)
-        raise ConfigError(f"--teacher {config.teacher} predicts depth, but no features to compare: give {zeros}")
+        raise ConfigError(
+            f"--teacher {config.distillation.teacher} predicts depth, but no features to compare: give {zeros}"
+        )
 
 
 def schedule(kind: str, progress: float) -> float:
@@ -44,13 +46,13 @@ class DistillationTask(DepthTask):
 
     needs_ground_truth = False
 
-    def __init__(self, model: DepthModel, teacher: Teacher, config: DistillationConfig) -> None:
+    def __init__(self, model: DepthModel, teacher: Teacher, config: DistillConfig) -> None:
         super().__init__(model, config)
         self.teacher = teacher
-        self.shuffle_teacher = config.shuffle_teacher
-        self.pseudo_labels = config.pseudo_labels
-        self.kd_schedule = config.kd_schedule
-        self.distillation = build_distillation(config, model, teacher)
+        self.shuffle_teacher = config.distillation.shuffle_teacher
+        self.pseudo_labels = config.distillation.pseudo_labels
+        self.kd_schedule = config.distillation.kd_schedule
+        self.distillation = build_distillation(config.distillation, model, teacher)
 
     def losses(self, prepared: Float[Tensor, "b c h w"], batch: Sample) -> dict[str, Tensor]:
         """The supervised terms, the weighted distillation losses, and the sum of all as ``loss``."""
@@ -60,7 +62,7 @@ class DistillationTask(DepthTask):
         supervised = self.supervised(student_output, labels)
         distilled = self.distillation(student_output, teacher_output, batch["valid"])
         total = supervised.pop("loss")
-        weight = schedule(self.kd_schedule, self.current_epoch / self.config.nb_epochs)
+        weight = schedule(self.kd_schedule, self.current_epoch / self.config.optimisation.nb_epochs)
         return {**supervised, **distilled, "loss": sum((weight * loss for loss in distilled.values()), total)}
 
 

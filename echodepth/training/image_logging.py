@@ -14,7 +14,7 @@ from torch import Tensor
 
 from echodepth.core.run_paths import RunPaths
 from echodepth.data.sample import Sample
-from echodepth.models.attention.attention_lags import predict_with_lags, preference
+from echodepth.models.attention.attention_lags import predict_with_lags, relative_attention
 from echodepth.report.figures import new_figure, result_picture, save_figure
 from echodepth.training.callbacks import is_due
 from echodepth.training.depth_task import DepthTask, network_input
@@ -68,7 +68,7 @@ class ResultPictures(Callback):
         stem = f"epoch_{epoch:04d}"
         log_picture(trainer, "val/pictures", save_figure(figure, self.folders.results / f"{stem}.png"))
         if lags:
-            figure = lag_picture(lags, pl_module.config.cut_seconds, title)
+            figure = lag_picture(lags, pl_module.config.data.cut_seconds, title)
             path = save_figure(figure, self.folders.results / f"{stem}_attention.png")
             log_picture(trainer, "val/attention", path)
 
@@ -98,7 +98,7 @@ def lag_picture(lags: dict[str, Float[Tensor, "2 _"]], seconds: float, title: st
     highest = 1.0
     for level, weights in lags.items():
         milliseconds = 1000 * seconds / (weights.shape[1] // 2 + 1)  # of one column
-        columns, ratios = zip(*preference(weights), strict=True)
+        columns, ratios = zip(*relative_attention(weights), strict=True)
         highest = max(highest, *ratios)
         label = f"level {level[1:]}, {milliseconds:.2g} ms a column"
         axis.plot(milliseconds * np.array(columns), ratios, marker="." if len(columns) < 20 else "", label=label)

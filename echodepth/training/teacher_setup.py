@@ -7,13 +7,12 @@ from typing import Any
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, require_at_least
 from echodepth.data.dataset import open_dataset
-from echodepth.data.streaming.dataset import Frames, ShardedDataset
-from echodepth.distillation.losses.total import levels_of
+from echodepth.data.split_dataset import SplitDataset
+from echodepth.distillation.losses.total import levels_of, needs_uncertainty
 from echodepth.distillation.scale_alignment import align_teacher
-from echodepth.distillation.teachers.cached import CachedTeacher, cache_of, fill_cache
+from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache, teacher_cache_folder
 from echodepth.distillation.teachers.frozen import LiveTeacher, Teacher, load_teacher
-from echodepth.simulate.default_set import make_once
-from echodepth.training.config import CacheTeacherConfig, DistillationConfig
+from echodepth.training.config import CacheTeacherConfig, DistillConfig
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +29,12 @@ def cache_teacher(config: CacheTeacherConfig) -> Path:
     require_at_least(0, num_workers=config.num_workers)
     device = choose_device(config.device)
     teacher = load_teacher(config.teacher)
-    if config.dataset == "simulated" and config.data_dir is None:
-        make_once(config.root)
-    frames = open_dataset(config, "train", ("image",))
+    frames = open_dataset(config.data, "train", ("image",))
     loading = {"batch_size": config.batch_size, "num_workers": config.num_workers}
-    return fill_cache(teacher, config, frames, config.levels, loading, device)
+    return fill_cache(teacher, config.data, frames, config.levels, loading, device)
 
 
-def open_teacher(config: DistillationConfig, live: LiveTeacher, frames: Frames) -> tuple[Teacher, dict[str, Any]]:
+def open_teacher(config: DistillConfig, live: LiveTeacher, frames: SplitDataset) -> tuple[Teacher, dict[str, Any]]:
     """The teacher as training uses it, and its record as plain values.
 
     Args:
@@ -49,24 +46,26 @@ def open_teacher(config: DistillationConfig, live: LiveTeacher, frames: Frames) 
         ConfigError: its depth would not be in metres.
         DataError: its depth cannot be converted to metres, or two frames have the same name.
     """
-    # A cache holds no uncertainty, which the confidence needs.
-    cached = None if config.kd_confidence or not config.teacher_cache else _open_cached(config, live, frames)
-    record: dict[str, Any] = {"depth_kind": live.depth_kind, "cache": str(cache_of(live, config)) if cached else None}
-    device = choose_device(config.device)
-    teacher, alignment = align_teacher(
-        cached or live, live.depth_kind, config.teacher_align, frames, config.depth_limit, device
-    )
+    flags, data = config.distillation, config.data
+    # A cache holds no uncertainty.
+    use_cache = flags.teacher_cache and not needs_uncertainty(flags)
+    cached = _open_cached(config, live, frames) if use_cache else None
+    folder = str(teacher_cache_folder(live, data)) if cached else None
+    device = choose_device(config.machine.device)
+    depth_kind, limit = live.depth_kind, data.depth_limit
+    teacher, alignment = align_teacher(cached or live, depth_kind, flags.teacher_align, frames, limit, device)
+    record: dict[str, Any] = {"depth_kind": depth_kind, "cache": folder}
     return teacher, record | {"alignment": alignment}
 
 
-def _open_cached(config: DistillationConfig, live: LiveTeacher, frames: Frames) -> CachedTeacher | None:
+def _open_cached(config: DistillConfig, live: LiveTeacher, frames: SplitDataset) -> CachedTeacher | None:
     """The teacher's cache, or None if there is none that fits these frames and losses."""
-    if isinstance(frames, ShardedDataset):  # caches belong to image files
+    if not frames.is_random_access:  # the cache identifies frames by their image files
         return None
-    folder = cache_of(live, config)
+    folder = teacher_cache_folder(live, config.data)
     if not folder.exists():
         return None
-    levels = sorted({level for levels in levels_of(config).values() for level in levels})
+    levels = sorted({level for levels in levels_of(config.distillation).values() for level in levels})
     try:
         teacher = CachedTeacher(folder, frames.records, levels)
     except CheckpointError as misfit:

@@ -66,7 +66,7 @@ def train(config: TrainConfig) -> Path:
     """
     model = new_model(config)
     if not isinstance(config, DistillConfig):
-        return _fit(config, DepthTask(model, config), _open_data(config, model, (model.input_key, "depth")))
+        return _fit(config, DepthTask(model, config), _open_data(config, model, (config.modality, "depth")))
     live = load_teacher(config.distillation.teacher)
     require_features(config, live)
     data = _open_data(config, model, ("image", "audio", "depth"))
@@ -186,7 +186,7 @@ def _prepare_folders(config: TrainConfig, paths: RunPaths, model: DepthModel) ->
     """The checkpoint to resume from, or None once the folders of a new run are made."""
     if config.checkpoints is not None:
         path = paths.resume_from(config.checkpoints)
-        flags = model.run.data | model.run.flags | {"seed": config.seed}
+        flags = {**model.run.data, **model.run.flags, "seed": config.seed}
         check_resumable(read_checkpoint(path), model.spec, flags, path)
         return path
     if is_main_process():

@@ -11,8 +11,9 @@ from lightning.pytorch.strategies import StrategyRegistry
 from lightning.pytorch.utilities import rank_zero_only
 
 from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
-from echodepth.core.flags import flat, select
-from echodepth.distillation.losses import DISTILLATION_LOSSES
+from echodepth.core.flags import flat
+from echodepth.distillation.losses.total import check_distillation
+from echodepth.losses.total import loss_terms
 from echodepth.models.checkpoint import ModelSpec
 from echodepth.models.layers import MINIMUM_SIZE
 from echodepth.models.networks import NETWORKS
@@ -24,7 +25,7 @@ LEAST = {
     MINIMUM_SIZE: ("image_size",),
     0: ("learning_rate", "weight_decay", "gradient_clip", "seed", "label_seed", "spec_masks"),
 }
-"""Smallest value of a flag; weights of losses, ``lambda_*``, are at least 0 as well."""
+"""Smallest value of a flag."""
 COMPILERS = ("c++", "g++", "clang++", "cl")
 """C++ compilers that torch.compile accepts."""
 LARGEST_SEED = 2**32 - 1
@@ -41,7 +42,8 @@ def check_flags(config: TrainConfig) -> None:
     flags = flat(config)
     for least, names in LEAST.items():
         require_at_least(least, **{name: flags[name] for name in names if name in flags})
-    require_at_least(0, **{name: value for name, value in flags.items() if name.startswith("lambda_")})
+    for term in loss_terms(config.loss):
+        term.check()
     if config.seed > LARGEST_SEED:
         raise ConfigError(f"--seed must be at most {LARGEST_SEED}, not {config.seed}")
     fraction, decay = config.training_data.label_fraction, config.optimisation.ema_decay
@@ -53,8 +55,7 @@ def check_flags(config: TrainConfig) -> None:
     if flags.get("uncertainty") and not flags["lambda_uncertainty"]:
         raise ConfigError("--lambda_uncertainty 0 does not train --uncertainty: give it a weight, or leave both out")
     if isinstance(config, DistillConfig):
-        for loss in DISTILLATION_LOSSES:
-            select(config.distillation, loss).check()
+        check_distillation(config.distillation)
     if config.logging.use_wandb and is_main_process():
         _log_in_to_wandb()
 

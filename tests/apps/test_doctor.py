@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong, names it, and finds nothing where nothing is."""
+"""The doctor names every planted fault with its row, and reports none on healthy data."""
 
 import json
 import shutil
@@ -17,7 +17,8 @@ from echodepth.apps.doctor.findings import ISSUES
 from echodepth.apps.doctor.registration import match_edges
 from echodepth.apps.doctor.row_checks import flat_samples
 from echodepth.core.errors import DataError
-from echodepth.data.images import DepthMap
+from echodepth.data.dataset_registry import recognise_dataset
+from echodepth.data.records import DepthMap
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
 from tests import planted
@@ -124,7 +125,7 @@ def test_a_whole_locations_fault_is_named_with_the_location(
     ("plant", "message"),
     [(planted.other_rate, "was recorded at 48000 Hz, not 44100"), (planted.mono, "has 1 channel")],
 )
-def test_audio_of_another_format_is_told_from_a_broken_file(
+def test_an_audio_format_is_distinguished_from_a_corrupt_file(
     garden: planted.Garden, plant: Callable[[planted.Garden], str], message: str
 ) -> None:
     plant(garden)
@@ -133,7 +134,7 @@ def test_audio_of_another_format_is_told_from_a_broken_file(
     assert message in fault.what
 
 
-def test_a_depth_file_of_another_format_is_told_from_a_broken_one(garden: planted.Garden) -> None:
+def test_a_depth_format_is_distinguished_from_a_corrupt_file(garden: planted.Garden) -> None:
     colour, coarse, broken = (garden.file("depth", garden.next_row()) for _ in range(3))
     np.save(colour, np.zeros((32, 32, 3), dtype=np.uint16))
     np.save(coarse, np.full((32, 32), 200, dtype=np.uint8))
@@ -160,12 +161,10 @@ def test_a_location_in_two_splits_is_a_note_or_with_rooms_apart_a_fault(v2_root:
 
 
 def test_each_dataset_is_recognised_by_its_lists(healthy: Path, v2_root: Path, tmp_path: Path) -> None:
-    from echodepth.apps.doctor.examine import recognise
-
-    assert recognise(healthy) == "simulated"
-    assert recognise(v2_root) == "batvisionv2"
-    assert recognise(write_v1_root(tmp_path / "v1")) == "batvisionv1"
-    assert recognise(write_rgbd_root(tmp_path / "rgbd")) == "rgbd"
+    assert recognise_dataset(healthy) == "simulated"
+    assert recognise_dataset(v2_root) == "batvisionv2"
+    assert recognise_dataset(write_v1_root(tmp_path / "v1")) == "batvisionv1"
+    assert recognise_dataset(write_rgbd_root(tmp_path / "rgbd")) == "rgbd"
 
 
 def test_v1_and_rgbd_are_examined_as_far_as_they_go(tmp_path: Path) -> None:
@@ -181,7 +180,9 @@ def test_v1_and_rgbd_are_examined_as_far_as_they_go(tmp_path: Path) -> None:
 def test_nothing_to_examine_is_a_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         diagnose(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"no train\.csv"):
+    with pytest.raises(
+        DataError, match=r"no known dataset \(batvisionv1: ROOT/train\.csv .*: choose one with --dataset"
+    ):
         diagnose(tmp_path)
 
 
@@ -195,10 +196,10 @@ def test_exit_status_json_and_page(
     with pytest.raises(SystemExit) as stop:
         cli.main(["doctor", "set", "--workers", "1", "--json"])
     assert stop.value.code == cli.FAULTS_FOUND == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told == json.loads(Path("results/doctor/set/doctor.json").read_text())
-    assert told["clean"] is False
-    assert [finding["kind"] for finding in told["findings"]] == ["clipping"]
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads(Path("results/doctor/set/doctor.json").read_text())
+    assert report["clean"] is False
+    assert [finding["kind"] for finding in report["findings"]] == ["clipping"]
     page = Path("results/doctor/set/doctor.html").read_text()
     assert f"{FIRST}/{name}" in page
     assert ISSUES["clipping"].title in page
@@ -219,7 +220,7 @@ def room_with_a_near_left_half() -> DepthMap:
     return DepthMap(metres, np.ones_like(metres, dtype=bool))
 
 
-def test_what_is_near_on_the_left_is_expected_on_the_left() -> None:
+def test_a_near_left_half_has_left_laterality() -> None:
     sides, share = laterality(room_with_a_near_left_half())
     near, far = (int(np.digitize(metres, EDGES)) - 1 for metres in (2.4, 5.6))
     assert sides[near] > 0.2
@@ -227,7 +228,7 @@ def test_what_is_near_on_the_left_is_expected_on_the_left() -> None:
     assert share.sum() == pytest.approx(1)
 
 
-def test_an_echo_that_is_louder_left_is_heard_left_at_its_distance() -> None:
+def test_an_echo_louder_on_the_left_has_a_positive_level_difference_at_its_distance() -> None:
     rng = np.random.default_rng(0)
     audio = 1e-4 * rng.normal(size=(2, 9000))
     at = 300 + round(2 * 3.2 / 340 * 44100)
@@ -241,7 +242,7 @@ def test_an_echo_that_is_louder_left_is_heard_left_at_its_distance() -> None:
     assert np.isnan(level_differences(audio[:, :2000], 300)[-1])
 
 
-def test_swapping_the_ears_turns_the_agreement_round() -> None:
+def test_swapping_the_ears_negates_the_agreement() -> None:
     rng = np.random.default_rng(0)
     expected, share = rng.normal(size=(20, 11)), np.full((20, 11), 1 / 11)
     heard = expected + 0.5 * rng.normal(size=(20, 11))
@@ -249,7 +250,7 @@ def test_swapping_the_ears_turns_the_agreement_round() -> None:
     assert straight.mean() > 0.7
     # But for the even number's median, exactly.
     assert np.allclose(straight, -swapped)
-    # A louder left channel says nothing.
+    # A constant channel gain has no effect.
     assert np.allclose(agreements(heard + 3.0, expected, share), straight)
 
 

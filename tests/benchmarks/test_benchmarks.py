@@ -52,7 +52,7 @@ def test_the_other_simulator_is_given_the_same_closed_room(tmp_path: Path) -> No
         assert sum(wall.area() for wall in simulate.walls_of(block, outwards)) == pytest.approx(
             8 * sum(block.half[i] * block.half[(i + 1) % 3] for i in range(3)), rel=1e-5
         )
-    left, right = simulate.hear_with_pyroomacoustics(room, pose)
+    left, right = simulate.pyroomacoustics_responses(room, pose)
     # The loudspeaker is 0.35 m from the head's middle, and 40 samples are pyroomacoustics' own delay.
     assert abs(np.argmax(np.abs(left[:400])) - 40 - 0.364 / 343 * 44100) < 2
     assert np.argmax(np.abs(left[:400])) == np.argmax(np.abs(right[:400]))
@@ -64,7 +64,7 @@ def test_the_textbook_network_computes_the_same_as_ours(monkeypatch: pytest.Monk
     torch.nn.init.ones_(layer.gate)
     own, other = torch.randn(2, 1, 16, 6, 5)
     exact = layer(own, other)
-    monkeypatch.setattr(cross_attention, "attention", attention.textbook)
+    monkeypatch.setattr(cross_attention, "memory_efficient_attention", attention.textbook)
     torch.testing.assert_close(layer(own, other), exact)
 
 

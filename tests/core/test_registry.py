@@ -10,16 +10,16 @@ from echodepth.core.errors import ConfigError
 from echodepth.core.registry import Registry, load_plugin
 
 
-class Cat:
+class Animal:
+    name: str
+
+
+class Cat(Animal):
     name = "cat"
 
 
-class Dog:
-    name = "dog"
-
-
 @pytest.fixture
-def animals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[type]:
+def animals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[type[Animal]]:
     """A registry of a package that lies in a temporary folder and registers a bear."""
     package = tmp_path / "zoo"
     package.mkdir()
@@ -35,13 +35,13 @@ def animals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[type]:
     return zoo.ANIMALS  # type: ignore[no-any-return]
 
 
-def test_the_packages_modules_are_imported_at_the_first_lookup(animals: Registry[type]) -> None:
+def test_the_packages_modules_are_imported_at_the_first_lookup(animals: Registry[type[Animal]]) -> None:
     assert "zoo.bear" not in sys.modules
     assert animals["bear"].__name__ == "Bear"
     assert animals.names() == ["bear"]
 
 
-def test_entries_from_outside_are_found_beside_those_of_the_package(animals: Registry[type]) -> None:
+def test_entries_from_outside_are_found_beside_those_of_the_package(animals: Registry[type[Animal]]) -> None:
     animals.register(Cat)
     assert animals["cat"] is Cat
     assert sorted(animals.names()) == ["bear", "cat"]
@@ -49,7 +49,7 @@ def test_entries_from_outside_are_found_beside_those_of_the_package(animals: Reg
     assert "cow" not in animals
 
 
-def test_a_wrong_name_is_answered_with_the_nearest_and_the_way_to_add_one(animals: Registry[type]) -> None:
+def test_a_wrong_name_is_answered_with_the_nearest_and_the_way_to_add_one(animals: Registry[type[Animal]]) -> None:
     animals.register(Cat)
     with pytest.raises(ConfigError, match=r"--pet caat: there is no such animal; did you mean cat\? there are .*bear"):
         animals["caat"]
@@ -57,7 +57,7 @@ def test_a_wrong_name_is_answered_with_the_nearest_and_the_way_to_add_one(animal
         animals["elephant"]
 
 
-def test_two_classes_cannot_share_a_name_but_one_may_be_registered_again(animals: Registry[type]) -> None:
+def test_two_classes_cannot_share_a_name_but_one_may_be_registered_again(animals: Registry[type[Animal]]) -> None:
     animals.register(Cat)
     animals.register(Cat)
     impostor = type("Impostor", (), {"name": "cat"})

@@ -9,8 +9,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import SAMPLE_RATE, AudioCut, cut, find_onset, read_ear_arrays, read_wav
+from echodepth.data.audio import AudioCut, cut, find_onset, read_ear_arrays, read_wav
 from echodepth.data.config import DataConfig
 from tests.roots import CHIRP
 

@@ -152,7 +152,6 @@ def test_skip_bad_with_nothing_good_is_an_error(tmp_path: Path) -> None:
     [
         ({"image_size": 0}, "image_size is 0"),
         ({"max_depth": -1.0}, r"max_depth is -1\.0"),
-        ({"depth_scale": 0.0}, r"depth_scale is 0\.0"),
         ({"audio_start": -5}, "audio_start is -5"),
         ({"audio_seconds": 0.0}, r"audio_seconds is 0\.0"),
     ],

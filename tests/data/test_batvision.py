@@ -8,8 +8,9 @@ import soundfile
 import torch
 
 from echodepth.core.errors import DataError
-from echodepth.data.config import DataConfig, Split
+from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, mean_depth_map, open_dataset
+from echodepth.data.records import Split
 from tests.roots import v1, v2, v2_row, write_real_v2_root, write_v1_root, write_v2_root
 
 
@@ -46,7 +47,7 @@ def test_a_location_left_out_may_have_no_test_rows_of_its_own(tmp_path: Path) ->
 @pytest.mark.parametrize("flags", [{"locations": ("Attic", "Cave")}, {"leave_out": "Cave"}])
 def test_an_unknown_location_is_answered_with_those_there_are(tmp_path: Path, flags: dict[str, object]) -> None:
     root = write_v2_root(tmp_path)
-    with pytest.raises(DataError, match=r"no location Cave in .*; there are: Attic, Salle_Chevalier"):
+    with pytest.raises(DataError, match=r"no location Cave in .*; known: Attic, Salle_Chevalier"):
         open_dataset(v2(root, **flags), "train")
 
 

@@ -14,8 +14,10 @@ from torch import Tensor
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
 from echodepth.data.config import DataConfig
-from echodepth.data.datamodule import DepthDataModule, ShardSampler, default_workers
-from echodepth.data.sample import Modality, Sample
+from echodepth.data.datamodule import DepthDataModule
+from echodepth.data.dataset import StridedSampler
+from echodepth.data.records import Modality
+from echodepth.data.sample import Sample
 from tests.roots import write_rgbd_root, write_v2_root
 
 
@@ -91,7 +93,7 @@ def test_workers_are_as_many_as_there_are_processors_for_them_and_none_for_what_
     data = module(write_v2_root(tmp_path / "v2"), num_workers=None)
     for processors, neighbours, expected in ((2, 1, 2), (16, 1, 4), (16, 8, 2), (1, 4, 1)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=processors: set(range(n)), raising=False)
-        assert default_workers(data.train_set, neighbours) == expected
+        assert data.train_set.default_workers(neighbours) == expected
     place(data, 2)
     assert [loader.num_workers for loader in (data.train_dataloader(), data.val_dataloader())] == [1, 1]
     write_prepared(data.config, "train", AudioCacheFormat())
@@ -101,8 +103,8 @@ def test_workers_are_as_many_as_there_are_processors_for_them_and_none_for_what_
 
 
 def test_no_process_stays_without_a_batch() -> None:
-    assert [list(ShardSampler(5, 3, rank)) for rank in range(3)] == [[0, 3], [1, 4], [2]]
-    assert [list(ShardSampler(2, 4, rank)) for rank in range(4)] == [[0], [1], [0], [1]]
+    assert [list(StridedSampler(5, 3, rank)) for rank in range(3)] == [[0, 3], [1, 4], [2]]
+    assert [list(StridedSampler(2, 4, rank)) for rank in range(4)] == [[0], [1], [0], [1]]
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(2, [2, 2, 2]), (3, [3, 3]), (5, [5]), (6, [6]), (1, [1] * 6)])

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from echodepth.core.errors import DataError
-from echodepth.data.datasets.batvision import read_depth
-from echodepth.data.images import DepthMap, read_image, resize_depth
+from echodepth.data.images import read_depth_array, read_image, resize_depth
+from echodepth.data.records import DepthMap
 
 
 def depth_map(metres: object) -> DepthMap:
@@ -50,7 +50,7 @@ def test_far_depth_is_clipped_and_stays_valid() -> None:
 
 
 def test_the_real_depth_map_has_its_known_range_and_holes(real_data: Path) -> None:
-    depth = read_depth(real_data / "batvision_v2_sample" / "depth_47.npy")
+    depth = read_depth_array(real_data / "batvision_v2_sample" / "depth_47.npy")
     assert depth.metres.shape == (720, 1280)
     assert depth.metres[depth.valid].min() == pytest.approx(0.353)
     assert depth.metres.max() == pytest.approx(15.711)
@@ -96,5 +96,5 @@ def test_unfit_pictures_are_refused_by_name(tmp_path: Path, real_data: Path) -> 
     with pytest.raises(DataError, match=r"cut\.jpeg cannot be decoded: .*truncated"):
         read_image(tmp_path / "cut.jpeg", 64)
     (tmp_path / "text.jpeg").write_text("no picture")
-    with pytest.raises(DataError, match=r"text\.jpeg cannot be read as a picture"):
+    with pytest.raises(DataError, match=r"text\.jpeg cannot be read as an image"):
         read_image(tmp_path / "text.jpeg", 64)

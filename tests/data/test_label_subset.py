@@ -12,12 +12,13 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
-from echodepth.data.sample import Record
+from echodepth.data.records import Record
 from echodepth.models.checkpoint import DepthModel, save_model
+from echodepth.models.run_record import RunRecord
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
 from echodepth.training import train
-from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig
+from echodepth.training.config import train_config
 from tests.roots import v2
 
 
@@ -46,8 +47,8 @@ def test_the_order_of_the_list_does_not_matter() -> None:
 
 
 def test_without_a_teacher_the_rest_goes_and_with_one_it_stays() -> None:
-    assert len(LabelSubset(0.25).kept(records(8))) == 2 * 3
-    assert len(LabelSubset(0.25, keep_rest=True).kept(records(8))) == 8 * 3
+    assert len(LabelSubset(0.25).select(records(8))) == 2 * 3
+    assert len(LabelSubset(0.25, keep_rest=True).select(records(8))) == 8 * 3
 
 
 def test_a_simulated_room_is_a_room_and_a_batvision_location_is_one(tmp_path: Path, v2_root: Path) -> None:
@@ -91,9 +92,11 @@ def test_a_teacher_teaches_where_nothing_was_measured(
         **{"data_dir": root, "image_size": 32, "base_channels": 4, "batch_size": 1},
         **{"num_workers": 0, "nb_epochs": 1, "device": "cpu", "label_fraction": 0.5},
     }
-    save_model(DepthModel(train.model_spec(RGBConfig(**tiny)), {"kind": "rgb"}), Path("checkpoints/rgb/best"))
-    train.train_binaural(BinauralConfig(**tiny, experiment_name="alone"))
-    train.train_distillation(DistillationConfig(**tiny, experiment_name="taught", teacher="rgb"))
+    save_model(
+        DepthModel(train.model_spec(train_config("rgb", **tiny)), RunRecord(kind="rgb")), Path("checkpoints/rgb/best")
+    )
+    train.train(train_config("binaural", **tiny, experiment_name="alone"))
+    train.train(train_config("distill", **tiny, experiment_name="taught", teacher="rgb"))
     frames, skipped = {}, {}
     for name in ("alone", "taught"):
         frames[name] = json.loads(Path(f"logs/{name}/config.json").read_text())["facts"]["training_frames"]
@@ -108,4 +111,4 @@ def test_a_teacher_teaches_where_nothing_was_measured(
 @pytest.mark.parametrize("fraction", [0.0, 1.1, float("nan")])
 def test_a_senseless_share_is_named(fraction: float, v2_root: Path) -> None:
     with pytest.raises(ConfigError, match=r"--label_fraction must be above 0 and up to 1"):
-        train.train_rgb(RGBConfig(data_dir=v2_root, label_fraction=fraction))
+        train.train(train_config("rgb", data_dir=v2_root, label_fraction=fraction))

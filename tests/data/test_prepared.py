@@ -11,18 +11,18 @@ from torch import Tensor
 
 from echodepth.core.errors import ConfigError
 from echodepth.data.augmentation import flip_left_right
-from echodepth.data.cache.prepared import AudioCacheFormat, folder_of, open_prepared, write_prepared
+from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared, prepared_folder, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
-from echodepth.data.sample import ALL_MODALITIES, Modality
+from echodepth.data.records import ALL_MODALITIES, Modality
 from echodepth.models.frontends.echo import EchoFrontEnd
-from echodepth.training.config import BinauralConfig, PrepareConfig
+from echodepth.training.config import PrepareConfig, train_config
 from echodepth.training.prepare import prepare
-from echodepth.training.train import train_binaural
+from echodepth.training.train import train
 from tests.roots import v1, v2, write_rgbd_root, write_v1_root, write_v2_root
 
-FRONT_END = EchoFrontEnd(32, "log", cues=True)
+FRONT_END = EchoFrontEnd(32, "log", binaural_cues=True)
 HEARD = AudioCacheFormat(FRONT_END.settings, FRONT_END)
 
 
@@ -55,7 +55,8 @@ def test_a_batch_that_is_gathered_at_once_is_the_batch_of_its_samples(tmp_path: 
     batches: list[Any] = [each.batch([2, 0, 3, 1]) for each in (kept, files)]
     assert batches[0].keys() == batches[1].keys()
     assert all(equal(batches[0][key], batches[1][key]) for key in batches[1])
-    assert batches[0]["valid"].flatten(1).any(1).tolist() == [kept._knows(kept.records[row]) for row in (2, 0, 3, 1)]
+    known = [kept.depth_is_known(kept.records[row]) for row in (2, 0, 3, 1)]
+    assert batches[0]["valid"].flatten(1).any(1).tolist() == known
 
 
 def equal(first: Any, second: Any) -> bool:
@@ -115,10 +116,12 @@ def test_another_form_of_sound_is_added_beside_and_what_is_there_stays(tmp_path:
 def test_other_settings_lie_elsewhere(tmp_path: Path) -> None:
     config = v2(write_v2_root(tmp_path / "v2"))
     others = [replace(config, **change) for change in ({"image_size": 16}, {"max_depth": 5.0}, {"audio_start": "zero"})]
-    folders = {folder_of(each, split) for each in (config, *others) for split in ("train", "val")}
+    folders = {prepared_folder(each, split) for each in (config, *others) for split in ("train", "val")}
     assert len(folders) == 8
     # The depth limit by default and by name is the same limit.
-    assert folder_of(replace(config, max_depth=None), "val") == folder_of(replace(config, max_depth=30.0), "val")
+    assert prepared_folder(replace(config, max_depth=None), "val") == prepared_folder(
+        replace(config, max_depth=30.0), "val"
+    )
 
 
 def test_a_changed_file_makes_the_split_stale_and_preparing_mends_it(tmp_path: Path) -> None:
@@ -172,7 +175,7 @@ def test_depth_that_is_taken_as_unknown_is_not_handed_out(tmp_path: Path) -> Non
 
 def test_depth_beyond_sixteen_bits_is_refused(tmp_path: Path) -> None:
     config = v2(write_v2_root(tmp_path / "v2"), max_depth=66.0)
-    with pytest.raises(ConfigError, match=r"--max_depth 66: prepared depth has 16 bits, which end at 65.535 m here"):
+    with pytest.raises(ConfigError, match=r"--max_depth 66: prepared depth has 16 bits, up to 65.535 m for this"):
         write_prepared(config, "train", AudioCacheFormat())
 
 
@@ -182,10 +185,10 @@ def test_a_run_on_prepared_waveforms_ends_bit_equal_to_one_on_the_files(
     root = write_v2_root(tmp_path / "v2")
     flags: dict[str, Any] = {"data_dir": root, "image_size": 32, "base_channels": 4, "batch_size": 2, "nb_epochs": 2}
     flags |= {"num_workers": 0, "device": "cpu", "attention_levels": (5,), "max_depth": 10.0}
-    train_binaural(BinauralConfig(experiment_name="files", **flags))
+    train(train_config("binaural", experiment_name="files", **flags))
     prepare(PrepareConfig(data_dir=root, image_size=32, max_depth=10.0, workers=1))
     with caplog.at_level("INFO", logger="echodepth"):
-        train_binaural(BinauralConfig(experiment_name="prepared", **flags))
+        train(train_config("binaural", experiment_name="prepared", **flags))
     assert {"train: prepared audio", "val: prepared audio"} <= {*caplog.messages}
     ends = [
         torch.load(f"checkpoints/{name}/epoch_0002.pth", weights_only=True)["model_state_dict"]
@@ -204,7 +207,7 @@ def test_a_run_finds_prepared_spectrograms_of_its_own_front_end_and_says_so(
     for run, cues, said in (("same", True, True), ("other", False, False)):
         caplog.clear()
         with caplog.at_level("INFO", logger="echodepth"):
-            train_binaural(BinauralConfig(experiment_name=run, **flags, attention_levels=(), cues=cues))
+            train(train_config("binaural", experiment_name=run, **flags, attention_levels=(), cues=cues))
         assert any("prepared spectrogram" in message for message in caplog.messages) == said
 
 

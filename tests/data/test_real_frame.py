@@ -10,11 +10,11 @@ import torch
 from echodepth.data.audio import AudioCut, cut, find_onset, read_wav
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
-from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.evaluate import Evaluation, evaluate
 from echodepth.metrics.protocols import PROTOCOLS
 from echodepth.training import train
-from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig
+from echodepth.training.config import train_config
+from tests.configs import evaluate_config
 from tests.roots import write_real_v2_root
 
 STEPS_AN_EPOCH, EPOCHS, RESUMED = 16, 9, 6
@@ -52,7 +52,7 @@ def test_the_frame_is_read_to_the_last_pixel(root: Path) -> None:
 
 def scored(experiment: str) -> dict[str, Evaluation]:
     names = [protocol.name for protocol in PROTOCOLS.values()]
-    return {name: evaluate(EvaluateConfig(experiment, protocol=name, device="cpu")) for name in names}
+    return {name: evaluate(evaluate_config(experiment, protocol=name, device="cpu")) for name in names}
 
 
 def last_state(experiment: str) -> dict[str, torch.Tensor]:
@@ -62,10 +62,10 @@ def last_state(experiment: str) -> dict[str, torch.Tensor]:
 
 
 def test_the_frame_is_learnt_by_sight_by_ear_and_with_a_teacher(root: Path) -> None:
-    train.train_rgb(RGBConfig(**SMALL, data_dir=root, experiment_name="sight", save_frequency=EPOCHS))
-    train.train_binaural(BinauralConfig(**HEARING, data_dir=root, experiment_name="ears", save_frequency=EPOCHS))
+    train.train(train_config("rgb", **SMALL, data_dir=root, experiment_name="sight", save_frequency=EPOCHS))
+    train.train(train_config("binaural", **HEARING, data_dir=root, experiment_name="ears", save_frequency=EPOCHS))
     taught: dict[str, Any] = {**HEARING, "data_dir": root, "experiment_name": "taught", "teacher": "sight"}
-    train.train_distillation(DistillationConfig(**taught, save_frequency=RESUMED))
+    train.train(train_config("distill", **taught, save_frequency=RESUMED))
 
     for experiment in ("sight", "ears", "taught"):
         by = scored(experiment)
@@ -79,7 +79,7 @@ def test_the_frame_is_learnt_by_sight_by_ear_and_with_a_teacher(root: Path) -> N
         assert Path(f"results/{experiment}/epoch_{EPOCHS:04d}.png").is_file()
 
     uninterrupted = last_state("taught")
-    train.train_distillation(DistillationConfig(**taught, save_frequency=EPOCHS, checkpoints=RESUMED))
+    train.train(train_config("distill", **taught, save_frequency=EPOCHS, checkpoints=RESUMED))
     resumed = last_state("taught")
     assert uninterrupted.keys() == resumed.keys()
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in uninterrupted.items())

@@ -7,16 +7,17 @@ import pytest
 from PIL import Image
 
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.config import DataConfig, Split
+from echodepth.data.config import DataConfig, data_config
 from echodepth.data.dataset import open_dataset
-from echodepth.data.sample import Modality
+from echodepth.data.datasets.rgbd import RGBDConfig
+from echodepth.data.records import Modality, Split
 from tests.roots import write_rgbd_root
 
 SIGHT: tuple[Modality, ...] = ("image", "depth")
 
 
 def rgbd(root: Path, **flags: object) -> DataConfig:
-    return DataConfig(**{"dataset": "rgbd", "data_dir": root, "image_size": 32, **flags})  # type: ignore[arg-type]
+    return data_config("rgbd", **{"data_dir": root, "image_size": 32, **flags})
 
 
 def numbers(root: Path, split: Split) -> list[int]:
@@ -57,6 +58,14 @@ def test_the_depth_scale_reaches_the_depth(tmp_path: Path) -> None:
     sample = open_dataset(rgbd(root, depth_scale=10_000.0), "train", ("depth",))[0]
     assert float(sample["depth"][0, -1, 0]) == pytest.approx(0.5, abs=0.02)
     assert {*sample} == {"name", "depth", "valid"}
+    with pytest.raises(ConfigError, match=r"depth_scale is 0\.0: give the depth image's units per metre"):
+        open_dataset(rgbd(root, depth_scale=0.0), "train", ("depth",))
+
+
+def test_the_depth_scale_is_a_flag_of_this_dataset_alone() -> None:
+    assert data_config("rgbd") == RGBDConfig("rgbd", depth_scale=5000.0)
+    with pytest.raises(ConfigError, match="--depth_scale: there is no such flag"):
+        data_config("batvisionv2", depth_scale=1000.0)
 
 
 def test_the_other_usual_name_of_the_list_is_read_too(tmp_path: Path) -> None:
@@ -78,18 +87,18 @@ def test_the_real_recording(real_data: Path) -> None:
 
 
 def test_there_is_no_audio(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="--dataset rgbd has no audio: train the RGB teacher on it"):
+    with pytest.raises(DataError, match="--dataset rgbd has no audio, only image, depth"):
         open_dataset(rgbd(write_rgbd_root(tmp_path)), "train")
 
 
 @pytest.mark.parametrize("flags", [{"locations": ("Attic",)}, {"leave_out": "Attic"}])
 def test_there_are_no_locations(tmp_path: Path, flags: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="belong to BatVision"):
+    with pytest.raises(ConfigError, match="--dataset rgbd has no locations: omit --locations and --leave_out"):
         open_dataset(rgbd(write_rgbd_root(tmp_path), **flags), "train", SIGHT)
 
 
 def test_too_short_a_recording_has_no_validation_split(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="lists 5 pairs, too few for a val split: 17 are enough"):
+    with pytest.raises(DataError, match="lists 5 pairs, too few for a val split: at least 17 are needed"):
         open_dataset(rgbd(write_rgbd_root(tmp_path, frames=5)), "val", SIGHT)
 
 
@@ -99,9 +108,9 @@ def test_seventeen_pairs_are_enough(frames: int) -> None:
 
 
 def test_missing_folder_and_list_say_what_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"RGB-D folder .*absent not found: --data_dir names it"):
+    with pytest.raises(DataError, match=r"RGB-D folder .*absent not found: --data_dir selects it"):
         open_dataset(rgbd(tmp_path / "absent"), "train", SIGHT)
-    with pytest.raises(DataError, match=r"has no assoc\.txt or associations\.txt: make one"):
+    with pytest.raises(DataError, match=r"has no assoc\.txt or associations\.txt: create one"):
         open_dataset(rgbd(tmp_path), "train", SIGHT)
     (tmp_path / "assoc.txt").write_text("# nothing\n")
     with pytest.raises(DataError, match=r"assoc\.txt lists no pairs"):

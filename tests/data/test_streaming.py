@@ -16,24 +16,27 @@ import pytest
 import torch
 
 from echodepth import cli
-from echodepth.apps.convert.config import ShardConfig
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
 from echodepth.core.errors import ConfigError, DataError, EchodepthError
-from echodepth.data.config import DataConfig, Split
+from echodepth.core.flags import compose
+from echodepth.data.config import DataConfig, data_config
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.dataset import open_dataset
+from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.label_subset import LabelSubset
-from echodepth.data.sample import ALL_MODALITIES, Modality
+from echodepth.data.opening import open_split
+from echodepth.data.recorded import trained_data
+from echodepth.data.records import ALL_MODALITIES, SPLITS, Modality, Split
 from echodepth.data.streaming import reader
 from echodepth.data.streaming import writer as packing
-from echodepth.data.streaming.batches import EpochPartition, ShardBatches
-from echodepth.data.streaming.dataset import ShardedDataset, open_split
+from echodepth.data.streaming.config import ShardConfig
+from echodepth.data.streaming.dataset import ShardBatches, ShardedDataset
 from echodepth.data.streaming.index import INDEX
+from echodepth.data.streaming.partition import EpochPartition
 from echodepth.data.streaming.writer import shard
 from echodepth.inference.predictor import Predictor
-from echodepth.inference.runtime import trained_data
-from tests.roots import SPLITS, write_rgbd_root, write_v1_root, write_v2_root
+from tests.roots import write_rgbd_root, write_v1_root, write_v2_root
 from tests.tiny import SECONDS, save_tiny
 
 SHORT: dict[str, Any] = {"max_depth": 10.0, "workers": 1}
@@ -60,7 +63,7 @@ def spoilt(shards: Path, tmp_path: Path) -> Path:
 
 
 def settings(place: Path | str, **flags: Any) -> DataConfig:
-    return DataConfig(data_dir=place, **{"image_size": 16, "max_depth": 10.0, **flags})
+    return data_config(**{"dataset": "batvisionv2", "image_size": 16, "max_depth": 10.0, **flags}, data_dir=place)
 
 
 def as_file(
@@ -100,17 +103,19 @@ def test_what_comes_out_is_what_the_files_give_bit_by_bit(kind: Any, tmp_path: P
     write: dict[str, Callable[[Path], Path]]
     write = {"batvisionv1": write_v1_root, "batvisionv2": write_v2_root, "rgbd": write_rgbd_root}
     write[kind](tmp_path / "files")
-    data: dict[str, Any] = {"dataset": kind, "max_depth": 5.0, "depth_scale": 4000.0}
-    shard(ShardConfig(data_dir=tmp_path / "files", out=tmp_path / "shards", workers=1, **data))
+    data: dict[str, Any] = {"dataset": kind, "max_depth": 5.0} | ({"depth_scale": 4000.0} if kind == "rgbd" else {})
+    flags = compose("ShardFlags", "", [ShardConfig, DATASETS[kind].config])
+    shard(flags(data_dir=tmp_path / "files", out=tmp_path / "shards", workers=1, **data))
     modalities: tuple[Modality, ...] = ("image", "depth") if kind == "rgbd" else ALL_MODALITIES
     # Other settings than those that the shards were packed with; their units of depth are the shards' own.
     reading: dict[str, Any] = data | {"image_size": 24, "max_depth": 4.0, "audio_start": "zero", "audio_seconds": 0.05}
     for split in SPLITS:
         of_files = {
             sample["name"]: sample
-            for sample in open_dataset(settings(tmp_path / "files", **reading), split, modalities)  # type: ignore[arg-type]
+            for sample in open_dataset(settings(tmp_path / "files", **reading), split, modalities)
         }
-        streamed = as_file(tmp_path / "shards", split, modalities, **reading | {"depth_scale": 1.0})  # type: ignore[arg-type]
+        own = {"depth_scale": 1.0} if kind == "rgbd" else {}
+        streamed = as_file(tmp_path / "shards", split, modalities, **reading | own)
         assert len(streamed) == len(of_files)
         for sample in streamed:
             truth = of_files.pop(sample["name"])
@@ -180,7 +185,7 @@ def test_files_that_changed_are_packed_again_and_other_splits_stay(tmp_path: Pat
     changed = {sample["name"]: float(sample["depth"].max()) for sample in as_file(config.out)}
     assert changed["Attic/0"] == pytest.approx(1.234)
     assert len(as_file(config.out, "test")) == 2
-    with pytest.raises(ConfigError, match=r"holds shards of batvisionv2, read otherwise than here: give another --out"):
+    with pytest.raises(ConfigError, match=r"holds shards of batvisionv2, with other settings: give another --out"):
         shard(ShardConfig(dataset="batvisionv1", data_dir=root, out=config.out, **SHORT))
 
 
@@ -218,9 +223,9 @@ def test_the_order_is_a_function_of_seed_and_epoch(shards: Path) -> None:
 
 def test_a_batch_is_a_function_of_epoch_and_number_alone(shards: Path) -> None:
     dataset = as_file(shards)
-    share = EpochPartition(len(dataset), 4, True, lanes=2)
+    share = EpochPartition(len(dataset), 4, True, workers=2)
     batches = ShardBatches(dataset, share, 7)
-    in_order = {(epoch, n): batches[epoch, n]["name"] for epoch in (0, 1) for n in range(len(share.sizes))}
+    in_order = {(epoch, n): batches[epoch, n]["name"] for epoch in (0, 1) for n in range(len(share.batch_sizes))}
     for key in [(1, 4), (0, 1), (1, 5), (0, 3), (0, 0)]:
         assert batches[key]["name"] == in_order[key]
 
@@ -228,21 +233,23 @@ def test_a_batch_is_a_function_of_epoch_and_number_alone(shards: Path) -> None:
 def test_shares_are_disjoint_complete_and_even() -> None:
     for total in (1, 2, 3, 7, 12, 25):
         for world_size in (1, 2, 3):
-            for batch_size, lanes in ((1, 1), (2, 3), (4, 2), (5, 1), (30, 4)):
+            for batch_size, workers in ((1, 1), (2, 3), (4, 2), (5, 1), (30, 4)):
                 for training in (True, False):
                     shares = [
-                        EpochPartition(total, batch_size, training, lanes, world_size, rank)
+                        EpochPartition(total, batch_size, training, workers, world_size, rank)
                         for rank in range(world_size)
                     ]
-                    seen = [n for share in shares for lane in range(lanes) for n in share.lane(lane)]
-                    case = (total, world_size, batch_size, lanes, training)
-                    assert all(share.sizes and min(share.sizes) > 0 for share in shares), case
+                    seen = [n for share in shares for worker in range(workers) for n in share.worker_range(worker)]
+                    case = (total, world_size, batch_size, workers, training)
+                    assert all(share.batch_sizes and min(share.batch_sizes) > 0 for share in shares), case
                     for share in shares:
-                        assert sum(share.sizes) == sum(len(share.lane(lane)) for lane in range(lanes))
+                        assert sum(share.batch_sizes) == sum(
+                            len(share.worker_range(worker)) for worker in range(workers)
+                        )
                     if total >= world_size:
                         assert len(set(seen)) == len(seen), case
                     if training:
-                        assert len({len(share.sizes) for share in shares}) == 1, case
+                        assert len({len(share.batch_sizes) for share in shares}) == 1, case
                         assert total - len(set(seen)) <= 2 * world_size, case  # of the last batch
                     else:
                         assert set(seen) == set(range(total)), case
@@ -335,11 +342,11 @@ def cut_between_samples(path: Path) -> None:
 
 
 DAMAGE = {
-    "cut within": (cut_within, r"is damaged or cut short: after 0 of 5 samples: unexpected end of data; copy it again"),
-    "cut between": (cut_between_samples, r"it holds 2 samples, and the index says 5"),
-    "no tar": (lambda path: path.write_bytes(b"<html>" * 500), r"is damaged or cut short: after 0 of 5 samples"),
-    "empty": (lambda path: path.write_bytes(b""), r"is damaged or cut short"),
-    "missing": (Path.unlink, r"train-000000\.tar is not there or cannot be reached: --data_dir names"),
+    "cut within": (cut_within, r"is damaged or truncated: after 0 of 5 samples: unexpected end of data; copy it again"),
+    "cut between": (cut_between_samples, r"it holds 2 samples, but the index lists 5"),
+    "no tar": (lambda path: path.write_bytes(b"<html>" * 500), r"is damaged or truncated: after 0 of 5 samples"),
+    "empty": (lambda path: path.write_bytes(b""), r"is damaged or truncated"),
+    "missing": (Path.unlink, r"train-000000\.tar does not exist or cannot be reached: --data_dir is"),
 }
 
 
@@ -349,7 +356,7 @@ def test_a_shard_that_is_not_whole_stops_the_reader_by_name(spoilt: Path, how: s
     path = spoilt / "train-000000.tar"
     spoil(path)  # type: ignore[operator]
     if path.exists():
-        with pytest.raises(DataError, match=r"train-000000\.tar is damaged or cut short: it has \d+ bytes"):
+        with pytest.raises(DataError, match=r"train-000000\.tar is damaged or truncated: it has \d+ bytes"):
             names(spoilt)
         # An index that does not know better, as where a server does not tell a file's size.
         index = json.loads((spoilt / INDEX).read_text())
@@ -373,7 +380,7 @@ def test_a_changed_byte_is_seen_by_the_hash(spoilt: Path) -> None:
     data[1000] ^= 1  # within a recording: nothing but the hash can tell
     path.write_bytes(data)
     assert len(names(spoilt)) == 24
-    with pytest.raises(DataError, match=r"train-000000\.tar is damaged or cut short: its hash is another"):
+    with pytest.raises(DataError, match=r"train-000000\.tar is damaged or truncated: its hash differs"):
         names(spoilt, check_hashes=True)
 
 
@@ -464,8 +471,8 @@ def test_a_broken_connection_is_taken_up_again_and_not_for_ever(
     ("flags", "error", "message"),
     [
         ({"dataset": "rgbd"}, ConfigError, "holds shards of batvisionv2: give --dataset batvisionv2"),
-        ({"skip_bad": True}, ConfigError, "pack them anew with `echodepth shard --skip_bad`"),
-        ({"locations": ("Moon",)}, DataError, "no location Moon in .*; there are: Attic, Salle_Chevalier"),
+        ({"skip_bad": True}, ConfigError, "pack them again with `echodepth shard --skip_bad`"),
+        ({"locations": ("Moon",)}, DataError, "no location Moon in .*; known: Attic, Salle_Chevalier"),
         ({"leave_out": "Moon"}, DataError, "no location Moon in"),
         ({"image_size": 0}, ConfigError, "image_size is 0"),
         (
@@ -487,7 +494,7 @@ def test_what_cannot_be_read_is_said(
 def test_an_index_of_another_kind_or_version_is_refused(spoilt: Path) -> None:
     index = json.loads((spoilt / INDEX).read_text())
     (spoilt / INDEX).write_text(json.dumps(index | {"version": 9}))
-    with pytest.raises(DataError, match="is of version 9, and this program reads version 1"):
+    with pytest.raises(DataError, match="has version 9, and this program reads version 1"):
         as_file(spoilt)
     (spoilt / INDEX).write_text(json.dumps(index)[:200])
     with pytest.raises(DataError, match=r"index\.json is no index of shards"):
@@ -505,7 +512,7 @@ def test_a_part_that_was_not_packed_is_missed_by_name(tmp_path: Path) -> None:
     out = shard(ShardConfig(dataset="rgbd", data_dir=root, out=tmp_path / "shards", workers=1))
     with pytest.raises(DataError, match=r"the shards of rgbd in .* have no audio"):
         as_file(out, modalities=("audio", "depth"), dataset="rgbd")
-    with pytest.raises(ConfigError, match="--locations and --leave_out belong to BatVision"):
+    with pytest.raises(ConfigError, match="--dataset rgbd has no locations"):
         as_file(out, dataset="rgbd", locations=("here",))
 
 
@@ -520,7 +527,7 @@ def test_what_takes_frames_out_of_order_says_what_to_do(
             cli.main([*command, "--data_dir", str(shards)])
         assert stop.value.code == cli.USER_ERROR
         said = capsys.readouterr().err
-        assert "read from first to last" in said
+        assert "read sequentially" in said
         assert "give --data_dir a folder" in said
 
 

@@ -18,7 +18,7 @@ from echodepth.data.augmentation import flip_left_right
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, open_dataset
 from echodepth.data.sample import Sample
-from echodepth.distillation.teachers.cached import CachedTeacher, cache_of, fill_cache
+from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache, teacher_cache_folder
 from echodepth.distillation.teachers.frozen import FrozenTeacher, load_teacher
 from echodepth.models.checkpoint import save_model
 from echodepth.models.layers import Prediction
@@ -174,14 +174,14 @@ def test_another_picture_under_the_same_name_is_noticed(
     status = picture.stat()
     os.utime(picture, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     assert looks_in_a_run(root, monkeypatch) == 3
-    assert f"its cache {folder} does not fit: the picture of Attic/2 has changed since" in caplog.text
+    assert f"its cache {folder} does not fit: the image of Attic/2 has changed since" in caplog.text
     assert cache_teacher(told(root)) == folder  # made anew
     assert looks_in_a_run(root, monkeypatch, experiment_name="again") == 0
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
-    [({"locations": ("Attic",)}, "it does not know Cellar/9"), ({"levels": ("x5",)}, "made without --levels d4;")],
+    [({"locations": ("Attic",)}, "it does not contain Cellar/9"), ({"levels": ("x5",)}, "made without --levels d4;")],
     ids=str,
 )
 def test_frames_and_levels_that_are_not_kept_are_noticed(
@@ -202,15 +202,17 @@ def test_every_teacher_and_every_reading_of_a_picture_has_its_own_place(root: Pa
     save_model(untrained_teacher(root, 1), Path("checkpoints/other/best"))
     data = DataConfig(data_dir=root, image_size=32)
     places = [
-        cache_of(teacher, data),
-        cache_of(load_teacher("other"), data),
-        cache_of(teacher, DataConfig(data_dir=root, image_size=48)),
-        cache_of(teacher, DataConfig(data_dir=root / "Attic", image_size=32)),
-        cache_of(teacher, DataConfig("simulated", root, image_size=32)),
+        teacher_cache_folder(teacher, data),
+        teacher_cache_folder(load_teacher("other"), data),
+        teacher_cache_folder(teacher, DataConfig(data_dir=root, image_size=48)),
+        teacher_cache_folder(teacher, DataConfig(data_dir=root / "Attic", image_size=32)),
+        teacher_cache_folder(teacher, DataConfig("simulated", root, image_size=32)),
     ]
     assert len({*places}) == len(places)
     assert (
-        cache_of(load_teacher("checkpoints/rgb/best"), DataConfig(data_dir=root, image_size=32, max_depth=9.0))
+        teacher_cache_folder(
+            load_teacher("checkpoints/rgb/best"), DataConfig(data_dir=root, image_size=32, max_depth=9.0)
+        )
         == places[0]
     )
 
@@ -285,7 +287,7 @@ def test_the_command_says_where_to(root: Path, caplog: pytest.LogCaptureFixture)
     words = "cache-teacher --teacher rgb --image_size 32 --num_workers 0 --device cpu --levels x5 d4"
     cli.main([*words.split(), "--data_dir", str(root)])
     (folder,) = Path("cache/teachers").resolve().iterdir()
-    assert f"what this teacher says of all 6 frames is in {folder}" in caplog.text
+    assert f"the teacher's outputs for all 6 frames are in {folder}" in caplog.text
     assert np.load(folder / "depth.npy").shape == (6, 2, 1, 32, 32)
     assert np.load(folder / "x5.npy").shape == (6, 2, 32, 2, 2)
 
@@ -295,13 +297,13 @@ def test_the_command_says_where_to(root: Path, caplog: pytest.LogCaptureFixture)
 
 def test_features_that_a_teacher_does_not_show_are_refused(root: Path) -> None:
     save_tiny_hf(Path("tiny"))
-    with pytest.raises(ConfigError, match="--levels x5: this teacher does not show them"):
+    with pytest.raises(ConfigError, match="--levels x5: this teacher does not return them"):
         cache_teacher(told(root, teacher="hf:tiny", levels=("x5",)))
 
 
 def test_a_full_disk_is_known_beforehand(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(ConfigError, match=r"needs 2\.46e-05 GB and has 1e-06: keep fewer --levels, or set ECHODEPTH_C"):
+    with pytest.raises(ConfigError, match=r"needs 2\.46e-05 GB and has 1e-06: store fewer --levels, or set ECHODEPTH"):
         cache_teacher(told(root))
     assert not list(Path("cache/teachers").glob("*/depth.npy"))
 

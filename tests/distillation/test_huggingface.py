@@ -79,7 +79,7 @@ def test_a_student_learns_from_it_and_its_files_stay_unchanged(v2_root: Path) ->
     before = bytes_of(folder)
     student = train(distil(v2_root, teacher="hf:tiny", nb_epochs=2, **DEPTH_ALONE))
     assert bytes_of(folder) == before
-    assert student.run["teacher"] == "hf:tiny"
+    assert student.run.teacher == "hf:tiny"
     assert [float(row["train/kd"]) > 0 for row in curve("taught")] == [True, True]
     checkpoint = torch.load("checkpoints/taught/epoch_0002.pth", weights_only=True)
     assert not any("teacher" in name for name in checkpoint["state_dict"])

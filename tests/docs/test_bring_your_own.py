@@ -6,15 +6,16 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from echodepth.data.dataset_registry import DATASETS
-from echodepth.losses import LOSSES
 
 from echodepth import Predictor, cli
 from echodepth.core.errors import CheckpointError
 from echodepth.core.registry import Registry
+from echodepth.data.dataset_registry import DATASETS
 from echodepth.distillation.losses import DISTILLATION_LOSSES
+from echodepth.losses import LOSSES
 from echodepth.models.checkpoint import load_model
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
@@ -24,7 +25,7 @@ from tests.tiny import save_tiny_rgb
 
 PAGE = ROOT / "docs" / "bring_your_own.md"
 FILES = dict(re.findall(r"^```python\n# (my_\w+)\.py\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
-REGISTRIES: tuple[Registry[type], ...] = (NETWORKS, FRONT_ENDS, DATASETS, LOSSES, DISTILLATION_LOSSES)  # type: ignore[assignment]
+REGISTRIES: tuple[Registry[Any], ...] = (NETWORKS, FRONT_ENDS, DATASETS, LOSSES, DISTILLATION_LOSSES)
 TINY = "--image_size 32 --batch_size 2 --nb_epochs 1 --num_workers 0 --device cpu --audio_seconds 0.02"
 
 

@@ -11,9 +11,9 @@ import pytest
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.evaluation.compare import build_comparison, compare
 from echodepth.evaluation.comparison import bootstrap_interval, read_curves
-from echodepth.evaluation.config import CompareConfig
 from echodepth.metrics.depth import METRICS
 from echodepth.report.formatting import number
+from tests.configs import compare_config
 from tests.tiny import save_tiny, save_tiny_rgb, write_v2
 
 
@@ -35,7 +35,7 @@ def runs(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_rows_are_the_models_by_kind_and_their_controls(runs: Path) -> None:
-    comparison = build_comparison(CompareConfig(("baseline", "taught", "ears", "eyes"), pictures=2))
+    comparison = build_comparison(compare_config("baseline", "taught", "ears", "eyes", pictures=2))
     assert [(row.label, row.run) for row in comparison.rows] == [
         ("RGB (upper bound)", "eyes"),
         ("audio", "ears"),
@@ -58,7 +58,7 @@ def test_rows_are_the_models_by_kind_and_their_controls(runs: Path) -> None:
 
 
 def test_pictured_frames_are_spread_over_the_split_and_seen_by_every_model(runs: Path) -> None:
-    comparison = build_comparison(CompareConfig(("eyes", "ears"), pictures=3, extremes=0))
+    comparison = build_comparison(compare_config("eyes", "ears", pictures=3, extremes=0))
     assert list(comparison.predictions) == [comparison.frames[i] for i in (0, 2, 5)]
     for predictions in comparison.predictions.values():
         eyes, ears = predictions["RGB (upper bound) · eyes"], predictions["audio · ears"]
@@ -68,7 +68,7 @@ def test_pictured_frames_are_spread_over_the_split_and_seen_by_every_model(runs:
 
 
 def test_pictures_agree_with_the_figures(runs: Path) -> None:
-    comparison = build_comparison(CompareConfig(("ears",), pictures=1, extremes=0))
+    comparison = build_comparison(compare_config("ears", pictures=1, extremes=0))
     ((frame, predictions),) = comparison.predictions.items()
     (prediction,) = predictions.values()
     row = next(row for row in comparison.rows[0].evaluation.rows if row["name"] == frame)
@@ -84,7 +84,7 @@ def test_the_camera_may_be_missing_from_the_pictures_but_not_silently(
     for picture in root.glob("*/camera/*"):
         picture.unlink()
     save_tiny(tmp_path / "checkpoints" / "ears", root)
-    comparison = build_comparison(CompareConfig(("ears",), pictures=1, extremes=0))
+    comparison = build_comparison(compare_config("ears", pictures=1, extremes=0))
     assert [list(each.inputs) for each in comparison.predictions["Attic/3"].values()] == [["left ear", "right ear"]]
     assert "the pictures of ears lack the camera image" in caplog.text
 
@@ -96,20 +96,20 @@ def test_runs_that_differ_in_the_seed_alone_get_a_mean_row(runs: Path, root: Pat
         config = json.loads(path.read_text())
         config["run"]["seed"] = seed
         path.write_text(json.dumps(config))
-        assert model.run["seed"] == 0
+        assert model.run.seed == 0
     save_tiny(runs / "checkpoints" / "other", root, audio_start="zero")
-    comparison = build_comparison(CompareConfig(("ears", "ears_b", "other"), pictures=0, extremes=0))
+    comparison = build_comparison(compare_config("ears", "ears_b", "other", pictures=0, extremes=0))
     (group,) = comparison.seed_means
     assert group.runs == ["ears", "ears_b"]
     rmse = [row.means["rmse"] for row in comparison.rows if row.run in group.runs and row.label == "audio"]
     assert group.mean["rmse"] == pytest.approx(np.mean(rmse))
     assert group.deviation["rmse"] == pytest.approx(abs(rmse[0] - rmse[1]) / np.sqrt(2))
     # Two runs of one seed differ in something else, which their mean would hide.
-    assert build_comparison(CompareConfig(("ears_b", "ears_again"), pictures=0, extremes=0)).seed_means == []
+    assert build_comparison(compare_config("ears_b", "ears_again", pictures=0, extremes=0)).seed_means == []
 
 
 def test_two_checkpoints_of_one_experiment_keep_their_own_names(runs: Path, root: Path) -> None:
-    comparison = build_comparison(CompareConfig(("ears", "checkpoints/ears/best"), pictures=0, extremes=0))
+    comparison = build_comparison(compare_config("ears", "checkpoints/ears/best", pictures=0, extremes=0))
     assert [row.run for row in comparison.rows[:2]] == ["ears", "checkpoints/ears/best"]
 
 
@@ -119,7 +119,7 @@ def test_frames_that_one_row_cannot_read_count_for_none(tmp_path: Path, monkeypa
     (root / "Attic" / "audio" / "audio_3.wav").write_bytes(b"not a recording")
     save_tiny(tmp_path / "checkpoints" / "ears", root)
     save_tiny_rgb(tmp_path / "checkpoints" / "eyes", root)
-    comparison = build_comparison(CompareConfig(("eyes", "ears"), skip_bad=True, pictures=1))
+    comparison = build_comparison(compare_config("eyes", "ears", skip_bad=True, pictures=1))
     assert "Attic/3" not in comparison.frames
     eyes = comparison.rows[0]
     others = [row["rmse"] for row in eyes.evaluation.rows if row["name"] != "Attic/3"]
@@ -133,7 +133,7 @@ def test_another_range_is_noted(runs: Path, root: Path) -> None:
     config = json.loads(path.read_text())
     config["arguments"]["max_depth"] = 12.0
     path.write_text(json.dumps(config))
-    (note,) = build_comparison(CompareConfig(("ears", "taught"), pictures=0, extremes=0)).notes
+    (note,) = build_comparison(compare_config("ears", "taught", pictures=0, extremes=0)).notes
     assert note == "The runs differ in max_depth (12 and 30 m): each is scored against its own ground truth."
 
 
@@ -141,7 +141,7 @@ def test_the_report(runs: Path) -> None:
     logs = runs / "logs" / "ears"
     logs.mkdir(parents=True)
     (logs / "metrics.csv").write_text("epoch,train/loss,val/rmse\n1,2.5,3.5\n2,1.5,\n3,1.25,3.0\n")
-    folder = compare(CompareConfig(("eyes", "ears", "baseline"), name="night", pictures=2, extremes=0))
+    folder = compare(compare_config("eyes", "ears", "baseline", name="night", pictures=2, extremes=0))
     assert folder == Path("results/night")
     assert sorted(p.name for p in folder.iterdir()) == [f"comparison.{e}" for e in ("csv", "html", "json", "md")]
 
@@ -179,13 +179,13 @@ def test_a_name_cannot_break_the_page(runs: Path, root: Path) -> None:
     config = json.loads(path.read_text())
     config["run"]["experiment_name"] = "<script>|"
     path.write_text(json.dumps(config))
-    folder = compare(CompareConfig(("ears",), pictures=0, extremes=0))
+    folder = compare(compare_config("ears", pictures=0, extremes=0))
     assert "<script>|" not in (folder / "comparison.html").read_text()
     assert "<script>\\|" in (folder / "comparison.md").read_text()
 
 
 def test_same_seed_same_numbers(runs: Path) -> None:
-    config = CompareConfig(("ears",), pictures=0, extremes=0)
+    config = compare_config("ears", pictures=0, extremes=0)
     first, second = build_comparison(config), build_comparison(config)
     assert [row.intervals for row in first.rows] == [row.intervals for row in second.rows]
 
@@ -203,17 +203,17 @@ def test_bootstrap_interval_is_that_of_the_mean() -> None:
 def test_runs_that_cannot_be_compared_are_refused(runs: Path, root: Path, tmp_path: Path) -> None:
     save_tiny(runs / "checkpoints" / "elsewhere", tmp_path / "other")
     with pytest.raises(ConfigError, match=r"trained on different data .*--dataset and --data_dir"):
-        build_comparison(CompareConfig(("ears", "elsewhere")))
+        build_comparison(compare_config("ears", "elsewhere"))
     for location in ("Attic", "Cellar"):
         save_tiny(runs / "checkpoints" / location, root, leave_out=location)
     with pytest.raises(ConfigError, match=r"left different locations out \(Attic, Cellar\)"):
-        build_comparison(CompareConfig(("Attic", "Cellar"), protocol="loo"))
+        build_comparison(compare_config("Attic", "Cellar", protocol="loo"))
     with pytest.raises(ConfigError, match="no run is given"):
-        build_comparison(CompareConfig(()))
+        build_comparison(compare_config())
     with pytest.raises(ConfigError, match="names a folder in results/"):
-        build_comparison(CompareConfig(("ears",), name="../up"))
+        build_comparison(compare_config("ears", name="../up"))
     with pytest.raises(CheckpointError, match="nobody"):
-        build_comparison(CompareConfig(("nobody",)))
+        build_comparison(compare_config("nobody"))
 
 
 def test_curves_skip_what_is_empty(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ import torch
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.data.dataset import open_dataset
-from echodepth.evaluation.config import EvaluateConfig
+from echodepth.data.recorded import trained_data
+from echodepth.evaluation.config import ScoringConfig
 from echodepth.evaluation.controls import ShuffledAudio, derangement
 from echodepth.evaluation.evaluate import evaluate, score_model, scored_data, source_commit, to_json
-from echodepth.inference.runtime import trained_data
 from echodepth.metrics.depth import METRICS
 from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model
+from echodepth.models.run_record import RunRecord
+from tests.configs import evaluate_config
 from tests.tiny import SIDE, constant, save_tiny, save_tiny_rgb, write_v2
 
 
@@ -38,7 +40,7 @@ def ears(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> DepthMo
 
 def test_figures_are_those_of_the_files(ears: DepthModel, root: Path) -> None:
     """A model that always says 2 m, against the depth maps read by NumPy alone."""
-    result = score_model(constant(ears, 2.0), EvaluateConfig("ears"))
+    result = score_model(constant(ears, 2.0), ScoringConfig())
     rows = (2 * np.arange(SIDE) + 1) * 24 // (2 * SIDE)
     columns = (2 * np.arange(SIDE) + 1) * 40 // (2 * SIDE)
     errors, pixels = [], 0
@@ -62,7 +64,7 @@ def test_figures_are_those_of_the_files(ears: DepthModel, root: Path) -> None:
 
 
 def test_files_hold_everything_a_figure_depends_on(ears: DepthModel, root: Path) -> None:
-    result = evaluate(EvaluateConfig("ears", split="val", protocol="official"))
+    result = evaluate(evaluate_config("ears", split="val", protocol="official"))
     folder = Path("results/ears")
     assert sorted(p.name for p in folder.iterdir()) == ["evaluate_val_official.csv", "evaluate_val_official.json"]
     told = json.loads((folder / "evaluate_val_official.json").read_text())
@@ -82,26 +84,24 @@ def test_files_hold_everything_a_figure_depends_on(ears: DepthModel, root: Path)
 
 
 def test_out_and_control_name_the_files(ears: DepthModel, tmp_path: Path) -> None:
-    evaluate(EvaluateConfig("ears", control="mean_depth", out=tmp_path / "here"))
+    evaluate(evaluate_config("ears", control="mean_depth", out=tmp_path / "here"))
     assert (tmp_path / "here" / "evaluate_test_valid_mean_depth.json").is_file()
 
 
 def test_protocols_score_different_pixels(ears: DepthModel) -> None:
-    pixels = {
-        name: score_model(ears, EvaluateConfig("", protocol=name)).counts["pixels"] for name in ("official", "valid")
-    }
+    pixels = {name: score_model(ears, ScoringConfig(protocol=name)).counts["pixels"] for name in ("official", "valid")}
     # Bilinear resizing fills every hole that has a measured neighbour.
     assert pixels["official"] > pixels["valid"]
 
 
 def test_batch_size_changes_nothing(ears: DepthModel) -> None:
-    one, five = (score_model(ears, EvaluateConfig("", batch_size=size)) for size in (1, 5))
+    one, five = (score_model(ears, ScoringConfig(batch_size=size)) for size in (1, 5))
     assert one.metrics == pytest.approx(five.metrics, rel=1e-5)
     assert [row["name"] for row in one.rows] == [row["name"] for row in five.rows]
 
 
 def test_mean_depth_control_predicts_the_training_mean_and_needs_no_audio(ears: DepthModel, root: Path) -> None:
-    result = score_model(ears, EvaluateConfig("", control="mean_depth"))
+    result = score_model(ears, ScoringConfig(), "mean_depth")
     training = open_dataset(trained_data(ears), "train", ("depth",))
     frames = [training[i] for i in range(len(training))]
     maps = np.stack([np.where(f["valid"][0], f["depth"][0], np.nan) for f in frames])
@@ -134,7 +134,7 @@ def test_shuffled_frames_keep_their_depth_and_hear_another(ears: DepthModel) -> 
 
 
 def test_shuffled_control_changes_the_figures_and_repeats(ears: DepthModel) -> None:
-    config = EvaluateConfig("", control="shuffled_audio")
+    config = ScoringConfig(), "shuffled_audio"
     shuffled = score_model(ears, config)
     assert shuffled.metrics == score_model(ears, config).metrics
     assert shuffled.metrics["rmse"] != score_model(ears, replace(config, control="none")).metrics["rmse"]
@@ -143,37 +143,37 @@ def test_shuffled_control_changes_the_figures_and_repeats(ears: DepthModel) -> N
 def test_shuffled_control_is_refused_for_a_model_without_ears(tmp_path: Path, root: Path) -> None:
     model = save_tiny_rgb(tmp_path / "eyes", root)
     with pytest.raises(ConfigError, match="eyes takes images, there is no audio to shuffle"):
-        score_model(model, EvaluateConfig("", control="shuffled_audio"))
+        score_model(model, ScoringConfig(), "shuffled_audio")
 
 
 def test_an_rgb_model_is_scored_without_any_audio(tmp_path: Path, root: Path) -> None:
-    result = score_model(save_tiny_rgb(tmp_path / "eyes", root), EvaluateConfig(""))
+    result = score_model(save_tiny_rgb(tmp_path / "eyes", root), ScoringConfig())
     assert result.label == "RGB (upper bound)"
     assert result.counts["images"] == 6
 
 
 def test_left_out_location_is_scored_alone_and_only_under_loo(tmp_path: Path, root: Path) -> None:
     model = save_tiny(tmp_path / "ears", root, leave_out="Cellar")
-    result = score_model(model, EvaluateConfig("", protocol="loo"))
+    result = score_model(model, ScoringConfig(protocol="loo"))
     assert result.left_out == "Cellar"
     assert {row["name"].split("/")[0] for row in result.rows} == {"Cellar"}
     assert len(result.rows) == 8  # whichever of train, val and test lists them: none was trained on
-    everywhere = score_model(model, EvaluateConfig("", protocol="valid"))
+    everywhere = score_model(model, ScoringConfig(protocol="valid"))
     assert {row["name"].split("/")[0] for row in everywhere.rows} == {"Attic", "Cellar"}
     with pytest.raises(ConfigError, match="use --split test, not val"):
-        score_model(model, EvaluateConfig("", protocol="loo", split="val"))
+        score_model(model, ScoringConfig(protocol="loo", split="val"))
 
 
 def test_loo_needs_a_model_that_left_a_location_out(ears: DepthModel) -> None:
     with pytest.raises(ConfigError, match="train with --leave_out LOCATION"):
-        score_model(ears, EvaluateConfig("", protocol="loo"))
+        score_model(ears, ScoringConfig(protocol="loo"))
 
 
 def test_everything_but_the_place_of_the_data_is_as_trained(tmp_path: Path) -> None:
     model = save_tiny(tmp_path / "ears", tmp_path, audio_start="zero", max_depth=12.0, locations=["Attic"])
-    same = scored_data(model, EvaluateConfig("", data_dir=Path("elsewhere"), skip_bad=True))
+    same = scored_data(model, ScoringConfig(data_dir=Path("elsewhere"), skip_bad=True))
     assert (same.data_dir, same.skip_bad, same.locations) == (Path("elsewhere"), True, ("Attic",))
-    other = scored_data(model, EvaluateConfig("", dataset="batvisionv1"))
+    other = scored_data(model, ScoringConfig(dataset="batvisionv1"))
     assert (other.root, other.locations) == (Path("data/batvisionv1"), ())
     for data in (same, other):
         assert (data.audio_start, data.depth_limit, data.cut_seconds, data.image_size) == ("zero", 12.0, 0.02, SIDE)
@@ -182,7 +182,7 @@ def test_everything_but_the_place_of_the_data_is_as_trained(tmp_path: Path) -> N
 def test_another_dataset_does_not_bring_its_own_range(tmp_path: Path) -> None:
     """V1's default of 12 m must not cut the truth for a model that was trained to 30 m."""
     model = save_tiny(tmp_path / "ears", tmp_path, audio_seconds=None)
-    other = scored_data(model, EvaluateConfig("", dataset="batvisionv1"))
+    other = scored_data(model, ScoringConfig(dataset="batvisionv1"))
     assert other.depth_limit == 30.0
     assert other.cut_seconds == pytest.approx(60 / 340)
 
@@ -193,15 +193,15 @@ def test_bad_rows_stop_or_are_left_out_and_counted(tmp_path: Path) -> None:
     broken.write_bytes(b"not a recording")
     model = save_tiny(tmp_path / "ears", root)
     with pytest.raises(DataError, match=r"audio_3\.wav"):
-        score_model(model, EvaluateConfig(""))
-    result = score_model(model, EvaluateConfig("", skip_bad=True))
+        score_model(model, ScoringConfig())
+    result = score_model(model, ScoringConfig(skip_bad=True))
     assert (result.counts["images"], result.counts["bad_rows"]) == (3, 1)
     assert "audio_3.wav" in result.bad_rows[0]
-    assert score_model(model, EvaluateConfig("", skip_bad=True, control="shuffled_audio")).counts["bad_rows"] == 1
+    assert score_model(model, ScoringConfig(skip_bad=True), "shuffled_audio").counts["bad_rows"] == 1
 
 
 def test_predictions_that_are_no_depth_are_counted(ears: DepthModel) -> None:
-    result = score_model(constant(ears, math.nan), EvaluateConfig(""))
+    result = score_model(constant(ears, math.nan), ScoringConfig())
     assert result.counts["bad_predictions"] == result.counts["pixels"]
     assert result.metrics["delta3"] == 0
 
@@ -210,7 +210,7 @@ def test_a_bare_checkpoint_is_scored_with_the_defaults_and_says_so(
     ears: DepthModel, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spec = ModelSpec("rgb", {"base_channels": 2, "output_size": SIDE}, {"image_size": SIDE})
-    result = score_model(DepthModel(spec, {"experiment_name": "bare"}).eval(), EvaluateConfig("", data_dir=root))
+    result = score_model(DepthModel(spec, RunRecord(experiment_name="bare")).eval(), ScoringConfig(data_dir=root))
     assert result.counts["images"] == 6
     assert "bare records no data settings" in caplog.text
 
@@ -230,8 +230,8 @@ def test_devices() -> None:
 
 def test_missing_experiment_names_those_there_are(ears: DepthModel) -> None:
     with pytest.raises(CheckpointError, match="ears"):
-        evaluate(EvaluateConfig("eyes"))
-    assert load_model("ears").run["experiment_name"] == "ears"
+        evaluate(evaluate_config("eyes"))
+    assert load_model("ears").run.experiment_name == "ears"
 
 
 def test_json_is_strict() -> None:
@@ -264,11 +264,11 @@ def test_the_genuine_frame_under_both_resizings(tmp_path: Path, real_data: Path)
     for split in ("train", "val", "test"):
         (tmp_path / "Room" / f"{split}.csv").write_text(f"{header}\n{row}\n")
     model = constant(save_tiny(tmp_path / "ears", tmp_path), 1.0)
-    official, valid = (score_model(model, EvaluateConfig("", protocol=name)) for name in ("official", "valid"))
+    official, valid = (score_model(model, ScoringConfig(protocol=name)) for name in ("official", "valid"))
     raw = np.load(sample / "depth_47.npy")
     assert valid.counts["pixels"] / SIDE**2 == pytest.approx((raw >= 500).mean(), abs=0.03)
     assert official.counts["pixels"] / SIDE**2 > (raw > 0).mean()
     assert valid.metrics["mae"] == pytest.approx(np.abs(raw[raw >= 500] / 1000 - 1).mean(), rel=0.15)
     assert official.metrics["abs_rel"] > valid.metrics["abs_rel"]
     # With one frame to learn from and to be scored on, the mean-depth baseline is the ground truth itself.
-    assert score_model(model, EvaluateConfig("", control="mean_depth")).metrics["rmse"] == pytest.approx(0, abs=1e-6)
+    assert score_model(model, ScoringConfig(), "mean_depth").metrics["rmse"] == pytest.approx(0, abs=1e-6)

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echodepth.data.dataset import Decoder
+from echodepth.data.decoder import Decoder
 from echodepth.evaluation.compare import build_comparison, compare
 from echodepth.evaluation.comparison import Comparison, ComparisonRow
-from echodepth.evaluation.config import CompareConfig
 from echodepth.evaluation.frame_predictions import predict_frames
 from echodepth.evaluation.frame_selection import leading_row, select_frames
 from echodepth.evaluation.html_report import html
 from echodepth.evaluation.report_charts import calibration_charts, palette
+from tests.configs import compare_config
 from tests.tiny import save_tiny, save_tiny_rgb
 
 
@@ -29,7 +29,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Comparison
     save_tiny_rgb(folder / "eyes", v2_root)
     save_tiny(folder / "ears", v2_root, uncertainty=True)
     runs = tuple(str(folder / name / "best") for name in ("eyes", "ears"))
-    return build_comparison(CompareConfig(runs, pictures=2, extremes=1, device="cpu"))
+    return build_comparison(compare_config(*runs, pictures=2, extremes=1, device="cpu"))
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_files_are_read_once_for_all_models(
     monkeypatch.setattr("echodepth.evaluation.compare.predict_frames", view)
     monkeypatch.setattr(Decoder, "__call__", lambda self, record: read.update([record.name]) or decode(self, record))
     runs = tuple(str(tmp_path / name / "best") for name in ("one", "two"))
-    comparison = build_comparison(CompareConfig(runs, pictures=2, extremes=1, device="cpu"))
+    comparison = build_comparison(compare_config(*runs, pictures=2, extremes=1, device="cpu"))
     assert read == dict.fromkeys(comparison.selected, 1)
 
 
@@ -180,8 +180,8 @@ def test_without_pictures_or_ears_the_page_is_still_whole(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save_tiny_rgb(tmp_path / "checkpoints" / "eyes", v2_root)
-    folder = compare(CompareConfig(("eyes",), pictures=0, extremes=0, device="cpu"))
+    folder = compare(compare_config("eyes", pictures=0, extremes=0, device="cpu"))
     text = (folder / "comparison.html").read_text(encoding="utf-8")
     for title in ("Frames", "Binaural cross-attention by lag", "Calibration of the predicted uncertainty"):
         assert f"<h2>{title}" not in text
-    assert np.isfinite(build_comparison(CompareConfig(("eyes",), pictures=0, extremes=0)).leader.means["rmse"])
+    assert np.isfinite(build_comparison(compare_config("eyes", pictures=0, extremes=0)).leader.means["rmse"])

@@ -16,7 +16,7 @@ from echodepth.experiments.study import benchmark, config_of, rooms
 from echodepth.experiments.table import gap_closed, markdown
 from echodepth.models.attention.cross_attention import ATTENTIONS
 from echodepth.models.checkpoint import load_model
-from echodepth.training.config import BinauralConfig, DistillationConfig
+from echodepth.training.config import train_config
 
 
 def row(method: str, rmse: float, fraction: float = 1.0, source: str = "same", seed: int = 0) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def test_alone_or_taught_a_student_makes_the_same_number_of_steps() -> None:
 
 def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None:
     standard, light = (config_of(run, "small") for run in runs_of(BenchmarkConfig("light", seeds=(0,))))
-    default = BinauralConfig()
+    default = train_config("binaural")
     assert (standard.base_channels, light.base_channels) == (default.base_channels, default.base_channels)
     assert isinstance(standard, BinauralConfig)
     assert isinstance(light, BinauralConfig)
@@ -62,11 +62,11 @@ def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None
 
 def test_each_way_of_teaching_has_a_weight_and_the_control_differs_by_its_pairs_alone() -> None:
     for flags in DISTILLING.values():
-        config = DistillationConfig(teacher="any", **flags)
+        config = train_config("distill", teacher="any", **flags)
         assert config.pseudo_labels or any(loss.weight_value for loss in distillation_losses(config))
     # But for how the ears look across, the best way to teach is the default.
-    assert DistillationConfig(teacher="any", **DISTILLING["best"]) == DistillationConfig(
-        teacher="any", attention="full"
+    assert train_config("distill", teacher="any", **DISTILLING["best"]) == train_config(
+        "distill", teacher="any", attention="full"
     )
     assert DISTILLING["wrong_pair"] == DISTILLING["best"] | {"shuffle_teacher": True}
 

@@ -17,17 +17,20 @@ import torch.nn.functional as F
 from echodepth.core.atomic_io import move_into_place
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.data.dataset import open_dataset
+from echodepth.data.recorded import trained_data
+from echodepth.evaluation.config import ScoringConfig
 from echodepth.inference import export as exporting
 from echodepth.inference import exporters
 from echodepth.inference.backends import ExportedModel, load_backend
 from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.inference.export import evenly_spaced, export, trial_inputs
+from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import METADATA_KEY
 from echodepth.inference.predict import predict
-from echodepth.inference.runtime import trained_data
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
 from echodepth.models.frontends.echo import EchoFrontEnd
-from echodepth.models.frontends.export_graph import DepthGraph, EchoGraph, resize_matrix
+from echodepth.models.frontends.spectrum import resize_matrix
+from echodepth.models.run_record import RunRecord
 from tests.tiny import SECONDS, SIDE, save_tiny, save_tiny_rgb
 
 SAMPLES = 882
@@ -60,16 +63,16 @@ def decaying_noise(samples: int) -> torch.Tensor:
 def test_the_graphs_spectrogram_is_the_front_ends(settings: dict[str, Any], samples: int) -> None:
     front_end = EchoFrontEnd(SIDE, **settings)
     audio = decaying_noise(samples)
-    torch.testing.assert_close(EchoGraph(front_end, samples)(audio), front_end(audio), atol=2e-5, rtol=0)
+    torch.testing.assert_close(front_end.exportable(samples)(audio), front_end(audio), atol=2e-5, rtol=0)
 
 
 def test_the_graphs_cues_are_the_front_ends() -> None:
     """With silence at the end, where the phase is undefined: its cues are 0, not 0/0."""
-    front_end = EchoFrontEnd(SIDE, cues=True)
+    front_end = EchoFrontEnd(SIDE, binaural_cues=True)
     audio = decaying_noise(2000)
     audio[0, 0, 1000:] = 0
     audio[:, :, 1500:] = 0
-    got, expected = EchoGraph(front_end, 2000)(audio), front_end(audio)
+    got, expected = front_end.exportable(2000)(audio), front_end(audio)
     assert (expected[:, 2, :, -4:] == 0).all()
     off = (got - expected).abs()
     assert off.max() < 1e-3
@@ -197,11 +200,11 @@ def test_the_other_networks_export_too(network: str, tmp_path: Path) -> None:
     have("onnxscript", "onnxruntime")
     if network == "cues":
         arguments = {"base_channels": 2, "ear_channels": 10, "attention_levels": [5], "output_size": SIDE}
-        spec = ModelSpec("binaural_attention", arguments, {"image_size": SIDE, "cues": True})
+        spec = ModelSpec("binaural_attention", arguments, {"image_size": SIDE, "binaural_cues": True})
     else:
         spec = ModelSpec("unet_baseline", {"base_channels": 4, "output_size": SIDE}, {"image_size": SIDE})
     data = {"dataset": "batvisionv2", "audio_seconds": SECONDS}
-    model = DepthModel(spec, {"experiment_name": network, "data": data}).eval()
+    model = DepthModel(spec, RunRecord(experiment_name=network, data=data)).eval()
     with_distinct_outputs(model, tmp_path / network)
     path = export(ExportConfig(str(tmp_path / network), out=tmp_path))
     assert_same(path, "onnx", model, exporting.TOLERANCE)
@@ -244,7 +247,6 @@ def test_int8_is_calibrated_and_its_accuracy_is_logged(
 
 
 def test_the_rmse_before_export_equals_evaluations(eyes: tuple[DepthModel, str], tmp_path: Path) -> None:
-    from echodepth.evaluation.config import EvaluateConfig
     from echodepth.evaluation.evaluate import score_model
 
     have("onnxscript", "onnxruntime")
@@ -252,7 +254,7 @@ def test_the_rmse_before_export_equals_evaluations(eyes: tuple[DepthModel, str],
     backend = load_backend(path, "onnx")
     assert isinstance(backend, ExportedModel)
     assert backend.metadata.accuracy is not None
-    expected = score_model(eyes[0], EvaluateConfig(eyes[1])).metrics["rmse"]
+    expected = score_model(eyes[0], ScoringConfig()).metrics["rmse"]
     assert backend.metadata.accuracy["before"] == pytest.approx(expected, abs=1e-6)
     assert backend.metadata.accuracy["after"] == pytest.approx(expected, abs=0.02)
     assert 0 < (backend.metadata.difference or 0) < 0.2

@@ -11,11 +11,11 @@ from PIL import Image
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.dataset import open_dataset
+from echodepth.data.recorded import trained_data
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.outputs import to_millimetres
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
-from echodepth.inference.runtime import trained_data
 from echodepth.models.checkpoint import DepthModel
 from tests.tiny import RATE, SIDE, constant, save_tiny, save_tiny_rgb, write_v2
 

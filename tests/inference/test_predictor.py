@@ -18,6 +18,7 @@ from echodepth import Predictor
 from echodepth.core.errors import CheckpointError, ConfigError, DataError, EchodepthError
 from echodepth.inference.inputs import Input
 from echodepth.models.layers import Prediction
+from echodepth.models.run_record import RunRecord
 from tests.tiny import RATE, SIDE, save_tiny, save_tiny_rgb
 
 
@@ -61,7 +62,7 @@ class Brightness:
     max_depth = 10.0
 
     def __init__(self) -> None:
-        self.run: dict[str, Any] = {"experiment_name": "brightness"}
+        self.run = RunRecord(experiment_name="brightness")
 
     def predict(self, raw: torch.Tensor) -> Prediction:
         return Prediction(10 * raw.mean(dim=1, keepdim=True), None, {})

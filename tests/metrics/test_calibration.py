@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from scipy import stats
 
-from echodepth.evaluation.config import EvaluateConfig
+from echodepth.evaluation.config import ScoringConfig
 from echodepth.evaluation.evaluate import evaluate, score_model, summary
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
@@ -29,6 +29,7 @@ from echodepth.metrics.calibration import (
 from echodepth.models.checkpoint import DepthModel
 from echodepth.report.calibration_figure import calibration_figure
 from echodepth.report.figures import result_picture, uncertainty_picture
+from tests.configs import evaluate_config
 from tests.tiny import SIDE, save_tiny, save_tiny_rgb
 
 ONE_TO_TWENTY = np.arange(1.0, 21.0)
@@ -168,7 +169,7 @@ def uncertain(tmp_path: Path, v2_root: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_evaluate_writes_the_calibration(uncertain: DepthModel) -> None:
-    result = evaluate(EvaluateConfig("ears"))
+    result = evaluate(evaluate_config("ears"))
     folder = Path("results/ears")
     names = ["evaluate_test_valid.csv", "evaluate_test_valid.json", "evaluate_test_valid_calibration.png"]
     assert sorted(path.name for path in folder.iterdir()) == names
@@ -184,8 +185,8 @@ def test_evaluate_writes_the_calibration(uncertain: DepthModel) -> None:
 
 
 def test_the_mean_depth_baseline_has_no_uncertainty(uncertain: DepthModel) -> None:
-    assert score_model(uncertain, EvaluateConfig("", control="mean_depth")).calibration is None
-    assert score_model(uncertain, EvaluateConfig("", control="shuffled_audio")).calibration is not None
+    assert score_model(uncertain, ScoringConfig(), "mean_depth").calibration is None
+    assert score_model(uncertain, ScoringConfig(), "shuffled_audio").calibration is not None
 
 
 def test_predict_writes_the_uncertainty_beside_the_depth(uncertain: DepthModel, v2_root: Path) -> None:

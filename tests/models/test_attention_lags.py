@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from echodepth.models.attention.attention_lags import lag_weights, near_weights, predict_with_lags, preference
+from echodepth.models.attention.attention_lags import (
+    lag_weights,
+    predict_with_lags,
+    relative_attention,
+    weight_near_zero,
+)
 from echodepth.models.attention.cross_attention import ATTENTIONS, CrossAttention
 from echodepth.models.attention.local_attention import BAND
 from echodepth.models.layers import DepthNet
@@ -45,7 +50,7 @@ def test_the_weights_are_the_textbooks(form: str) -> None:
     layer, own, other = two_ears(form)  # a map of this size is pooled to itself
     whole = textbook(layer, own, other, allowed(form))
     for column in range(COLUMNS):
-        torch.testing.assert_close(layer.look(own, other, column), whole[:, :, column])
+        torch.testing.assert_close(layer.attention_weights(own, other, column), whole[:, :, column])
 
 
 @pytest.mark.parametrize("form", list(ATTENTIONS))
@@ -68,9 +73,9 @@ def test_looking_everywhere_alike_is_a_triangle_and_no_preference() -> None:
     nn.init.zeros_(torch.as_tensor(layer.query.bias))
     found = lag_weights(layer, own, other)
     assert found[0].tolist() == pytest.approx([(COLUMNS - abs(lag)) / COLUMNS**2 for lag in LAGS])
-    assert [lag for lag, _ in preference(found)] == [-3, -2, -1, 0, 1, 2, 3]
-    assert [times for _, times in preference(found)] == pytest.approx([1.0] * 7)
-    assert near_weights(found) == pytest.approx((19 / 49, 19 / 49))
+    assert [lag for lag, _ in relative_attention(found)] == [-3, -2, -1, 0, 1, 2, 3]
+    assert [times for _, times in relative_attention(found)] == pytest.approx([1.0] * 7)
+    assert weight_near_zero(found) == pytest.approx((19 / 49, 19 / 49))
 
 
 def test_an_ear_that_finds_its_sound_two_columns_later_looks_there() -> None:
@@ -86,14 +91,14 @@ def test_an_ear_that_finds_its_sound_two_columns_later_looks_there() -> None:
     found = lag_weights(layer, own[..., :10], other[..., :10])
     # The last two columns' sounds come after the end, where nothing is heard that is theirs.
     assert found[0].argmax() == 9 + 2
-    assert dict(preference(found))[2] > 5
-    assert near_weights(found)[0] < 0.25
+    assert dict(relative_attention(found))[2] > 5
+    assert weight_near_zero(found)[0] < 0.25
     assert lag_weights(layer, other[..., 2:], own[..., 2:])[0].argmax() == 9 - 2
 
 
 def test_a_band_is_told_within_its_reach() -> None:
     found = lag_weights(*two_ears("band"))
-    assert [lag for lag, _ in preference(found)] == [-2, -1, 0, 1, 2]
+    assert [lag for lag, _ in relative_attention(found)] == [-2, -1, 0, 1, 2]
     assert found[:, : COLUMNS - 1 - BAND].abs().sum() == 0
 
 
@@ -103,7 +108,7 @@ def test_a_network_tells_them_level_by_level() -> None:
     prediction, found = predict_with_lags(network, spectrograms)
     torch.testing.assert_close(prediction.depth, network.predict(spectrograms).depth)
     assert {level: tuple(weights.shape) for level, weights in found.items()} == {"x2": (2, 79), "x5": (2, 9)}
-    left, right = network._hear(spectrograms)
+    left, right = network._encode(spectrograms)
     layer = network.left_to_right["x5"]
     assert isinstance(layer, CrossAttention)
     torch.testing.assert_close(found["x5"], lag_weights(layer, left["x5"], right["x5"]))

@@ -11,6 +11,7 @@ from echodepth.core.errors import CheckpointError
 from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model, save_model
 from echodepth.models.networks.binaural_attention import create_binaural_attention_model
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
+from echodepth.models.run_record import RunRecord
 
 SPECS = {
     "rgb": ModelSpec("rgb", {"base_channels": 4, "output_size": 32}, {"image_size": 32}),
@@ -19,8 +20,8 @@ SPECS = {
         {"base_channels": 4, "output_size": 32, "attention_levels": [3, 5]},
         {"image_size": 32, "spectrogram": "magnitude"},
     ),
-    "binaural_attention, separated": ModelSpec(
-        "binaural_attention", {"base_channels": 4, "output_size": 32, "convolution": "separated"}, {"image_size": 32}
+    "binaural_attention, factorized": ModelSpec(
+        "binaural_attention", {"base_channels": 4, "output_size": 32, "convolution": "factorized"}, {"image_size": 32}
     ),
     "light": ModelSpec("light", {"base_channels": 8, "output_size": 32, "attention_levels": [5]}, {"image_size": 32}),
     "binaural_attention, in a band": ModelSpec(
@@ -36,31 +37,34 @@ def raw(model: DepthModel) -> torch.Tensor:
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
 def test_a_model_folder_gives_the_same_model_back(spec: ModelSpec, tmp_path: Path) -> None:
-    model = DepthModel(spec, {"experiment_name": "tiny", "seed": 3})
+    model = DepthModel(spec, RunRecord(experiment_name="tiny", seed=3))
     save_model(model, tmp_path / "best")
     again = load_model(tmp_path / "best")
     x = raw(model)
     assert torch.equal(again(x), model.eval()(x))
-    assert again.run == {"experiment_name": "tiny", "seed": 3}
-    assert again.spec == spec
+    assert again.run == RunRecord(experiment_name="tiny", seed=3)
+    assert again.spec == model.spec
+    assert (again.spec.network, again.spec.arguments) == (spec.network, spec.arguments)
+    assert again.spec.front_end == spec.front_end | {"name": model.front_end.name}
     assert not again.training
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best"]
 
 
 def test_a_second_save_replaces_the_first(tmp_path: Path) -> None:
     for epoch in (1, 2):
-        save_model(DepthModel(SPECS["rgb"], {"epoch": epoch}), tmp_path / "best")
-    assert load_model(tmp_path / "best").run["epoch"] == 2
+        save_model(DepthModel(SPECS["rgb"], RunRecord(epoch=epoch)), tmp_path / "best")
+    assert load_model(tmp_path / "best").run.epoch == 2
 
 
 def test_the_card_says_what_is_known(tmp_path: Path) -> None:
-    run = {"experiment_name": "tiny", "data": {"dataset": "rgbd"}, "validation": {"rmse": 0.25}}
+    run = RunRecord(experiment_name="tiny", data={"dataset": "rgbd"}, validation={"rmse": 0.25})
     save_model(DepthModel(SPECS["rgb"], run), tmp_path / "best")
     card = (tmp_path / "best" / "README.md").read_text()
     assert "# tiny" in card
     assert "- data: rgbd" in card
     assert "| rmse | 0.2500 |" in card
     assert "teacher" not in card
+    assert "Training data:" not in card
 
 
 def test_the_saved_weights_are_the_network_alone(tmp_path: Path) -> None:
@@ -85,7 +89,7 @@ def test_attention_levels_are_read_off_a_plain_state_dict(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("bilinear", [True, False])
-@pytest.mark.parametrize("convolution", ["full", "separated"])
+@pytest.mark.parametrize("convolution", ["full", "factorized"])
 def test_the_convolution_is_read_off_a_plain_state_dict(convolution: str, bilinear: bool, tmp_path: Path) -> None:
     network = create_binaural_attention_model(4, bilinear, attention_levels=(), convolution=convolution).eval()
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
@@ -107,9 +111,9 @@ def test_a_folder_from_before_there_was_a_choice_of_convolution_or_attention_is_
 
 def test_an_experiment_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    save_model(DepthModel(SPECS["rgb"], {"seed": 7}), Path("checkpoints/mine/best"))
-    assert load_model("mine").run["seed"] == 7
-    assert load_model("checkpoints/mine").run["seed"] == 7
+    save_model(DepthModel(SPECS["rgb"], RunRecord(seed=7)), Path("checkpoints/mine/best"))
+    assert load_model("mine").run.seed == 7
+    assert load_model("checkpoints/mine").run.seed == 7
     with pytest.raises(CheckpointError, match=r"no model at yours: .*\(there are mine\)"):
         load_model("yours")
 
@@ -139,7 +143,10 @@ def test_a_pickled_object_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [({"state_dict": {}}, "has no model_state_dict"), ({"model_state_dict": {"a": torch.zeros(1)}}, "holds neither")],
+    [
+        ({"state_dict": {}}, "has no model_state_dict"),
+        ({"model_state_dict": {"a": torch.zeros(1)}}, "not contain the weights of any"),
+    ],
 )
 def test_another_kind_of_checkpoint_is_refused(content: object, message: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "other.pth")
@@ -179,7 +186,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path)
 
 
 def test_an_unknown_network_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="unknown network 'vit': there are rgb, binaural_attention"):
+    with pytest.raises(
+        CheckpointError, match=r"unknown network 'vit': there are .*binaural_attention.*rgb.* with --plugin MODULE"
+    ):
         DepthModel(ModelSpec("vit"))
 
 

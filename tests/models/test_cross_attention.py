@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from echodepth.models.attention import memory_efficient_attention
+from echodepth.models.attention import memory_efficient_attention as module
 from echodepth.models.attention.cross_attention import CrossAttention
-from echodepth.models.attention.memory_efficient_attention import attention, padded_heads
+from echodepth.models.attention.memory_efficient_attention import memory_efficient_attention, padded_heads
 
 
 def naive(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -34,11 +34,11 @@ def inputs(b: int, n: int, m: int, d: int, c: int, dtype: torch.dtype = torch.fl
 )  # fmt: skip
 def test_values_and_gradients_equal_the_naive_formula(b: int, n: int, m: int, d: int, c: int, tile: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory_efficient_attention, "TILE_BYTES", tile)
+        patch.setattr(module, "TILE_BYTES", tile)
         ours, theirs = inputs(b, n, m, d, c), inputs(b, n, m, d, c)
         for own, other in zip(ours, theirs, strict=True):
             other.data.copy_(own.data)
-        out, expected = attention(*ours), naive(*theirs)
+        out, expected = memory_efficient_attention(*ours), naive(*theirs)
         torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
         weight = torch.randn_like(out)
         (out * weight).sum().backward()
@@ -48,8 +48,8 @@ def test_values_and_gradients_equal_the_naive_formula(b: int, n: int, m: int, d:
 
 
 def test_gradient_equals_the_difference_quotient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_efficient_attention, "TILE_BYTES", 8 * 3 * 3)  # three by three
-    assert torch.autograd.gradcheck(attention, inputs(2, 7, 5, 3, 4, torch.float64))
+    monkeypatch.setattr(module, "TILE_BYTES", 8 * 3 * 3)  # three by three
+    assert torch.autograd.gradcheck(memory_efficient_attention, inputs(2, 7, 5, 3, 4, torch.float64))
 
 
 def test_single_precision_is_as_near_to_double_as_the_textbook_formula() -> None:
@@ -59,7 +59,7 @@ def test_single_precision_is_as_near_to_double_as_the_textbook_formula() -> None
     ours, theirs = ([x.detach().float().requires_grad_() for x in exact] for _ in range(2))
     weight = torch.randn(1, 1024, 32, dtype=torch.float64)
     (naive(*exact) * weight).sum().backward()
-    for single, formula in ((ours, attention), (theirs, naive)):
+    for single, formula in ((ours, memory_efficient_attention), (theirs, naive)):
         (formula(*single) * weight.float()).sum().backward()
     for own, textbook, double in zip(ours, theirs, exact, strict=True):
         assert own.grad is not None
@@ -81,23 +81,23 @@ def test_padded_for_a_fused_kernel_it_is_the_same_function() -> None:
 
 def test_a_traced_graph_computes_the_same() -> None:
     query, key, value = inputs(2, 9, 8, 3, 4)
-    torch.testing.assert_close(memory_efficient_attention._traced(query, key, value), naive(query, key, value))
+    torch.testing.assert_close(module._traced(query, key, value), naive(query, key, value))
 
 
 def test_a_query_far_from_all_keys_but_one_fetches_that_value() -> None:
     key = torch.eye(3)[None] * 100
     value = torch.tensor([[[1.0], [2.0], [3.0]]])
-    assert attention(key[:, 1:2], key, value).item() == 2.0
+    assert memory_efficient_attention(key[:, 1:2], key, value).item() == 2.0
 
 
 def test_equal_keys_give_the_mean_value() -> None:
     value = torch.tensor([[[1.0], [2.0], [6.0]]])
-    assert attention(torch.randn(1, 1, 4), torch.ones(1, 3, 4), value).item() == pytest.approx(3.0)
+    assert memory_efficient_attention(torch.randn(1, 1, 4), torch.ones(1, 3, 4), value).item() == pytest.approx(3.0)
 
 
 def test_large_scores_do_not_overflow() -> None:
     query, key, value = inputs(1, 4, 4, 2, 3)
-    out = attention(query * 1e4, key * 1e4, value)
+    out = memory_efficient_attention(query * 1e4, key * 1e4, value)
     out.sum().backward()
     assert torch.isfinite(out).all()
     assert all(torch.isfinite(x.grad).all() for x in (query, key, value) if x.grad is not None)
@@ -106,8 +106,8 @@ def test_large_scores_do_not_overflow() -> None:
 def test_without_gradients_the_same_values() -> None:
     query, key, value = inputs(2, 9, 8, 3, 4)
     with torch.no_grad():
-        plain = attention(query, key, value)
-    assert torch.equal(plain, attention(query, key, value))
+        plain = memory_efficient_attention(query, key, value)
+    assert torch.equal(plain, memory_efficient_attention(query, key, value))
 
 
 def test_under_autocast_forward_and_backward_agree_in_dtype() -> None:
@@ -131,7 +131,7 @@ def test_a_position_looks_where_the_layer_takes_from() -> None:
     layer = CrossAttention(8)
     torch.nn.init.ones_(layer.gate)
     own, other = torch.randn(1, 8, 3, 4), torch.randn(1, 8, 3, 4)
-    weights = layer.look(own, other, column=1)[:, 2]
+    weights = layer.attention_weights(own, other, column=1)[:, 2]
     fetched = (layer.value(other) * weights[:, None]).sum(dim=(2, 3))
     torch.testing.assert_close(layer(own, other)[:, :, 2, 1], own[:, :, 2, 1] + fetched)
 
@@ -141,7 +141,7 @@ def test_memory_is_linear_in_the_positions() -> None:
     """96x96 positions: the full matrix of one direction alone is 340 MB, forward and backward together hold three."""
     script = textwrap.dedent("""
         import resource, torch
-        from echodepth.models.attention.memory_efficient_attention import attention
+        from echodepth.models.attention.memory_efficient_attention import memory_efficient_attention as attention
         peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         torch.set_num_threads(1)
         n = 96 * 96

@@ -7,8 +7,8 @@ from echodepth.models.layers import CONVOLUTIONS, Encoder
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
 
-def test_separated_convolutions_look_along_frequency_then_along_time() -> None:
-    block = CONVOLUTIONS["separated"](1, 3).eval()
+def test_factorized_convolutions_look_along_frequency_then_along_time() -> None:
+    block = CONVOLUTIONS["factorized"](1, 3).eval()
     x = torch.zeros(1, 1, 9, 9)
     x[..., 4, 4] = 1.0
     along_frequency = block[0](x)
@@ -17,7 +17,7 @@ def test_separated_convolutions_look_along_frequency_then_along_time() -> None:
     assert torch.nonzero(along_time.abs().sum(dim=1)[0]).tolist() == [[0, 3], [0, 4], [0, 5]]
 
 
-def test_separated_convolutions_reach_as_far_as_full_ones() -> None:
+def test_factorized_convolutions_reach_as_far_as_full_ones() -> None:
     for convolution in CONVOLUTIONS:
         block = CONVOLUTIONS[convolution](1, 16).double().eval()
         x = torch.rand(1, 1, 11, 11, dtype=torch.float64, requires_grad=True)
@@ -28,12 +28,12 @@ def test_separated_convolutions_reach_as_far_as_full_ones() -> None:
         assert torch.equal(x.grad[0, 0] != 0, reached), convolution
 
 
-def test_only_the_ears_encoders_are_separated() -> None:
-    full, separated = (BinauralAttentionDepthNet(4, convolution=convolution) for convolution in CONVOLUTIONS)
+def test_only_the_ears_encoders_are_factorized() -> None:
+    full, factorized = (BinauralAttentionDepthNet(4, convolution=convolution) for convolution in CONVOLUTIONS)
     for name in ("left_to_right", "right_to_left", "fusion", "decoder", "head"):
-        before, after = (getattr(network, name).state_dict() for network in (full, separated))
+        before, after = (getattr(network, name).state_dict() for network in (full, factorized))
         assert {key: value.shape for key, value in before.items()} == {key: v.shape for key, v in after.items()}
-    for encoder in (separated.left_encoder, separated.right_encoder):
+    for encoder in (factorized.left_encoder, factorized.right_encoder):
         kernels = [m.kernel_size for m in encoder.modules() if isinstance(m, nn.Conv2d)]
         assert kernels == 10 * [(3, 1), (1, 3)]
 

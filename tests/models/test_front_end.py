@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from echodepth.models.frontends.echo import CUES, FLOOR_DB, LARGEST_ILD, EchoFrontEnd, ImageFrontEnd
+from echodepth.models.frontends.echo import CUE_CHANNELS, MAX_ILD_DB, EchoFrontEnd
+from echodepth.models.frontends.image import ImageFrontEnd
+from echodepth.models.frontends.spectrum import FLOOR_DB, SpectrumTransform
 
 RATE = 44_100
 
@@ -28,7 +30,7 @@ def sine(frequency: float, amplitude: float, samples: int = 7782) -> Tensor:
 )
 def test_the_spectrum_is_that_of_torch_stft(n_fft: int, win_length: int, hop_length: int, samples: int) -> None:
     audio = torch.randn(2, 2, samples) / 10
-    real, imaginary = EchoFrontEnd(n_fft=n_fft)._spectrum(audio, win_length, hop_length).unbind(2)
+    real, imaginary = SpectrumTransform(n_fft, win_length, hop_length, 32)(audio).unbind(2)
     window, bins = torch.hann_window(win_length), max(n_fft, win_length)
     expected = torch.stft(audio.flatten(0, 1), bins, hop_length, win_length, window, return_complex=True)
     expected = expected.unflatten(0, (2, 2)) / (win_length / 4)
@@ -95,8 +97,8 @@ def test_frames_of_a_batch_do_not_share_a_scale() -> None:
 
 def cues(left: Tensor, right: Tensor, size: int = 128) -> Tensor:
     """[ear, resolution, cue, size, size]."""
-    heard: Tensor = EchoFrontEnd(size, cues=True)(torch.stack([left, right])[None])
-    return heard[0].reshape(2, 2, CUES, size, size)
+    heard: Tensor = EchoFrontEnd(size, binaural_cues=True)(torch.stack([left, right])[None])
+    return heard[0].reshape(2, 2, CUE_CHANNELS, size, size)
 
 
 def test_the_first_cue_is_the_spectrogram_without_cues() -> None:
@@ -125,7 +127,7 @@ def test_a_louder_ear_is_the_level_difference_in_decibels() -> None:
     left, right = sine(RATE / 8, 0.4), sine(RATE / 8, 0.1)
     for resolution in (0, 1):
         ild = cues(left, right)[:, resolution, 1, 32, 64]
-        assert (ild * LARGEST_ILD).tolist() == pytest.approx([20 * math.log10(4), -20 * math.log10(4)], abs=0.1)
+        assert (ild * MAX_ILD_DB).tolist() == pytest.approx([20 * math.log10(4), -20 * math.log10(4)], abs=0.1)
 
 
 def test_noise_that_the_ears_share_is_coherent_and_noise_of_each_is_not() -> None:
@@ -157,8 +159,8 @@ def test_cues_of_silence_are_zero() -> None:
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="spectrogram must be log or magnitude, not mel"):
         EchoFrontEnd(spectrogram="mel")
-    with pytest.raises(ValueError, match="cues need --spectrogram log"):
-        EchoFrontEnd(spectrogram="magnitude", cues=True)
+    with pytest.raises(ValueError, match="binaural_cues needs --spectrogram log"):
+        EchoFrontEnd(spectrogram="magnitude", binaural_cues=True)
     with pytest.raises(ValueError, match=r"audio must be \[B, 2, T\] .* not \[1, 1, 100\]"):
         EchoFrontEnd()(torch.zeros(1, 1, 100))
 

@@ -33,7 +33,8 @@ def test_a_model_is_loaded_from_a_folder_a_name_and_a_checkpoint(
         {
             "model_state_dict": model.network.state_dict(),
             "model_spec": {"network": "rgb", "arguments": model.spec.arguments, "front_end": model.spec.front_end},
-            "run": model.run,
+            "run": model.run.to_plain(),
+            "format": 2,
         },
         "epoch.pth",
     )
@@ -107,8 +108,8 @@ def _failure(name: str) -> Exception:
 @pytest.mark.parametrize(
     ("failure", "message"),
     [
-        ("RepositoryNotFoundError", r"there is no model org/eyes@v1 here and none on the Hugging Face Hub: check the"),
-        ("GatedRepoError", "there is no model org/eyes@v1 here .* log in first"),
+        ("RepositoryNotFoundError", r"no model org/eyes@v1 exists locally or on the Hugging Face Hub: check the"),
+        ("GatedRepoError", "no model org/eyes@v1 exists locally .* log in first"),
         ("RevisionNotFoundError", "org/eyes has no revision v1 on the Hugging Face Hub"),
         (
             "LocalEntryNotFoundError",
@@ -129,7 +130,9 @@ def test_what_the_hub_does_not_give_is_said(hub: Hub, failure: str, message: str
 
 def test_another_kind_of_model_on_the_hub_is_refused(hub: Hub, tmp_path: Path) -> None:
     hub.folder = tmp_path
-    with pytest.raises(CheckpointError, match=r"org/bert on the Hugging Face Hub is no model of echodepth: it has no"):
+    with pytest.raises(
+        CheckpointError, match=r"org/bert on the Hugging Face Hub is not a model of echodepth: it has no"
+    ):
         load_model("org/bert")
 
 
@@ -143,7 +146,7 @@ def test_a_model_is_published_as_its_folder(hub: Hub, photo: np.ndarray) -> None
         "pipeline_tag: depth-estimation",
         "license: cc-by-sa-4.0",
     ]
-    assert "The weights: cc-by-sa-4.0. Learnt from BatVision V2, CC BY-SA 4.0" in hub.uploaded["README.md"]
+    assert "Weights: cc-by-sa-4.0. Training data: BatVision V2, CC BY-SA 4.0. Code" in hub.uploaded["README.md"]
     assert hub.uploaded["config.json"] == (hub.folder / "config.json").read_text()
     hub.failure = _failure("HfHubHTTPError")
     with pytest.raises(CheckpointError, match=r"org/eyes cannot be published .*401.*: log in with a token"):

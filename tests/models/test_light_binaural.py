@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.networks.light_binaural import InvertedResidual, LightBinauralDepthNet
-from echodepth.training.config import BinauralConfig, DistillationConfig
+from echodepth.training.config import train_config
 from echodepth.training.train import model_spec
 
 
@@ -55,7 +55,9 @@ def test_a_separable_convolution_is_residual_only_where_shapes_agree() -> None:
     assert torch.equal(halved(x), torch.zeros(1, 4, 4, 4))
 
 
-@pytest.mark.parametrize("config", [BinauralConfig(model="light"), DistillationConfig(model="light", teacher="t")])
+@pytest.mark.parametrize(
+    "config", [train_config("binaural", model="light"), train_config("distill", model="light", teacher="t")]
+)
 def test_the_flag_alone_builds_it(config: BinauralConfig) -> None:
     spec = model_spec(config)
     assert spec.network == "light"

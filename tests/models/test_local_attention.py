@@ -10,12 +10,18 @@ from torch import Tensor, nn
 
 from echodepth.models.attention import local_attention, memory_efficient_attention
 from echodepth.models.attention.cross_attention import ATTENTIONS, CrossAttention
-from echodepth.models.attention.local_attention import BAND, attend_band, attend_time, pool, pooling
+from echodepth.models.attention.local_attention import (
+    BAND,
+    average_pool,
+    band_attention,
+    pooling_matrix,
+    time_attention,
+)
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
 ATTEND: dict[str, Callable[..., Tensor]] = {
-    "band": lambda *maps: attend_band(*(x.permute(0, 3, 2, 1) for x in maps)).permute(0, 3, 2, 1),
-    "time": lambda *maps: attend_time(*(x.permute(0, 2, 3, 1) for x in maps)).permute(0, 3, 1, 2),
+    "band": lambda *maps: band_attention(*(x.permute(0, 3, 2, 1) for x in maps)).permute(0, 3, 2, 1),
+    "time": lambda *maps: time_attention(*(x.permute(0, 2, 3, 1) for x in maps)).permute(0, 3, 1, 2),
 }
 """From maps to a map, [B,C,F,T]."""
 SIZES = [(5, 9), (4, 4), (3, 5), (6, 1), (1, 7), (2, 3)]
@@ -79,10 +85,10 @@ def test_pooled_attention_is_attention_to_means(size: tuple[int, int], monkeypat
 
 def test_pooling_is_the_mean_of_neighbours() -> None:
     x = torch.randn(1, 1, 70, 33)
-    torch.testing.assert_close(pool(x)[0, 0], pooling(70) @ x[0, 0] @ pooling(33).mT)
-    assert pool(x).shape[2:] == (32, 32)
-    assert torch.equal(pool(x[:, :, :30, :32]), x[:, :, :30, :32])
-    torch.testing.assert_close(pooling(70).sum(dim=1), torch.ones(32))
+    torch.testing.assert_close(average_pool(x)[0, 0], pooling_matrix(70) @ x[0, 0] @ pooling_matrix(33).mT)
+    assert average_pool(x).shape[2:] == (32, 32)
+    assert torch.equal(average_pool(x[:, :, :30, :32]), x[:, :, :30, :32])
+    torch.testing.assert_close(pooling_matrix(70).sum(dim=1), torch.ones(32))
 
 
 def opened(form: str) -> CrossAttention:
@@ -100,7 +106,7 @@ def test_a_position_looks_where_each_form_takes_from(form: str, size: tuple[int,
     own, other = torch.randn(2, 2, 8, *size, dtype=torch.float64)
     found = layer(own, other) - own
     for row, column in ((0, 0), (size[0] - 1, size[1] - 1), (size[0] // 2, size[1] // 2)):
-        weights = layer.look(own, other, column)[:, row]
+        weights = layer.attention_weights(own, other, column)[:, row]
         torch.testing.assert_close(weights.sum(dim=(1, 2)), torch.ones(2, dtype=torch.float64))
         fetched = (layer.value(other) * weights[:, None]).sum(dim=(2, 3))
         torch.testing.assert_close(found[:, :, row, column], fetched)
@@ -108,8 +114,13 @@ def test_a_position_looks_where_each_form_takes_from(form: str, size: tuple[int,
 
 def test_what_is_out_of_reach_has_no_weight() -> None:
     own, other = torch.randn(2, 1, 8, 6, 9, dtype=torch.float64)
-    assert torch.nonzero(opened("band").look(own, other, 7)[0, 4].sum(dim=0)).flatten().tolist() == [5, 6, 7, 8]
-    assert torch.nonzero(opened("time").look(own, other, 7)[0, 4].sum(dim=1)).flatten().tolist() == [4]
+    assert torch.nonzero(opened("band").attention_weights(own, other, 7)[0, 4].sum(dim=0)).flatten().tolist() == [
+        5,
+        6,
+        7,
+        8,
+    ]
+    assert torch.nonzero(opened("time").attention_weights(own, other, 7)[0, 4].sum(dim=1)).flatten().tolist() == [4]
 
 
 def test_a_band_is_wider_than_a_head_and_a_window_together() -> None:

@@ -45,8 +45,8 @@ CASES = {
     "binaural, no attention, two channels an ear": Case(
         lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (), ear_channels=2), 4
     ),
-    "binaural, separated": Case(
-        lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (3, 5), convolution="separated"), 2
+    "binaural, factorized": Case(
+        lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (3, 5), convolution="factorized"), 2
     ),
     "rgb, uncertain": Case(lambda: RGBDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 3),
     "binaural, in a band": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (2,), attention="band"), 2),
@@ -98,8 +98,8 @@ class TestContract:
 
     def test_every_parameter_gets_a_finite_gradient(self, case: Case) -> None:
         network = case.make()
-        depth, scale, _ = network.predict(torch.rand(2, case.channels, 32, 32))
-        (depth.sum() + (0 if scale is None else scale.sum())).backward()
+        depth, uncertainty, _ = network.predict(torch.rand(2, case.channels, 32, 32))
+        (depth.sum() + (0 if uncertainty is None else uncertainty.sum())).backward()
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
@@ -162,7 +162,7 @@ class TestContract:
 
 @pytest.mark.parametrize("bilinear", [True, False])
 @pytest.mark.parametrize(("base_channels", "size"), [(4, (32, 32)), (6, (37, 50)), (16, (16, 16))])
-def test_teacher_and_student_share_one_ladder(base_channels: int, bilinear: bool, size: tuple[int, int]) -> None:
+def test_teacher_and_student_share_one_pyramid(base_channels: int, bilinear: bool, size: tuple[int, int]) -> None:
     teacher = create_rgb_depth_model(base_channels, bilinear, 32).eval()
     student = create_binaural_attention_model(base_channels, bilinear, 32).eval()
     _, seen = teacher(torch.rand(2, 3, *size), return_features=True)
@@ -174,7 +174,7 @@ def test_teacher_and_student_share_one_ladder(base_channels: int, bilinear: bool
         assert seen[level].shape == (2, width, size[0] >> halving, size[1] >> halving), level
 
 
-def test_ladder_of_the_documented_width() -> None:
+def test_pyramid_of_the_documented_width() -> None:
     assert encoder_channels(64, bilinear=True) == (64, 128, 256, 512, 512)
 
 
@@ -187,10 +187,10 @@ def test_ladder_of_the_documented_width() -> None:
         (lambda: BinauralAttentionDepthNet(64), 29_411_209),
         (lambda: BinauralAttentionDepthNet(32), 7_358_409),
         (lambda: BinauralAttentionDepthNet(64, bilinear=False), 56_166_345),
-        (lambda: BinauralAttentionDepthNet(64, convolution="separated"), 24_212_105),
-        (lambda: BinauralAttentionDepthNet(32, convolution="separated"), 6_061_385),
-        (lambda: BinauralAttentionDepthNet(64, bilinear=False, convolution="separated"), 47_825_609),
-        (lambda: BinauralAttentionDepthNet(32, bilinear=False, convolution="separated"), 11_967_849),
+        (lambda: BinauralAttentionDepthNet(64, convolution="factorized"), 24_212_105),
+        (lambda: BinauralAttentionDepthNet(32, convolution="factorized"), 6_061_385),
+        (lambda: BinauralAttentionDepthNet(64, bilinear=False, convolution="factorized"), 47_825_609),
+        (lambda: BinauralAttentionDepthNet(32, bilinear=False, convolution="factorized"), 11_967_849),
         (lambda: LightBinauralDepthNet(32), 527_797),
         (lambda: UNetBaseline(64), 54_538_561),
         (lambda: RGBDepthNet(64, uncertainty=True), 17_262_977 + (64 * 9 + 1) * 64 + 64 + 1),
@@ -211,7 +211,7 @@ def test_parameters_are_as_documented(network: Callable[[], nn.Module], paramete
         (lambda: BinauralAttentionDepthNet(ear_channels=0), "ear_channels must be at least 1, not 0"),
         (lambda: LightBinauralDepthNet(base_channels=31), "base_channels must be even .* not 31"),
         (lambda: LightBinauralDepthNet(attention_levels=(7,)), r"attention_levels .* not \[7\]"),
-        (lambda: BinauralAttentionDepthNet(convolution="depthwise"), "convolution must be full or separated, not dep"),
+        (lambda: BinauralAttentionDepthNet(convolution="depthwise"), "convolution must be full or factorized, not dep"),
         (
             lambda: BinauralAttentionDepthNet(attention="all"),
             "attention must be one of full, band, time, pooled, not all",

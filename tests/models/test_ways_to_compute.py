@@ -15,7 +15,7 @@ from echodepth.models.networks.binaural_attention import create_binaural_attenti
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
 from echodepth.models.networks.unet_baseline import UNetBaseline
 from echodepth.training import train, validation
-from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
+from echodepth.training.config import TrainConfig, train_config
 from echodepth.training.depth_task import optimizer_options
 from tests.tiny import SECONDS, save_tiny_rgb
 
@@ -30,7 +30,7 @@ def networks() -> dict[str, tuple[DepthNet, int]]:
     return {
         "rgb": (create_rgb_depth_model(base_channels=2, output_size=32), 3),
         "binaural": (create_binaural_attention_model(**small), 2),
-        "transposed": (create_binaural_attention_model(**small, bilinear=False, convolution="separated"), 2),
+        "transposed": (create_binaural_attention_model(**small, bilinear=False, convolution="factorized"), 2),
     }
 
 
@@ -74,17 +74,17 @@ def test_recomputed_activations_are_not_kept() -> None:
 
 
 def test_a_network_without_levels_says_so() -> None:
-    with pytest.raises(ValueError, match="UNetBaseline cannot recompute its activations"):
+    with pytest.raises(ValueError, match="UNetBaseline does not support activation checkpointing"):
         UNetBaseline(base_channels=2).use_activation_checkpointing()
 
 
 def run_of(kind: str, root: Path, name: str, **flags: Any) -> Path:
     shared = TINY | {"data_dir": root, "experiment_name": name} | flags
     if kind == "rgb":
-        return train.train_rgb(RGBConfig(**shared))
+        return train.train(train_config("rgb", **shared))
     if kind == "binaural":
-        return train.train_binaural(BinauralConfig(**shared, attention_levels=(4,)))
-    return train.train_distillation(DistillationConfig(**shared, attention_levels=(4,), teacher="seeing"))
+        return train.train(train_config("binaural", **shared, attention_levels=(4,)))
+    return train.train(train_config("distill", **shared, attention_levels=(4,), teacher="seeing"))
 
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -125,7 +125,7 @@ def test_saved_models_are_the_same_whichever_way_they_were_computed(
 
 def test_optimisers_are_fused_on_cuda_unless_gradients_are_clipped_in_between() -> None:
     def options(device: str, **flags: Any) -> dict[str, Any]:
-        return optimizer_options(RGBConfig(**flags), torch.device(device))
+        return optimizer_options(train_config("rgb", **flags), torch.device(device))
 
     assert options("cpu") == {}
     assert options("cuda") == {"fused": True}
@@ -137,11 +137,20 @@ def test_optimisers_are_fused_on_cuda_unless_gradients_are_clipped_in_between() 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (RGBConfig(device="cpu", precision="16-mixed"), "--precision 16-mixed needs a CUDA device: use bf16-mixed"),
-        (RGBConfig(device="cpu", sync_batchnorm=True), "--sync_batchnorm: torch has it for CUDA devices alone"),
-        (RGBConfig(compile=True, activation_checkpointing=True), "leave --activation_checkpointing out"),
-        (BinauralConfig(model="unet_baseline", activation_checkpointing=True), "unet_baseline has no levels for it"),
-        (BinauralConfig(model="light", activation_checkpointing=True), "light has no levels for it"),
+        (
+            train_config("rgb", device="cpu", precision="16-mixed"),
+            "--precision 16-mixed needs a CUDA device: use bf16-mixed",
+        ),
+        (
+            train_config("rgb", device="cpu", sync_batchnorm=True),
+            "--sync_batchnorm: torch has it for CUDA devices alone",
+        ),
+        (train_config("rgb", compile=True, activation_checkpointing=True), "leave --activation_checkpointing out"),
+        (
+            train_config("binaural", model="unet_baseline", activation_checkpointing=True),
+            "unet_baseline has no levels for it",
+        ),
+        (train_config("binaural", model="light", activation_checkpointing=True), "light has no levels for it"),
     ],
 )
 def test_ways_that_cannot_be_gone_are_refused(config: TrainConfig, message: str) -> None:
@@ -152,8 +161,8 @@ def test_ways_that_cannot_be_gone_are_refused(config: TrainConfig, message: str)
 def test_without_a_compiler_compile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(ConfigError, match=r"--compile needs a C\+\+ compiler"):
-        validation.check_flags(RGBConfig(device="cpu", compile=True))
+        validation.check_flags(train_config("rgb", device="cpu", compile=True))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert train._synchronised(RGBConfig(devices=2))
-    assert not train._synchronised(RGBConfig(devices=2, sync_batchnorm=False))
-    assert not train._synchronised(RGBConfig(devices=2, device="cpu"))
+    assert train._synchronised(train_config("rgb", devices=2))
+    assert not train._synchronised(train_config("rgb", devices=2, sync_batchnorm=False))
+    assert not train._synchronised(train_config("rgb", devices=2, device="cpu"))

@@ -1,4 +1,4 @@
-"""What two ears make of arriving sounds: the measured head, the octaves, and the recording of a chirp."""
+"""Binaural recording: KEMAR's HRTF, the octave bands, and the recording of a chirp."""
 
 import math
 from dataclasses import replace
@@ -8,10 +8,11 @@ import pytest
 from jaxtyping import Float
 from numpy import ndarray
 
+from echodepth.core.constants import SAMPLE_RATE, V2_RECORDING_SAMPLES
 from echodepth.data.audio import find_onset
 from echodepth.simulate.acoustics import propagation
 from echodepth.simulate.acoustics import recording as recorder
-from echodepth.simulate.acoustics.hrtf import SAMPLE_RATE, kemar
+from echodepth.simulate.acoustics.hrtf import kemar
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.acoustics.propagation import Arrivals
 from echodepth.simulate.acoustics.scattering import draw_patches
@@ -20,14 +21,14 @@ from echodepth.simulate.rooms.materials import OCTAVES, Material
 from echodepth.simulate.rooms.scene import Block, Pose, Room
 
 C = 343.0
-RADIUS = 0.0857  # metres: what the measured head's delays fit best
+RADIUS = 0.0857  # metres: radius of the sphere that fits KEMAR's delays best
 
 
-def from_(azimuth: float, elevation: float = 0.0, way: float = 5.0, gain: float = 1.0) -> Arrivals:
-    """One sound from degrees to the left and up."""
+def plane_wave(azimuth: float, elevation: float = 0.0, path_length: float = 5.0, gain: float = 1.0) -> Arrivals:
+    """One arrival from a direction in degrees to the left and up."""
     a, e = math.radians(azimuth), math.radians(elevation)
     direction = np.array([[math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)]])
-    return Arrivals(direction, np.array([way]), np.full((1, 8), gain))
+    return Arrivals(direction, np.array([path_length]), np.full((1, 8), gain))
 
 
 def delay_between(first: Float[ndarray, " t"], second: Float[ndarray, " t"]) -> float:
@@ -41,11 +42,11 @@ def delay_between(first: Float[ndarray, " t"], second: Float[ndarray, " t"]) -> 
 
 
 @pytest.mark.parametrize("azimuth", [20.0, 45.0, 70.0, 90.0, 130.0, -30.0, -90.0])
-def test_lateral_sound_reaches_its_own_ear_first_by_woodworths_time(azimuth: float) -> None:
-    left, right = recorder.impulse_responses(from_(azimuth))
+def test_interaural_delay_of_lateral_sound_follows_woodworth(azimuth: float) -> None:
+    left, right = recorder.impulse_responses(plane_wave(azimuth))
     theta = math.radians(min(abs(azimuth), 180 - abs(azimuth)))
     expected = math.copysign(RADIUS / C * (theta + math.sin(theta)), azimuth)
-    # Below 1.5 kHz waves take up to half as long again as Woodworth's high-frequency path (Kuhn 1977).
+    # Below 1.5 kHz the delay is up to 50 % longer than Woodworth's for high frequencies (Kuhn 1977).
     found = delay_between(right, left) / SAMPLE_RATE
     assert math.copysign(1, found) == math.copysign(1, azimuth)
     assert 0.9 * abs(expected) < abs(found) < 1.6 * abs(expected)
@@ -53,7 +54,7 @@ def test_lateral_sound_reaches_its_own_ear_first_by_woodworths_time(azimuth: flo
 
 def test_onsets_follow_woodworth() -> None:
     for azimuth in (30.0, 60.0, 90.0):
-        ears = np.abs(recorder.impulse_responses(from_(azimuth)))
+        ears = np.abs(recorder.impulse_responses(plane_wave(azimuth)))
         fine = [np.interp(np.arange(0, 2000, 0.05), np.arange(2000), ear[:2000]) for ear in ears]
         onsets = [0.05 * int((ear > 0.15 * ear.max()).argmax()) for ear in fine]
         theta = math.radians(azimuth)
@@ -62,15 +63,15 @@ def test_onsets_follow_woodworth() -> None:
 
 
 def test_sound_arrives_at_distance_over_c() -> None:
-    for way in (2.0, 5.0, 11.3):
-        ears = np.abs(recorder.impulse_responses(from_(0.0, way=way)))
+    for path_length in (2.0, 5.0, 11.3):
+        ears = np.abs(recorder.impulse_responses(plane_wave(0.0, path_length=path_length)))
         onset = (ears > 0.15 * ears.max(axis=1, keepdims=True)).argmax(axis=1)
-        assert onset == pytest.approx([way / C * SAMPLE_RATE] * 2, abs=3)
+        assert onset == pytest.approx([path_length / C * SAMPLE_RATE] * 2, abs=3)
 
 
-def test_head_shades_the_far_ear_at_high_frequency() -> None:
-    near, far = np.abs(np.fft.rfft(recorder.impulse_responses(from_(90.0))))
-    frequency = np.fft.rfftfreq(recorder.FRAMES, 1 / SAMPLE_RATE)
+def test_head_shadows_the_far_ear_at_high_frequency() -> None:
+    near, far = np.abs(np.fft.rfft(recorder.impulse_responses(plane_wave(90.0))))
+    frequency = np.fft.rfftfreq(V2_RECORDING_SAMPLES, 1 / SAMPLE_RATE)
     low, high = frequency < 300, (frequency > 4000) & (frequency < 8000)
     assert 20 * math.log10(near[high].mean() / far[high].mean()) > 12
     assert 0 < 20 * math.log10(near[low].mean() / far[low].mean()) < 6
@@ -81,32 +82,34 @@ def test_mirrored_sounds_swap_the_ears_exactly() -> None:
     direction = rng.normal(size=(200, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     sounds = Arrivals(direction, rng.uniform(1, 50, 200), rng.normal(size=(200, 8)))
-    here = recorder.impulse_responses(sounds)
-    there = recorder.impulse_responses(replace(sounds, direction=direction * np.array([1.0, -1.0, 1.0])))
-    np.testing.assert_array_equal(there, here[::-1])
+    original = recorder.impulse_responses(sounds)
+    swapped = recorder.impulse_responses(replace(sounds, direction=direction * np.array([1.0, -1.0, 1.0])))
+    np.testing.assert_array_equal(swapped, original[::-1])
 
 
-def test_arrivals_are_placed_between_samples() -> None:
-    still = recorder.impulse_responses(from_(0.0, way=5.0))[0]
+def test_arrival_times_have_subsample_resolution() -> None:
+    still = recorder.impulse_responses(plane_wave(0.0, path_length=5.0))[0]
     for shift in (0.25, 0.5, 0.8, 3.3):
-        moved = recorder.impulse_responses(from_(0.0, way=5.0 + shift * C / SAMPLE_RATE))[0]
+        moved = recorder.impulse_responses(plane_wave(0.0, path_length=5.0 + shift * C / SAMPLE_RATE))[0]
         assert delay_between(moved, still) == pytest.approx(shift, abs=0.15)
 
 
-def test_octaves_have_their_levels_and_together_are_the_head() -> None:
-    flat = np.abs(np.fft.rfft(recorder.impulse_responses(from_(0.0)))[0])
+def test_octave_bands_have_their_gains_and_sum_to_the_hrtf() -> None:
+    flat = np.abs(np.fft.rfft(recorder.impulse_responses(plane_wave(0.0)))[0])
     np.testing.assert_allclose(recorder._octave_weights().sum(axis=0), 1, atol=1e-6)
     gains = np.array([[1.0, 0.5, 0.8, 0.3, 0.9, 0.2, 0.6, 0.4]])
-    shaped = np.abs(np.fft.rfft(recorder.impulse_responses(replace(from_(0.0), gain=gains)))[0])
-    frequency = np.fft.rfftfreq(recorder.FRAMES, 1 / SAMPLE_RATE)
+    shaped = np.abs(np.fft.rfft(recorder.impulse_responses(replace(plane_wave(0.0), gain=gains)))[0])
+    frequency = np.fft.rfftfreq(V2_RECORDING_SAMPLES, 1 / SAMPLE_RATE)
     for octave, gain in zip(OCTAVES, gains[0], strict=True):
         at = int(np.abs(frequency - octave).argmin())
         assert shaped[at] / flat[at] == pytest.approx(gain, rel=0.06)
 
 
 def test_pressure_is_linear_in_gain_and_sounds_add_up() -> None:
-    one, other = from_(20.0, way=3.0), from_(-60.0, 10.0, way=7.0, gain=0.5)
-    both = Arrivals(*(np.concatenate([getattr(s, n) for s in (one, other)]) for n in ("direction", "way", "gain")))
+    one, other = plane_wave(20.0, path_length=3.0), plane_wave(-60.0, 10.0, path_length=7.0, gain=0.5)
+    both = Arrivals(
+        *(np.concatenate([getattr(s, n) for s in (one, other)]) for n in ("direction", "path_length", "gain"))
+    )
     apart = recorder.impulse_responses(one) + recorder.impulse_responses(other)
     np.testing.assert_allclose(recorder.impulse_responses(both), apart, atol=1e-6)
     louder = recorder.impulse_responses(replace(one, gain=3 * one.gain))
@@ -117,7 +120,7 @@ def test_table_covers_all_directions_and_names_its_source() -> None:
     head = kemar()
     assert head.taps.shape[:2] == (710, 8)
     assert head.nearest.shape == (360, 181)
-    assert len(np.unique(head.nearest[:, 90])) == 72  # every 5 degrees around the horizon, as it was measured
+    assert len(np.unique(head.nearest[:, 90])) == 72  # every 5 degrees around the horizon, as measured
     with np.load(str(recorder.__file__).replace("recording.py", "kemar.npz")) as table:
         assert "Gardner" in str(table["citation"])
         assert float(table["radius"]) == pytest.approx(RADIUS, abs=1e-4)
@@ -127,11 +130,11 @@ def furnished(seed: int) -> tuple[Arrivals, np.random.Generator]:
     rng = np.random.default_rng(seed)
     room = room_generator.draw_room(rng)
     patches = draw_patches(room, rng)
-    return propagation.arrivals(room, patches, room_generator.draw_pose(rng, room), Loudspeaker(), rng), rng
+    return propagation.propagate(room, patches, room_generator.draw_pose(rng, room), Loudspeaker(), rng), rng
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_recording_starts_like_a_genuine_one_and_has_the_stated_noise(seed: int) -> None:
+def test_recording_has_the_onset_and_level_of_a_real_one_and_the_requested_snr(seed: int) -> None:
     sounds, rng = furnished(seed)
     recording = recorder.record(sounds, rng, snr=20.0)
     assert recording.shape == (2, 20000)
@@ -148,21 +151,21 @@ def test_same_draw_gives_the_same_bytes() -> None:
     assert recordings[0].tobytes() == recordings[1].tobytes()
 
 
-def test_object_on_the_left_is_heard_on_the_left() -> None:
+def test_object_on_the_left_raises_the_level_at_the_left_ear() -> None:
     wood = Material("test", "plain", 1.0, (0.5, 0.5, 0.5), (0.02,) * 8, (0.3,) * 8)
     half = (6.0, 4.0, 1.75)
-    thing = Block((3.2, 5.2, 0.6), (0.3, 0.3, 0.6), 0.4, (wood,) * 6)
-    pose, rig, gained = Pose((2.0, 4.0, 0.9), 0.0), Loudspeaker(), []
-    for seed in range(24):  # the sign of each patch is drawn: one draw's speckle is 2 dB
+    box = Block((3.2, 5.2, 0.6), (0.3, 0.3, 0.6), 0.4, (wood,) * 6)
+    pose, loudspeaker, level_changes = Pose((2.0, 4.0, 0.9), 0.0), Loudspeaker(), []
+    for seed in range(24):  # the random signs of the patches give a speckle of 2 dB
         levels = []
-        for pieces in ((), ((thing,),)):
+        for pieces in ((), ((box,),)):
             room = Room("office", Block(half, half, 0.0, (wood,) * 6), pieces, ())
             rng = np.random.default_rng(seed)
-            sounds = propagation.arrivals(room, draw_patches(room, rng), pose, rig, rng)
+            sounds = propagation.propagate(room, draw_patches(room, rng), pose, loudspeaker, rng)
             window = slice(int(2.4 / C * SAMPLE_RATE), int(3.8 / C * SAMPLE_RATE))
             ears = recorder.impulse_responses(sounds)[:, window]
             levels.append(10 * np.log10((ears**2).sum(axis=1)))
-        gained.append(levels[1] - levels[0])
-    left, right = np.mean(gained, axis=0)
+        level_changes.append(levels[1] - levels[0])
+    left, right = np.mean(level_changes, axis=0)
     assert left > right + 1
     assert left > 2

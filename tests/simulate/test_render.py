@@ -1,4 +1,4 @@
-"""What the simulated camera sees: geometry to a millimetre, edges, light, textures, and what a depth camera misses."""
+"""Simulated camera: geometry to a millimetre, edges, light, textures, and the holes of the depth camera."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from echodepth.simulate.camera import render
-from echodepth.simulate.camera.depth_camera import depth_as_measured
+from echodepth.simulate.camera.depth_camera import measure_depth
 from echodepth.simulate.camera.render import RenderedView, focal_lengths
 from echodepth.simulate.rooms import room_generator
 from echodepth.simulate.rooms.materials import GLASS, Material, Vector
@@ -41,58 +41,58 @@ def test_depth_of_a_room_equals_geometry_to_a_millimetre() -> None:
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.7, -2.5])
-def test_every_pixel_of_a_room_with_a_box_equals_the_slabs_that_its_ray_crosses(yaw: float) -> None:
+def test_depth_of_every_pixel_equals_the_analytic_ray_box_intersection(yaw: float) -> None:
     pose, size = Pose((1.3, 2.2, 0.9), yaw, 0.04, -0.03), 48
-    thing = box(3.0, 3.6, (0.5, 0.4, 0.7), 0.4)
+    cuboid = box(3.0, 3.6, (0.5, 0.4, 0.7), 0.4)
     across, upward = focal_lengths(size)
     middle = (np.arange(size) + 0.5 - size / 2) / np.array([[across], [upward]])
     left, up = np.broadcast_arrays(-middle[0][None, :], -middle[1][:, None])
     rays = np.stack([np.ones_like(left), left, up], axis=-1) @ pose.axes.T  # as long as a step of 1 m in depth
 
     def slabs(block: Block) -> tuple[np.ndarray, np.ndarray]:
-        """Depth at which each ray enters and leaves a block."""
+        """Depths at which each ray enters and leaves a block."""
         cosine, sine = math.cos(block.yaw), math.sin(block.yaw)
-        turn = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
-        start, way = turn @ (np.array(pose.position) - np.array(block.centre)), rays @ turn.T
-        ends = np.sort([(side * np.array(block.half) - start) / way for side in (-1, 1)], axis=0)
+        rotation = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
+        start, direction = rotation @ (np.array(pose.position) - np.array(block.centre)), rays @ rotation.T
+        ends = np.sort([(side * np.array(block.half) - start) / direction for side in (-1, 1)], axis=0)
         return ends[0].max(axis=-1), ends[1].min(axis=-1)
 
-    enter, leave = slabs(thing)
-    room = room_of(thing)
+    enter, leave = slabs(cuboid)
+    room = room_of(cuboid)
     _, wall = slabs(room.shell)
     expected = np.where((enter < leave) & (enter > 0), enter, wall)
     assert np.abs(render.depth_map(room, pose, size) - expected).max() < 1e-3
     assert ((enter < leave) & (enter > 0)).any() == (yaw > -1)
 
 
-def test_face_of_a_turned_box_lies_where_trigonometry_says() -> None:
-    # On the axis a face turned by 0.3 is half / cos(0.3) nearer than the centre, wherever one looks from.
+def test_face_of_a_rotated_box_has_the_computed_depth() -> None:
+    # On the optical axis a face rotated by 0.3 is half / cos(0.3) closer than the centre, for any heading.
     for yaw in (0.0, 1.0, -2.2):
         pose = Pose((4.0, 3.0, 0.9), yaw)
-        x, y, _ = (float(value) for value in pose.to_world((2.0, 0.0, 0.0)))
+        x, y, _ = (float(value) for value in pose.to_room((2.0, 0.0, 0.0)))
         turned = room_of(box(x, y, (0.3, 0.5, 0.5), yaw=yaw + 0.3))
         assert render.depth_map(turned, pose, 65)[32, 32] == pytest.approx(2 - 0.3 / math.cos(0.3), abs=1e-3)
 
 
-def test_pitch_and_roll_turn_the_view() -> None:
+def test_pitch_and_roll_rotate_the_view() -> None:
     pitch = math.radians(20)
     down = render.depth_map(room_of(), Pose((1.0, 3.0, 0.9), 0.0, pitch=pitch), 65)
     assert down[32, 32] == pytest.approx(0.9 / math.sin(pitch), abs=1e-3)  # the axis meets the floor
     level = render.depth_map(room_of(), Pose((2.0, 3.0, 0.9), 0.0), 65)
     leaning = render.depth_map(room_of(), Pose((2.0, 3.0, 0.9), 0.0, roll=0.2), 65)
     assert leaning[32, 32] == pytest.approx(level[32, 32], abs=1e-3)
-    # Leaning to the right, the camera's left goes up: on the left the floor's border sinks.
+    # With a roll to the right, the edge of the floor is lower in the left half of the image.
     rows = np.arange(65)[:, None]
     floor = [(rows > 32) & (depth < 5.9) & (np.abs(np.arange(65) - 32) < 12) for depth in (level, leaning)]
     assert floor[1][:, 22].sum() < floor[0][:, 22].sum() < floor[1][:, 42].sum()
 
 
-def test_mirrored_room_is_seen_mirrored() -> None:
+def test_mirrored_room_has_a_mirrored_depth_map() -> None:
     boxes = (box(5.0, 4.0, (0.5, 0.3, 0.6), 0.3), box(4.5, 1.0, (0.2, 0.6, 0.4), 1.0))
     turned = tuple(replace(b, centre=(b.centre[0], 6.0 - b.centre[1], b.centre[2]), yaw=-b.yaw) for b in boxes)
-    here = render.depth_map(room_of(*boxes), Pose((2.0, 2.5, 0.9), 0.3, 0.02, 0.03), 33)
-    there = render.depth_map(room_of(*turned), Pose((2.0, 3.5, 0.9), -0.3, 0.02, -0.03), 33)
-    np.testing.assert_allclose(there, here[:, ::-1], atol=1e-9)
+    original = render.depth_map(room_of(*boxes), Pose((2.0, 2.5, 0.9), 0.3, 0.02, 0.03), 33)
+    mirrored = render.depth_map(room_of(*turned), Pose((2.0, 3.5, 0.9), -0.3, 0.02, -0.03), 33)
+    np.testing.assert_allclose(mirrored, original[:, ::-1], atol=1e-9)
 
 
 def test_colour_and_depth_change_at_the_same_pixels() -> None:
@@ -105,10 +105,10 @@ def test_colour_and_depth_change_at_the_same_pixels() -> None:
     assert (red == nearer).mean() == 1.0
 
 
-def test_shadow_falls_behind_what_stands_in_the_light() -> None:
+def test_object_in_front_of_a_lamp_casts_a_shadow() -> None:
     lamp, pose = (2.0, 3.0, 2.5), Pose((1.0, 3.0, 1.6), 0.0, pitch=0.6)
     lit, shaded = (
-        render._light(room_of(*boxes, lamp=lamp).world, 4.4, 3.0, 0.0, np.array([0.0, 0.0, 1.0]), 0.0, 0.0)
+        render._illumination(room_of(*boxes, lamp=lamp).scene, (4.4, 3.0, 0.0), np.array([0.0, 0.0, 1.0]), 0.0, 0.0)
         for boxes in ((), (box(3.5, 3.0, (0.4, 0.4, 0.4)),))
     )
     assert lit - shaded == pytest.approx(3 * 2.5 / math.hypot(2.4, 2.5) / (2.4**2 + 2.5**2 + 1))
@@ -116,7 +116,7 @@ def test_shadow_falls_behind_what_stands_in_the_light() -> None:
         render.render(room_of(*boxes, lamp=lamp), pose, 64, np.random.default_rng(1)).image.mean()
         for boxes in ((), (box(3.5, 3.0, (0.4, 0.4, 0.4)),))
     ]
-    assert abs(views[0] - views[1]) < 25  # the exposure makes up for the rest
+    assert abs(views[0] - views[1]) < 25  # the automatic exposure compensates the rest
 
 
 def test_textures_have_their_size_in_metres() -> None:
@@ -147,15 +147,15 @@ def flat(depth: float | np.ndarray, gloss: float = 0.0, size: int = 200) -> Rend
     return RenderedView(np.zeros((size, size, 3), np.uint8), metres, np.full((size, size), gloss))
 
 
-def test_depth_camera_misses_what_its_second_eye_cannot_see() -> None:
+def test_depth_camera_has_holes_where_the_second_lens_is_occluded() -> None:
     steps = np.full((200, 200), 4.0)
     steps[:, 100:] = 1.0
-    exact = depth_as_measured(flat(steps), 0.0, np.random.default_rng(0))
+    exact = measure_depth(flat(steps), 0.0, np.random.default_rng(0))
     assert exact.dtype == np.uint16
     np.testing.assert_array_equal(exact, 1000 * steps)
-    holes = depth_as_measured(flat(steps), 1.0, np.random.default_rng(0)) == 0
+    holes = measure_depth(flat(steps), 1.0, np.random.default_rng(0)) == 0
     shift = focal_lengths(200)[0] * 0.12
-    # Left of the near half, as wide as the two eyes' views of near and far differ; and at the image's left border.
+    # The hole left of the near half is as wide as the difference in disparity; another lies at the left border.
     width = round(shift / 1.0 - shift / 4.0)
     assert holes[:, 100 - width + 1 : 100].mean() > 0.99
     assert holes[:, : int(shift / 4.0)].mean() > 0.99
@@ -171,8 +171,10 @@ def test_depth_camera_misses_what_its_second_eye_cannot_see() -> None:
     ],
     ids=["plain", "glass", "far"],
 )
-def test_depth_camera_fails_on_glass_and_far_away(view: Callable[[], RenderedView], low: float, high: float) -> None:
-    shares = [(depth_as_measured(view(), 1.0, np.random.default_rng(seed)) == 0).mean() for seed in range(4)]
+def test_depth_camera_fails_on_glass_and_at_large_distance(
+    view: Callable[[], RenderedView], low: float, high: float
+) -> None:
+    shares = [(measure_depth(view(), 1.0, np.random.default_rng(seed)) == 0).mean() for seed in range(4)]
     assert low < np.mean(shares) < high
 
 

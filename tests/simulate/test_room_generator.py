@@ -1,4 +1,4 @@
-"""Rooms by chance: what they promise about their size, their furniture, their views and where a robot stands."""
+"""Random rooms: sizes, furniture, free distances, and the robot's poses."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import pytest
 from echodepth.simulate.camera import render
 from echodepth.simulate.rooms import furniture, materials, room_generator
 from echodepth.simulate.rooms.materials import Material
-from echodepth.simulate.rooms.ray_casting import first_hit, hidden
+from echodepth.simulate.rooms.ray_casting import first_hit, is_occluded
 from echodepth.simulate.rooms.scene import Block, Piece, Room, corners_of
 
 SEEDS = range(40)
@@ -51,26 +51,26 @@ def test_everything_lies_in_the_room(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_robot_stands_level_enough_with_free_floor_around_it(seed: int) -> None:
+def test_poses_have_free_floor_around_them_and_a_small_tilt(seed: int) -> None:
     room, rng = drawn(seed)
     for _ in range(4):
         pose = room_generator.draw_pose(rng, room)
         x, y, z = pose.position
         assert z == 0.9
-        assert room_generator.clearance(room.world, x, y) > 0.4
+        assert room_generator.clearance(room.scene, x, y) > 0.4
         assert max(abs(pose.pitch), abs(pose.roll)) < math.radians(8)
 
 
-def test_clearance_is_measured_to_walls_and_turned_blocks() -> None:
+def test_clearance_is_the_distance_to_walls_and_rotated_blocks() -> None:
     wood = materials.WOODS[0]
     turned = Block((3.0, 3.0, 0.5), (0.5, 0.2, 0.5), math.pi / 2, (wood,) * 6)
     beam = Block((6.0, 3.0, 2.5), (0.2, 3.0, 0.2), 0.0, (wood,) * 6)
     room = Room("office", Block((4.0, 3.0, 1.5), (4.0, 3.0, 1.5), 0.0, (wood,) * 6), ((turned,), (beam,)), ())
-    assert room_generator.clearance(room.world, 1.0, 3.0) == pytest.approx(1.0)
-    assert room_generator.clearance(room.world, 4.0, 3.0) == pytest.approx(0.8)
-    assert room_generator.clearance(room.world, 3.2 + 0.3, 3.5 + 0.4) == pytest.approx(0.5)
-    assert room_generator.clearance(room.world, 3.0, 3.2) == 0
-    assert room_generator.clearance(room.world, 6.0, 3.0) == pytest.approx(2.0)  # one drives below a beam
+    assert room_generator.clearance(room.scene, 1.0, 3.0) == pytest.approx(1.0)
+    assert room_generator.clearance(room.scene, 4.0, 3.0) == pytest.approx(0.8)
+    assert room_generator.clearance(room.scene, 3.2 + 0.3, 3.5 + 0.4) == pytest.approx(0.5)
+    assert room_generator.clearance(room.scene, 3.0, 3.2) == 0
+    assert room_generator.clearance(room.scene, 6.0, 3.0) == pytest.approx(2.0)  # the robot passes below a beam
 
 
 def test_corner_of_an_l_room_is_solid() -> None:
@@ -78,19 +78,19 @@ def test_corner_of_an_l_room_is_solid() -> None:
         corner = room.pieces[0][0]
         assert corner.half[2] == pytest.approx(room.size[2] / 2)
         x, y, _ = corner.centre
-        assert room_generator.clearance(room.world, x, y) == 0
-        assert hidden(room.world, x - corner.half[0] - 0.1, y, 1.0, x + corner.half[0] - 0.1, y, 1.0)
+        assert room_generator.clearance(room.scene, x, y) == 0
+        assert is_occluded(room.scene, (x - corner.half[0] - 0.1, y, 1.0), (x + corner.half[0] - 0.1, y, 1.0))
 
 
-def test_one_sees_through_a_doorway_but_not_through_its_wall() -> None:
+def test_doorway_is_open_and_its_wall_occludes() -> None:
     for room in of_kind("two rooms"):
         low, high, lintel = room.pieces[0]
         x = low.centre[0]
         door = (low.centre[1] + low.half[1] + high.centre[1] - high.half[1]) / 2
         assert high.centre[1] - high.half[1] - low.centre[1] - low.half[1] >= 0.9
-        assert not hidden(room.world, x - 0.3, door, 1.0, x + 0.05, door, 1.0)
-        assert hidden(room.world, x - 0.3, low.centre[1], 1.0, x + 0.3, low.centre[1], 1.0)
-        assert hidden(room.world, x - 0.3, door, lintel.centre[2], x + 0.3, door, lintel.centre[2])
+        assert not is_occluded(room.scene, (x - 0.3, door, 1.0), (x + 0.05, door, 1.0))
+        assert is_occluded(room.scene, (x - 0.3, low.centre[1], 1.0), (x + 0.3, low.centre[1], 1.0))
+        assert is_occluded(room.scene, (x - 0.3, door, lintel.centre[2]), (x + 0.3, door, lintel.centre[2]))
 
 
 def test_ceilings_are_stepped_in_some_rooms_of_every_kind_and_never_lower_than_a_door() -> None:
@@ -106,12 +106,12 @@ def test_ceilings_are_stepped_in_some_rooms_of_every_kind_and_never_lower_than_a
     assert {room.kind for room in rooms if id(room) in stepped} == {room.kind for room in rooms}
 
 
-def test_every_piece_of_furniture_stands_in_some_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_piece_of_furniture_occurs_in_some_room(monkeypatch: pytest.MonkeyPatch) -> None:
     makers = ["table", "chair", "desk", "bookcase", "cupboard", "sofa"]
     makers += ["pillar", "door", "open_door", "window", "picture", "radiator"]
     made: dict[str, list[list[float]]] = {name: [] for name in makers}
 
-    def remembered(name: str) -> Callable[..., Piece]:
+    def recorded(name: str) -> Callable[..., Piece]:
         make = getattr(furniture, name)
 
         def maker(*arguments: Any) -> Piece:
@@ -122,13 +122,13 @@ def test_every_piece_of_furniture_stands_in_some_room(monkeypatch: pytest.Monkey
         return maker
 
     for name in makers:
-        monkeypatch.setattr(furniture, name, remembered(name))
+        monkeypatch.setattr(furniture, name, recorded(name))
     kept = [[h for block in piece for h in block.half] for seed in SEEDS for piece in drawn(seed)[0].pieces]
     for name, shapes in made.items():
         assert any(shape in kept for shape in shapes), name
 
 
-def test_views_are_as_long_as_in_public_buildings() -> None:
+def test_depths_are_those_of_public_buildings() -> None:
     depth = []
     for seed in range(60):
         room, rng = drawn(seed)
@@ -157,7 +157,7 @@ def test_absorption_is_the_published_table() -> None:
         assert set(material.absorption[len(published) :]) <= {published[-1]}
 
 
-def test_surfaces_keep_their_energy() -> None:
+def test_coefficients_are_shares() -> None:
     for material in MATERIALS:
         assert len(material.absorption) == len(material.scattering) == len(materials.OCTAVES)
         assert all(0 <= share <= 1 for share in (*material.absorption, *material.scattering, material.gloss))
@@ -172,17 +172,17 @@ def test_table_stands_on_its_legs() -> None:
         assert abs(leg.centre[0]) + leg.half[0] <= top.half[0] + 1e-9
 
 
-def test_ray_meets_the_nearest_of_many_blocks() -> None:
+def test_first_hit_is_the_nearest_block() -> None:
     rng = np.random.default_rng(0)
     room, _ = drawn(3)
-    world = room.world
+    scene = room.scene
     for _ in range(200):
         start = rng.uniform(0.05, 0.95, 3) * room.size
         direction = rng.normal(size=3)
-        distance, block, face = first_hit(world, *(float(v) for v in (*start, *direction)))
-        ways = [_enter(b, start, direction) for b in room.boxes]
+        distance, block, face = first_hit(scene, start, direction)
+        distances = [_enter(b, start, direction) for b in room.boxes]
         shell = _leave(room.shell, start, direction)
-        nearest = min([way for way in ways if way > 0] + [shell])
+        nearest = min([each for each in distances if each > 0] + [shell])
         assert distance == pytest.approx(nearest, rel=1e-9)
         assert 0 <= block <= len(room.boxes)
         assert 0 <= face <= 5
@@ -190,9 +190,9 @@ def test_ray_meets_the_nearest_of_many_blocks() -> None:
 
 def _slabs(block: Block, start: np.ndarray, direction: np.ndarray) -> tuple[float, float]:
     cosine, sine = math.cos(block.yaw), math.sin(block.yaw)
-    turn = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
-    place, way = turn @ (start - np.array(block.centre)), turn @ direction
-    sides = np.sort(np.stack([(s * np.array(block.half) - place) / way for s in (-1, 1)]), axis=0)
+    rotation = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
+    origin, heading = rotation @ (start - np.array(block.centre)), rotation @ direction
+    sides = np.sort(np.stack([(s * np.array(block.half) - origin) / heading for s in (-1, 1)]), axis=0)
     return float(sides[0].max()), float(sides[1].min())
 
 

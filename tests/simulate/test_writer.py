@@ -1,4 +1,4 @@
-"""A simulated set on disk: the same bytes by whatever way, in BatVision's format, and finished after any accident."""
+"""Simulated sets on disk: reproducible bytes, BatVision's format, and recovery from interruptions."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from echodepth import cli
 from echodepth.core.atomic_io import remove_unfinished
 from echodepth.core.errors import ConfigError
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
-from echodepth.simulate.plan import plan
+from echodepth.simulate.plan import file_kinds, plan
 from echodepth.simulate.writer import simulate, write_room
 from tests.conftest import ROOT
 
@@ -46,12 +46,12 @@ def wait_until(reached: Callable[[], bool], seconds: float) -> bool:
     return reached()
 
 
-def test_bytes_do_not_depend_on_the_workers(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
+def test_bytes_do_not_depend_on_the_number_of_workers(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
     config, root = small
     assert contents(simulate(replace(config, out=tmp_path / "two", workers=2))) == contents(root)
 
 
-def test_a_run_killed_in_the_middle_leaves_no_half_file_and_no_worker_and_ends_with_the_same_bytes(
+def test_a_killed_run_leaves_no_partial_file_and_no_worker_and_resumes_to_the_same_bytes(
     tmp_path: Path,
 ) -> None:
     amount = ["--rooms", "12", "--poses", "4", "--image_size", "48", "--workers", "2"]
@@ -63,7 +63,7 @@ def test_a_run_killed_in_the_middle_leaves_no_half_file_and_no_worker_and_ends_w
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    # The first room is the parent's own; with more of them, workers are in the middle of the others.
+    # The parent writes the first room; with more files, the workers are writing the others.
     assert wait_until(lambda: len([*killed.rglob("audio_*.wav")]) > 8 or process.poll() is not None, 120)
     assert process.poll() is None, "the run ended before it could be killed"
     process.send_signal(signal.SIGKILL)
@@ -76,8 +76,8 @@ def test_a_run_killed_in_the_middle_leaves_no_half_file_and_no_worker_and_ends_w
             return True
         return False
 
-    assert wait_until(group_is_gone, 20), "workers outlived the process that they work for"
-    assert not [*killed.rglob("*.csv")], "a set that is not whole must not be readable"
+    assert wait_until(group_is_gone, 20), "workers outlived their parent process"
+    assert not [*killed.rglob("*.csv")], "an incomplete set must not be readable"
     assert len([*killed.rglob("depth_*.npy")]) < 48
     for path in killed.rglob("depth_*.npy"):
         assert np.load(path).shape == (48, 48)
@@ -90,9 +90,7 @@ def test_a_run_killed_in_the_middle_leaves_no_half_file_and_no_worker_and_ends_w
     assert contents(killed) == contents(through)
 
 
-def test_what_was_deleted_is_made_again_and_the_rest_is_left_alone(
-    small: tuple[SimulateConfig, Path], tmp_path: Path
-) -> None:
+def test_deleted_files_are_restored_and_the_others_are_kept(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
     config, root = small
     again = tmp_path / "again"
     shutil.copytree(root, again)
@@ -107,7 +105,7 @@ def test_what_was_deleted_is_made_again_and_the_rest_is_left_alone(
     assert kept.stat().st_mtime_ns == untouched
 
 
-def test_only_old_leftovers_of_a_writer_are_removed(tmp_path: Path) -> None:
+def test_only_old_unfinished_files_are_removed(tmp_path: Path) -> None:
     old, young, other = (tmp_path / name for name in (".a.wav.7.unfinished", ".b.wav.8.unfinished", "c.wav"))
     for path in (old, young, other):
         path.touch()
@@ -116,14 +114,14 @@ def test_only_old_leftovers_of_a_writer_are_removed(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [young, other]
 
 
-def test_a_longer_set_begins_with_the_same_samples(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
+def test_a_larger_set_contains_the_same_samples(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
     config, root = small
     other = replace(config, out=tmp_path, rooms=23, poses=3)
     (instance,) = (i for i in plan(other) if (i.room, i.pose) == (2, 1))
     write_room(other, [instance])
-    for part in ("audio", "camera", "depth", "depth_exact"):
-        (there,) = root.rglob(instance.file_name(part))
-        assert instance.path(other.out, part).read_bytes() == there.read_bytes()
+    for kind in file_kinds(other):
+        (original,) = root.rglob(instance.file_name(kind))
+        assert instance.path(other.out, kind).read_bytes() == original.read_bytes()
 
 
 def test_files_are_in_batvision_format(small: tuple[SimulateConfig, Path]) -> None:
@@ -153,9 +151,7 @@ def test_files_are_in_batvision_format(small: tuple[SimulateConfig, Path]) -> No
     assert (raw % 256 == 0).all()  # 24 bits in 32
 
 
-def test_measured_depth_is_the_exact_one_to_a_few_millimetres_where_there_is_no_hole(
-    small: tuple[SimulateConfig, Path], tmp_path: Path
-) -> None:
+def test_depth_outside_holes_is_exact_to_a_few_millimetres(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
     config, root = small
     for path in root.rglob("depth_0*.npy"):
         measured = np.load(path)
@@ -172,22 +168,22 @@ def test_measured_depth_is_the_exact_one_to_a_few_millimetres_where_there_is_no_
         assert np.abs(np.load(path) / 1000 - exact).max() <= 0.0005001
 
 
-def test_the_card_tells_settings_rooms_and_depths(small: tuple[SimulateConfig, Path]) -> None:
+def test_the_card_holds_settings_rooms_and_depth_statistics(small: tuple[SimulateConfig, Path]) -> None:
     config, root = small
     card = json.loads((root / "simulation.json").read_text())
     assert card["settings"]["rooms"] == 4
     assert card["settings"]["seed"] == config.seed
     assert card["samples"] == {"train": 4, "val": 2, "test": 2}
     assert sum(card["rooms"].values()) == 4
-    # A sparse grid of pixels once had the camera's blind left border four times as often as it is there.
+    # All pixels count: statistics of a sparse grid overestimated the hole at the left border by a factor of four.
     depth = np.concatenate([np.load(path).ravel() for path in root.rglob("depth_0*.npy")]) / 1000
-    seen = depth[depth > 0]
-    said = card["depth"]
+    valid = depth[depth > 0]
+    statistics = card["depth"]
     for name, share in (("percentile_5_m", 5), ("median_m", 50), ("percentile_95_m", 95), ("largest_m", 100)):
-        assert said[name] == pytest.approx(np.percentile(seen, share, method="inverted_cdf"))
-    assert said["invalid_share"] == pytest.approx((depth == 0).mean(), abs=1e-4)
-    assert said["share_beyond_8_m"] == pytest.approx((seen > 8).mean(), abs=1e-4)
-    assert said["pixels_per_metre"] == np.bincount(seen.astype(int)).tolist()
+        assert statistics[name] == pytest.approx(np.percentile(valid, share, method="inverted_cdf"))
+    assert statistics["invalid_share"] == pytest.approx((depth == 0).mean(), abs=1e-4)
+    assert statistics["share_beyond_8_m"] == pytest.approx((valid > 8).mean(), abs=1e-4)
+    assert statistics["pixels_per_metre"] == np.bincount(valid.astype(int)).tolist()
     with Image.open(root / "contact_sheet.png") as sheet:
         assert sheet.width > 1000
 
@@ -205,15 +201,13 @@ def test_splits_share_no_room_and_every_location_has_all_three(rooms: int) -> No
         assert 0.6 < train < 0.8
 
 
-def test_a_preset_gives_what_was_not_asked_for() -> None:
+def test_a_preset_gives_the_amounts_that_no_flag_gives() -> None:
     assert SimulateConfig(Path("o")).amount == Amount(312, 10, 256)
     assert SimulateConfig(Path("o"), preset="demo").amount == PRESETS["demo"] == Amount(120, 6, 128)
     assert SimulateConfig(Path("o"), preset="demo", rooms=5, image_size=32).amount == Amount(5, 6, 32)
 
 
-def test_a_preset_and_the_same_amount_in_words_are_the_same_set(
-    small: tuple[SimulateConfig, Path], tmp_path: Path
-) -> None:
+def test_a_preset_and_equal_flags_give_the_same_set(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
     config, root = small
     shutil.copytree(root, tmp_path / "copy")
     simulate(replace(config, out=tmp_path / "copy", preset="demo", workers=2))
@@ -226,12 +220,12 @@ def test_other_settings_in_the_same_root_are_refused(small: tuple[SimulateConfig
         simulate(replace(config, seed=5, poses=3))
     message = str(refused.value)
     assert str(root) in message
-    assert "poses 2 (asked for: 3)" in message
-    assert "seed 0 (asked for: 5)" in message
+    assert "poses 2 (requested: 3)" in message
+    assert "seed 0 (requested: 5)" in message
     assert "another --out" in message
 
 
-def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"not empty and holds no simulation\.json"):
         simulate(SimulateConfig(tmp_path))
@@ -251,7 +245,7 @@ def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
         (lambda c: replace(c, speed_of_sound=34.0), "speed_of_sound is 34.0"),
     ],
 )
-def test_senseless_settings_are_refused(
+def test_settings_out_of_range_are_refused(
     change: Callable[[SimulateConfig], SimulateConfig], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -260,7 +254,7 @@ def test_senseless_settings_are_refused(
 
 
 @pytest.mark.parametrize(("backend", "package"), [("ray", "ray"), ("dask", "distributed")])
-def test_a_backend_that_is_not_installed_says_what_to_install(
+def test_the_error_of_a_missing_backend_names_its_package(
     backend: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in (package, "ray.util.joblib"):
@@ -287,14 +281,14 @@ def test_dataset_simulated_is_made_at_first_use_then_reused(
     times = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     cli.main([*train, "--experiment_name", "second"])
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == times
-    assert caplog.text.count("making a set of rooms in") == 1
+    assert caplog.text.count("simulating the default rooms in") == 1
     for name in ("simulated_00/test.csv", next(name for name in made if name.endswith(".npy"))):
         (root / name).unlink()
     cli.main(["evaluate", "--checkpoint", "first", "--device", "cpu", "--num_workers", "0"])
     assert contents(root) == made
 
 
-def test_a_default_set_of_another_version_is_not_read_as_this_one(
+def test_a_default_set_of_another_version_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -305,5 +299,5 @@ def test_a_default_set_of_another_version_is_not_read_as_this_one(
         cli.main(["train", "rgb", "--dataset", "simulated", "--num_workers", "0", "--device", "cpu"])
     assert stop.value.code == 2
     error = capsys.readouterr().err
-    assert "simulator 1 (asked for: 2)" in error
+    assert "simulator 1 (requested: 2)" in error
     assert "delete the folder" in error

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from echodepth.apps.convert.config import ShardConfig
 from echodepth.core.distributed import all_reduce_sum, sync_ranks
+from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.writer import shard
 from echodepth.models.checkpoint import load_model
 from tests.conftest import ROOT
@@ -80,5 +80,5 @@ def test_two_processes_finish_and_agree(v2_root: Path, tmp_path: Path, kept: str
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert {row["val/images"] for row in rows} == {"4"}
     best = load_model(tmp_path / "checkpoints/two/best")
-    assert best.run["validation"]["rmse"] == pytest.approx(min(float(row["val/rmse"]) for row in rows))
+    assert best.run.validation["rmse"] == pytest.approx(min(float(row["val/rmse"]) for row in rows))
     assert (tmp_path / "checkpoints/two/epoch_0002.pth").is_file()

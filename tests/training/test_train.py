@@ -22,8 +22,9 @@ from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.distillation.teachers.frozen import FrozenTeacher
 from echodepth.models.checkpoint import DepthModel, load_model, save_model
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
+from echodepth.models.run_record import RunRecord
 from echodepth.training import train as training
-from echodepth.training.config import BinauralConfig, DistillationConfig, RGBConfig, TrainConfig
+from echodepth.training.config import TrainConfig, train_config
 from echodepth.training.depth_task import learning_rate_factor
 from echodepth.training.distillation_task import DistillationTask
 
@@ -43,26 +44,30 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def rgb(root: Path, **flags: Any) -> RGBConfig:
-    return RGBConfig(**{**TINY, "data_dir": root, "experiment_name": "rgb", **flags})
+def rgb(root: Path, **flags: Any) -> TrainConfig:
+    return train_config("rgb", **{**TINY, "data_dir": root, "experiment_name": "rgb", **flags})
 
 
-def binaural(root: Path, **flags: Any) -> BinauralConfig:
-    return BinauralConfig(**{**TINY, "data_dir": root, "experiment_name": "ears", **flags})
+def binaural(root: Path, **flags: Any) -> TrainConfig:
+    return train_config("binaural", **{**TINY, "data_dir": root, "experiment_name": "ears", **flags})
 
 
-def distil(root: Path, teacher: str = "rgb", **flags: Any) -> DistillationConfig:
-    return DistillationConfig(**{**TINY, "data_dir": root, "teacher": teacher, "experiment_name": "taught", **flags})
+def distil(root: Path, teacher: str = "rgb", **flags: Any) -> TrainConfig:
+    return train_config(
+        "distill", **{**TINY, "data_dir": root, "teacher": teacher, "experiment_name": "taught", **flags}
+    )
 
 
 def train(config: TrainConfig) -> DepthModel:
     match config:
-        case DistillationConfig():
-            folder = training.train_distillation(config)
-        case BinauralConfig():
-            folder = training.train_binaural(config)
-        case RGBConfig():
-            folder = training.train_rgb(config)
+        case train_config(
+            "distill",
+        ):
+            folder = training.train(config)
+        case train_config("binaural"):
+            folder = training.train(config)
+        case train_config("rgb"):
+            folder = training.train(config)
         case _:
             raise TypeError(config)
     return load_model(folder)
@@ -111,8 +116,8 @@ def test_a_run_leaves_what_is_documented_and_nothing_else(v2_root: Path) -> None
 def test_best_is_the_epoch_with_the_lowest_validation_error(v2_root: Path) -> None:
     model = train(rgb(v2_root, nb_epochs=4, learning_rate=3e-3))
     errors = [float(row["val/rmse"]) for row in curve("rgb")]
-    assert model.run["epoch"] == 1 + errors.index(min(errors))
-    assert model.run["validation"]["rmse"] == pytest.approx(min(errors), rel=1e-5)
+    assert model.run.epoch == 1 + errors.index(min(errors))
+    assert model.run.validation["rmse"] == pytest.approx(min(errors), rel=1e-5)
 
 
 def test_the_checkpoint_is_the_original_kind(v2_root: Path) -> None:
@@ -153,7 +158,7 @@ def test_a_resumed_run_ends_bit_equal(v2_root: Path, flags: dict[str, Any]) -> N
     assert curve("resumed") == rows
     through, resumed = load_model("through"), load_model("resumed")
     assert_bit_equal(through.network.state_dict(), resumed.network.state_dict())
-    assert through.run["epoch"] == resumed.run["epoch"]
+    assert through.run.epoch == resumed.run.epoch
 
 
 def test_a_resumed_distillation_ends_bit_equal(v2_root: Path) -> None:
@@ -316,7 +321,7 @@ def test_every_distillation_flag_reaches_what_it_names(v2_root: Path, flags: dic
 
 def untrained_teacher(root: Path, seed: int) -> DepthModel:
     torch.manual_seed(seed)
-    return DepthModel(training.model_spec(rgb(root)), {"kind": "rgb"})
+    return DepthModel(training.model_spec(rgb(root)), RunRecord(kind="rgb"))
 
 
 @functools.cache
@@ -350,7 +355,7 @@ def test_the_teacher_is_not_moved_by_a_run_nor_saved_with_the_student(v2_root: P
     checkpoint = torch.load("checkpoints/taught/epoch_0002.pth", weights_only=True)
     assert not any("teacher" in name for name in checkpoint["state_dict"])
     assert student(torch.randn(1, 2, 8000)).shape == (1, 1, 32, 32)
-    assert student.run["teacher"] == "rgb"
+    assert student.run.teacher == "rgb"
 
 
 def test_the_optimiser_never_sees_the_teacher(v2_root: Path) -> None:
@@ -442,7 +447,7 @@ def test_a_wrong_folder_leaves_an_older_run_alone(v2_root: Path, tmp_path: Path)
         train(rgb(tmp_path / "nowhere", overwrite=True))
     with pytest.raises(DataError, match="not found in"):
         train(rgb(tmp_path / "nowhere", experiment_name="new"))
-    assert load_model("rgb").run["experiment_name"] == "rgb"
+    assert load_model("rgb").run.experiment_name == "rgb"
     assert not Path("checkpoints/new").exists()
 
 

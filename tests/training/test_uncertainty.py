@@ -119,14 +119,16 @@ def test_a_saved_model_keeps_its_uncertainty_and_its_card_mentions_it(tmp_path: 
     save_model(model, tmp_path / "best")
     again, image = load_model(tmp_path / "best"), torch.rand(1, 3, 40, 50)
     first, second = model.predict(image).uncertainty, again.predict(image).uncertainty
-    assert again.uncertainty
+    assert again.has_uncertainty
     assert first is not None
     assert second is not None
     assert torch.equal(first, second)
     assert "estimate.uncertainty" in (tmp_path / "best" / "README.md").read_text()
     save_model(DepthModel(ModelSpec("rgb", {"base_channels": 4}, {})), tmp_path / "plain")
-    assert not load_model(tmp_path / "plain").uncertainty
-    assert "uncertainty" not in (tmp_path / "plain" / "README.md").read_text()
+    assert not load_model(tmp_path / "plain").has_uncertainty
+    card = (tmp_path / "plain" / "README.md").read_text()
+    assert "estimate.uncertainty" not in card
+    assert "The model predicts no uncertainty." in card
 
 
 @pytest.mark.parametrize("uncertainty", [False, True])
@@ -134,7 +136,7 @@ def test_uncertainty_is_recognised_in_a_plain_state_dict(tmp_path: Path, uncerta
     network = create_binaural_attention_model(4, uncertainty=uncertainty)
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "plain.pth")
     model = load_model(tmp_path / "plain.pth")
-    assert model.uncertainty == uncertainty
+    assert model.has_uncertainty == uncertainty
     assert_bit_equal(model.network.state_dict(), network.state_dict())
 
 
@@ -204,7 +206,7 @@ def test_a_run_learns_the_same_depth_with_uncertainty_and_without(v2_root: Path,
     depth = {name: tensor for name, tensor in weights.items() if not name.startswith("uncertainty_head.")}
     assert_bit_equal(last_weights("plain", 2), depth)
     assert [row["val/rmse"] for row in curve("plain")] == [row["val/rmse"] for row in curve("uncertain")]
-    assert model.uncertainty
+    assert model.has_uncertainty
     first, last = curve("uncertain")
     for name in ("train/uncertainty", "val/uncertainty"):
         assert float(last[name]) < float(first[name])

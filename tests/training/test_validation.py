@@ -63,7 +63,7 @@ def test_a_run_that_diverges_stops_and_keeps_no_ruins(v2_root: Path) -> None:
 def test_a_best_model_is_kept_when_no_pixel_can_be_scored(v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NaN is below nothing: such a run ended by naming a folder that was not there."""
     monkeypatch.setattr("echodepth.metrics.protocols.Protocol.scored", lambda self, depth, valid: valid & False)
-    assert train(rgb(v2_root, nb_epochs=2)).run["epoch"] == 2
+    assert train(rgb(v2_root, nb_epochs=2)).run.epoch == 2
 
 
 def test_a_best_model_without_epochs_is_not_overwritten_by_accident(v2_root: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_best_model_without_epochs_is_not_overwritten_by_accident(v2_root: Pat
     Path("checkpoints/rgb/epoch_0001.pth").unlink()
     with pytest.raises(ConfigError, match="already holds best: choose another --experiment_name"):
         train(rgb(v2_root))
-    assert load_model("rgb").run["epoch"] == 1
+    assert load_model("rgb").run.epoch == 1
     train(rgb(v2_root, overwrite=True))
 
 
@@ -127,4 +127,4 @@ def test_wandb_without_an_account_costs_no_older_run(v2_root: Path, monkeypatch:
     monkeypatch.setattr("wandb.login", refuse)
     with pytest.raises(ConfigError, match=r"No API key configured\. Or set WANDB_MODE=offline"):
         train(rgb(v2_root, use_wandb=True, overwrite=True))
-    assert load_model("rgb").run["epoch"] == 1
+    assert load_model("rgb").run.epoch == 1

@@ -1,10 +1,8 @@
-"""Flags of ``echodepth convert`` and ``echodepth shard``. Imports nothing heavy, because ``--help`` reads it."""
+"""Flags of ``echodepth convert``. Imports nothing heavy, because ``--help`` reads it."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-from echodepth.data.config import DataConfig, Split
 
 Pairing = Literal["stem", "order", "time"]
 DepthUnit = Literal["mm", "m"]
@@ -37,23 +35,3 @@ class ConvertConfig:
     """Split of the whole room; along splits it by order: first 70 % train, 72 to 78 % val, last 20 % test."""
     swap_ears: bool = False
     """Exchange the channels, for recordings whose first channel is the right ear."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardConfig(DataConfig):
-    """Pack a dataset into tar files for object storage.
-
-    Shards keep the original bytes of the files. The reading flags only decide which rows are bad; they are chosen again
-    when the shards are read.
-    """
-
-    out: Path
-    """Output folder for the shards and their index."""
-    splits: tuple[Split, ...] = ("train", "val", "test")
-    """Splits to pack; other splits in the folder stay."""
-    shard_mb: int = 500
-    """Approximate size of a shard, in MB."""
-    seed: int = 0
-    """Random seed of the order in which samples are written."""
-    workers: int = 2
-    """Number of worker processes."""

@@ -1,6 +1,5 @@
 """``echodepth convert``: convert the files of one room to a location in BatVision V2's format."""
 
-import csv
 import logging
 import shutil
 from pathlib import Path
@@ -12,19 +11,19 @@ from tqdm import tqdm
 
 from echodepth.apps.convert.config import ConvertConfig, DepthUnit
 from echodepth.apps.convert.pairing import FileTriple, match_files
+from echodepth.core.batvision_tables import FILE_COLUMNS, INDEX, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.audio import find_onset, read_wav, resample
-from echodepth.data.config import Split
-from echodepth.data.datasets.batvision import SPLITS
-from echodepth.data.datasets.rgbd import TIME_LINE
+from echodepth.data.datasets.rgbd import TIME_RANGES
 from echodepth.data.images import open_image, read_image
+from echodepth.data.records import SPLITS, Split
 
 log = logging.getLogger(__name__)
 
-FOLDERS = ("audio", "camera", "depth")
-COLUMNS = tuple(f"{folder} {column}" for folder in FOLDERS for column in ("time", "path", "file name"))
-"""Columns of the CSV files: those of BatVision V2 that the package reads, and the times."""
+FOLDERS = tuple(FILE_COLUMNS)
+_COLUMNS = (INDEX, *(column for kind, files in FILE_COLUMNS.items() for column in (f"{kind} time", *files)))
+"""Columns of the CSV files: those that readers of BatVision V2 need, and the time of each file."""
 _SAMPLES_TO_30_M = 7782  # after the onset: the travel time to 30 m and back
 _COPIED_IMAGES = frozenset({".jpg", ".jpeg", ".png"})
 _MAX_DEPTH = 65.535  # metres: the largest number of millimetres in 16 bits
@@ -150,23 +149,17 @@ def _write_tables(folder: Path, config: ConvertConfig, triples: list[FileTriple]
         ]
         if not rows:
             continue
-        with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, ("index", *COLUMNS))
-            table.writeheader()
-            table.writerows(_row(number, triple, config.location) for number, triple in rows)
+        write_table(folder / f"{split}.csv", (_row(number, each, config.location) for number, each in rows), _COLUMNS)
 
 
 def _in_split(number: int, count: int, split: Split, config: ConvertConfig) -> bool:
     if config.split != "along":
         return split == config.split
-    start, end = TIME_LINE[split]
+    start, end = TIME_RANGES[split]
     return start <= number / count < end
 
 
 def _row(number: int, triple: FileTriple, location: str) -> dict[str, object]:
     names = {"audio": f"audio_{number}.wav", "camera": _image_name(number, triple), "depth": f"depth_{number}.npy"}
-    row: dict[str, object] = {"index": number}
-    for folder, name in names.items():
-        row |= {f"{folder} path": f"{location}/{folder}/", f"{folder} file name": name}
-        row[f"{folder} time"] = number if triple.time is None else triple.time
-    return row
+    time = number if triple.time is None else triple.time
+    return table_row(number, location, names, {f"{kind} time": time for kind in names})

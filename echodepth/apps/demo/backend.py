@@ -13,13 +13,14 @@ from PIL import Image
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.sampling import pixel_centres
-from echodepth.data.datasets import batvision, rgbd
-from echodepth.data.images import DepthMap, open_upright, to_rgb
+from echodepth.data.dataset_registry import DATASETS
+from echodepth.data.images import open_upright, read_depth_array, read_depth_image, to_rgb
+from echodepth.data.recorded import trained_data
+from echodepth.data.records import DepthMap
 from echodepth.inference.inputs import check_file
 from echodepth.inference.outputs import point_cloud_file
 from echodepth.inference.point_cloud import Intrinsics
 from echodepth.inference.predictor import Estimate, Predictor
-from echodepth.inference.runtime import trained_data
 from echodepth.metrics.depth import per_image_metrics
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.report.figures import depth_to_rgb
@@ -99,9 +100,9 @@ def _read_ground_truth(path: Path, predictor: Predictor) -> DepthMap:
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     if path.suffix.lower() == ".npy":
-        return batvision.read_depth(path)
+        return read_depth_array(path)
     data = trained_data(predictor.backend)
-    return rgbd.read_depth(path, data.depth_scale if data.dataset == "rgbd" else 1000.0)
+    return read_depth_image(path, DATASETS[data.dataset].depth_units(data))
 
 
 def _sample(depth: DepthMap, shape: tuple[int, ...], max_depth: float) -> Float[np.ndarray, "h w"]:

@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import DatasetName
-
 
 @dataclass(frozen=True)
 class DoctorConfig:
@@ -15,7 +13,7 @@ class DoctorConfig:
 
     root: Annotated[Path, tyro.conf.Positional]
     """Root folder of the dataset."""
-    dataset: DatasetName | None = None
+    dataset: str | None = None
     """Dataset reader. Default: recognised from the files in the root."""
     modalities: tuple[Literal["image", "audio", "depth"], ...] = ("image", "audio", "depth")
     """Modalities that every row must have. rgbd has no audio."""

@@ -10,8 +10,7 @@ from scipy.stats import ttest_1samp, ttest_ind
 from echodepth.apps.doctor.ear_order import agreements
 from echodepth.apps.doctor.findings import Finding
 from echodepth.apps.doctor.row_checks import CheckedRow
-from echodepth.data.audio import SAMPLE_RATE
-from echodepth.data.config import DatasetName
+from echodepth.core.constants import SAMPLE_RATE
 
 _MIN_ROWS = 8  # rows of a location for a statistical test
 _P_ALONE = 0.002  # one-sided p-value for a location by itself
@@ -24,15 +23,21 @@ _DEVIATIONS = 10.0  # robust standard deviations of the onset
 _USUAL_SHARE = 0.8  # share of the rows with the same size that makes the others outliers
 
 
-def check_dataset(rows: list[CheckedRow], dataset: DatasetName, rooms_apart: bool) -> list[Finding]:
-    """All findings from comparing rows."""
+def check_dataset(rows: list[CheckedRow], has_locations: bool, rooms_apart: bool) -> list[Finding]:
+    """All findings from comparing rows.
+
+    Args:
+        rows: of all splits.
+        has_locations: whether the dataset distinguishes locations; otherwise its splits share the only room.
+        rooms_apart: whether a room in two splits is a fault instead of a note.
+    """
     return [
         *_unusual_onsets(rows),
         *_unusual_sizes(rows),
         *_swapped_ears(rows),
         *_misaligned(rows),
         *_duplicates(rows),
-        *_shared_rooms(rows, dataset, rooms_apart),
+        *(_shared_rooms(rows, rooms_apart) if has_locations else ()),
     ]
 
 
@@ -181,17 +186,13 @@ def _duplicates(rows: list[CheckedRow]) -> Iterator[Finding]:
         yield Finding("leak" if len(splits) > 1 else "duplicate", where, what, _names(copies))
 
 
-def _shared_rooms(rows: list[CheckedRow], dataset: DatasetName, rooms_apart: bool) -> Iterator[Finding]:
-    if dataset == "rgbd":
-        return
+def _shared_rooms(rows: list[CheckedRow], rooms_apart: bool) -> Iterator[Finding]:
     splits: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in rows:
         splits[row.record.room][row.split] += 1
-    # BatVision's own splits share its locations; the splits of a simulated dataset never share a room.
-    is_fault = dataset == "simulated" or rooms_apart
     for room, counts in sorted(splits.items()):
         if len(counts) > 1:
             what = f"{room}: " + ", ".join(f"{count} rows in {split}" for split, count in counts.items())
             members = _names([row for row in rows if row.record.room == room])
-            kind, severity = ("leak", "fault") if is_fault else ("shared location", "note")
+            kind, severity = ("leak", "fault") if rooms_apart else ("shared location", "note")
             yield Finding(kind, f"splits {', '.join(counts)}", what, members, severity)  # type: ignore[arg-type]

@@ -17,13 +17,15 @@ from echodepth.apps.doctor.findings import ISSUES, Finding
 from echodepth.apps.doctor.row_checks import CheckedRow, check_row
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError, require_at_least
-from echodepth.data.config import DataConfig, DatasetName, Split
-from echodepth.data.dataset import Decoder, list_split
-from echodepth.data.datasets.batvision import SPLITS
-from echodepth.data.datasets.rgbd import ASSOCIATION_FILES
-from echodepth.data.sample import Modality, Record
+from echodepth.data.config import DataConfig, extract_data_config
+from echodepth.data.dataset import list_split
+from echodepth.data.dataset_registry import DATASETS, recognise_dataset
+from echodepth.data.decoder import Decoder
+from echodepth.data.records import SPLITS, Modality, Record, Split
 
 log = logging.getLogger(__name__)
+FAULTS_FOUND = 1
+"""Exit status of the command when the dataset has faults."""
 
 _LISTED = 5  # findings of a kind in the text; the JSON has all of them
 _MIN_PARALLEL_ROWS = 64  # with fewer rows, starting processes takes longer than reading the files
@@ -42,7 +44,7 @@ class Diagnosis:
     """
 
     root: Path
-    dataset: DatasetName
+    dataset: str
     rows: list[CheckedRow]
     findings: list[Finding]
     decoder: Decoder
@@ -94,20 +96,26 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     return diagnosis
 
 
+def run(config: DoctorConfig) -> None:
+    """The command: as ``doctor``, and exit status 1 if the dataset has faults."""
+    if doctor(config).faults:
+        raise SystemExit(FAULTS_FOUND)
+
+
 def examine(config: DoctorConfig) -> Diagnosis:
     """Examine a dataset without writing anything; see ``doctor`` for the errors."""
     require_at_least(1, workers=config.workers)
     if not config.root.is_dir():
         raise DataError(f"{config.root} is not a folder: give the root of a dataset")
-    dataset = config.dataset or recognise(config.root)
-    modalities: tuple[Modality, ...] = tuple(name for name in config.modalities if name != "audio" or dataset != "rgbd")
+    reader = DATASETS[config.dataset or recognise_dataset(config.root)]
+    modalities: tuple[Modality, ...] = tuple(each for each in config.modalities if each in reader.modalities)
     if not modalities:
-        raise ConfigError(f"--modalities names none that {dataset} has: give image, audio, depth or some of them")
-    data = DataConfig(dataset, config.root, max_depth=config.max_depth, depth_scale=config.depth_scale)
+        raise ConfigError(f"--modalities names none that {reader.name} has: give image, audio, depth or some of them")
+    data = extract_data_config(config, dataset=reader.name, data_dir=config.root)
     listed, findings, decoder = _list(data, modalities)
     rows = _check_rows(listed, decoder, config.workers)
     findings += [finding for row in rows for finding in row.findings]
-    findings += check_dataset(rows, dataset, config.rooms_apart)
+    findings += check_dataset(rows, reader.has_locations, config.rooms_apart or not reader.splits_share_rooms)
     # The report names the root once; paths are relative to it.
     prefix = f"{config.root}/"
     findings = [
@@ -115,16 +123,7 @@ def examine(config: DoctorConfig) -> Diagnosis:
     ]
     order = list(ISSUES)
     findings.sort(key=lambda finding: order.index(finding.kind))
-    return Diagnosis(config.root, dataset, rows, findings, decoder)
-
-
-def recognise(root: Path) -> DatasetName:
-    """The reader of a dataset, by the files in its root."""
-    if (root / "simulation.json").is_file():
-        return "simulated"
-    if any((root / name).is_file() for name in ASSOCIATION_FILES):
-        return "rgbd"
-    return "batvisionv1" if any((root / f"{split}.csv").is_file() for split in SPLITS) else "batvisionv2"
+    return Diagnosis(config.root, reader.name, rows, findings, decoder)
 
 
 def _list(
@@ -138,10 +137,7 @@ def _list(
             records, decoder = list_split(data, split, modalities)
         except DataError as error:
             first_error = first_error or error
-            has_list = (
-                data.dataset == "rgbd" or any(data.root.glob(f"{split}.csv")) or any(data.root.glob(f"*/{split}.csv"))
-            )
-            if has_list:
+            if DATASETS[data.dataset].has_split(data.root, split):
                 findings.append(Finding("table", f"split {split}", str(error)))
             else:
                 findings.append(Finding("no split", f"split {split}", str(error), severity="note"))

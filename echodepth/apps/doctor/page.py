@@ -13,17 +13,18 @@ from scipy.signal import stft
 import echodepth
 from echodepth.apps.doctor.dataset_checks import ear_agreements
 from echodepth.apps.doctor.examine import Diagnosis
-from echodepth.apps.doctor.findings import ISSUES, Finding
+from echodepth.apps.doctor.findings import ISSUES
 from echodepth.apps.doctor.row_checks import DEPTH_BINS, CheckedRow
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import DataError
-from echodepth.data.audio import SAMPLE_RATE, read_ear_arrays, read_wav
+from echodepth.data.audio import read_ear_arrays, read_wav
 from echodepth.data.images import read_image, resize_depth
 from echodepth.report.figures import Panel, colour_stops, display_limit, panel_to_rgb, spectrogram_to_rgb
 from echodepth.report.html import ReportImage, data_uri, template
 from echodepth.report.svg_chart import Chart, histogram, log_histogram
 
 _LISTED = 20  # findings of a kind
-_EXAMPLES = 3  # examples of a kind
+_MAX_EXAMPLES = 3  # of a kind
 _SIDE = 128  # pixels of an example's pictures
 _SECONDS = 0.12  # of a spectrogram: echoes from up to 20 m
 _DYNAMIC_RANGE = 70  # dB of a spectrogram
@@ -39,26 +40,16 @@ class Example:
     depth_limit: float | None
 
 
-@dataclass(frozen=True)
-class Section:
-    """All findings of a kind."""
-
-    kind: str
-    title: str
-    remedy: str
-    severity: str
-    findings: list[Finding]
-    more: int
-    examples: list[Example]
-
-
 def page(diagnosis: Diagnosis) -> str:
     """The page's HTML, self-contained."""
     healthy = [row for row in diagnosis.rows if not row.findings]
     shown = healthy[:: max(1, len(healthy) // _HEALTHY)][:_HEALTHY]
     return template(Path(__file__).with_name("doctor.html.jinja")).render(
         diagnosis=diagnosis,
-        sections=_sections(diagnosis),
+        by_kind=diagnosis.by_kind(),
+        examples=_examples(diagnosis),
+        issues=ISSUES,
+        listed=_LISTED,
         histograms=histograms(diagnosis.rows),
         registration=_registration(diagnosis.rows),
         samples=[_example(row, diagnosis) for row in shown],
@@ -68,17 +59,15 @@ def page(diagnosis: Diagnosis) -> str:
     )
 
 
-def _sections(diagnosis: Diagnosis) -> list[Section]:
+def _examples(diagnosis: Diagnosis) -> dict[str, list[Example]]:
+    """For each kind of finding, a few of its rows in pictures."""
     by_name = {row.record.name: row for row in diagnosis.rows}
-    sections = []
+    examples = {}
     for kind, findings in diagnosis.by_kind().items():
         names = dict.fromkeys(name for finding in findings for name in finding.rows[:2])
-        rows = [by_name[name] for name in list(names)[:_EXAMPLES] if name in by_name]
-        examples = [example for row in rows if (example := _example(row, diagnosis)).pictures]
-        title, remedy = ISSUES[kind]
-        more = max(0, len(findings) - _LISTED)
-        sections.append(Section(kind, title, remedy, findings[0].severity, findings[:_LISTED], more, examples))
-    return sections
+        rows = [by_name[name] for name in list(names)[:_MAX_EXAMPLES] if name in by_name]
+        examples[kind] = [example for row in rows if (example := _example(row, diagnosis)).pictures]
+    return examples
 
 
 def _example(row: CheckedRow, diagnosis: Diagnosis) -> Example:
@@ -127,9 +116,7 @@ def histograms(rows: list[CheckedRow]) -> list[Chart]:
             1000 * audio.onset / SAMPLE_RATE for audio in recordings if audio.onset is not None
         ],
         "Peak level, dB of full scale": [20 * math.log10(audio.peak) for audio in recordings if audio.peak > 0],
-        "Level of the left over the right ear, dB": [
-            20 * math.log10(audio.levels[0] / audio.levels[1]) for audio in audible
-        ],
+        "Left–right level difference, dB": [20 * math.log10(audio.levels[0] / audio.levels[1]) for audio in audible],
         "Ear–depth agreement": [agreement for _, agreement in ear_agreements(rows)],
         "Valid depth pixels, %": [100 * depth.valid for depth in depths],
     }

@@ -12,12 +12,12 @@ from PIL import Image
 from echodepth.apps.doctor.ear_order import laterality, level_differences
 from echodepth.apps.doctor.findings import Finding
 from echodepth.apps.doctor.registration import EdgeMatch, match_edges, side_of
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import DataError
-from echodepth.data.audio import SAMPLE_RATE, find_onset, read_ear_arrays, read_wav
-from echodepth.data.config import Split
-from echodepth.data.dataset import Decoder
-from echodepth.data.images import DepthMap, read_image, resize_depth
-from echodepth.data.sample import Record
+from echodepth.data.audio import find_onset, read_ear_arrays, read_wav
+from echodepth.data.decoder import Decoder
+from echodepth.data.images import read_image, resize_depth
+from echodepth.data.records import DepthMap, Record, Split
 
 DEPTH_BINS = np.geomspace(0.1, 100, 49)
 """Edges of the depth histogram's bins in metres."""

@@ -5,8 +5,8 @@ from jaxtyping import Float
 
 from echodepth.core.constants import V2_ONSET, V2_RECORDING_SAMPLES
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
-from echodepth.simulate.acoustics.propagation import arrivals
-from echodepth.simulate.acoustics.recording import background, hear
+from echodepth.simulate.acoustics.propagation import propagate
+from echodepth.simulate.acoustics.recording import background_noise, receive
 from echodepth.simulate.acoustics.scattering import draw_patches
 from echodepth.simulate.camera.render import depth_map
 from echodepth.simulate.rooms.room_generator import draw_pose, draw_room
@@ -41,9 +41,9 @@ class SimulatedCard:
         self._recordings += 1
         pose = draw_pose(self._rng, self._room)
         self._ground_truth = depth_map(self._room, pose, _SIDE)
-        echoes = hear(arrivals(self._room, self._patches, pose, self._loudspeaker, self._rng), signal)
+        echoes = receive(propagate(self._room, self._patches, pose, self._loudspeaker, self._rng), signal)
         blocks = -(-max(frames, LATENCY + V2_RECORDING_SAMPLES) // V2_RECORDING_SAMPLES)
-        recorded = np.concatenate([background(self._rng, _SNR) for _ in range(blocks)], axis=1)
+        recorded = np.concatenate([background_noise(self._rng, _SNR) for _ in range(blocks)], axis=1)
         start = LATENCY - V2_ONSET
         recorded[:, start : start + V2_RECORDING_SAMPLES] += echoes
         clipped: np.ndarray = np.clip(recorded[:, :frames], -1, 1).astype(np.float32)

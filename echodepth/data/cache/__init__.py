@@ -1,1 +1,1 @@
-"""Memory-mapped copies of a decoded split."""
+"""Prepared data: a decoded split in memory-mapped arrays."""

@@ -1,1 +1,1 @@
-"""One file a dataset: how it is listed, and how its depth maps are read."""
+"""The readers of the built-in datasets, one module each; ``echodepth.data.dataset_registry`` holds the registry."""

@@ -1,1 +1,1 @@
-"""Datasets larger than a disk: tar shards, written, indexed and read in order."""
+"""Datasets larger than a disk: tar shards, their index, their sequential reader and their writer."""

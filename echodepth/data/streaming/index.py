@@ -1,14 +1,14 @@
-"""Shards: tar files with a dataset's own files in them, and the index that says what is in which.
+"""Shards, tar files of a dataset's own files, and their index.
 
-A folder of shards, on a disk or at an address, reads::
+A folder of shards, on a disk or at an address, has this layout::
 
     index.json
     train-000000.tar    00000000.audio.wav  00000000.depth.npy  00000000.image.jpeg  00000000.json  00000001.audio.wav …
     train-000001.tar    …
     val-000000.tar      …
 
-What a reader needs to know before it opens a shard is in the index: how many samples of which room are where. So the
-number of steps, and who reads what, is known without a look at the data.
+The index lists the number of samples of each room in each shard, so that the number of steps and the partition among
+readers are known before any shard is opened.
 """
 
 import json
@@ -20,21 +20,21 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.config import DataConfig
-from echodepth.data.sample import Modality
+from echodepth.data.records import Modality
 
 FORMAT = "echodepth shards"
 VERSION = 1
 INDEX = "index.json"
 INSTALL = "pip install 'echodepth[stream]'"
-_BLOCK = 2**24  # bytes asked for at a time at an address: a request's latency counts little then
+_BLOCK = 2**24  # bytes per request at an address, so that latency is small against transfer
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """Bytes that are read from first to last."""
+    """A file that is read sequentially."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next ``size`` bytes, fewer at the end."""
+        """Return the next ``size`` bytes, fewer at the end."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Shard:
     """One tar file.
 
     Attributes:
-        name: of the file.
-        samples: how many are in it.
-        bytes: its size.
-        sha256: its hash.
-        rooms: samples by room, as ``Record.room`` names it.
+        name: file name.
+        samples: number of samples.
+        bytes: file size.
+        sha256: file hash.
+        rooms: number of samples by room, see ``Record.room``.
     """
 
     name: str
@@ -58,15 +58,15 @@ class Shard:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """What ``index.json`` says.
+    """Contents of ``index.json``.
 
     Attributes:
-        dataset: the reader's name of the dataset that was packed.
-        depth_units: of its depth maps, a metre.
-        parts: what a sample has.
-        rooms: each room's location.
-        splits: the shards of each split, in order.
-        bad_rows: of each split, one message for each row that was left out.
+        dataset: name of the dataset in the registry.
+        depth_units: stored depth units per metre.
+        modalities: contents of a sample.
+        rooms: location of each room.
+        splits: shards of each split, in order.
+        bad_rows: for each split, one message per skipped row.
     """
 
     dataset: str
@@ -77,7 +77,7 @@ class ShardIndex:
     bad_rows: dict[str, list[str]] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """As it is written."""
+        """The text of the file."""
         splits = {
             split: {
                 "samples": sum(shard.samples for shard in shards),
@@ -92,40 +92,40 @@ class ShardIndex:
         )
 
     @staticmethod
-    def of_json(text: str, name: str) -> "ShardIndex":
-        """What was written.
+    def from_json(text: str, name: str) -> "ShardIndex":
+        """Parse the text of the file.
 
         Args:
-            text: of the file.
-            name: of the file, for messages.
+            text: contents of the file.
+            name: file name, for messages.
 
         Raises:
-            DataError: it is no index of shards, or one of another version.
+            DataError: the text is no index of shards, or has another version.
         """
         try:
-            read: dict[str, Any] = json.loads(text)
-            if read["format"] != FORMAT:
-                raise ValueError(f"its format is {read['format']}")
+            content: dict[str, Any] = json.loads(text)
+            if content["format"] != FORMAT:
+                raise ValueError(f"its format is {content['format']}")
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{name} is no index of shards ({error}): `echodepth shard` writes one") from error
-        if read["version"] != VERSION:
+        if content["version"] != VERSION:
             raise DataError(
-                f"{name} is of version {read['version']}, and this program reads version {VERSION}: pack the dataset "
-                "again with `echodepth shard`, or read it with the version that packed it"
+                f"{name} has version {content['version']}, and this program reads version {VERSION}: pack the dataset "
+                "again with `echodepth shard`, or use the program version that packed it"
             )
-        splits = read["splits"]
+        splits = content["splits"]
         return ShardIndex(
-            dataset=read["dataset"],
-            depth_units=read["depth_units_per_metre"],
-            modalities=tuple(read["parts"]),
-            rooms=read["rooms"],
+            dataset=content["dataset"],
+            depth_units=content["depth_units_per_metre"],
+            modalities=tuple(content["parts"]),
+            rooms=content["rooms"],
             splits={split: tuple(Shard(**shard) for shard in splits[split]["shards"]) for split in splits},
             bad_rows={split: splits[split]["bad_rows"] for split in splits},
         )
 
 
 def is_sharded(config: DataConfig) -> bool:
-    """Whether ``data_dir`` holds shards: an address does, and a folder with an index of them."""
+    """Whether ``data_dir`` is an address, or a folder with an index of shards."""
     if isinstance(config.data_dir, str):
         return True
     index = config.root / INDEX
@@ -136,61 +136,62 @@ def is_sharded(config: DataConfig) -> bool:
 
 
 def read_index(config: DataConfig) -> ShardIndex:
-    """The index of the shards in ``config.data_dir``.
+    """Read the index of the shards in ``config.data_dir``.
 
     Raises:
-        ConfigError: nothing installed reads that kind of address, or the shards are of another dataset than said.
-        DataError: there is none, or it cannot be read.
+        ConfigError: no installed library reads this kind of address, or the shards hold another dataset.
+        DataError: the index is missing or unreadable.
     """
-    name = located(config.address, INDEX)
+    name = join(config.address, INDEX)
     with open_file(config.address, INDEX) as file:
         try:
             text = file.read().decode()
         except Exception as error:
-            raise unreadable(name, error) from error
-    index = ShardIndex.of_json(text, name)
+            raise unreadable_error(name, error) from error
+    index = ShardIndex.from_json(text, name)
     if index.dataset != config.dataset:
         raise ConfigError(f"{config.address} holds shards of {index.dataset}: give --dataset {index.dataset}")
     return index
 
 
-def located(place: Path | str, name: str) -> str:
-    """A file at a place, as messages name it and as addresses are put together."""
-    return str(place / name) if isinstance(place, Path) else f"{place.rstrip('/')}/{name}"
+def join(address: Path | str, name: str) -> str:
+    """Full name of a file in a folder or below an address."""
+    return str(address / name) if isinstance(address, Path) else f"{address.rstrip('/')}/{name}"
 
 
-def open_file(place: Path | str, name: str) -> AbstractContextManager[Stream]:
-    """Open a file in a folder or at an address, to be read from its beginning.
+def open_file(address: Path | str, name: str) -> AbstractContextManager[Stream]:
+    """Open a file in a folder or below an address for sequential reading.
 
     Raises:
-        ConfigError: nothing installed reads that kind of address.
-        DataError: it is not there, or cannot be reached.
+        ConfigError: no installed library reads this kind of address.
+        DataError: the file is missing or unreachable.
     """
-    where = located(place, name)
+    location = join(address, name)
     try:
-        if isinstance(place, Path):
-            return Path(where).open("rb")
+        if isinstance(address, Path):
+            return Path(location).open("rb")
         import fsspec
 
-        return cast(AbstractContextManager[Stream], fsspec.open(where, "rb", block_size=_BLOCK).open())
+        return cast(AbstractContextManager[Stream], fsspec.open(location, "rb", block_size=_BLOCK).open())
     except ImportError as error:
-        raise ConfigError(f"{where} cannot be read: {error}; the web needs {INSTALL}, S3 pip install s3fs") from error
+        raise ConfigError(
+            f"{location} cannot be read: {error}; http addresses need {INSTALL}, S3 needs pip install s3fs"
+        ) from error
     except Exception as error:
-        raise unreadable(where, error) from error
+        raise unreadable_error(location, error) from error
 
 
-def unreadable(name: str, error: Exception) -> DataError:
-    """What is said of a file that is not there or cannot be reached; each kind of address has errors of its own."""
-    if isinstance(error, FileNotFoundError):  # fsspec's answer to a server that is away, too
+def unreadable_error(name: str, error: Exception) -> DataError:
+    """The DataError for a file that is missing or unreachable; each kind of address raises errors of its own."""
+    if isinstance(error, FileNotFoundError):  # fsspec raises it for an unreachable server too
         return DataError(
-            f"{name} is not there or cannot be reached: --data_dir names the folder or address that holds {INDEX} and "
+            f"{name} does not exist or cannot be reached: --data_dir is the folder or address that holds {INDEX} and "
             "the shards"
         )
-    told = str(error) or type(error).__name__
-    return DataError(f"{name} cannot be read: {told}")
+    return DataError(f"{name} cannot be read: {str(error) or type(error).__name__}")
 
 
 def chunks(file: Stream, size: int = 2**20) -> Iterator[bytes]:
-    """What is left of an open file, piece by piece."""
+    """The rest of an open file in pieces."""
     while piece := file.read(size):
         yield piece

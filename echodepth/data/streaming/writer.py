@@ -1,15 +1,15 @@
-"""``echodepth shard``: a dataset packed into tar files of its own files' bytes, to be read from first to last.
+"""``echodepth shard``: packs a dataset's own files into tar shards for sequential reading.
 
-The samples are shuffled while they are written, once, with a seed: neighbours in a recording are alike, and a reader's
-buffer is too small to bring rooms together that lie gigabytes apart. A shard is written beside its place and moved
-there when whole; what is finished is noted in a file of its own, so that an interrupted run goes on where it was.
+Samples are shuffled once, with a seed, when they are written: neighbouring frames of a recording are similar, and a
+reader's shuffle buffer is too small to mix rooms that are gigabytes apart. Each shard is written atomically. A journal
+lists the finished ones, so that an interrupted run resumes.
 """
 
 import contextlib
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,25 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from echodepth.apps.convert.config import ShardConfig
+from echodepth.core.array_store import file_stamp
 from echodepth.core.atomic_io import atomic_write, remove_unfinished
 from echodepth.core.errors import ConfigError, DataError, require_at_least
-from echodepth.data.cache.prepared import depth_units, parts_of
-from echodepth.data.config import DataConfig, Split
-from echodepth.data.dataset import Decoder, DepthDataset, list_split
-from echodepth.data.sample import Record, StoredFile, StoredRecord
+from echodepth.data.config import DataConfig, extract_data_config
+from echodepth.data.dataset import DepthDataset, list_split
+from echodepth.data.dataset_registry import DATASETS
+from echodepth.data.decoder import Decoder
+from echodepth.data.records import Record, Split, StoredFile, StoredRecord
+from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.index import INDEX, VERSION, Shard, ShardIndex
-from echodepth.data.streaming.reader import PART_NAMES, require_webdataset
-from echodepth.simulate.default_set import make_once
+from echodepth.data.streaming.reader import FILE_NAMES, require_webdataset
 
 log = logging.getLogger(__name__)
-_NOTES = ".packing.json"
+_JOURNAL = ".packing.json"
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A shard to be written: its rows with the keys that they get, and a stamp of all that decides its bytes."""
+    """A shard to be written: its rows with their keys, and a stamp of everything that determines its bytes."""
 
     name: str
     rows: list[tuple[str, Record]]
@@ -43,7 +44,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Packed:
-    """A finished shard, as it is noted; ``shard`` is None where every row was bad."""
+    """A finished shard in the journal; ``shard`` is None if every row was bad."""
 
     split: str
     stamp: str
@@ -53,65 +54,64 @@ class _Packed:
 
 
 def shard(config: ShardConfig) -> Path:
-    """Pack the splits that are not packed yet, or whose files have changed.
+    """Pack the splits that are not packed yet or whose files have changed.
 
     Returns:
         The folder of the shards and their index.
 
     Raises:
-        ConfigError: a flag is out of range, webdataset is not installed, or the folder holds shards of other data.
+        ConfigError: a flag is out of range, webdataset is not installed, or the folder holds shards of another dataset.
         DataError: a file is missing or, without ``skip_bad``, bad.
     """
     require_at_least(1, shard_mb=config.shard_mb, workers=config.workers)
     require_at_least(0, seed=config.seed)
     require_webdataset()
     if config.leave_out is not None:
-        raise ConfigError("--leave_out: pack all locations, and leave one out when the shards are read")
-    if config.dataset == "simulated" and config.data_dir is None:
-        make_once(config.root)
-    data = DataConfig(**{each.name: getattr(config, each.name) for each in fields(DataConfig)})
-    head = {"dataset": data.dataset, "depth_units": depth_units(data), "parts": list(parts_of(data))}
-    notes = _read_notes(config.out, head)
+        raise ConfigError("--leave_out: pack all locations, and exclude one when the shards are read")
+    data = extract_data_config(config)
+    reader = DATASETS[data.dataset]
+    header = {"dataset": data.dataset, "depth_units": reader.depth_units(data), "parts": list(reader.modalities)}
+    journal = _read_journal(config.out, header)
     remove_unfinished(config.out)
     for split in config.splits:
-        _pack_split(config, data, split, notes, head)
-    index = _index(head, notes)
+        _pack_split(config, data, split, journal, header)
+    index = _index(header, journal)
     with atomic_write(config.out / INDEX) as unfinished:
         unfinished.write_text(index.to_json() + "\n", encoding="utf-8")
     for name, shards in index.splits.items():
         samples, size = sum(each.samples for each in shards), sum(each.bytes for each in shards)
         bad = f"; {len(index.bad_rows[name])} bad rows left out" if index.bad_rows[name] else ""
         log.info("%s: %d samples in %d shards, %.0f MB%s", name, samples, len(shards), size / 1e6, bad)
-    log.info("packed into %s: copy the folder to where it is read, and name that with --data_dir", config.out)
+    log.info("packed into %s: copy the folder to its destination, and pass that as --data_dir", config.out)
     return config.out
 
 
 def _pack_split(
-    config: ShardConfig, data: DataConfig, split: Split, notes: dict[str, _Packed], head: dict[str, Any]
+    config: ShardConfig, data: DataConfig, split: Split, journal: dict[str, _Packed], header: dict[str, Any]
 ) -> None:
-    records, decoder = list_split(data, split, parts_of(data))
+    records, decoder = list_split(data, split, DATASETS[data.dataset].modalities)
     if not config.skip_bad:
-        DepthDataset(records, decoder)  # names a missing file before anything is written
+        DepthDataset(records, decoder)  # raises for a missing file before anything is written
     plans = _plans(records, decoder, split, config)
-    todo = [plan for plan in plans if not _is_finished(config.out, notes.get(plan.name), plan)]
-    wanted = {plan.name for plan in plans}
-    stale = [name for name, packed in notes.items() if packed.split == split and name not in wanted]
+    todo = [plan for plan in plans if not _is_finished(config.out, journal.get(plan.name), plan)]
+    planned = {plan.name for plan in plans}
+    stale = [name for name, packed in journal.items() if packed.split == split and name not in planned]
     if todo or stale:
-        (config.out / INDEX).unlink(missing_ok=True)  # until all that it names is there again
+        (config.out / INDEX).unlink(missing_ok=True)  # until all shards that it lists exist again
     for name in stale:
         (config.out / name).unlink(missing_ok=True)
-        del notes[name]
+        del journal[name]
     pool = Parallel(n_jobs=min(config.workers, max(1, len(todo))), return_as="generator_unordered")
-    place = (config.out.resolve(), Path.cwd(), f"{data.root}/")
-    work = pool(delayed(_write_shard)(plan, split, decoder, config.skip_bad, place) for plan in todo)
+    folders = (config.out.resolve(), Path.cwd(), f"{data.root}/")
+    jobs = pool(delayed(_write_shard)(plan, split, decoder, config.skip_bad, folders) for plan in todo)
     rows = sum(len(plan.rows) for plan in plans)
     done = rows - sum(len(plan.rows) for plan in todo)
     with tqdm(total=rows, initial=done, desc=f"shard {split}", unit="sample", disable=None) as bar:
-        for name, count, packed in work:
-            notes[name] = packed
-            _write_notes(config.out, head, notes)
+        for name, count, packed in jobs:
+            journal[name] = packed
+            _write_journal(config.out, header, journal)
             bar.update(count)
-    bad_rows = [row for plan in plans for row in notes[plan.name].bad_rows]
+    bad_rows = [row for plan in plans for row in journal[plan.name].bad_rows]
     if len(bad_rows) == len(records):
         raise DataError(f"none of {len(records)} rows can be used; the first: {bad_rows[0]}")
     if bad_rows:
@@ -119,30 +119,30 @@ def _pack_split(
 
 
 def _plans(records: list[Record], decoder: Decoder, split: Split, config: ShardConfig) -> list[_Plan]:
-    """The samples in their new order, as many in each shard as its size allows."""
+    """The samples in shuffled order, grouped by the size of a shard."""
     order = np.random.default_rng(config.seed).permutation(len(records))
-    # What decides whether a row is bad.
+    # The settings that determine which rows are bad.
     settings = [VERSION, config.skip_bad, decoder.image_size, decoder.max_depth, repr(decoder.audio_cut)]
     groups: list[list[tuple[str, Record, list[str]]]] = [[]]
     size = 0
-    for key, place in enumerate(order):
-        record, told = records[place], []
+    for key, index in enumerate(order):
+        record, stamps = records[index], []
         bytes_of_row = 0
         for path in decoder.files(record):
-            status = path.stat() if path.is_file() else None
-            bytes_of_row += status.st_size if status else 0
-            told.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}" if status else f"{path.name}:missing")
+            stamp = file_stamp(path)
+            bytes_of_row += stamp[0] if stamp else 0
+            stamps.append(f"{path.name}:{stamp[0]}:{stamp[1]}" if stamp else f"{path.name}:missing")
         if groups[-1] and size + bytes_of_row > config.shard_mb * 1e6:
             groups.append([])
             size = 0
         size += bytes_of_row
-        groups[-1].append((f"{key:08d}", record, told))
+        groups[-1].append((f"{key:08d}", record, stamps))
     return [
         _Plan(
             f"{split}-{number:06d}.tar",
             [(key, record) for key, record, _ in group],
             hashlib.sha256(
-                json.dumps([settings, [(key, row.name, told) for key, row, told in group]]).encode()
+                json.dumps([settings, [(key, row.name, stamps) for key, row, stamps in group]]).encode()
             ).hexdigest(),
         )
         for number, group in enumerate(groups)
@@ -150,7 +150,7 @@ def _plans(records: list[Record], decoder: Decoder, split: Split, config: ShardC
 
 
 def _is_finished(out: Path, packed: _Packed | None, plan: _Plan) -> bool:
-    """Whether a shard is noted, was made of the same files, and is still what was written."""
+    """Whether the journal lists the shard, its source files are unchanged, and its contents are intact."""
     if packed is None or packed.stamp != plan.stamp:
         return False
     return packed.shard is None or _hash(out / plan.name) == packed.shard.sha256
@@ -164,14 +164,14 @@ def _hash(path: Path) -> str | None:
 
 
 def _write_shard(
-    plan: _Plan, split: Split, decoder: Decoder, skip_bad: bool, place: tuple[Path, Path, str]
+    plan: _Plan, split: Split, decoder: Decoder, skip_bad: bool, folders: tuple[Path, Path, str]
 ) -> tuple[str, int, _Packed]:
-    out, home, root = place
+    out, cwd, root = folders
     path, rooms, bad_rows, samples = out / plan.name, {}, [], dict[str, int]()
     webdataset = require_webdataset()
-    # joblib keeps its workers, and they keep the working directory that they were begun in.
-    with contextlib.chdir(home), atomic_write(path) as unfinished:
-        # Nothing of the day or the user: the same files make the same bytes.
+    # joblib reuses its workers, and they keep the working directory in which they were started.
+    with contextlib.chdir(cwd), atomic_write(path) as unfinished:
+        # Without date and user, the same files give the same bytes.
         with (
             unfinished.open("wb") as file,
             webdataset.TarWriter(file, user="", group="", mtime=0, compress=False, encoder=False) as tar,
@@ -195,10 +195,10 @@ def _write_shard(
 
 
 def _sample(key: str, record: Record, decoder: Decoder, root: str) -> dict[str, Any]:
-    """What is written of one instance, once it has been decoded as readers will.
+    """The tar members of one instance, after a trial of its decoding.
 
     Raises:
-        DataError: it cannot be.
+        DataError: the instance cannot be read or decoded.
     """
 
     def stored(path: Path | None) -> StoredFile | None:
@@ -212,9 +212,9 @@ def _sample(key: str, record: Record, decoder: Decoder, root: str) -> dict[str, 
     image, depth = stored(record.image), stored(record.depth)
     audio = tuple(file for file in map(stored, record.audio) if file is not None)
     decoder(StoredRecord(record.name, record.location, record.room, image, audio, depth, record.source))
-    ears = PART_NAMES["audio"][1:] if len(audio) == 2 else PART_NAMES["audio"][:1]
+    ears = FILE_NAMES["audio"][1:] if len(audio) == 2 else FILE_NAMES["audio"][:1]
     files = {"image": image, "depth": depth, **dict(zip(ears, audio, strict=False))}
-    facts = {
+    metadata = {
         "location": record.location,
         "name": record.name,
         "room": record.room,
@@ -222,15 +222,15 @@ def _sample(key: str, record: Record, decoder: Decoder, root: str) -> dict[str, 
     }
     return {
         "__key__": key,
-        **{part + Path(file.name).suffix.lower(): file.data for part, file in files.items() if file is not None},
-        "json": json.dumps(facts, sort_keys=True).encode(),
+        **{key + Path(file.name).suffix.lower(): file.data for key, file in files.items() if file is not None},
+        "json": json.dumps(metadata, sort_keys=True).encode(),
     }
 
 
-def _index(head: dict[str, Any], notes: dict[str, _Packed]) -> ShardIndex:
-    index = ShardIndex(head["dataset"], head["depth_units"], tuple(head["parts"]))
-    for name in sorted(notes):
-        packed = notes[name]
+def _index(header: dict[str, Any], journal: dict[str, _Packed]) -> ShardIndex:
+    index = ShardIndex(header["dataset"], header["depth_units"], tuple(header["parts"]))
+    for name in sorted(journal):
+        packed = journal[name]
         shards = index.splits.get(packed.split, ())
         index.splits[packed.split] = (*shards, packed.shard) if packed.shard else shards
         index.bad_rows.setdefault(packed.split, []).extend(packed.bad_rows)
@@ -239,26 +239,24 @@ def _index(head: dict[str, Any], notes: dict[str, _Packed]) -> ShardIndex:
     return index
 
 
-def _read_notes(out: Path, head: dict[str, Any]) -> dict[str, _Packed]:
-    """What was finished by earlier runs.
+def _read_journal(out: Path, header: dict[str, Any]) -> dict[str, _Packed]:
+    """The finished shards of earlier runs.
 
     Raises:
-        ConfigError: it is of another dataset.
+        ConfigError: they hold another dataset.
     """
-    if not (out / _NOTES).is_file():
+    if not (out / _JOURNAL).is_file():
         return {}
-    read = json.loads((out / _NOTES).read_text(encoding="utf-8"))
-    if read["head"] != head:
-        raise ConfigError(
-            f"{out} holds shards of {read['head']['dataset']}, read otherwise than here: give another --out"
-        )
+    journal = json.loads((out / _JOURNAL).read_text(encoding="utf-8"))
+    if journal["head"] != header:
+        raise ConfigError(f"{out} holds shards of {journal['head']['dataset']} with other settings: give another --out")
     return {
         name: _Packed(**{**packed, "shard": Shard(**packed["shard"]) if packed["shard"] else None})
-        for name, packed in read["shards"].items()
+        for name, packed in journal["shards"].items()
     }
 
 
-def _write_notes(out: Path, head: dict[str, Any], notes: dict[str, _Packed]) -> None:
-    with atomic_write(out / _NOTES) as unfinished:
-        shards = {name: asdict(packed) for name, packed in notes.items()}
-        unfinished.write_text(json.dumps({"head": head, "shards": shards}), encoding="utf-8")
+def _write_journal(out: Path, header: dict[str, Any], journal: dict[str, _Packed]) -> None:
+    with atomic_write(out / _JOURNAL) as unfinished:
+        shards = {name: asdict(packed) for name, packed in journal.items()}
+        unfinished.write_text(json.dumps({"head": header, "shards": shards}), encoding="utf-8")

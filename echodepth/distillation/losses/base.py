@@ -73,6 +73,10 @@ class DistillationLossConfig(ABC):
         """Feature levels that the loss compares, out of x1..x5 and d1..d4; none by default."""
         return ()
 
+    def needs_uncertainty(self) -> bool:
+        """Whether the teacher's uncertainty is compared; no by default."""
+        return False
+
     def check(self) -> None:
         """Raise a ConfigError for flags that make no sense; also called when the weight is 0."""
         require_at_least(0, **{self.weight: self.weight_value})

@@ -82,6 +82,10 @@ class Response(ResponseRegion):
     kd_confidence: bool = False
     """Weight the KD loss by teacher confidence (depth / uncertainty); needs a teacher trained with --uncertainty."""
 
+    def needs_uncertainty(self) -> bool:
+        """With ``--kd_confidence``."""
+        return self.kd_confidence
+
     def check(self) -> None:
         """Refuse also a confidence without the loss that it weights."""
         super().check()

@@ -50,6 +50,11 @@ def levels_of(config: object) -> dict[str, tuple[str, ...]]:
     return {loss.weight: loss.levels() for loss in distillation_losses(config) if loss.weight_value and loss.levels()}
 
 
+def needs_uncertainty(config: object) -> bool:
+    """Whether an active loss compares the teacher's uncertainty."""
+    return any(loss.needs_uncertainty() for loss in distillation_losses(config) if loss.weight_value)
+
+
 def build_distillation(config: object, student: StudentInfo, teacher: TeacherInfo) -> WeightedLosses:
     """The losses whose weight is not 0.
 

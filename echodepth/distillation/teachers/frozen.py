@@ -109,7 +109,7 @@ class FrozenTeacher(LiveTeacher):
     @property
     def has_uncertainty(self) -> bool:
         """Whether the model has an uncertainty head."""
-        return self.model.uncertainty
+        return self.model.has_uncertainty
 
     def feature_channels(self) -> dict[str, int]:
         """Channels of x1..x5 and d1..d4."""

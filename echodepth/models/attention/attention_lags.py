@@ -1,8 +1,8 @@
-"""How much later, or earlier, one ear looks in the other: its attention's weight against the lag in time.
+"""Cross-attention weights by time lag between the ears.
 
-The same echo reaches both ears within a millisecond, so an ear that has learnt to compare looks near lag 0. But so does
-one that looks everywhere alike, since from most columns near ones can be seen and far ones cannot: of T columns, T
-pairs have lag 0 and one has lag T - 1. So the weights are told beside those of such an ear.
+An echo reaches both ears within a millisecond, so attention that compares the ears has its weight near lag 0. Uniform
+attention also does, because short lags have more pairs of columns: of T columns, T pairs have lag 0 and one has lag
+T - 1. Weights are therefore compared with those of uniform attention.
 """
 
 from collections.abc import Iterator
@@ -15,95 +15,96 @@ from torch import Tensor, nn
 from echodepth.models.attention.cross_attention import CrossAttention
 from echodepth.models.layers import DepthNet, Prediction
 
-SHOWN = 0.5
-"""Lags that are told, as a share of the columns: at longer ones few pairs of columns are left."""
+MAX_LAG = 0.5
+"""Longest lag that is reported, as a fraction of the columns. Longer ones have few pairs of columns."""
 QUERY_COLUMNS = 32
-"""Columns from which is looked, evenly spread, where a map has more: at level 1 a look from one takes 67 MB a frame."""
+"""Evenly spaced columns of queries that are evaluated of a wider map. At level 1 each takes 67 MB for one frame."""
 
 
 @torch.no_grad()
 def lag_weights(
-    attention: CrossAttention, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f t"]
+    attention: CrossAttention, query_map: Float[Tensor, "b c f t"], context_map: Float[Tensor, "b c f t"]
 ) -> Float[Tensor, "2 lags"]:
-    """Weights by lag, in columns from -(T - 1) to T - 1: that of a key's column minus that of the query's.
+    """Attention weight by lag in columns, from -(T - 1) to T - 1: the key's column minus the query's column.
 
     Args:
-        attention: of one ear to the other.
-        own: the ear that looks.
-        other: the ear that is looked in.
+        attention: from one ear to the other.
+        query_map: of the ear that attends.
+        context_map: of the other ear.
 
     Returns:
-        The mean over frames, frequencies and times of the query, first of the weights, then of equal ones within
-        reach; each sums to 1. Float64.
+        Means over frames, frequencies and times of the query: in the first row of the attention weights, in the second
+        row of uniform weights over the same keys. Each row sums to 1. Float64.
     """
-    rows, columns = own.shape[2:]
+    rows, columns = query_map.shape[2:]
     weights = torch.zeros(2, 2 * columns - 1, dtype=torch.float64)
-    places = torch.linspace(0, columns - 1, min(columns, QUERY_COLUMNS)).round().int().tolist()
-    for column in places:
-        looked = attention.look(own, other, column).sum(dim=(0, 1, 2)) / (len(own) * rows)  # [T]
-        within = attention.reach(column, rows, rows, columns).double()
-        alike = (within / within.sum(dim=(1, 2), keepdim=True)).mean(dim=0).sum(dim=0)  # [T]
-        weights[:, columns - 1 - column : 2 * columns - 1 - column] += torch.stack([looked.cpu().double(), alike])
-    return weights / len(places)
+    query_columns = torch.linspace(0, columns - 1, min(columns, QUERY_COLUMNS)).round().int().tolist()
+    for column in query_columns:
+        attended = attention.attention_weights(query_map, context_map, column).sum(dim=(0, 1, 2))  # [T]
+        attended = (attended / (len(query_map) * rows)).cpu().double()
+        mask = attention.mask(column, rows, rows, columns).double()
+        uniform = (mask / mask.sum(dim=(1, 2), keepdim=True)).mean(dim=0).sum(dim=0)  # [T]
+        weights[:, columns - 1 - column : 2 * columns - 1 - column] += torch.stack([attended, uniform])
+    return weights / len(query_columns)
 
 
 def predict_with_lags(
     network: DepthNet, prepared: Float[Tensor, "b c h w"]
 ) -> tuple[Prediction, dict[str, Float[Tensor, "2 _"]]]:
-    """A prediction, and at which lags the left ear looked in the right one for it; see ``lag_weights``.
+    """A prediction, and the ``lag_weights`` of its attention from the left ear to the right ear.
 
     Args:
-        network: of any kind; in one without attention nobody looks.
-        prepared: what it takes, from its front end.
+        network: any network.
+        prepared: its input, from the front end.
 
     Returns:
-        The prediction, and weights by lag of each level with attention, ``x2`` and so on from the finest.
+        The prediction, and the weights by level (``x2`` and so on, the finest first), empty without attention.
     """
     layers = getattr(network, "left_to_right", None)
     if not isinstance(layers, nn.ModuleDict):
         return network.predict(prepared), {}
-    with _given(layers) as given:
+    with _recorded_inputs(layers) as inputs:
         prediction = network.predict(prepared)
-    return prediction, {level: lag_weights(*each) for level, each in sorted(given.items())}
+    return prediction, {level: lag_weights(*each) for level, each in sorted(inputs.items())}
 
 
-def preference(weights: Float[Tensor, "2 lags"]) -> list[tuple[int, float]]:
-    """For each lag in columns, how many times as often it is looked at as by looking everywhere alike.
+def relative_attention(weights: Float[Tensor, "2 lags"]) -> list[tuple[int, float]]:
+    """Pairs of a lag in columns and the ratio of its attention weight to that of uniform attention.
 
     Args:
-        weights: of ``lag_weights``; lags out of reach and beyond ``SHOWN`` are left out.
+        weights: of ``lag_weights``; lags outside the pattern or beyond ``MAX_LAG`` are left out.
     """
     middle = weights.shape[1] // 2
-    reach = int(SHOWN * (middle + 1))
+    longest = int(MAX_LAG * (middle + 1))
     return [
         (lag, float(weights[0, middle + lag] / weights[1, middle + lag]))
-        for lag in range(-reach, reach + 1)
+        for lag in range(-longest, longest + 1)
         if weights[1, middle + lag] > 0
     ]
 
 
-def near_weights(weights: Float[Tensor, "2 lags"], lag: int = 1) -> tuple[float, float]:
-    """The weight within so many columns to either side of lag 0, and that of looking everywhere alike; 0..1."""
+def weight_near_zero(weights: Float[Tensor, "2 lags"], lag: int = 1) -> tuple[float, float]:
+    """Weight within ``lag`` columns of lag 0, of the attention and of uniform attention; each in 0..1."""
     middle = weights.shape[1] // 2
-    looked, alike = weights[:, max(0, middle - lag) : middle + lag + 1].sum(dim=1).tolist()
-    return looked, alike
+    attended, uniform = weights[:, max(0, middle - lag) : middle + lag + 1].sum(dim=1).tolist()
+    return attended, uniform
 
 
 @contextmanager
-def _given(layers: nn.ModuleDict) -> Iterator[dict[str, tuple[CrossAttention, Tensor, Tensor]]]:
-    """What each layer of attention is given meanwhile, by level."""
-    given: dict[str, tuple[CrossAttention, Tensor, Tensor]] = {}
+def _recorded_inputs(layers: nn.ModuleDict) -> Iterator[dict[str, tuple[CrossAttention, Tensor, Tensor]]]:
+    """The attention layers by level, with the inputs of their latest call."""
+    inputs: dict[str, tuple[CrossAttention, Tensor, Tensor]] = {}
 
-    def keep(level: str, layer: nn.Module, ears: tuple[Tensor, Tensor]) -> None:
+    def record(level: str, layer: nn.Module, maps: tuple[Tensor, Tensor]) -> None:
         assert isinstance(layer, CrossAttention)
-        given[level] = (layer, *ears)
+        inputs[level] = (layer, *maps)
 
     hooks = [
-        layer.register_forward_pre_hook(lambda layer, ears, level=level: keep(level, layer, ears))
+        layer.register_forward_pre_hook(lambda layer, maps, level=level: record(level, layer, maps))
         for level, layer in layers.items()
     ]
     try:
-        yield given
+        yield inputs
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,6 +1,6 @@
-"""How one ear looks across at the other: four forms, that differ in which places a place may look at.
+"""Binaural cross-attention: four patterns that differ in the keys of each query.
 
-Rows of a map are frequencies, columns are times, the same for both ears.
+Rows of a map are frequencies and columns are times, the same for both ears.
 """
 
 import torch
@@ -8,22 +8,29 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from echodepth.models.attention.local_attention import attend_band, attend_time, band, pool, pooling
-from echodepth.models.attention.memory_efficient_attention import attention
+from echodepth.models.attention.local_attention import (
+    average_pool,
+    band_attention,
+    band_columns,
+    pooling_matrix,
+    time_attention,
+)
+from echodepth.models.attention.memory_efficient_attention import memory_efficient_attention
 
 
 class CrossAttention(nn.Module):
-    """One ear's map, enriched with what matches it anywhere in the other ear's map.
+    """Attention from the map of one ear to all positions of the other ear's map.
 
-    Queries and keys are an eighth as wide as the values (SAGAN, arXiv 1805.08318), and the result joins through
-    a gate that starts at zero, so that an untrained network is two plain encoders. Every form has these same weights.
+    Queries and keys are an eighth as wide as the values (SAGAN, arXiv 1805.08318). The result is added through a gate
+    that starts at zero, so that an untrained network consists of two separate encoders. All patterns have the same
+    weights.
 
     Args:
         channels: of both maps.
     """
 
-    order, order_back = (0, 3, 2, 1), (0, 3, 2, 1)
-    """A map's axes [B,C,F,T] while it is attended to, and back: columns one after the other, channels last."""
+    order, inverse_order = (0, 3, 2, 1), (0, 3, 2, 1)
+    """Permutation of a map's axes [B,C,F,T] for the attention, and its inverse: by column, channels last."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -33,89 +40,94 @@ class CrossAttention(nn.Module):
         self.value = nn.Conv2d(channels, channels, 1)
         self.gate = nn.Parameter(torch.zeros(1))
 
-    def forward(self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f2 t2"]) -> Float[Tensor, "b c f t"]:
-        """Add to ``own`` what it finds in ``other``."""
-        # Matrix products are slow on transposed views, and 1x1 convolutions slower than products.
-        asking, asked = (x.permute(self.order).contiguous() for x in (own, other))
-        query, key, value = _linear(self.query, asking), _linear(self.key, asked), _linear(self.value, asked)
-        return own + self.gate * self.attend(query, key, value).permute(self.order_back)
+    def forward(
+        self, query_map: Float[Tensor, "b c f t"], context_map: Float[Tensor, "b c f2 t2"]
+    ) -> Float[Tensor, "b c f t"]:
+        """Add the gated attention over ``context_map`` to ``query_map``."""
+        # Matrix products are slow on transposed views, and 1x1 convolutions are slower than matrix products.
+        queries, context = (x.permute(self.order).contiguous() for x in (query_map, context_map))
+        query, key, value = _linear(self.query, queries), _linear(self.key, context), _linear(self.value, context)
+        return query_map + self.gate * self.attend(query, key, value).permute(self.inverse_order)
 
     def attend(
         self, query: Float[Tensor, "b t f d"], key: Float[Tensor, "b t2 f2 d"], value: Float[Tensor, "b t2 f2 c"]
     ) -> Float[Tensor, "b t f c"]:
-        """What each place finds among those that it may look at."""
-        found = attention(query.flatten(1, 2), key.flatten(1, 2), value.flatten(1, 2))
-        return found.view(*query.shape[:3], value.shape[3])
+        """Attention of each query over its keys, by column and with channels last."""
+        attended = memory_efficient_attention(query.flatten(1, 2), key.flatten(1, 2), value.flatten(1, 2))
+        return attended.view(*query.shape[:3], value.shape[3])
 
-    def look(
-        self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f2 t2"], column: int
+    def attention_weights(
+        self, query_map: Float[Tensor, "b c f t"], context_map: Float[Tensor, "b c f2 t2"], column: int
     ) -> Float[Tensor, "b f f2 t2"]:
-        """Where in ``other`` the places of one column of ``own`` look: rows of the weights, each summing to 1."""
-        query = self.query(own[..., column : column + 1]).squeeze(3).mT  # [B,F,d]
-        scores = query @ self.key(other).flatten(2) / query.shape[-1] ** 0.5  # [B,F,F2*T2]
-        within = self.reach(column, own.shape[2], *other.shape[2:]).to(other.device).flatten(1)
-        weights: Tensor = torch.softmax(scores.masked_fill(~within, -torch.inf), dim=-1).unflatten(2, other.shape[2:])
+        """Attention weights of the queries of one column over ``context_map``; those of each query sum to 1."""
+        query = self.query(query_map[..., column : column + 1]).squeeze(3).mT  # [B,F,d]
+        scores = query @ self.key(context_map).flatten(2) / query.shape[-1] ** 0.5  # [B,F,F2*T2]
+        size = context_map.shape[2:]
+        mask = self.mask(column, query_map.shape[2], *size).to(context_map.device).flatten(1)
+        weights: Tensor = torch.softmax(scores.masked_fill(~mask, -torch.inf), dim=-1).unflatten(2, size)
         return weights
 
-    def reach(self, column: int, own_rows: int, rows: int, columns: int) -> Bool[Tensor, "own_rows rows columns"]:
-        """Where the places of a column of ``own_rows`` may look, out of how many rows and columns."""
-        return torch.ones(own_rows, rows, columns, dtype=torch.bool)
+    def mask(self, column: int, query_rows: int, rows: int, columns: int) -> Bool[Tensor, "query_rows rows columns"]:
+        """Keys that the queries of one column attend to, out of a map of ``rows`` and ``columns``."""
+        return torch.ones(query_rows, rows, columns, dtype=torch.bool)
 
 
 class BandAttention(CrossAttention):
-    """Looks at every frequency, at the same time and ``local_attention.BAND`` columns to either side.
+    """Keys are all frequencies, at the same time frame and ``local_attention.BAND`` frames to either side.
 
-    The same echo is at both ears within a millisecond: that is the geometry of a head. Which frequencies belong
-    together is not known beforehand, as each is shadowed in its own way.
+    An echo reaches both ears within a millisecond, because of the size of a head. Which frequencies correspond is not
+    known in advance, because the head shadows each of them differently.
     """
 
     def attend(
         self, query: Float[Tensor, "b t f d"], key: Float[Tensor, "b t f d"], value: Float[Tensor, "b t f c"]
     ) -> Float[Tensor, "b t f c"]:
-        """What each place finds in the columns around its own."""
-        return attend_band(query, key, value)
+        """Attention of each query over the columns around its own."""
+        return band_attention(query, key, value)
 
-    def reach(self, column: int, own_rows: int, rows: int, columns: int) -> Bool[Tensor, "own_rows rows columns"]:
-        """All rows, and few columns."""
-        within = torch.zeros(own_rows, rows, columns, dtype=torch.bool)
-        within[:, :, band(column, columns)] = True
-        return within
+    def mask(self, column: int, query_rows: int, rows: int, columns: int) -> Bool[Tensor, "query_rows rows columns"]:
+        """All rows of the columns in the band."""
+        mask = torch.zeros(query_rows, rows, columns, dtype=torch.bool)
+        mask[:, :, band_columns(column, columns)] = True
+        return mask
 
 
 class TimeAttention(CrossAttention):
-    """Looks at every time, at the same frequency (axial attention along one axis, arXiv 1912.12180)."""
+    """Keys are all times at the same frequency (axial attention along one axis, arXiv 1912.12180)."""
 
-    order, order_back = (0, 2, 3, 1), (0, 3, 1, 2)
+    order, inverse_order = (0, 2, 3, 1), (0, 3, 1, 2)
 
     def attend(
         self, query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
     ) -> Float[Tensor, "b f t c"]:
-        """What each place finds in its row; here rows come one after the other."""
-        return attend_time(query, key, value)
+        """Attention of each query over its row, by row and with channels last."""
+        return time_attention(query, key, value)
 
-    def reach(self, column: int, own_rows: int, rows: int, columns: int) -> Bool[Tensor, "own_rows rows columns"]:
-        """Each row its own, and all columns."""
+    def mask(self, column: int, query_rows: int, rows: int, columns: int) -> Bool[Tensor, "query_rows rows columns"]:
+        """All columns of the query's own row."""
         return torch.eye(rows, dtype=torch.bool)[:, :, None].repeat(1, 1, columns)
 
 
 class PooledAttention(CrossAttention):
-    """Looks everywhere, at means over neighbours: 32x32 of them (spatial reduction, arXiv 2102.12122)."""
+    """Keys are 32x32 averages over neighbouring positions (spatial reduction, arXiv 2102.12122)."""
 
-    def forward(self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f t"]) -> Float[Tensor, "b c f t"]:
-        """Add to ``own`` what it finds in ``other``; to take the mean before the 1x1 convolutions is to do less."""
-        return super().forward(own, pool(other))
+    def forward(
+        self, query_map: Float[Tensor, "b c f t"], context_map: Float[Tensor, "b c f t"]
+    ) -> Float[Tensor, "b c f t"]:
+        """Add the gated attention over the pooled ``context_map``; pooling before the 1x1 convolutions costs less."""
+        return super().forward(query_map, average_pool(context_map))
 
-    def look(
-        self, own: Float[Tensor, "b c f t"], other: Float[Tensor, "b c f t"], column: int
+    def attention_weights(
+        self, query_map: Float[Tensor, "b c f t"], context_map: Float[Tensor, "b c f t"], column: int
     ) -> Float[Tensor, "b f f2 t2"]:
-        """Where the column's places look; the weight of a mean is shared by all that it is the mean of."""
-        weights = super().look(own, pool(other), column)
-        along_rows, along_columns = (pooling(size).to(other) for size in other.shape[2:])
-        return along_rows.mT @ weights @ along_columns
+        """Attention weights of one column; the weight of an average is divided among its positions."""
+        weights = super().attention_weights(query_map, average_pool(context_map), column)
+        pool_rows, pool_columns = (pooling_matrix(size).to(context_map) for size in context_map.shape[2:])
+        return pool_rows.mT @ weights @ pool_columns
 
 
 def _linear(convolution: nn.Conv2d, x: Float[Tensor, "b t f c"]) -> Float[Tensor, "b t f d"]:
-    """The 1x1 convolution, of a map whose channels come last."""
+    """The 1x1 convolution of a map with channels last."""
     return F.linear(x, convolution.weight.flatten(1), convolution.bias)
 
 
@@ -125,4 +137,4 @@ ATTENTIONS: dict[str, type[CrossAttention]] = {
     "time": TimeAttention,
     "pooled": PooledAttention,
 }
-"""What an ear may look at."""
+"""Attention patterns by name."""

@@ -1,10 +1,10 @@
 """Exact attention whose memory grows linearly with the number of positions.
 
-At level 2 of a 256x256 input there are 128x128 positions: the full matrix of weights would take 1.07 GB a sample
-and direction. Here it is made a tile at a time, each small enough for a processor's cache; only the result is kept, and
-the backward pass computes each tile again (arXiv 2112.05682, 2205.14135). The function is the textbook one,
-softmax(QKᵀ/√d)V (arXiv 1706.03762). Nothing is left to which kernel torch happens to choose: on a CPU its fused one is
-no faster than this, needs keys as wide as values, and falls back to the full matrix without a word where they are not.
+At level 2 of a 256x256 input there are 128x128 positions. The full matrix of weights takes 1.07 GB for each sample and
+direction. This implementation computes it in tiles that fit a processor's cache and keeps only the result. The backward
+pass computes each tile again (arXiv 2112.05682, 2205.14135). The function is the standard softmax(QKᵀ/√d)V (arXiv
+1706.03762). It does not depend on the kernel that torch selects: on a CPU torch's fused kernel is no faster, needs keys
+as wide as values, and otherwise falls back to the full matrix without a warning.
 """
 
 import math
@@ -19,13 +19,13 @@ from torch.autograd.function import once_differentiable
 from torch.backends.cuda import SDPAParams, can_use_flash_attention
 
 TILE_BYTES = 2**20
-"""Room for one tile of weights on a CPU: two of them, and the values they meet, stay in a core's cache."""
+"""Size of one tile of weights on a CPU: two of them and their values fit into the cache of a core."""
 DEVICE_TILE_BYTES = 64 * 2**20
-"""The same on other devices, which want fewer and larger tiles."""
+"""Size of one tile on other devices, which are faster with fewer and larger tiles."""
 
 
 class _Tile(NamedTuple):
-    """Weights of some queries on some keys, of some samples, and two scratch tensors of that shape."""
+    """Ranges of samples, queries and keys, and two scratch tensors of their shape."""
 
     queries: tuple[slice, slice]
     keys: tuple[slice, slice]
@@ -34,15 +34,15 @@ class _Tile(NamedTuple):
 
 
 def _tiles(query: Tensor, key: Tensor) -> Iterator[_Tile]:
-    """All there are; those of the same queries come one after the other."""
+    """All tiles; those of the same queries follow each other."""
     samples, n, m = query.shape[0], query.shape[1], key.shape[1]
-    room = max(1, (TILE_BYTES if query.device.type == "cpu" else DEVICE_TILE_BYTES) // query.element_size())
-    rows = min(n, max(math.isqrt(room), room // m))  # square, where there are many of both
-    columns = min(m, max(1, room // rows))
-    together = min(samples, max(1, room // (rows * columns)))
-    # Asked for again and again, such blocks are given back and fetched anew each time, or tear up the heap.
-    scratch = query.new_empty(2, together * rows * columns)
-    for sample in _slices(samples, together):
+    numbers = max(1, (TILE_BYTES if query.device.type == "cpu" else DEVICE_TILE_BYTES) // query.element_size())
+    rows = min(n, max(math.isqrt(numbers), numbers // m))  # square, if there are many of both
+    columns = min(m, max(1, numbers // rows))
+    batch = min(samples, max(1, numbers // (rows * columns)))
+    # Allocated once: blocks of this size would be returned to the system and fetched again, or fragment the heap.
+    scratch = query.new_empty(2, batch * rows * columns)
+    for sample in _slices(samples, batch):
         for row in _slices(n, rows):
             for column in _slices(m, columns):
                 size = [part.stop - part.start for part in (sample, row, column)]
@@ -55,25 +55,25 @@ def _slices(size: int, step: int) -> list[slice]:
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """The result, and the logarithm of each query's sum of exponentials [b,n,1], by which to find weights again."""
+    """The result, and the logarithm of each query's sum of exponentials [b,n,1], which the backward pass needs."""
     scaled = query / math.sqrt(query.shape[-1])
     out = value.new_zeros(*query.shape[:2], value.shape[2])
-    highest = query.new_full((*query.shape[:2], 1), -math.inf)
-    total = torch.zeros_like(highest)
-    for here, there, scores, _ in _tiles(query, key):
-        torch.bmm(scaled[here], key[there].mT, out=scores)
-        higher = torch.maximum(highest[here], scores.amax(dim=-1, keepdim=True))
-        # What was summed up relative to another highest score shrinks to fit this one.
-        shrunk = torch.exp(highest[here] - higher)
-        scores.sub_(higher).exp_()
-        out[here].mul_(shrunk).baddbmm_(scores, value[there])
-        total[here].mul_(shrunk).add_(scores.sum(dim=-1, keepdim=True))
-        highest[here] = higher
-    return out.div_(total), highest.add_(total.log_())
+    running = query.new_full((*query.shape[:2], 1), -math.inf)
+    total = torch.zeros_like(running)
+    for q, k, scores, _ in _tiles(query, key):
+        torch.bmm(scaled[q], key[k].mT, out=scores)
+        maximum = torch.maximum(running[q], scores.amax(dim=-1, keepdim=True))
+        # Earlier sums are relative to an earlier maximum: rescale them to this one.
+        rescale = torch.exp(running[q] - maximum)
+        scores.sub_(maximum).exp_()
+        out[q].mul_(rescale).baddbmm_(scores, value[k])
+        total[q].mul_(rescale).add_(scores.sum(dim=-1, keepdim=True))
+        running[q] = maximum
+    return out.div_(total), running.add_(total.log_())
 
 
-class _Recomputed(torch.autograd.Function):
-    """Attention that saves its inputs, its output and a number a query."""
+class _TiledAttention(torch.autograd.Function):
+    """Attention that saves its inputs, its output and one number for each query."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -90,64 +90,64 @@ class _Recomputed(torch.autograd.Function):
         grad_query, grad_key, grad_value = (x.new_zeros(x.shape) for x in (query, key, value))
         # The softmax's own backward needs sum_j w_ij * (g_i . v_j), which equals g_i . out_i.
         grad_out = grad_out.contiguous()
-        less, less_dots = -log_total, -(grad_out * out).sum(dim=-1, keepdim=True)
-        for here, there, grad_scores, weights in _tiles(query, key):
-            torch.baddbmm(less[here], scaled[here], key[there].mT, out=weights).exp_()
-            grad_value[there].baddbmm_(weights.mT, grad_out[here])
-            torch.baddbmm(less_dots[here], grad_out[here], value[there].mT, out=grad_scores).mul_(weights)
-            grad_query[here].baddbmm_(grad_scores, key[there])
-            grad_key[there].baddbmm_(grad_scores.mT, scaled[here])
+        minus_log_total, minus_dots = -log_total, -(grad_out * out).sum(dim=-1, keepdim=True)
+        for q, k, grad_scores, weights in _tiles(query, key):
+            torch.baddbmm(minus_log_total[q], scaled[q], key[k].mT, out=weights).exp_()
+            grad_value[k].baddbmm_(weights.mT, grad_out[q])
+            torch.baddbmm(minus_dots[q], grad_out[q], value[k].mT, out=grad_scores).mul_(weights)
+            grad_query[q].baddbmm_(grad_scores, key[k])
+            grad_key[k].baddbmm_(grad_scores.mT, scaled[q])
         return grad_query.mul_(scale), grad_key, grad_value
 
 
-def attention(
+def memory_efficient_attention(
     query: Float[Tensor, "b n d"], key: Float[Tensor, "b m d"], value: Float[Tensor, "b m c"]
 ) -> Float[Tensor, "b n c"]:
     """softmax(query keyᵀ / √d) value, exact, in memory linear in n and m.
 
     Args:
-        query: what each position looks for.
-        key: what each position of the other map offers.
-        value: what is carried over; may be of another width than query and key.
+        query: n queries of width d.
+        key: m keys of the same width.
+        value: m values, whose width may differ from that of queries and keys.
 
     Returns:
-        For each query, the mean of the values weighted by likeness. First derivatives only.
+        For each query the weighted mean of the values. Only first derivatives are available.
     """
-    # The backward pass runs without autocast, and the forward pass must do the same as it.
+    # The backward pass runs without autocast, and the forward pass must compute the same.
     with torch.autocast(query.device.type, enabled=False):
         if torch.compiler.is_compiling():
             return _traced(query, key, value)
-        if (found := _fused(query, key, value)) is not None:
-            return found
+        if (attended := _fused(query, key, value)) is not None:
+            return attended
         if value.dtype in (torch.float16, torch.bfloat16):
-            # Sums over thousands of positions: only a fused kernel adds up in more digits than it was given.
-            return attention(query.float(), key.float(), value.float()).to(value.dtype)
+            # Sums over thousands of positions need single precision, which only a fused kernel uses internally.
+            return memory_efficient_attention(query.float(), key.float(), value.float()).to(value.dtype)
         if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
-            return cast(Tensor, _Recomputed.apply(query, key, value))  # type: ignore[no-untyped-call]
+            return cast(Tensor, _TiledAttention.apply(query, key, value))  # type: ignore[no-untyped-call]
         return _attend(query, key, value)[0]
 
 
 def _traced(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """For a graph that is written down, such as ONNX: plain operations, and any number of samples."""
+    """For traced graphs such as ONNX: elementary operations, and any number of samples."""
     rows = max(1, DEVICE_TILE_BYTES // (4 * key.shape[1]))
     parts = (query / math.sqrt(query.shape[-1])).split(rows, dim=1)
     return torch.cat([torch.softmax(part @ key.mT, dim=-1) @ value for part in parts], dim=1)
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor | None:
-    """The same by CUDA's flash kernel, if it takes these tensors, which it is asked: half precision, up to 256 wide."""
+    """The result of CUDA's flash kernel if it accepts these tensors: half precision, at most 256 wide."""
     if query.device.type != "cuda":
         return None
-    three = padded_heads(query, key, value)
-    if not can_use_flash_attention(SDPAParams(*three, None, 0.0, False, False)):
+    padded = padded_heads(query, key, value)
+    if not can_use_flash_attention(SDPAParams(*padded, None, 0.0, False, False)):
         return None
-    return F.scaled_dot_product_attention(*three, scale=1 / math.sqrt(query.shape[-1]))[:, 0]
+    return F.scaled_dot_product_attention(*padded, scale=1 / math.sqrt(query.shape[-1]))[:, 0]
 
 
 def padded_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """As one head [b,1,n,c], queries and keys as wide as the values, as fused kernels ask: zeros change no product.
+    """One head [b,1,n,c] with queries and keys zero-padded to the width of the values, as fused kernels need.
 
-    The scale stays that of the width before.
+    Zeros do not change the products; the softmax scale remains that of the unpadded width.
     """
-    wider = (0, value.shape[2] - query.shape[2])
-    return F.pad(query, wider)[:, None], F.pad(key, wider)[:, None], value.contiguous()[:, None]
+    padding = (0, value.shape[2] - query.shape[2])
+    return F.pad(query, padding)[:, None], F.pad(key, padding)[:, None], value.contiguous()[:, None]

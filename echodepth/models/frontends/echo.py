@@ -1,5 +1,8 @@
-"""From what a sensor gives to what a network takes. A front end is saved with the weights that were trained on it."""
+"""The front end of audio networks: spectrograms of both ears, and on request binaural cues."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -7,53 +10,42 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-FLOOR_DB = -100.0
-"""Level that the log spectrogram maps to 0. A quiet room's noise at BatVision's gain lies about 20 dB above it."""
-LARGEST_ILD = 40.0
-"""Decibels between the ears that map to 1: a head shadows hardly more (KEMAR: 30 dB at 10 kHz)."""
-CUES = 5
-"""Channels of one ear at one resolution: level, and difference of level, cosine and sine of phase, coherence."""
-_FINER = 4  # times as many samples in the second window
-_TOGETHER = 4
-"""Frames that a CPU transforms at a time: more of them leave its cache between one step and the next."""
-Spectrum = Float[Tensor, "b 2 2 f n"]
-"""Of both ears, real and imaginary part, by frequency and time."""
+from echodepth.models.frontends import FRONT_ENDS
+from echodepth.models.frontends.base import FrontEnd
+from echodepth.models.frontends.spectrum import FLOOR_DB, ExportableSpectrumTransform, Spectrum, SpectrumTransform
+
+MAX_ILD_DB = 40.0
+"""Interaural level difference that maps to 1. The largest of a head is below it (KEMAR: 30 dB at 10 kHz)."""
+CUE_CHANNELS = 5
+"""Channels of one ear at one resolution: level, interaural level difference, cosine and sine of phase, coherence."""
+LONG_WINDOW_FACTOR = 4
+"""Length of the second window, and of its hop, as a multiple of the first."""
+CPU_BATCH = 4
+"""Frames that a CPU transforms at a time. More of them leave its cache between one step and the next."""
 
 
-class ImageFrontEnd(nn.Module):
-    """Colour images, resized to the size that the network was trained on.
+@dataclass(frozen=True, kw_only=True)
+class EchoConfig:
+    """Flags of the echo front end."""
 
-    Args:
-        image_size: side in pixels.
-    """
-
-    input_key: Literal["image"] = "image"
-
-    def __init__(self, image_size: int = 256) -> None:
-        super().__init__()
-        self.image_size = image_size
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The constructor's arguments, for the model folder."""
-        return {"image_size": self.image_size}
-
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 s s"]:
-        """Images in 0..1 of any size to the training size."""
-        return _resize(image, self.image_size)
+    spectrogram: Literal["log", "magnitude"] = "log"
+    """log: decibels on one fixed scale for all recordings. magnitude: linear, as in BatVision's code."""
+    binaural_cues: bool = False
+    """Add interaural level difference, phase and coherence, and a second window four times as long, to each ear."""
 
 
-class EchoFrontEnd(nn.Module):
-    """Waveforms to spectrograms: the left ear's channels, then the right's.
+@FRONT_ENDS.register
+class EchoFrontEnd(FrontEnd):
+    """Waveforms to spectrograms: the channels of the left ear, then those of the right ear.
 
     The short-time Fourier transform has BatVision's settings (arXiv 2303.07257): 512 bins over a Hann window of 64
-    samples, 1.5 ms, every 16. ``magnitude`` is their input. ``log`` is the level in decibels on one fixed scale
-    for all recordings and both ears, because a scale per recording or per ear erases the level, which tells
-    distance, and the difference between the ears, which tells direction.
+    samples, 1.5 ms, every 16. ``magnitude`` is BatVision's input. ``log`` is the level in decibels on one fixed scale
+    for all recordings and both ears. A scale per recording or per ear would erase the level, which depends on distance,
+    and the interaural level difference, which depends on direction.
 
-    With ``cues`` an ear has, besides its level, what differs from the other ear: the level, cosine and sine of the
-    phase, and how coherent the two are; and all five again through a window four times as long, which tells
-    frequencies apart where the short one tells times apart. Swapped ears swap the channels, signs included.
+    With ``binaural_cues`` each ear also has the interaural differences of level and phase (as cosine and sine) and the
+    interaural coherence. A second window, four times as long, adds all five channels again at a finer frequency and
+    coarser time resolution. Swapped ears swap the channels, signs included.
 
     Args:
         image_size: side in pixels of the square that frequency and time are resized to.
@@ -61,13 +53,16 @@ class EchoFrontEnd(nn.Module):
         n_fft: bins of the transform.
         win_length: samples of the window.
         hop_length: samples between columns.
-        cues: add what differs between the ears, and a second resolution.
+        binaural_cues: add the binaural cues and the second resolution.
 
     Raises:
-        ValueError: ``spectrogram`` is neither of the two, or ``cues`` are asked of the magnitude.
+        ValueError: ``spectrogram`` is neither of the two, or ``binaural_cues`` is combined with ``magnitude``.
     """
 
-    input_key: Literal["audio"] = "audio"
+    name = "echo"
+    config = EchoConfig
+    modality = "audio"
+    is_default = True
 
     def __init__(
         self,
@@ -76,30 +71,37 @@ class EchoFrontEnd(nn.Module):
         n_fft: int = 512,
         win_length: int = 64,
         hop_length: int = 16,
-        cues: bool = False,
+        binaural_cues: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(image_size)
         if spectrogram not in ("log", "magnitude"):
             raise ValueError(f"spectrogram must be log or magnitude, not {spectrogram}")
-        if cues and spectrogram != "log":
-            raise ValueError("cues need --spectrogram log: their levels are in decibels")
-        self.image_size = image_size
+        if binaural_cues and spectrogram != "log":
+            raise ValueError("binaural_cues needs --spectrogram log: the cues include levels in decibels")
         self.spectrogram = spectrogram
         self.n_fft = n_fft
         self.win_length = win_length
         self.hop_length = hop_length
-        self.cues = cues
+        self.binaural_cues = binaural_cues
+        factors = (1, LONG_WINDOW_FACTOR) if binaural_cues else (1,)
+        transforms = [SpectrumTransform(n_fft, k * win_length, k * hop_length, image_size) for k in factors]
+        self.features = EchoFeatures(transforms, spectrogram, binaural_cues)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The constructor's arguments, for the model folder."""
-        names = ("image_size", "spectrogram", "n_fft", "win_length", "hop_length", "cues")
+        """All constructor arguments, as plain values."""
+        names = ("image_size", "spectrogram", "n_fft", "win_length", "hop_length", "binaural_cues")
         return {name: getattr(self, name) for name in names}
 
     @property
-    def ear_channels(self) -> int:
-        """Channels of one ear."""
-        return 2 * CUES if self.cues else 1
+    def network_arguments(self) -> dict[str, Any]:
+        """Channels of one ear, as ``ear_channels``."""
+        return {"ear_channels": 2 * CUE_CHANNELS if self.binaural_cues else 1}
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of both ears."""
+        return 2 * int(self.network_arguments["ear_channels"])
 
     def forward(self, audio: Float[Tensor, "b ears t"]) -> Float[Tensor, "b c s s"]:
         """Spectrograms with low frequencies in the first row and the first echo in the first columns.
@@ -108,83 +110,80 @@ class EchoFrontEnd(nn.Module):
             audio: full scale 1, left ear first, cut as in training.
 
         Raises:
-            ValueError: ``audio`` has not two channels.
+            ValueError: ``audio`` does not have two channels.
         """
         if audio.ndim != 3 or audio.shape[1] != 2:
             raise ValueError(f"audio must be [B, 2, T] (left ear, right ear), not {list(audio.shape)}")
-        # In single precision whatever the network's: bfloat16 would round the echoes of -60 dB away.
+        # Single precision whatever the network's: bfloat16 would round away echoes of -60 dB.
         with torch.autocast(audio.device.type, enabled=False):
-            together = _TOGETHER if audio.device.type == "cpu" else max(1, len(audio))
-            heard = torch.cat([self._hear(part) for part in audio.float().split(together)])
-        return heard.to(audio.dtype)
+            batch = CPU_BATCH if audio.device.type == "cpu" else max(1, len(audio))
+            features = torch.cat([self.features(part) for part in audio.float().split(batch)])
+        return features.to(audio.dtype)
 
-    def _hear(self, audio: Float[Tensor, "b 2 t"]) -> Float[Tensor, "b c s s"]:
-        spectrum = self._spectrum(audio, self.win_length, self.hop_length)
-        if self.cues:
-            finer = self._spectrum(audio, _FINER * self.win_length, _FINER * self.hop_length)
-            ears = [compare_ears(each, self.image_size) for each in (spectrum, finer)]
-            return torch.cat(ears, dim=2).flatten(1, 2)  # [B, 2 * 2 * CUES, S, S]
-        if self.spectrogram == "log":
-            return level(spectrum, self.image_size)
-        return _resize(magnitude(spectrum), self.image_size) * (self.win_length / 4)
-
-    def _spectrum(self, audio: Float[Tensor, "b 2 t"], win_length: int, hop_length: int) -> Spectrum:
-        """As ``torch.stft`` with reflected ends; a full-scale sine has magnitude 1.
-
-        All but ``win_length`` of a frame's samples are zeros, so a product with the window's own part of the transform
-        is as fast, and leaves real and imaginary part in the order in which the steps that follow read them.
-        """
-        bins = max(self.n_fft, win_length)
-        skipped = (bins - win_length) // 2  # zeros before the window
-        before = bins // 2 - skipped
-        samples = audio.shape[-1]
-        last = (samples + 2 * (bins // 2) - bins) // hop_length * hop_length
-        after = max(0, last + win_length - before - samples)
-        padded = F.pad(audio.flatten(0, 1)[:, None], (before, after), mode="reflect")[:, 0]
-        frames = padded.unfold(-1, win_length, hop_length)  # [B * 2, N, W]
-        transform = _fourier(bins, win_length, skipped).to(audio.device)  # [2F, W]
-        spectrum: Tensor = (transform @ frames.transpose(1, 2)).unflatten(1, (2, -1)).unflatten(0, (-1, 2))
-        return spectrum
+    def exportable(self, samples: int) -> nn.Module:
+        """The same features of waveforms of one length, without complex numbers and interpolation."""
+        transforms = [ExportableSpectrumTransform(transform, samples) for transform in self.features.transforms]
+        return EchoFeatures(transforms, self.spectrogram, self.binaural_cues)
 
 
-def _fourier(bins: int, win_length: int, skipped: int) -> Float[Tensor, "f2 w"]:
-    """The rows of the discrete Fourier transform, cosines above sines, under a Hann window after ``skipped`` zeros."""
-    turn = 2 * torch.pi * torch.arange(bins, dtype=torch.float64) / bins
-    place = torch.arange(bins // 2 + 1)[:, None] * torch.arange(skipped, skipped + win_length) % bins
-    # A full-scale sine has half the window's sum as its magnitude; a periodic Hann window's sum is half its length.
-    window = torch.hann_window(win_length, dtype=torch.float64) / (win_length / 4)
-    return (torch.cat([turn.cos()[place], -turn.sin()[place]]) * window).float()
-
-
-def magnitude(spectrum: Spectrum) -> Float[Tensor, "b 2 f n"]:
-    """Root of the power, without the detour over complex numbers that takes four times as long on a CPU."""
-    return torch.hypot(*spectrum.unbind(2))
-
-
-def level(spectrum: Spectrum, image_size: int) -> Float[Tensor, "b 2 s s"]:
-    """Decibels, from ``FLOOR_DB`` at 0 to full scale at 1, resized to a square.
-
-    The scale comes after the resizing, which is linear: there are fewer numbers then.
-    """
-    logarithm = _resize(torch.log10(magnitude(spectrum) + 10 ** (FLOOR_DB / 20)), image_size)
-    return 1 - logarithm * (20 / FLOOR_DB)
-
-
-def compare_ears(spectrum: Spectrum, image_size: int) -> Float[Tensor, "b 2 cues s s"]:
-    """Each ear's level, and its difference from the other ear: level, phase (cosine, sine), coherence.
-
-    The differences of level and phase are those of Duplex theory (Rayleigh 1907); coherence, by which listeners tell
-    direct sound from reverberation (Faller and Merimaa, JASA 116, 2004), is the averaged cross-spectrum over the
-    root of both averaged powers: 1 where one wave reaches both ears, near 0 where many mix.
+class EchoFeatures(nn.Module):
+    """Spectrograms or binaural cues from the spectra of one or two resolutions.
 
     Args:
-        spectrum: both ears', a full-scale sine at magnitude 1.
-        image_size: side of the square that frequency and time are resized to.
+        transforms: one for each resolution.
+        spectrogram: ``log`` or ``magnitude``.
+        binaural_cues: compute the binaural cues at every resolution.
     """
-    levels = level(spectrum, image_size)
-    ild = ((levels - levels.flip(1)) * (-FLOOR_DB / LARGEST_ILD)).clamp(-1, 1)
+
+    def __init__(self, transforms: Sequence[SpectrumTransform], spectrogram: str, binaural_cues: bool) -> None:
+        super().__init__()
+        self.resolutions = nn.ModuleList(transforms)
+        self.spectrogram = spectrogram
+        self.binaural_cues = binaural_cues
+
+    @property
+    def transforms(self) -> list[SpectrumTransform]:
+        """The transforms, by resolution."""
+        return [module for module in self.resolutions if isinstance(module, SpectrumTransform)]
+
+    def forward(self, audio: Float[Tensor, "b 2 t"]) -> Float[Tensor, "b c s s"]:
+        """The channels of the left ear, then those of the right ear."""
+        if self.binaural_cues:
+            ears = [binaural_cues(transform(audio), transform) for transform in self.transforms]
+            return torch.cat(ears, dim=2).flatten(1, 2)  # [B, 2 * 2 * CUE_CHANNELS, S, S]
+        (transform,) = self.transforms
+        if self.spectrogram == "log":
+            return level(transform(audio), transform)
+        resized = transform.resize(transform.magnitude(*transform(audio).unbind(2)))
+        return resized * (transform.win_length / 4 / transform.gain)
+
+
+def level(spectrum: Spectrum, transform: SpectrumTransform) -> Float[Tensor, "b 2 s s"]:
+    """Level in decibels, from ``FLOOR_DB`` at 0 to full scale at 1, resized to a square.
+
+    The map to 0..1 follows the resizing, which is linear and leaves fewer numbers.
+    """
+    floor = 10 ** (FLOOR_DB / 20) * transform.gain
+    logarithm = transform.resize(torch.log10(transform.magnitude(*spectrum.unbind(2)) + floor))
+    full_scale = 1 + 20 / FLOOR_DB * math.log10(transform.gain)
+    return full_scale - logarithm * (20 / FLOOR_DB)
+
+
+def binaural_cues(spectrum: Spectrum, transform: SpectrumTransform) -> Float[Tensor, "b 2 cues s s"]:
+    """Level of each ear, and its differences from the other ear: level, phase (cosine, sine) and coherence.
+
+    The differences of level and phase are those of duplex theory (Rayleigh 1907). Coherence, by which listeners
+    separate direct sound from reverberation (Faller and Merimaa, JASA 116, 2004), is the averaged cross-spectrum over
+    the root of both averaged powers. It is 1 where one wave reaches both ears, and near 0 where many mix.
+
+    Args:
+        spectrum: of both ears; a full-scale sine has the magnitude ``transform.gain``.
+        transform: computed the spectrum, and resizes.
+    """
+    levels = level(spectrum, transform)
+    ild = ((levels - levels.flip(1)) * (-FLOOR_DB / MAX_ILD_DB)).clamp(-1, 1)
     (left, left_i), (right, right_i) = (ear.unbind(1) for ear in spectrum.unbind(1))
-    # The cross-spectrum, left times right's conjugate, and both powers.
+    # The cross-spectrum, left times the conjugate of right, and both powers.
     products = torch.stack(
         [
             left * right + left_i * right_i,
@@ -194,13 +193,13 @@ def compare_ears(spectrum: Spectrum, image_size: int) -> Float[Tensor, "b 2 cues
         ],
         dim=1,
     )
-    # Of a single bin the coherence is 1 whatever it holds: neighbours are averaged, by resizing and after it.
-    averaged = F.avg_pool2d(_resize(products, image_size), 3, stride=1, padding=1, count_include_pad=False)
+    # The coherence of a single bin is always 1: neighbours are averaged, by resizing and after it.
+    averaged = F.avg_pool2d(transform.resize(products), 3, stride=1, padding=1, count_include_pad=False)
     real, imaginary, left_power, right_power = averaged.unbind(1)
-    silence = 10 ** (FLOOR_DB / 10)
-    magnitude = torch.hypot(real, imaginary)
-    cosine, sine = real / (magnitude + silence), imaginary / (magnitude + silence)
-    coherence = magnitude / (torch.sqrt(left_power * right_power) + silence)
+    silence = 10 ** (FLOOR_DB / 10) * transform.gain**2
+    cross = transform.magnitude(real, imaginary)
+    cosine, sine = real / (cross + silence), imaginary / (cross + silence)
+    coherence = cross / (torch.sqrt(left_power * right_power) + silence)
     return torch.stack(
         [
             levels,
@@ -211,9 +210,3 @@ def compare_ears(spectrum: Spectrum, image_size: int) -> Float[Tensor, "b 2 cues
         ],
         dim=2,
     )
-
-
-def _resize(x: Tensor, size: int) -> Tensor:
-    if x.shape[-2:] == (size, size):
-        return x
-    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)

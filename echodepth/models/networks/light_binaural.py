@@ -1,8 +1,8 @@
-"""A student for robots: the same ears and the same map as the standard network's, at a small share of its arithmetic.
+"""A student for embedded computers: the input and output of the standard network at about 1/30 of its arithmetic.
 
-On a processor the standard network's time is that of its convolutions, above all of those at full size. Here the
-spectrogram is halved at once, the convolutions are depthwise separable, both ears share one encoder, and the
-decoder stops at half size, since echoes tell no finer detail::
+On a CPU the standard network spends most of its time in convolutions, above all in those at full size. This network
+halves the spectrogram at once, uses depthwise separable convolutions, shares one encoder between the ears, and ends the
+decoder at half size, since echoes do not resolve finer detail::
 
     left  [B,E,H,W] ─┐ one encoder
     right [B,E,H,W] ─┴─ x1 ─ x2 ─ x3 ─ x4 ─ x5     at 1/2 .. 1/32, C 2C 4C 8C 8C channels an ear
@@ -13,6 +13,7 @@ decoder stops at half size, since echoes tell no finer detail::
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -20,28 +21,37 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from echodepth.models.argument_checks import check_binaural_arguments, check_input, check_network_arguments
 from echodepth.models.attention.cross_attention import CrossAttention
 from echodepth.models.heads import DepthHead, UncertaintyHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
     ENCODER_LEVELS,
+    MINIMUM_SIZE,
     DepthNet,
     Features,
     Prediction,
-    check_ears,
-    check_input,
-    check_network_arguments,
+    UncertaintyConfig,
     decoder_channels,
     encoder_channels,
 )
+from echodepth.models.networks import NETWORKS
 from echodepth.models.networks.binaural_attention import Fusion
 
 
-class InvertedResidual(nn.Sequential):
-    """An inverted residual's layers (MobileNetV2, arXiv 1801.04381): widen, convolve each channel alone, narrow."""
+@dataclass(frozen=True, kw_only=True)
+class LightBinauralConfig(UncertaintyConfig):
+    """Flags of the light network."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, widen: int = 2) -> None:
-        wide = widen * in_channels
+    attention_levels: tuple[int, ...] = (4, 5)
+    """Encoder levels out of 1 to 5 with binaural cross-attention over all positions; none is allowed."""
+
+
+class InvertedResidual(nn.Sequential):
+    """Inverted residual (MobileNetV2, arXiv 1801.04381): expand, depthwise convolution, project."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, expansion: int = 2) -> None:
+        wide = expansion * in_channels
         super().__init__(
             nn.Conv2d(in_channels, wide, 1, bias=False),
             nn.BatchNorm2d(wide),
@@ -55,13 +65,13 @@ class InvertedResidual(nn.Sequential):
         self.is_residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h2 w2"]:
-        """The layers, and ``x`` itself where the shapes agree."""
+        """The layers, plus ``x`` where input and output have the same shape."""
         y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return x + y if self.is_residual else y
 
 
 class LightUp(nn.Module):
-    """Bring a map to its skip connection's size, join the two by a 1x1 convolution, refine."""
+    """Upsampling to the size of the skip connection, fusion by a 1x1 convolution, and an inverted residual."""
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -73,26 +83,33 @@ class LightUp(nn.Module):
         self.refine = InvertedResidual(out_channels, out_channels)
 
     def forward(self, x: Float[Tensor, "b c h w"], skip: Float[Tensor, "b s h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
-        """The merged map, at ``skip``'s size."""
+        """Merge ``x`` with ``skip`` at the size of ``skip``."""
         x = F.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False)
         merged: Tensor = self.refine(self.join(torch.cat([skip, x], dim=1)))
         return merged
 
 
+@NETWORKS.register
 class LightBinauralDepthNet(DepthNet):
-    """Depth in metres from two ears' spectrograms, for a robot's processor.
+    """Depth in metres from the spectrograms of both ears, for embedded computers.
 
     Args:
-        base_channels: those of the standard network that it stands for; its own first level has half as many.
+        base_channels: of the corresponding standard network; the first level has half as many. Even.
         output_size: side in pixels of the square depth map.
         max_depth: metres; the output lies in (0, max_depth).
-        attention_levels: levels, out of 1 to 5, at which the ears look across; none is allowed.
+        attention_levels: levels out of 1 to 5 with binaural cross-attention; none is allowed.
         ear_channels: spectrogram channels of one ear.
-        uncertainty: also say how far off the depth is expected to be.
+        uncertainty: also predict the uncertainty of each pixel.
 
     Raises:
         ValueError: an argument is out of range.
     """
+
+    name = "light"
+    config = LightBinauralConfig
+    modality = "audio"
+    label = "light audio"
+    single_frame_size = 4 * MINIMUM_SIZE
 
     def __init__(
         self,
@@ -107,27 +124,27 @@ class LightBinauralDepthNet(DepthNet):
         check_network_arguments(base_channels, output_size)
         if base_channels % 2:
             raise ValueError(f"base_channels must be even for the light network, not {base_channels}")
-        check_ears(attention_levels, ear_channels)
+        check_binaural_arguments(attention_levels, ear_channels)
         self.output_size = output_size
         self.max_depth = max_depth
         self.ear_channels = ear_channels
         first = base_channels // 2
         channels = dict(zip(ENCODER_LEVELS, encoder_channels(first, bilinear=True), strict=True))
         attended = [f"x{level}" for level in sorted(set(attention_levels))]
-        self.encoder = nn.ModuleDict({"x1": _entrance(ear_channels, first)})
+        self.encoder = nn.ModuleDict({"x1": _stem(ear_channels, first)})
         for (_, wide), (level, out) in pairwise(channels.items()):
             self.encoder[level] = nn.Sequential(
-                InvertedResidual(wide, out, stride=2, widen=3), InvertedResidual(out, out)
+                InvertedResidual(wide, out, stride=2, expansion=3), InvertedResidual(out, out)
             )
         self.left_to_right = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.right_to_left = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
-        drawn = dict(zip(DECODER_LEVELS, decoder_channels(first, bilinear=True), strict=True))
-        below = [*list(drawn.values())[1:], channels["x5"]]
+        outputs = dict(zip(DECODER_LEVELS, decoder_channels(first, bilinear=True), strict=True))
+        inputs = [*list(outputs.values())[1:], channels["x5"]]
         self.decoder = nn.ModuleDict(
             {
                 level: LightUp(wide, channels[level.replace("d", "x")], out)
-                for wide, (level, out) in reversed(list(zip(below, drawn.items(), strict=True)))
+                for wide, (level, out) in reversed(list(zip(inputs, outputs.items(), strict=True)))
             }
         )
         self.head = DepthHead(first, max_depth)
@@ -135,7 +152,9 @@ class LightBinauralDepthNet(DepthNet):
             self.uncertainty_head = UncertaintyHead(first, max_depth)
 
     def predict(self, spectrograms: Float[Tensor, "b c f t"]) -> Prediction:
-        """Depth, its scale where there is one, and the features: x1..x5 after fusion, at 1/2 to 1/32 of the size.
+        """Depth, uncertainty if the network has a head for it, and features.
+
+        x1..x5 are those after fusion, at 1/2 to 1/32 of the input size.
 
         Args:
             spectrograms: the left ear's channels, then the right ear's; any size of at least 16.
@@ -155,16 +174,14 @@ class LightBinauralDepthNet(DepthNet):
                 ears = self.left_to_right[level](left, right), self.right_to_left[level](right, left)
             features[level] = self.fusion[level](torch.cat(ears, dim=1))
         y = features["x5"]
-        drawn: Features = {}
+        decoded: Features = {}
         for level, up in self.decoder.items():
-            y = drawn[level] = up(y, features[level.replace("d", "x")])
-        features |= {level: drawn[level] for level in DECODER_LEVELS}
-        depth = self.head(features["d1"], self.output_size)  # [B,1,S,S]
-        scale = self.uncertainty_head(features["d1"], self.output_size) if self.uncertainty_head is not None else None
-        return Prediction(depth, scale, features)
+            y = decoded[level] = up(y, features[level.replace("d", "x")])
+        features |= {level: decoded[level] for level in DECODER_LEVELS}
+        return self.head_outputs(features)  # [B,1,S,S]
 
 
-def _entrance(ear_channels: int, out_channels: int) -> nn.Sequential:
+def _stem(ear_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(ear_channels, out_channels, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(out_channels),

@@ -1,15 +1,16 @@
-"""The network that BatVision's authors compare with: an eight-level U-Net on both ears' spectrograms.
+"""BatVision's baseline: an eight-level U-Net on the spectrograms of both ears.
 
-The pix2pix generator (arXiv 1611.07004) with 64 first channels, as used on BatVision (arXiv 2303.07257), written
-anew. Each level halves the map by a 4x4 convolution with stride 2, from 256x256 down to 1x1::
+A reimplementation of the pix2pix generator (arXiv 1611.07004) with 64 first channels, as used on BatVision (arXiv
+2303.07257). Each level halves the map by a 4x4 convolution with stride 2, from 256x256 down to 1x1::
 
     ears [B,2,256,256] ─ 128 ─ 64 ─ 32 ─ 16 ─ 8 ─ 4 ─ 2 ─ 1 ─ 2 ─ 4 ─ 8 ─ 16 ─ 32 ─ 64 ─ 128 ─ depth [B,1,S,S]
                channels   C   2C   4C   8C  8C  8C  8C  8C  8C  8C  8C   8C   4C   2C    C
 
-What differs: the depth head is this project's bounded one, in metres, instead of a normalised output; and the
-dropout of pix2pix, which makes its images varied, is left out. Other input sizes are resized to 256x256.
+Two things differ: the depth head is the bounded head of the other networks, in metres, instead of a normalised output,
+and the dropout of pix2pix, which serves to vary its images, is left out. Other input sizes are resized to 256x256.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -17,21 +18,29 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from echodepth.models.argument_checks import check_input, check_network_arguments
 from echodepth.models.heads import DepthHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
     ENCODER_LEVELS,
+    MINIMUM_SIZE,
     DepthNet,
+    NetworkConfig,
     Prediction,
-    check_input,
-    check_network_arguments,
 )
+from echodepth.models.networks import NETWORKS
 
 INPUT_SIZE = 256
 
 
+@dataclass(frozen=True, kw_only=True)
+class UNetBaselineConfig(NetworkConfig):
+    """Flags of BatVision's baseline."""
+
+
+@NETWORKS.register
 class UNetBaseline(DepthNet):
-    """BatVision's baseline, behind the same interface as the other networks, without a scale.
+    """BatVision's baseline behind the interface of the other networks, without an uncertainty head.
 
     Args:
         base_channels: channels of the first level; 64 as published, which gives 54.4 M parameters.
@@ -43,6 +52,12 @@ class UNetBaseline(DepthNet):
         ValueError: an argument is out of range.
     """
 
+    name = "unet_baseline"
+    config = UNetBaselineConfig
+    modality = "audio"
+    label = "U-Net baseline"
+    single_frame_size = MINIMUM_SIZE  # the input is resized, and the innermost single pixel has no norm
+
     def __init__(
         self, base_channels: int = 64, output_size: int = 256, max_depth: float = 30.0, ear_channels: int = 1
     ) -> None:
@@ -51,9 +66,9 @@ class UNetBaseline(DepthNet):
         self.output_size = output_size
         self.max_depth = max_depth
         self.ear_channels = ear_channels
-        widths = [base_channels * scale for scale in (1, 2, 4, 8, 8, 8, 8, 8)]
+        widths = [base_channels * factor for factor in (1, 2, 4, 8, 8, 8, 8, 8)]
         self.first = nn.Conv2d(2 * ear_channels, widths[0], 4, stride=2, padding=1)
-        # The innermost map is a single pixel, of which a batch of one has no statistics: no norm there.
+        # The innermost map is a single pixel, and a batch of one frame has no statistics of it: it gets no norm.
         self.down = nn.ModuleList(_halve(a, b, norm=i < len(widths) - 2) for i, (a, b) in enumerate(pairwise(widths)))
         inner = [widths[-1], *(2 * width for width in reversed(widths[1:-1]))]
         self.up = nn.ModuleList(_double(a, b) for a, b in zip(inner, reversed(widths[:-1]), strict=True))
@@ -63,7 +78,7 @@ class UNetBaseline(DepthNet):
         self.head = DepthHead(base_channels, max_depth)
 
     def predict(self, spectrograms: Float[Tensor, "b c f t"]) -> Prediction:
-        """Depth and the features.
+        """Depth and features.
 
         x1..x5 are the first five levels down, half to 1/32 of the size; d1..d4 the last four up, full to 1/8.
 
@@ -83,10 +98,9 @@ class UNetBaseline(DepthNet):
         for double, skip in zip(self.up[1:], reversed(encoded[1:-1]), strict=True):
             decoded.append(double(torch.cat([skip, decoded[-1]], dim=1)))
         decoded.append(self.last(torch.cat([encoded[0], decoded[-1]], dim=1)))
-        depth = self.head(decoded[-1], self.output_size)
         features = dict(zip(ENCODER_LEVELS, encoded, strict=False))
         features |= dict(zip(DECODER_LEVELS, reversed(decoded), strict=False))
-        return Prediction(depth, None, features)
+        return self.head_outputs(features)
 
 
 def _halve(in_channels: int, out_channels: int, norm: bool) -> nn.Sequential:

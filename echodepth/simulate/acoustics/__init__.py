@@ -1,1 +1,1 @@
-"""Room acoustics: image sources, diffraction, scattering, ray tracing, HRTF, recording."""
+"""Acoustic simulation: propagation of sound in a room, and its recording at two ears."""

@@ -1,7 +1,7 @@
-"""A measured head: MIT's KEMAR manikin (Gardner and Martin 1994), 710 directions, made left-right symmetric.
+"""Head-related transfer functions (HRTFs) of MIT's KEMAR manikin (Gardner and Martin 1994) in 710 directions.
 
-The right ear hears from a direction what the left ear hears from the mirrored one, so that a mirrored scene swaps
-the ears exactly. `scripts/make_kemar.py` makes the table.
+The left ear's responses are used for both ears: the right ear receives from a direction what the left ear receives from
+the mirrored one, so that a mirrored scene swaps the ears exactly. `scripts/make_kemar.py` makes the table.
 """
 
 from functools import cache
@@ -12,21 +12,19 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.signal import resample
 
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.simulate.jit import jit
 
-SAMPLE_RATE = 44100
-"""Hz, of the measurements and of all recordings."""
-
-_PHASES = 8  # an arrival is placed to an eighth of a sample: 2.8 microseconds
+_PHASES = 8  # arrival times are rounded to an eighth of a sample: 2.8 microseconds
 
 
 class HRTF(NamedTuple):
-    """What the compiled loop needs.
+    """Head-related impulse responses (HRIRs) and the index of the nearest one for each direction.
 
     Attributes:
-        taps: left ear's responses, delayed by 0 to 7 eighths of a sample.
-        nearest: which response belongs to whole degrees of azimuth (counter-clockwise) and of elevation + 90.
-        centre: tap at which a sound would reach the head's centre.
+        taps: responses of the left ear, delayed by 0 to 7 eighths of a sample.
+        nearest: index of the response for whole degrees of azimuth (counter-clockwise) and of elevation + 90.
+        centre: tap at which a sound would arrive at the head's centre.
     """
 
     taps: Float[np.ndarray, "responses 8 k"]
@@ -36,7 +34,11 @@ class HRTF(NamedTuple):
 
 @cache
 def kemar() -> HRTF:
-    """The manikin's table, read once."""
+    """Read KEMAR's table, once.
+
+    Raises:
+        ValueError: the table has another sample rate.
+    """
     with np.load(str(files("echodepth.simulate.acoustics") / "kemar.npz")) as table:
         if int(table["rate"]) != SAMPLE_RATE:
             raise ValueError(f"kemar.npz is at {table['rate']} Hz, recordings are at {SAMPLE_RATE}")
@@ -54,7 +56,7 @@ def kemar() -> HRTF:
 
 
 @jit
-def _response(nearest: Int[np.ndarray, "360 181"], forward: float, left: float, up: float) -> int:
+def _nearest_response(nearest: Int[np.ndarray, "360 181"], forward: float, left: float, up: float) -> int:
     azimuth = int(np.floor(np.degrees(np.arctan2(left, forward)) + 0.5)) % 360
     elevation = int(np.floor(np.degrees(np.arcsin(min(max(up, -1.0), 1.0))) + 90.5))
     return int(nearest[azimuth, elevation])
@@ -62,26 +64,26 @@ def _response(nearest: Int[np.ndarray, "360 181"], forward: float, left: float, 
 
 @jit
 def convolve_hrir(
-    head: HRTF,
+    hrtf: HRTF,
     direction: Float[np.ndarray, "n 3"],
-    samples: Float[np.ndarray, " n"],
+    arrival: Float[np.ndarray, " n"],
     gain: Float[np.ndarray, "n bands"],
-    ears: Float[np.ndarray, "2 bands t"],
+    responses: Float[np.ndarray, "2 bands t"],
 ) -> None:
-    """Add what both ears hear of arriving sounds to their responses.
+    """Add arriving sounds, each convolved with the HRIR of its direction, to the impulse responses of both ears.
 
     Args:
-        head: whose ears.
-        direction: unit vectors to where the sounds come from: forward, left, up.
-        samples: when they reach the head's centre, whole or not.
-        gain: pressure there, per octave.
-        ears: float32; left ear first. What falls outside is left out.
+        hrtf: HRIRs of the left ear.
+        direction: unit vectors towards the incoming sound: forward, left, up.
+        arrival: arrival times at the head's centre, fractional samples.
+        gain: pressure at the head's centre per octave band.
+        responses: output, float32, left ear first. Samples outside its range are dropped.
     """
-    length, taps = ears.shape[2], head.taps.shape[2]
+    length, taps = responses.shape[2], hrtf.taps.shape[2]
     for sound in range(direction.shape[0]):
-        at = samples[sound] - head.centre
-        start = int(np.floor(at))
-        phase = int((at - start) * _PHASES + 0.5)
+        onset = arrival[sound] - hrtf.centre
+        start = int(np.floor(onset))
+        phase = int((onset - start) * _PHASES + 0.5)
         if phase == _PHASES:
             start, phase = start + 1, 0
         if start + taps <= 0 or start >= length:
@@ -89,9 +91,10 @@ def convolve_hrir(
         low, high = max(0, -start), min(taps, length - start)
         for ear in range(2):
             side = 1.0 if ear == 0 else -1.0
-            number = _response(head.nearest, direction[sound, 0], side * direction[sound, 1], direction[sound, 2])
-            response = head.taps[number, phase, low:high]
-            for band in range(ears.shape[1]):
-                strength, heard = np.float32(gain[sound, band]), ears[ear, band, start + low : start + high]
-                for tap in range(response.size):
-                    heard[tap] += strength * response[tap]
+            forward, left, up = direction[sound, 0], direction[sound, 1], direction[sound, 2]
+            index = _nearest_response(hrtf.nearest, forward, side * left, up)
+            hrir = hrtf.taps[index, phase, low:high]
+            for band in range(responses.shape[1]):
+                pressure, output = np.float32(gain[sound, band]), responses[ear, band, start + low : start + high]
+                for tap in range(hrir.size):
+                    output[tap] += pressure * hrir[tap]

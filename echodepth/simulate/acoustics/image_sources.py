@@ -1,28 +1,28 @@
-"""Mirror reflections: image sources of a loudspeaker in every face of a world, with every leg checked for blocks.
+"""Specular reflections by the image source method (Allen and Berkley 1979), for arbitrary faces (Borish 1984).
 
-Allen and Berkley's idea (1979) for any faces (Borish 1984): the loudspeaker is mirrored in one face after another;
-the straight way from the last image to the listener, folded back, must meet each face within its bounds and no block
-in between. What is searched: one reflection in any face; two in large ones; three in the shell's. `covered` says
-the same of a path that is known, so that the ray tracer leaves out exactly what is found here.
+The loudspeaker is mirrored in one face after another. The straight line from the last image to the listener is traced
+back: it has to meet each face within its bounds, and no block may occlude a segment. The search covers single
+reflections in all faces, double reflections in large ones and triple reflections in the shell's. `is_image_source_path`
+states that rule for a given path, so that ray tracing leaves out exactly the paths found here.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from echodepth.simulate.acoustics.loudspeaker import sent
-from echodepth.simulate.acoustics.paths import Paths, first_of, room_for
+from echodepth.simulate.acoustics.loudspeaker import directivity_gain
+from echodepth.simulate.acoustics.paths import Endpoints, Paths, empty_paths, first_paths
 from echodepth.simulate.jit import jit
-from echodepth.simulate.rooms.ray_casting import hidden
-from echodepth.simulate.rooms.scene import World
+from echodepth.simulate.rooms.ray_casting import block_coordinates, face_normal, is_occluded
+from echodepth.simulate.rooms.scene import Scene
 
 MAX_ORDER = 3
-_LARGE = 1.0  # square metres: from here on a face takes part in double reflections
-_MOST = 4096  # paths; a furnished room has about a hundred
+_LARGE = 1.0  # square metres: smallest area of a face that takes part in double reflections
+_CAPACITY = 4096  # paths; a furnished room has about a hundred
 
 
-def large_faces(world: World) -> Bool[np.ndarray, "n 6"]:
-    """Which faces are large enough for double reflections: all of the shell, and those of at least 1 m²."""
-    width, depth, height = 2 * world.blocks[:, 3:6].T
+def large_faces(scene: Scene) -> Bool[np.ndarray, "n 6"]:
+    """Which faces take part in double reflections: all of the shell, and the others of at least 1 m²."""
+    width, depth, height = 2 * scene.blocks[:, 3:6].T
     areas = np.stack([depth * height, depth * height, width * height, width * height, width * depth, width * depth], 1)
     large: np.ndarray = areas >= _LARGE
     large[0] = True
@@ -30,57 +30,36 @@ def large_faces(world: World) -> Bool[np.ndarray, "n 6"]:
 
 
 @jit
-def covered(order: int, all_large: bool, all_shell: bool) -> bool:
-    """Whether a path of mirror reflections alone is found by `mirror_paths`."""
+def is_image_source_path(order: int, all_large: bool, all_shell: bool) -> bool:
+    """Whether `image_source_paths` finds a path of ``order`` specular reflections."""
     return order <= 1 or (order == 2 and all_large) or (order <= MAX_ORDER and all_shell)
 
 
 @jit
-def face_normal(world: World, block: int, face: int, normal: Float[np.ndarray, " 3"]) -> None:
-    """Write a face's unit normal into ``normal``; it points into the air: inwards on the shell."""
-    sign = 1.0 if face % 2 else -1.0
-    if block == 0:
-        sign = -sign
-    cosine, sine = world.blocks[block, 6], world.blocks[block, 7]
-    normal[:] = 0.0
-    if face < 2:
-        normal[0], normal[1] = sign * cosine, sign * sine
-    elif face < 4:
-        normal[0], normal[1] = -sign * sine, sign * cosine
-    else:
-        normal[2] = sign
-
-
-@jit
-def _height_over(
-    world: World, block: int, face: int, normal: Float[np.ndarray, " 3"], point: Float[np.ndarray, " 3"]
+def _plane_distance(
+    scene: Scene, block: int, face: int, normal: Float[np.ndarray, " 3"], point: Float[np.ndarray, " 3"]
 ) -> float:
-    """Signed distance of a point from a face's plane, positive in the air."""
-    face_normal(world, block, face, normal)
-    height = 0.0
+    """Signed distance of a point from a face's plane, positive in the air; writes ``normal``."""
+    face_normal(scene, block, face, normal)
+    distance = 0.0
     for axis in range(3):
-        height += normal[axis] * (point[axis] - world.blocks[block, axis])
-    offset = world.blocks[block, 3 + face // 2]
-    return float(height + offset if block == 0 else height - offset)
+        distance += normal[axis] * (point[axis] - scene.blocks[block, axis])
+    offset = scene.blocks[block, 3 + face // 2]
+    return float(distance + offset if block == 0 else distance - offset)
 
 
 @jit
-def _on_face(world: World, block: int, face: int, x: float, y: float, z: float) -> bool:
-    """Whether a point of a face's plane lies within the face."""
-    rx, ry = x - world.blocks[block, 0], y - world.blocks[block, 1]
-    cosine, sine = world.blocks[block, 6], world.blocks[block, 7]
-    inside = (
-        abs(cosine * rx + sine * ry) <= world.blocks[block, 3],
-        abs(cosine * ry - sine * rx) <= world.blocks[block, 4],
-        abs(z - world.blocks[block, 2]) <= world.blocks[block, 5],
-    )
+def _is_within_face(scene: Scene, block: int, face: int, point: Float[np.ndarray, " 3"]) -> bool:
+    """Whether a point on a face's plane lies within the face."""
+    x, y, z = block_coordinates(scene.blocks[block], point)
+    half_x, half_y, half_z = scene.blocks[block, 3], scene.blocks[block, 4], scene.blocks[block, 5]
     axis = face // 2
-    return (axis == 0 or inside[0]) and (axis == 1 or inside[1]) and (axis == 2 or inside[2])
+    return (axis == 0 or abs(x) <= half_x) and (axis == 1 or abs(y) <= half_y) and (axis == 2 or abs(z) <= half_z)
 
 
 @jit
-def _folds(
-    world: World,
+def _trace_back(
+    scene: Scene,
     order: int,
     faces: Int[np.ndarray, "order 2"],
     images: Float[np.ndarray, "images 3"],
@@ -88,98 +67,85 @@ def _folds(
     points: Float[np.ndarray, "points 3"],
     normal: Float[np.ndarray, " 3"],
 ) -> bool:
-    """Fold the way from the last image to the listener back; write its corners, listener first, source last."""
+    """Trace the path from the listener to the source; write its vertices and return whether the path is valid."""
     points[0] = listener
     for step in range(order):
         number = order - 1 - step
         block, face = faces[number, 0], faces[number, 1]
-        here = _height_over(world, block, face, normal, points[step])
-        there = -_height_over(world, block, face, normal, images[number + 1])
-        if here <= 0 or there <= 0:
+        in_front = _plane_distance(scene, block, face, normal, points[step])
+        behind = -_plane_distance(scene, block, face, normal, images[number + 1])
+        if in_front <= 0 or behind <= 0:
             return False
-        share = here / (here + there)
+        share = in_front / (in_front + behind)
         for axis in range(3):
             points[step + 1, axis] = points[step, axis] + share * (images[number + 1, axis] - points[step, axis])
-        if not _on_face(world, block, face, points[step + 1, 0], points[step + 1, 1], points[step + 1, 2]):
+        if not _is_within_face(scene, block, face, points[step + 1]):
             return False
     points[order + 1] = images[0]
-    for leg in range(order + 1):
-        a, b = points[leg], points[leg + 1]
-        if hidden(world, a[0], a[1], a[2], b[0], b[1], b[2]):
+    for segment in range(order + 1):
+        start, end = points[segment], points[segment + 1]
+        if is_occluded(scene, start, end):
             return False
     return True
 
 
 @jit
-def image_source_paths(
-    world: World,
-    large: Bool[np.ndarray, "n 6"],
-    most: int,
-    source: Float[np.ndarray, " 3"],
-    listener: Float[np.ndarray, " 3"],
-    ahead: Float[np.ndarray, " 3"],
-    directivity: Float[np.ndarray, "181 8"],
-) -> Paths:
-    """Find the direct sound and all mirror reflections.
+def image_source_paths(scene: Scene, large: Bool[np.ndarray, "n 6"], max_order: int, ends: Endpoints) -> Paths:
+    """Find the direct sound and all specular reflections.
 
     Args:
-        world: where.
+        scene: the room.
         large: from `large_faces`.
-        most: reflections, 0 to 3; 0 is the direct sound alone.
-        source: where the loudspeaker is, metres.
-        listener: where the head's centre is, metres.
-        ahead: where the loudspeaker faces, a unit vector.
-        directivity: its table.
+        max_order: largest number of reflections, 0 to 3; 0 gives the direct sound alone.
+        ends: loudspeaker and listener.
 
     Returns:
-        The direct sound first, if nothing stands in its way.
+        One path per valid image source. The direct sound comes first, unless it is occluded.
     """
-    bands = world.absorption.shape[1]
-    paths, found = room_for(_MOST, bands), 0
+    source, listener, bands = ends.source, ends.listener, scene.absorption.shape[1]
+    paths, found = empty_paths(_CAPACITY, bands), 0
     faces, images = np.zeros((MAX_ORDER, 2), np.int64), np.empty((MAX_ORDER + 1, 3))
-    points, normal, left = np.empty((MAX_ORDER + 2, 3)), np.empty(3), np.empty(bands)
+    points, normal, radiated = np.empty((MAX_ORDER + 2, 3)), np.empty(3), np.empty(bands)
     images[0] = source
-    total = 6 * world.blocks.shape[0]
-    # An odometer over sequences of faces: faces[:order] is the sequence, -1 asks for the next order's first face.
+    total = 6 * scene.blocks.shape[0]
+    # Depth-first search over sequences of faces: faces[:order] is the sequence, next_face[order] the first face that
+    # has not been appended to it yet.
     order = 0
-    following = np.zeros(MAX_ORDER + 1, np.int64)
+    next_face = np.zeros(MAX_ORDER + 1, np.int64)
     while order >= 0:
-        if following[order] == 0 and _folds(world, order, faces, images, listener, points, normal):
-            if found == _MOST:
-                raise ValueError("a room has more mirror reflections than the simulator holds")
-            away = points[order] - source
-            sent(directivity, ahead, away[0], away[1], away[2], left)
+        if next_face[order] == 0 and _trace_back(scene, order, faces, images, listener, points, normal):
+            if found == _CAPACITY:
+                raise ValueError("the room has more than 4096 specular reflections")
+            directivity_gain(ends, points[order] - source, radiated)
             span = images[order] - listener
-            paths.way[found] = np.sqrt((span * span).sum())
-            paths.direction[found] = span / paths.way[found]
+            paths.path_length[found] = np.sqrt((span * span).sum())
+            paths.direction[found] = span / paths.path_length[found]
             for band in range(bands):
                 energy = 1.0
                 for number in range(order):
-                    of = world.surface[faces[number, 0], faces[number, 1]]
-                    energy *= (1 - world.absorption[of, band]) * (1 - world.scattering[of, band])
-                paths.gain[found, band] = left[band] * np.sqrt(energy) / paths.way[found]
+                    material = scene.material[faces[number, 0], faces[number, 1]]
+                    energy *= (1 - scene.absorption[material, band]) * (1 - scene.scattering[material, band])
+                paths.gain[found, band] = radiated[band] * np.sqrt(energy) / paths.path_length[found]
             found += 1
-        advanced = False
-        while order < most and following[order] < total:
-            block, face = following[order] // 6, following[order] % 6
-            following[order] += 1
+        while order < max_order and next_face[order] < total:
+            block, face = next_face[order] // 6, next_face[order] % 6
+            next_face[order] += 1
             all_shell, all_large = block == 0, large[block, face]
             for number in range(order):
                 all_shell = all_shell and faces[number, 0] == 0
                 all_large = all_large and large[faces[number, 0], faces[number, 1]]
-            again = order > 0 and faces[order - 1, 0] == block and faces[order - 1, 1] == face
-            if again or not covered(order + 1, all_large, all_shell):
+            is_repeated = order > 0 and faces[order - 1, 0] == block and faces[order - 1, 1] == face
+            if is_repeated or not is_image_source_path(order + 1, all_large, all_shell):
                 continue
-            height = _height_over(world, block, face, normal, images[order])
-            if height <= 0:
+            distance = _plane_distance(scene, block, face, normal, images[order])
+            if distance <= 0:
                 continue
             faces[order, 0], faces[order, 1] = block, face
             for axis in range(3):
-                images[order + 1, axis] = images[order, axis] - 2 * height * normal[axis]
+                images[order + 1, axis] = images[order, axis] - 2 * distance * normal[axis]
             order += 1
-            following[order] = 0
-            advanced = True
+            next_face[order] = 0
             break
-        if not advanced:
+        else:
             order -= 1
-    return first_of(paths, found)
+    return first_paths(paths, found)

@@ -1,4 +1,4 @@
-"""The robot's loudspeaker, and the air that carries its sound."""
+"""Directivity of the robot's loudspeaker, and sound absorption by the air."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,12 +7,14 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import j1
 
+from echodepth.simulate.acoustics.paths import Endpoints
 from echodepth.simulate.jit import jit
 from echodepth.simulate.rooms.materials import OCTAVES, Vector
+from echodepth.simulate.rooms.ray_casting import Point
 
 _CONE_RADIUS = 0.02  # metres: the JBL Flip 4 that BatVision used has two 40 mm drivers (its data sheet)
-_BODY_RADIUS = 0.034  # metres: it is a cylinder 68 mm thick (its data sheet)
-_DIRECTIONS = 181  # of the directivity's table: whole degrees
+_BODY_RADIUS = 0.034  # metres: its body is a cylinder of 68 mm diameter (its data sheet)
+_DIRECTIONS = 181  # rows of the directivity table: whole degrees
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,11 @@ class Loudspeaker:
     """Loudspeaker and air.
 
     Attributes:
-        emitter: the loudspeaker, metres forward, left and up from the head's centre; it faces forward.
-        omnidirectional: whether it sends equally in all directions; otherwise as a small cone in a small body.
+        emitter: position in the head frame, metres forward, left and up; the loudspeaker faces forward.
+        omnidirectional: whether it radiates equally in all directions, rather than as a small cone in a small body.
         speed_of_sound: m/s; 343 in dry air at 20 °C.
-        temperature: of the air, °C; with humidity it decides what the air absorbs.
-        humidity: relative, %; indoor comfort lies between 30 and 60 (EN 16798-1).
+        temperature: temperature of the air, °C.
+        humidity: relative humidity, %; indoor comfort lies between 30 and 60 (EN 16798-1).
     """
 
     emitter: Vector = (0.25, 0.0, -0.25)
@@ -35,20 +37,21 @@ class Loudspeaker:
 
     @property
     def directivity(self) -> Float[np.ndarray, "181 8"]:
-        """Pressure sent at whole degrees from straight ahead in each octave, relative to straight ahead."""
-        return np.ones((_DIRECTIONS, len(OCTAVES))) if self.omnidirectional else _loudspeaker(self.speed_of_sound)
+        """Pressure at whole degrees off the forward axis, per octave band, relative to the axis."""
+        return np.ones((_DIRECTIONS, len(OCTAVES))) if self.omnidirectional else _cone_directivity(self.speed_of_sound)
 
     @property
     def air_absorption(self) -> Float[np.ndarray, " 8"]:
-        """Decibels per metre in each octave."""
+        """Absorption by the air per octave band, dB/m."""
         return np.array([air_absorption(f, self.temperature, self.humidity) for f in OCTAVES])
 
 
 @cache
-def _loudspeaker(speed_of_sound: float) -> Float[np.ndarray, "181 8"]:
-    """A piston's beam (Kinsler et al., Fundamentals of Acoustics, 4th ed., eq. 7.4.17) times the body's shadow.
+def _cone_directivity(speed_of_sound: float) -> Float[np.ndarray, "181 8"]:
+    """Directivity of a piston (Kinsler et al., Fundamentals of Acoustics, 4th ed., eq. 7.4.17) times the body's shadow.
 
-    The body turns from omnidirectional to a cardioid where its circumference equals the wavelength (ka = 1).
+    The body's directivity turns from omnidirectional to a cardioid where its circumference equals the wavelength
+    (ka = 1).
     """
     angle = np.radians(np.arange(_DIRECTIONS))[:, None]
     wave_number = 2 * np.pi * np.array(OCTAVES) / speed_of_sound
@@ -56,12 +59,12 @@ def _loudspeaker(speed_of_sound: float) -> Float[np.ndarray, "181 8"]:
     beam = np.where(phase > 1e-6, 2 * j1(np.maximum(phase, 1e-6)) / np.maximum(phase, 1e-6), 1.0)
     size = (wave_number * _BODY_RADIUS) ** 2
     shadow = 1 - size / (1 + size) * (1 - np.cos(angle)) / 2
-    sent: np.ndarray = beam * shadow
-    return sent
+    directivity: np.ndarray = beam * shadow
+    return directivity
 
 
 def air_absorption(frequency: float, temperature: float, humidity: float) -> float:
-    """What still air at one atmosphere absorbs (ISO 9613-1:1993, equations 3 to 5 and B.2, B.3).
+    """Absorption by still air at one atmosphere (ISO 9613-1:1993, equations 3 to 5 and B.2, B.3).
 
     Args:
         frequency: Hz.
@@ -85,16 +88,11 @@ def air_absorption(frequency: float, temperature: float, humidity: float) -> flo
 
 
 @jit
-def sent(
-    directivity: Float[np.ndarray, "181 8"],
-    ahead: Float[np.ndarray, " 3"],
-    dx: float,
-    dy: float,
-    dz: float,
-    gain: Float[np.ndarray, " 8"],
-) -> None:
-    """Write into ``gain`` the pressure that a loudspeaker facing ``ahead`` sends in a direction of any length."""
-    cosine = (ahead[0] * dx + ahead[1] * dy + ahead[2] * dz) / np.sqrt(dx * dx + dy * dy + dz * dz)
+def directivity_gain(ends: Endpoints, direction: Point, gain: Float[np.ndarray, " 8"]) -> None:
+    """Write the pressure that the loudspeaker radiates in a direction of any length into ``gain``, per octave band."""
+    forward, directivity = ends.forward, ends.directivity
+    dx, dy, dz = direction[0], direction[1], direction[2]
+    cosine = (forward[0] * dx + forward[1] * dy + forward[2] * dz) / np.sqrt(dx * dx + dy * dy + dz * dz)
     degrees = np.degrees(np.arccos(min(max(cosine, -1.0), 1.0)))
     low = min(int(degrees), directivity.shape[0] - 2)
     share = degrees - low

@@ -1,4 +1,4 @@
-"""The common form of what the four searches for sound paths return."""
+"""Common input and result of the four methods that find sound paths."""
 
 from typing import NamedTuple
 
@@ -8,27 +8,43 @@ from jaxtyping import Float
 from echodepth.simulate.jit import jit
 
 
-class Paths(NamedTuple):
-    """Ways of sound from a loudspeaker to a listener, in still air that absorbs nothing.
+class Endpoints(NamedTuple):
+    """Loudspeaker and listener, in room coordinates.
 
     Attributes:
-        direction: unit vectors from the listener to where each path comes from, in the world.
-        way: length, metres.
-        gain: pressure per octave relative to 1 m in front of the loudspeaker; the sign is the phase.
+        source: position of the loudspeaker, metres.
+        listener: centre of the head, metres.
+        forward: unit vector that the loudspeaker faces.
+        directivity: pressure at whole degrees off the forward axis, per octave band, relative to the axis.
+    """
+
+    source: Float[np.ndarray, " 3"]
+    listener: Float[np.ndarray, " 3"]
+    forward: Float[np.ndarray, " 3"]
+    directivity: Float[np.ndarray, "181 8"]
+
+
+class Paths(NamedTuple):
+    """Sound paths from a loudspeaker to a listener, without absorption by the air.
+
+    Attributes:
+        direction: unit vectors from the listener towards the incoming sound, in room coordinates.
+        path_length: metres.
+        gain: pressure per octave band relative to that at 1 m in front of the loudspeaker; the sign is the phase.
     """
 
     direction: Float[np.ndarray, "p 3"]
-    way: Float[np.ndarray, " p"]
+    path_length: Float[np.ndarray, " p"]
     gain: Float[np.ndarray, "p bands"]
 
 
 @jit
-def room_for(most: int, bands: int) -> Paths:
-    """Make uninitialised room for ``most`` paths."""
-    return Paths(np.empty((most, 3)), np.empty(most), np.empty((most, bands)))
+def empty_paths(capacity: int, bands: int) -> Paths:
+    """Allocate uninitialised arrays for ``capacity`` paths."""
+    return Paths(np.empty((capacity, 3)), np.empty(capacity), np.empty((capacity, bands)))
 
 
 @jit
-def first_of(paths: Paths, count: int) -> Paths:
+def first_paths(paths: Paths, count: int) -> Paths:
     """Keep the first ``count`` paths."""
-    return Paths(paths.direction[:count], paths.way[:count], paths.gain[:count])
+    return Paths(paths.direction[:count], paths.path_length[:count], paths.gain[:count])

@@ -1,7 +1,8 @@
-"""How sound gets from the robot's loudspeaker back to its head: every path's direction, length and strength.
+"""Sound propagation from the robot's loudspeaker to its head: direction, length and gain of every path.
 
-Four kinds of path, each energy counted by one of them alone: mirror reflections (`mirrors`), the waves of edges
-(`edges`), what surfaces scatter at first (`scatter`), and all that comes after (`tracing`).
+Four methods each find one kind of path, and the energy of a path is counted by one of them alone: specular reflections
+(`image_sources`), edge diffraction (`diffraction`), first-order scattering (`scattering`), and everything later
+(`ray_tracing`).
 """
 
 from dataclasses import dataclass
@@ -12,93 +13,86 @@ from jaxtyping import Float
 from echodepth.simulate.acoustics.diffraction import diffraction_paths
 from echodepth.simulate.acoustics.image_sources import MAX_ORDER, image_source_paths, large_faces
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
-from echodepth.simulate.acoustics.paths import Paths
+from echodepth.simulate.acoustics.paths import Endpoints, Paths
 from echodepth.simulate.acoustics.ray_tracing import draw_rays, ray_traced_paths
 from echodepth.simulate.acoustics.scattering import Patches, scattered_paths
 from echodepth.simulate.rooms.scene import Pose, Room
 
 RAYS = 768
-"""For the late sound; more change nothing that outlasts the speckle of its random signs."""
+"""Number of rays of the late sound. More rays change only the speckle of their random signs."""
 
-LONGEST = 156.0
-"""Metres that sound is followed: a recording's 0.4535 s at 343 m/s."""
+LONGEST_PATH = 156.0
+"""Metres after which a ray ends: the duration of a recording, 0.4535 s, at 343 m/s."""
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Sounds that reach the head's centre.
+    """Sounds that arrive at the centre of the head.
 
     Attributes:
-        direction: unit vectors from the head's centre to where each comes from, in the head's own frame: forward,
-            left, up.
-        way: travelled since the loudspeaker, metres.
-        gain: pressure in each octave of ``OCTAVES``, relative to 1 m in front of the loudspeaker; the sign is the
-            phase.
+        direction: unit vectors towards the incoming sound, in the head frame: forward, left, up.
+        path_length: distance travelled from the loudspeaker, metres.
+        gain: pressure per octave band of ``OCTAVES``, relative to that at 1 m in front of the loudspeaker; the sign is
+            the phase.
     """
 
     direction: Float[np.ndarray, "n 3"]
-    way: Float[np.ndarray, " n"]
+    path_length: Float[np.ndarray, " n"]
     gain: Float[np.ndarray, "n 8"]
 
 
-def early(room: Room, pose: Pose, rig: Loudspeaker, order: int = MAX_ORDER) -> Arrivals:
-    """The direct sound, first, and mirror reflections over up to ``order`` faces."""
-    source, listener = pose.to_world(rig.emitter), np.array(pose.position)
-    large = large_faces(room.world)
-    return _in_air(
-        image_source_paths(room.world, large, order, source, listener, _ahead(pose), rig.directivity), pose, rig
-    )
+def specular_reflections(room: Room, pose: Pose, loudspeaker: Loudspeaker, order: int = MAX_ORDER) -> Arrivals:
+    """Direct sound, which comes first, and specular reflections of up to ``order`` faces."""
+    paths = image_source_paths(room.scene, large_faces(room.scene), order, _endpoints(pose, loudspeaker))
+    return _to_head(paths, pose, loudspeaker)
 
 
-def diffracted(room: Room, pose: Pose, rig: Loudspeaker) -> Arrivals:
-    """The waves of the blocks' edges."""
-    source, listener = pose.to_world(rig.emitter), np.array(pose.position)
-    paths = diffraction_paths(room.world, source, listener, _ahead(pose), rig.directivity, rig.speed_of_sound)
-    return _in_air(paths, pose, rig)
+def edge_diffraction(room: Room, pose: Pose, loudspeaker: Loudspeaker) -> Arrivals:
+    """Sound diffracted by the edges of the blocks."""
+    paths = diffraction_paths(room.scene, _endpoints(pose, loudspeaker), loudspeaker.speed_of_sound)
+    return _to_head(paths, pose, loudspeaker)
 
 
-def scattered(room: Room, patches: Patches, pose: Pose, rig: Loudspeaker) -> Arrivals:
-    """What the room's patches scatter at first."""
-    source, listener = pose.to_world(rig.emitter), np.array(pose.position)
-    fields = patches.points, patches.normals, patches.area, patches.surface, patches.sign
-    return _in_air(scattered_paths(room.world, *fields, source, listener, _ahead(pose), rig.directivity), pose, rig)
+def first_scattering(room: Room, patches: Patches, pose: Pose, loudspeaker: Loudspeaker) -> Arrivals:
+    """Sound scattered once, by the patches of the room's surfaces."""
+    return _to_head(scattered_paths(room.scene, patches, _endpoints(pose, loudspeaker)), pose, loudspeaker)
 
 
-def late(room: Room, pose: Pose, rig: Loudspeaker, rays: Float[np.ndarray, "count 97 3"]) -> Arrivals:
-    """All that the other kinds leave, followed along rays from `draw_rays`."""
-    source, listener = pose.to_world(rig.emitter), np.array(pose.position)
-    large = large_faces(room.world)
-    paths = ray_traced_paths(room.world, large, rays, pose.axes, source, listener, rig.directivity, LONGEST)
-    return _in_air(paths, pose, rig)
+def late_sound(room: Room, pose: Pose, loudspeaker: Loudspeaker, rays: Float[np.ndarray, "count 97 3"]) -> Arrivals:
+    """Sound that the other methods leave out, traced along rays from `draw_rays`."""
+    large, ends = large_faces(room.scene), _endpoints(pose, loudspeaker)
+    return _to_head(ray_traced_paths(room.scene, large, rays, pose.axes, ends, LONGEST_PATH), pose, loudspeaker)
 
 
-def arrivals(room: Room, patches: Patches, pose: Pose, rig: Loudspeaker, rng: np.random.Generator) -> Arrivals:
-    """Everything that reaches the head; the direct sound is the first of them.
+def propagate(room: Room, patches: Patches, pose: Pose, loudspeaker: Loudspeaker, rng: np.random.Generator) -> Arrivals:
+    """Find all sound that arrives at the head; the direct sound comes first.
 
     Args:
-        room: where.
-        patches: the room's own, from `draw_patches`.
-        pose: of the robot.
-        rig: loudspeaker and air.
+        room: room with furniture.
+        patches: scattering patches of the room, from `draw_patches`.
+        pose: pose of the robot.
+        loudspeaker: loudspeaker and air.
         rng: draws the rays.
     """
     parts = (
-        early(room, pose, rig),
-        diffracted(room, pose, rig),
-        scattered(room, patches, pose, rig),
-        late(room, pose, rig, draw_rays(RAYS, rng)),
+        specular_reflections(room, pose, loudspeaker),
+        edge_diffraction(room, pose, loudspeaker),
+        first_scattering(room, patches, pose, loudspeaker),
+        late_sound(room, pose, loudspeaker, draw_rays(RAYS, rng)),
     )
     return Arrivals(
         np.concatenate([part.direction for part in parts]),
-        np.concatenate([part.way for part in parts]),
+        np.concatenate([part.path_length for part in parts]),
         np.concatenate([part.gain for part in parts]),
     )
 
 
-def _ahead(pose: Pose) -> Float[np.ndarray, "3"]:
-    return np.ascontiguousarray(pose.axes[:, 0])
+def _endpoints(pose: Pose, loudspeaker: Loudspeaker) -> Endpoints:
+    forward = np.ascontiguousarray(pose.axes[:, 0])
+    return Endpoints(pose.to_room(loudspeaker.emitter), np.array(pose.position), forward, loudspeaker.directivity)
 
 
-def _in_air(paths: Paths, pose: Pose, rig: Loudspeaker) -> Arrivals:
-    absorbed = 10 ** (-rig.air_absorption * paths.way[:, None] / 20)
-    return Arrivals(paths.direction @ pose.axes, paths.way, paths.gain * absorbed)
+def _to_head(paths: Paths, pose: Pose, loudspeaker: Loudspeaker) -> Arrivals:
+    """Rotate paths into the head frame and apply the absorption by the air."""
+    transmitted = 10 ** (-loudspeaker.air_absorption * paths.path_length[:, None] / 20)
+    return Arrivals(paths.direction @ pose.axes, paths.path_length, paths.gain * transmitted)

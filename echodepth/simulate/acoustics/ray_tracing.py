@@ -1,15 +1,16 @@
-"""The rest of the sound: rays that carry energy from the loudspeaker, and what of it passes the listener.
+"""Ray tracing of the sound that the other methods leave out: rays carry energy from the loudspeaker to the listener.
 
-Each ray is absorbed at every wall and goes on either as from a mirror or, by Lambert's law, in a drawn direction. A
-path's last event decides who counts it, so that nothing is counted twice:
+Each surface absorbs part of a ray's energy and reflects it either specularly or, by Lambert's law, in a random
+direction. The last event of a path decides which method counts it, so that no energy is counted twice:
 
-    scattered once, nothing else             scatter.scattered_paths
-    scattered last, after other events       here, seen from the hit ("diffuse rain", Schröder 2011)
-    mirrored last, and `mirrors.covered`     mirrors.mirror_paths
-    mirrored last, all others                here, when the ray crosses a sphere around the listener
+    scattered once, no other event           scattering.scattered_paths
+    scattered last, after other events       here, from the hit to the listener ("diffuse rain", Schröder 2011)
+    reflected specularly last, and
+    image_sources.is_image_source_path       image_sources.image_source_paths
+    reflected specularly last, all others    here, when the ray crosses a sphere around the listener
 
-After four events sound is taken as diffuse: from the fifth on every surface scatters all that it reflects, which few
-rays render smoothly. That keeps the energy, and the decay of a room that is not long and bare.
+After four events the sound field is taken as diffuse: from the fifth event on every surface scatters all the energy
+that it reflects, which needs few rays. Energy is conserved, and so is the decay of a room that is not long and bare.
 """
 
 import math
@@ -17,30 +18,32 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float
 
-from echodepth.simulate.acoustics.image_sources import covered, face_normal
-from echodepth.simulate.acoustics.loudspeaker import sent
-from echodepth.simulate.acoustics.paths import Paths, first_of, room_for
+from echodepth.simulate.acoustics.image_sources import is_image_source_path
+from echodepth.simulate.acoustics.loudspeaker import directivity_gain
+from echodepth.simulate.acoustics.paths import Endpoints, Paths, empty_paths, first_paths
 from echodepth.simulate.jit import jit
-from echodepth.simulate.rooms.ray_casting import first_hit, hidden
-from echodepth.simulate.rooms.scene import World
+from echodepth.simulate.rooms.materials import Vector
+from echodepth.simulate.rooms.ray_casting import face_normal, first_hit, is_occluded
+from echodepth.simulate.rooms.scene import Scene
 
 LISTENER_RADIUS = 0.4
-"""Metres of the sphere that counts rays; below the 0.5 m that a pose keeps free around the head."""
+"""Radius of the sphere that detects rays, metres; less than the 0.5 m that a pose keeps free around the head."""
 
 _BOUNCES = 96  # at 2 m a bounce, the mean in a small room, 0.56 s; a recording lasts 0.45 s
-_MIXED = 4  # events after which sound is taken as diffuse
-_THINNED = 6  # one ray in so many goes on then, with the energy of all
-_PARTS = 12  # at most, of a ray that is heard; more are no denser for the ear, whose filters ring longer
-_FAINT = 1e-6  # of a ray's energy: 60 dB down it is below any background
+_DIFFUSE_AFTER = 4  # events after which the sound field is taken as diffuse
+_THINNING = 6  # from then on one ray in six is traced, with six times the energy
+_MAX_PARTS = 12  # paths per detected ray; the auditory filters of the ear do not resolve more
+_FAINT = 1e-6  # share of a ray's energy at which it ends: -60 dB is below any background noise
 
 
 def draw_rays(count: int, rng: np.random.Generator) -> Float[np.ndarray, "count 97 3"]:
-    """Draw what chance decides, for each ray its first direction and then each bounce.
+    """Draw the random numbers of all rays: for each ray its first direction, then one triple per bounce.
 
     Returns:
-        Three numbers in 0..1 each: height and azimuth of a direction in the head's own frame, so that a mirrored head
-        has mirrored ones (azimuths from 1 downwards), and one to decide by. First directions lie on a spiral that
-        covers the sphere evenly, turned at random.
+        Numbers in 0..1. The first two of a triple are height and azimuth of a direction, the third decides between
+        specular and diffuse reflection. Directions are given in the head frame, so that a mirrored scene is simulated
+        with mirrored directions (1 minus the azimuth). First directions lie on a spiral that covers the sphere evenly,
+        rotated at random.
     """
     rays = rng.random((count, _BOUNCES + 1, 3))
     rays[:, 0, 0] = 1 - (np.arange(count) + 0.5) / count
@@ -49,179 +52,93 @@ def draw_rays(count: int, rng: np.random.Generator) -> Float[np.ndarray, "count 
 
 
 @jit
-def _chord(
-    px: float, py: float, pz: float, dx: float, dy: float, dz: float, reach: float, listener: Float[np.ndarray, " 3"]
-) -> tuple[float, float]:
-    """Length of a ray's way through the listener's sphere before ``reach``, and where its middle lies; metres."""
-    sx, sy, sz = listener[0] - px, listener[1] - py, listener[2] - pz
-    along = sx * dx + sy * dy + sz * dz
+def _chord(start: Vector, direction: Vector, reach: float, listener: Float[np.ndarray, " 3"]) -> tuple[float, float]:
+    """Length of a ray inside the listener's sphere before ``reach``, and the distance of its middle; metres."""
+    sx, sy, sz = listener[0] - start[0], listener[1] - start[1], listener[2] - start[2]
+    along = sx * direction[0] + sy * direction[1] + sz * direction[2]
     squared = LISTENER_RADIUS**2 - (sx * sx + sy * sy + sz * sz - along * along)
     if squared <= 0:
         return 0.0, 0.0
     half = np.sqrt(squared)
-    start, end = max(along - half, 0.0), min(along + half, reach)
-    return max(end - start, 0.0), (start + end) / 2
+    enter, leave = max(along - half, 0.0), min(along + half, reach)
+    return max(leave - enter, 0.0), (enter + leave) / 2
 
 
 @jit
-def _hear_crossing(
+def _add_crossing(
     paths: Paths,
     found: int,
-    way: float,
-    share: float,
+    path_length: float,
+    chord: float,
     spread: float,
-    ray: tuple[float, float, float],
+    direction: Vector,
     drawn: Float[np.ndarray, " 3"],
     energy: Float[np.ndarray, " bands"],
-    whole: float,
+    ray_energy: float,
 ) -> int:
-    """Add a ray that crosses the listener's sphere: the share ``share`` of its energy.
+    """Add a ray that crosses the listener's sphere on a chord; the share of its energy is chord over volume.
 
-    A ray stands for a beam, which by now holds many mirror images of the loudspeaker, each as strong as one over its
-    way: so the energy comes in as many parts, at random within the time to the next ray.
+    A ray stands for a beam that contains many image sources of the loudspeaker, each with a pressure of one over its
+    path length. The energy is therefore split into as many paths, at random lengths within the spacing of the rays.
     """
-    parts = min(max(int(whole * share * way * way), 1), _PARTS)
+    share, spread = chord / (4 / 3 * np.pi * LISTENER_RADIUS**3), min(spread, path_length / 4)
+    parts = min(max(int(ray_energy * share * path_length * path_length), 1), _MAX_PARTS)
     for part in range(parts):
         chance = drawn[2] * (1 + 89 * part)
         sign = 1.0 if chance * 977 % 1 < 0.5 else -1.0
         for band in range(energy.size):
             paths.gain[found, band] = sign * np.sqrt(energy[band] * share / parts)
-        paths.direction[found, 0], paths.direction[found, 1], paths.direction[found, 2] = -ray[0], -ray[1], -ray[2]
-        paths.way[found] = way + spread * (2 * (chance % 1) - 1) if parts > 1 else way
+        for axis in range(3):
+            paths.direction[found, axis] = -direction[axis]
+        paths.path_length[found] = path_length + spread * (2 * (chance % 1) - 1) if parts > 1 else path_length
         found += 1
     return found
 
 
 @jit
-def _hear_scatter(
+def _add_diffuse_rain(
     paths: Paths,
     found: int,
-    world: World,
+    scene: Scene,
     scattering: Float[np.ndarray, " bands"],
     travelled: float,
-    hit: tuple[float, float, float],
+    hit: Vector,
     normal: Float[np.ndarray, " 3"],
     listener: Float[np.ndarray, " 3"],
     sign: float,
     energy: Float[np.ndarray, " bands"],
 ) -> int:
-    """Add what a hit scatters to the listener, if they see each other."""
+    """Add the sound that a hit scatters to the listener, unless the listener is occluded."""
     sx, sy, sz = listener[0] - hit[0], listener[1] - hit[1], listener[2] - hit[2]
-    far = np.sqrt(sx * sx + sy * sy + sz * sz)
-    cosine = (normal[0] * sx + normal[1] * sy + normal[2] * sz) / far
-    if cosine <= 0 or hidden(world, hit[0], hit[1], hit[2], listener[0], listener[1], listener[2]):
+    distance = np.sqrt(sx * sx + sy * sy + sz * sz)
+    cosine = (normal[0] * sx + normal[1] * sy + normal[2] * sz) / distance
+    if cosine <= 0 or is_occluded(scene, hit, listener):
         return found
-    share = cosine / (np.pi * far * far)
+    share = cosine / (np.pi * distance * distance)
     for band in range(energy.size):
         paths.gain[found, band] = sign * np.sqrt(energy[band] * scattering[band] * share)
-    paths.direction[found, 0], paths.direction[found, 1], paths.direction[found, 2] = -sx / far, -sy / far, -sz / far
-    paths.way[found] = travelled + far
+    paths.direction[found, 0] = -sx / distance
+    paths.direction[found, 1] = -sy / distance
+    paths.direction[found, 2] = -sz / distance
+    paths.path_length[found] = travelled + distance
     return found + 1
 
 
 @jit
-def _absorb(world: World, of: int, energy: Float[np.ndarray, " bands"]) -> tuple[float, float]:
-    """Take from ``energy`` what a surface absorbs; the largest that is left, and the share of all that scatters."""
-    largest, scatters, total = 0.0, 0.0, 0.0
+def _absorb(scene: Scene, material: int, energy: Float[np.ndarray, " bands"]) -> tuple[float, float]:
+    """Absorb part of ``energy`` at a surface; return the largest band that is left and the scattered share of all."""
+    largest, scattered, total = 0.0, 0.0, 0.0
     for band in range(energy.size):
-        energy[band] *= 1 - world.absorption[of, band]
+        energy[band] *= 1 - scene.absorption[material, band]
         largest = max(largest, energy[band])
-        scatters += energy[band] * world.scattering[of, band]
+        scattered += energy[band] * scene.scattering[material, band]
         total += energy[band]
-    return largest, scatters / total if total > 0 else 0.0
+    return largest, scattered / total if total > 0 else 0.0
 
 
 @jit
-def ray_traced_paths(
-    world: World,
-    large: Bool[np.ndarray, "n 6"],
-    rays: Float[np.ndarray, "count 97 3"],
-    axes: Float[np.ndarray, "3 3"],
-    source: Float[np.ndarray, " 3"],
-    listener: Float[np.ndarray, " 3"],
-    directivity: Float[np.ndarray, "181 8"],
-    longest: float,
-) -> Paths:
-    """Follow rays through the room.
-
-    Args:
-        world: where.
-        large: from `mirrors.large_faces`.
-        rays: from `draw_rays`.
-        axes: columns: forward, left and up of the head; the loudspeaker faces forward.
-        source: where the loudspeaker is, metres.
-        listener: where the head's centre is, metres.
-        directivity: the loudspeaker's table.
-        longest: metres after which a ray is given up.
-
-    Returns:
-        One path each time that a ray is heard. The square of its pressure is the energy, its sign is drawn.
-    """
-    count, bands = rays.shape[0], world.absorption.shape[1]
-    paths, found = room_for((_PARTS + 1) * count * _BOUNCES, bands), 0
-    energy, everything, normal = np.empty(bands), np.ones(bands), np.empty(3)
-    whole = 4 * np.pi / count  # of a ray: a pressure of 1 at 1 m is a power of 4 pi
-    sphere = 4 / 3 * np.pi * LISTENER_RADIUS**3
-    # Metres of way in which one ray crosses the sphere on average: the room over what the rays sweep.
-    spread = 8 * world.blocks[0, 3] * world.blocks[0, 4] * world.blocks[0, 5] / (count * np.pi * LISTENER_RADIUS**2)
-    for ray in range(count):
-        dx, dy, dz = _to_world(axes, rays[ray, 0])
-        sent(directivity, axes[:, 0], dx, dy, dz, energy)
-        energy[:] = energy**2 * whole
-        px, py, pz = source[0], source[1], source[2]
-        travelled, mirrors = 0.0, 0
-        scattered, mirrored_last, all_large, all_shell = False, True, True, True
-        for bounce in range(1, _BOUNCES + 1):
-            drawn = rays[ray, bounce]
-            reach, block, face = first_hit(world, px, py, pz, dx, dy, dz)
-            if mirrored_last and (scattered or not covered(mirrors, all_large, all_shell)):
-                chord, middle = _chord(px, py, pz, dx, dy, dz, reach, listener)
-                if chord > 0:
-                    way, share = travelled + middle, chord / sphere
-                    near = min(spread, way / 4)
-                    found = _hear_crossing(paths, found, way, share, near, (dx, dy, dz), drawn, energy, whole)
-            travelled += reach
-            of = world.surface[block, face]
-            largest, scatters = _absorb(world, of, energy)
-            if travelled > longest or largest < _FAINT * whole:
-                break
-            scattering = world.scattering[of]
-            if bounce > _MIXED:
-                scattering, scatters = everything, 1.0
-                if bounce == _MIXED + 1:
-                    if ray % _THINNED:
-                        break
-                    energy *= _THINNED
-            px, py, pz = px + reach * dx, py + reach * dy, pz + reach * dz
-            face_normal(world, block, face, normal)
-            if bounce > 1 and scatters > 0:
-                sign = 1.0 if drawn[0] < 0.5 else -1.0
-                found = _hear_scatter(
-                    paths, found, world, scattering, travelled, (px, py, pz), normal, listener, sign, energy
-                )
-            mirrored_last = drawn[2] >= scatters
-            if mirrored_last:
-                slope = 2 * (dx * normal[0] + dy * normal[1] + dz * normal[2])
-                dx, dy, dz = dx - slope * normal[0], dy - slope * normal[1], dz - slope * normal[2]
-                for band in range(bands):
-                    energy[band] *= (1 - scattering[band]) / (1 - scatters)
-                mirrors += 1
-                all_large, all_shell = all_large and large[block, face], all_shell and block == 0
-            else:
-                # A unit vector added to the normal is distributed by Lambert's law.
-                dx, dy, dz = _to_world(axes, drawn)
-                dx, dy, dz = dx + normal[0], dy + normal[1], dz + normal[2]
-                size = np.sqrt(dx * dx + dy * dy + dz * dz)
-                dx, dy, dz = dx / size, dy / size, dz / size
-                for band in range(bands):
-                    energy[band] *= scattering[band] / scatters
-                scattered = True
-    return first_of(paths, found)
-
-
-@jit
-def _to_world(axes: Float[np.ndarray, "3 3"], drawn: Float[np.ndarray, " 3"]) -> tuple[float, float, float]:
-    """The drawn direction, a unit vector of the world."""
+def _drawn_direction(axes: Float[np.ndarray, "3 3"], drawn: Float[np.ndarray, " 3"]) -> Vector:
+    """Direction of a drawn triple, a unit vector in room coordinates."""
     up, angle = 2 * drawn[0] - 1, 2 * np.pi * drawn[1]
     radius = np.sqrt(1 - up * up)
     forward, left = radius * np.cos(angle), radius * np.sin(angle)
@@ -230,3 +147,122 @@ def _to_world(axes: Float[np.ndarray, "3 3"], drawn: Float[np.ndarray, " 3"]) ->
         axes[1, 0] * forward + axes[1, 1] * left + axes[1, 2] * up,
         axes[2, 0] * forward + axes[2, 1] * left + axes[2, 2] * up,
     )
+
+
+@jit
+def _reflect(
+    direction: Vector,
+    normal: Float[np.ndarray, " 3"],
+    axes: Float[np.ndarray, "3 3"],
+    drawn: Float[np.ndarray, " 3"],
+    is_specular: bool,
+    scattering: Float[np.ndarray, " bands"],
+    scattered_share: float,
+    energy: Float[np.ndarray, " bands"],
+) -> Vector:
+    """Reflect a ray specularly or in a random direction; the choice was random, so ``energy`` is weighted."""
+    dx, dy, dz = direction
+    if is_specular:
+        for band in range(energy.size):
+            energy[band] *= (1 - scattering[band]) / (1 - scattered_share)
+        slope = 2 * (dx * normal[0] + dy * normal[1] + dz * normal[2])
+        return dx - slope * normal[0], dy - slope * normal[1], dz - slope * normal[2]
+    for band in range(energy.size):
+        energy[band] *= scattering[band] / scattered_share
+    # The sum of a random unit vector and the normal follows Lambert's law.
+    dx, dy, dz = _drawn_direction(axes, drawn)
+    dx, dy, dz = dx + normal[0], dy + normal[1], dz + normal[2]
+    size = np.sqrt(dx * dx + dy * dy + dz * dz)
+    return dx / size, dy / size, dz / size
+
+
+@jit
+def _trace_ray(
+    paths: Paths,
+    found: int,
+    scene: Scene,
+    large: Bool[np.ndarray, "n 6"],
+    ray: Float[np.ndarray, "97 3"],
+    axes: Float[np.ndarray, "3 3"],
+    ends: Endpoints,
+    longest: float,
+    energy: Float[np.ndarray, " bands"],
+    ray_energy: float,
+    spread: float,
+    is_kept: bool,
+) -> int:
+    """Trace one ray; ``is_kept`` is whether it continues when the sound field is taken as diffuse."""
+    listener, all_scattered, normal = ends.listener, np.ones(energy.size), np.empty(3)
+    px, py, pz = ends.source[0], ends.source[1], ends.source[2]
+    direction = _drawn_direction(axes, ray[0])
+    travelled, reflections = 0.0, 0
+    was_scattered, is_specular, all_large, all_shell = False, True, True, True
+    for bounce in range(1, _BOUNCES + 1):
+        drawn = ray[bounce]
+        reach, block, face = first_hit(scene, (px, py, pz), direction)
+        if is_specular and (was_scattered or not is_image_source_path(reflections, all_large, all_shell)):
+            chord, middle = _chord((px, py, pz), direction, reach, listener)
+            if chord > 0:
+                length = travelled + middle
+                found = _add_crossing(paths, found, length, chord, spread, direction, drawn, energy, ray_energy)
+        travelled += reach
+        material = scene.material[block, face]
+        largest, scattered_share = _absorb(scene, material, energy)
+        if travelled > longest or largest < _FAINT * ray_energy:
+            break
+        scattering = scene.scattering[material]
+        if bounce > _DIFFUSE_AFTER:
+            scattering, scattered_share = all_scattered, 1.0
+            if bounce == _DIFFUSE_AFTER + 1:
+                if not is_kept:
+                    break
+                energy *= _THINNING
+        px, py, pz = px + reach * direction[0], py + reach * direction[1], pz + reach * direction[2]
+        face_normal(scene, block, face, normal)
+        if bounce > 1 and scattered_share > 0:
+            sign, hit = 1.0 if drawn[0] < 0.5 else -1.0, (px, py, pz)
+            found = _add_diffuse_rain(paths, found, scene, scattering, travelled, hit, normal, listener, sign, energy)
+        is_specular = drawn[2] >= scattered_share
+        direction = _reflect(direction, normal, axes, drawn, is_specular, scattering, scattered_share, energy)
+        if is_specular:
+            reflections += 1
+            all_large, all_shell = all_large and large[block, face], all_shell and block == 0
+        was_scattered = was_scattered or not is_specular
+    return found
+
+
+@jit
+def ray_traced_paths(
+    scene: Scene,
+    large: Bool[np.ndarray, "n 6"],
+    rays: Float[np.ndarray, "count 97 3"],
+    axes: Float[np.ndarray, "3 3"],
+    ends: Endpoints,
+    longest: float,
+) -> Paths:
+    """Trace rays through the room.
+
+    Args:
+        scene: the room.
+        large: from `image_sources.large_faces`.
+        rays: from `draw_rays`.
+        axes: head frame: columns are forward, left and up.
+        ends: loudspeaker and listener.
+        longest: metres after which a ray ends.
+
+    Returns:
+        One path or more per detection of a ray. The squared pressure is the energy; the sign is random.
+    """
+    count, bands = rays.shape[0], scene.absorption.shape[1]
+    paths, found, energy = empty_paths((_MAX_PARTS + 1) * count * _BOUNCES, bands), 0, np.empty(bands)
+    ray_energy = 4 * np.pi / count  # a pressure of 1 at 1 m is a power of 4 pi
+    # Mean path length between two crossings of the sphere by all rays: the room's volume over what the rays sweep.
+    spread = 8 * scene.blocks[0, 3] * scene.blocks[0, 4] * scene.blocks[0, 5] / (count * np.pi * LISTENER_RADIUS**2)
+    for ray in range(count):
+        directivity_gain(ends, _drawn_direction(axes, rays[ray, 0]), energy)
+        energy[:] = energy**2 * ray_energy
+        is_kept = ray % _THINNING == 0
+        found = _trace_ray(
+            paths, found, scene, large, rays[ray], axes, ends, longest, energy, ray_energy, spread, is_kept
+        )
+    return first_paths(paths, found)

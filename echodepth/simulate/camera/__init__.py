@@ -1,1 +1,1 @@
-"""The simulated RGB-D camera."""
+"""Simulated RGB-D camera."""

@@ -1,7 +1,7 @@
-"""What the robot sees: colour with light, shadow and texture, and exact depth.
+"""Renderer: colour with light, shadow and texture, and exact depth.
 
-A pinhole camera at the head's centre looks along the heading. Its field of view is BatVision V2's, 86 x 57 degrees,
-and the image is square, as V2's wide images are for a network: its pixels are wider than high.
+The pinhole camera at the head's centre faces along the heading. Its field of view is BatVision V2's, 86 x 57 degrees.
+The image is square, as V2's wide images are for a network: its pixels are wider than high.
 """
 
 import math
@@ -10,35 +10,34 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from echodepth.simulate.acoustics.image_sources import face_normal
-from echodepth.simulate.camera.textures import coloured, noise
+from echodepth.simulate.camera.textures import hash_noise, texture_colour
 from echodepth.simulate.jit import jit
-from echodepth.simulate.rooms.materials import PATTERNS
-from echodepth.simulate.rooms.ray_casting import first_hit, hidden
-from echodepth.simulate.rooms.scene import Pose, Room, World
+from echodepth.simulate.rooms.materials import PATTERNS, Vector
+from echodepth.simulate.rooms.ray_casting import block_coordinates, face_normal, first_hit, is_occluded
+from echodepth.simulate.rooms.scene import Pose, Room, Scene
 
 FIELD_OF_VIEW = (86.0, 57.0)
 """Degrees, horizontally and vertically."""
 
-_AMBIENT = 0.35  # share of light that comes from everywhere and throws no shadow
-_CORNER = 0.30  # metres over which corners darken, since they see less of the room
+_AMBIENT = 0.35  # ambient light, without shadows
+_CORNER = 0.30  # metres over which corners darken: ambient occlusion
 _LAMP = 0.30  # metres: half the side of a ceiling light's panel
-_FAINT = 0.05  # of the light on a wall beside a lamp: less is too little to see its shadow, half of it is taken
-_LAMP_POWER = 3.0  # light at 1 m; only its ratio to the ambient light shows, the exposure takes care of the rest
-_DAYLIGHT = 2.0  # a window's light against a white wall's
-_EXPOSURE_JITTER, _WHITE_JITTER = 0.3, 0.04  # of an automatic camera: f-stops, share of a channel; assumed
+_FAINT = 0.05  # light of a lamp below which its shadow is not visible; half the light is taken instead of a shadow test
+_LAMP_POWER = 3.0  # light at 1 m; only its ratio to the ambient light matters, because the exposure is automatic
+_DAYLIGHT = 2.0  # light of a window relative to that of a white wall
+_EXPOSURE_JITTER, _WHITE_JITTER = 0.3, 0.04  # standard deviations: f-stops, share of a channel; assumed
 _PANES = PATTERNS.index("panes")
 _GAMMA = 1 / 2.2
 
 
 @dataclass(frozen=True)
 class RenderedView:
-    """What a camera sees.
+    """Image and exact depth of one pose.
 
     Attributes:
         image: sRGB.
         depth: exact depth along the optical axis, metres.
-        gloss: share of light that each pixel's surface mirrors; grows towards grazing sight.
+        gloss: share of the light that each pixel's surface reflects specularly; it grows towards grazing incidence.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -47,16 +46,14 @@ class RenderedView:
 
 
 def focal_lengths(size: int) -> tuple[float, float]:
-    """Pixels, horizontally and vertically, of an image with ``size`` pixels to a side."""
-    across, upward = (size / (2 * math.tan(math.radians(angle) / 2)) for angle in FIELD_OF_VIEW)
-    return across, upward
+    """Horizontal and vertical focal length in pixels, for an image of ``size`` x ``size`` pixels."""
+    horizontal, vertical = (size / (2 * math.tan(math.radians(angle) / 2)) for angle in FIELD_OF_VIEW)
+    return horizontal, vertical
 
 
 @jit
-def _ray(
-    axes: Float[np.ndarray, "3 3"], row: int, column: int, size: int, fx: float, fy: float
-) -> tuple[float, float, float]:
-    """Direction through a pixel's centre, scaled to advance one metre along the optical axis."""
+def _pixel_ray(axes: Float[np.ndarray, "3 3"], row: int, column: int, size: int, fx: float, fy: float) -> Vector:
+    """Direction through a pixel's centre, scaled so that it advances one metre along the optical axis."""
     left, up = (size / 2 - 0.5 - column) / fx, (size / 2 - 0.5 - row) / fy
     return (
         axes[0, 0] + left * axes[0, 1] + up * axes[0, 2],
@@ -66,9 +63,9 @@ def _ray(
 
 
 @jit
-def _measure(
-    world: World,
-    at: Float[np.ndarray, " 3"],
+def _render_depth(
+    scene: Scene,
+    camera: Float[np.ndarray, " 3"],
     axes: Float[np.ndarray, "3 3"],
     fx: float,
     fy: float,
@@ -77,62 +74,58 @@ def _measure(
     size = depth.shape[0]
     for row in range(size):
         for column in range(size):
-            dx, dy, dz = _ray(axes, row, column, size, fx, fy)
-            depth[row, column] = first_hit(world, at[0], at[1], at[2], dx, dy, dz)[0]
+            depth[row, column] = first_hit(scene, camera, _pixel_ray(axes, row, column, size, fx, fy))[0]
 
 
 def depth_map(room: Room, pose: Pose, size: int) -> Float[np.ndarray, "h w"]:
     """Exact depth along the optical axis, metres."""
     depth = np.empty((size, size))
-    _measure(room.world, np.array(pose.position), pose.axes, *focal_lengths(size), depth)
+    _render_depth(room.scene, np.array(pose.position), pose.axes, *focal_lengths(size), depth)
     return depth
 
 
 @jit
-def _light(
-    world: World, x: float, y: float, z: float, normal: Float[np.ndarray, " 3"], across: float, along: float
-) -> float:
-    """Light that falls on a surface point: from everywhere, and from the places on the lamps' panels that it sees.
+def _illumination(scene: Scene, point: Vector, normal: Float[np.ndarray, " 3"], lamp_u: float, lamp_v: float) -> float:
+    """Light that a surface point receives: ambient light, and that of every lamp that is not occluded.
 
-    ``across`` and ``along`` (-1..1) say which place of the panels is asked: neighbouring pixels ask others, which
-    makes shadows soft.
+    ``lamp_u`` and ``lamp_v`` (-1..1) select the point of the lamps' panels that the occlusion test uses. Different
+    points for neighbouring pixels make shadows soft.
     """
-    shell = world.blocks[0]
+    shell = scene.blocks[0]
     light = _AMBIENT * (0.85 + 0.15 * normal[2])
-    for axis, value in enumerate((x, y, z)):
+    for axis in range(3):
         if abs(normal[axis]) < 0.7:
-            gap = shell[3 + axis] - abs(value - shell[axis])
+            gap = shell[3 + axis] - abs(point[axis] - shell[axis])
             light *= 1 - 0.35 * np.exp(-max(gap, 0.0) / _CORNER)
-    for lamp in range(world.lights.shape[0]):
-        lx, ly, lz = world.lights[lamp, 0], world.lights[lamp, 1], world.lights[lamp, 2]
-        tx, ty, tz = lx - x, ly - y, lz - z
+    for index in range(scene.lights.shape[0]):
+        lamp = scene.lights[index]
+        tx, ty, tz = lamp[0] - point[0], lamp[1] - point[1], lamp[2] - point[2]
         squared = tx * tx + ty * ty + tz * tz
-        # A lamp is not a point: the added square metre keeps what is beside it from burning out.
+        # A lamp is not a point: the added square metre limits the light close to it.
         cosine = (normal[0] * tx + normal[1] * ty + normal[2] * tz) / np.sqrt(squared)
         received = _LAMP_POWER * cosine / (squared + 1)
         if received < _FAINT:
             light += max(received, 0.0) / 2
-        elif not hidden(world, x, y, z, lx + _LAMP * across, ly + _LAMP * along, lz):
+        elif not is_occluded(scene, point, (lamp[0] + _LAMP * lamp_u, lamp[1] + _LAMP * lamp_v, lamp[2])):
             light += received
     return float(light)
 
 
 @jit
-def _on_surface(block: Float[np.ndarray, " 8"], face: int, x: float, y: float, z: float) -> tuple[float, float]:
-    """Place on a face in metres, along it and upwards (or across it, on floors), from its corner."""
-    rx, ry = x - block[0], y - block[1]
-    u, v = block[6] * rx + block[7] * ry + block[3], block[6] * ry - block[7] * rx + block[4]
+def _texture_coordinates(block: Float[np.ndarray, " 8"], face: int, point: Vector) -> tuple[float, float]:
+    """Horizontal and vertical coordinate on a face from its corner, metres; on floors, along x and y."""
+    u, v, height = block_coordinates(block, point)
     if face < 2:
-        return v, z - block[2] + block[5]
+        return v + block[4], height + block[5]
     if face < 4:
-        return u, z - block[2] + block[5]
-    return u, v
+        return u + block[3], height + block[5]
+    return u + block[3], v + block[4]
 
 
 @jit
-def _see(
-    world: World,
-    at: Float[np.ndarray, " 3"],
+def _render_pixels(
+    scene: Scene,
+    camera: Float[np.ndarray, " 3"],
     axes: Float[np.ndarray, "3 3"],
     fx: float,
     fy: float,
@@ -141,42 +134,43 @@ def _see(
     depth: Float[np.ndarray, "h w"],
     gloss: Float[np.ndarray, "h w"],
 ) -> None:
-    """Write the light that reaches each pixel, its depth and its surface's gloss."""
+    """Write each pixel's light, its depth and the gloss of its surface."""
     size, normal = depth.shape[0], np.empty(3)
     for row in range(size):
         for column in range(size):
-            dx, dy, dz = _ray(axes, row, column, size, fx, fy)
-            way, block, face = first_hit(world, at[0], at[1], at[2], dx, dy, dz)
-            x, y, z = at[0] + way * dx, at[1] + way * dy, at[2] + way * dz
-            face_normal(world, block, face, normal)
+            dx, dy, dz = _pixel_ray(axes, row, column, size, fx, fy)
+            distance, block, face = first_hit(scene, camera, (dx, dy, dz))
+            point = (camera[0] + distance * dx, camera[1] + distance * dy, camera[2] + distance * dz)
+            face_normal(scene, block, face, normal)
             slant = abs(normal[0] * dx + normal[1] * dy + normal[2] * dz) / np.sqrt(dx * dx + dy * dy + dz * dz)
-            of = world.surface[block, face]
-            u, v = _on_surface(world.blocks[block], face, x, y, z)
-            pixel = way / fx / max(slant, 0.05)
-            period = world.period[of]
-            seed = np.floor(100 * noise(world.blocks[block, 0], world.blocks[block, 1]))
-            factors = coloured(world.pattern[of], u / period, v / period, pixel / period, seed)
-            across = 2 * noise(column + shift, row + 0.5) - 1
-            along = 2 * noise(row + shift, column + 0.25) - 1
-            light = _DAYLIGHT if world.pattern[of] == _PANES else _light(world, x, y, z, normal, across, along)
+            material = scene.material[block, face]
+            u, v = _texture_coordinates(scene.blocks[block], face, point)
+            pixel = distance / fx / max(slant, 0.05)
+            pattern, period = scene.pattern[material], scene.period[material]
+            seed = np.floor(100 * hash_noise(scene.blocks[block, 0], scene.blocks[block, 1]))
+            factors = texture_colour(pattern, u / period, v / period, pixel / period, seed)
+            lamp_u = 2 * hash_noise(column + shift, row + 0.5) - 1
+            lamp_v = 2 * hash_noise(row + shift, column + 0.25) - 1
+            light = _DAYLIGHT if pattern == _PANES else _illumination(scene, point, normal, lamp_u, lamp_v)
             for channel in range(3):
-                colour[row, column, channel] = world.colour[of, channel] * factors[channel] * light
-            depth[row, column] = way
-            gloss[row, column] = world.gloss[of] * (1 + 2 * (1 - slant) ** 3)
+                colour[row, column, channel] = scene.colour[material, channel] * factors[channel] * light
+            depth[row, column] = distance
+            gloss[row, column] = scene.gloss[material] * (1 + 2 * (1 - slant) ** 3)
 
 
 def render(room: Room, pose: Pose, size: int, rng: np.random.Generator) -> RenderedView:
-    """See a room.
+    """Render image and depth of a room.
 
     Args:
-        room: what is there.
-        pose: from where.
-        size: pixels to a side.
-        rng: draws the shadows' grain, the exposure, the white balance and the sensor's noise.
+        room: room with furniture.
+        pose: pose of the camera.
+        size: side of the image in pixels.
+        rng: draws the grain of the shadows, the exposure, the white balance and the sensor noise.
     """
     colour, depth, gloss = np.empty((size, size, 3)), np.empty((size, size)), np.empty((size, size))
     shift = float(rng.integers(1000))
-    _see(room.world, np.array(pose.position), pose.axes, *focal_lengths(size), shift, colour, depth, gloss)
+    camera = np.array(pose.position)
+    _render_pixels(room.scene, camera, pose.axes, *focal_lengths(size), shift, colour, depth, gloss)
     exposure = 0.3 / colour.mean() * 2 ** rng.normal(0, _EXPOSURE_JITTER)
     exposed = colour * (exposure * (1 + rng.normal(0, _WHITE_JITTER, 3)))
     # Photon noise grows with the square root of the light; the rest is read-out noise.

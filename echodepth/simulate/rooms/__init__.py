@@ -1,1 +1,1 @@
-"""Rooms: geometry, furniture, materials, and ray casting in them."""
+"""Random rooms: geometry, furniture and materials."""

@@ -1,35 +1,38 @@
-"""Surfaces: how they look, and how much sound they absorb and scatter in each octave.
+"""Materials: texture, colour and gloss of a surface, and its sound absorption and scattering per octave band.
 
-Absorption is the table in the annex of Vorländer, Auralization (Springer 2008), under the names that pyroomacoustics
-gives its rows. Scattering is from the same annex where it has a row (tables and chairs, audience), else what Odeon's
-manual suggests for the middle frequencies (smooth surfaces 0.02 to 0.05, brick with open joints 0.1 to 0.2, a shelf
-with books 0.3), the same in all octaves. Above a row's last octave its last value holds.
+Absorption coefficients are the table in the annex of Vorländer, Auralization (Springer 2008), under the row names of
+pyroomacoustics. Scattering coefficients are from the same annex where it has a row (tables and chairs, audience);
+otherwise they are what Odeon's manual suggests for the middle frequencies (smooth surfaces 0.02 to 0.05, brick with
+open joints 0.1 to 0.2, a shelf with books 0.3), equal in all octaves. Above a row's last octave its last value holds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
+
+import numpy as np
 
 Vector = tuple[float, float, float]
 Pattern = Literal["plain", "mottle", "planks", "tiles", "bricks", "stripes", "checks", "picture", "panes", "books"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
 
 OCTAVES = (125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)
-"""Centres of the bands in which sound is simulated, Hz (IEC 61260-1)."""
+"""Centre frequencies of the octave bands of the acoustic simulation, Hz (IEC 61260-1)."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """How a surface looks and sounds.
+    """Optical and acoustic properties of a surface.
 
     Attributes:
-        name: what it is, as in the table of absorption.
-        pattern: its texture.
-        period: metres over which the texture repeats; fixed per material, as in the real world.
+        name: row of the absorption table.
+        pattern: texture.
+        period: metres after which the texture repeats; fixed per material, so that an image has a metric scale.
         colour: linear RGB reflectance in 0..1.
-        absorption: per octave, the share of the sound energy that does not come back.
-        scattering: per octave, the share of the reflected energy that leaves in all directions (Lambert) instead of
-            specularly (ISO 17497-1).
-        gloss: share of light that is mirrored: 0 is matt, 1 is glass; a depth camera fails on what is glossy.
+        absorption: absorption coefficient per octave band: share of the sound energy that is not reflected.
+        scattering: scattering coefficient per octave band (ISO 17497-1): share of the reflected energy that leaves by
+            Lambert's law instead of specularly.
+        gloss: share of the light that is reflected specularly: 0 is matt, 1 is glass. A depth camera fails on glossy
+            surfaces.
     """
 
     name: str
@@ -41,7 +44,7 @@ class Material:
     gloss: float = 0.0
 
 
-def _held(values: tuple[float, ...]) -> tuple[float, ...]:
+def _all_octaves(values: tuple[float, ...]) -> tuple[float, ...]:
     return values + values[-1:] * (len(OCTAVES) - len(values))
 
 
@@ -71,48 +74,65 @@ _TABLES = (0.2, 0.3, 0.4, 0.5, 0.5, 0.6, 0.6)  # Vorländer: rows of classroom t
 _AUDIENCE = (0.3, 0.5, 0.6, 0.6, 0.7, 0.7, 0.7)  # Vorländer: theatre audience
 
 
-def _of(
+def _material(
     name: str, pattern: Pattern, period: float, colour: Vector, scattering: tuple[float, ...], gloss: float = 0.0
 ) -> Material:
-    return Material(name, pattern, period, colour, _held(_ABSORPTION[name]), _held(scattering), gloss)
+    return Material(name, pattern, period, colour, _all_octaves(_ABSORPTION[name]), _all_octaves(scattering), gloss)
 
 
 WALLS = (
-    _of("brickwork", "mottle", 0.15, (0.75, 0.72, 0.66), _SMOOTH),
-    _of("plasterboard", "stripes", 0.20, (0.60, 0.68, 0.66), _SMOOTH),  # papered
-    _of("plasterboard", "mottle", 0.30, (0.78, 0.78, 0.74), _SMOOTH),  # painted
-    _of("smooth_brickwork_10mm_pointing", "bricks", 0.25, (0.55, 0.27, 0.19), _JOINTS),
-    _of("wooden_lining", "planks", 0.14, (0.52, 0.36, 0.22), _SMOOTH),
-    _of("rough_concrete", "mottle", 0.60, (0.52, 0.51, 0.49), _SMOOTH),
+    _material("brickwork", "mottle", 0.15, (0.75, 0.72, 0.66), _SMOOTH),
+    _material("plasterboard", "stripes", 0.20, (0.60, 0.68, 0.66), _SMOOTH),  # papered
+    _material("plasterboard", "mottle", 0.30, (0.78, 0.78, 0.74), _SMOOTH),  # painted
+    _material("smooth_brickwork_10mm_pointing", "bricks", 0.25, (0.55, 0.27, 0.19), _JOINTS),
+    _material("wooden_lining", "planks", 0.14, (0.52, 0.36, 0.22), _SMOOTH),
+    _material("rough_concrete", "mottle", 0.60, (0.52, 0.51, 0.49), _SMOOTH),
 )
 FLOORS = (
-    _of("stage_floor", "planks", 0.12, (0.45, 0.30, 0.18), _SMOOTH),
-    _of("ceramic_tiles", "tiles", 0.30, (0.62, 0.60, 0.56), _SMOOTH, gloss=0.3),
-    _of("marble_floor", "checks", 0.50, (0.66, 0.64, 0.60), _SMOOTH, gloss=0.4),
-    _of("carpet_thin", "mottle", 0.05, (0.30, 0.33, 0.42), _SMOOTH),
-    _of("linoleum_on_concrete", "checks", 0.60, (0.48, 0.50, 0.46), _SMOOTH, gloss=0.1),
+    _material("stage_floor", "planks", 0.12, (0.45, 0.30, 0.18), _SMOOTH),
+    _material("ceramic_tiles", "tiles", 0.30, (0.62, 0.60, 0.56), _SMOOTH, gloss=0.3),
+    _material("marble_floor", "checks", 0.50, (0.66, 0.64, 0.60), _SMOOTH, gloss=0.4),
+    _material("carpet_thin", "mottle", 0.05, (0.30, 0.33, 0.42), _SMOOTH),
+    _material("linoleum_on_concrete", "checks", 0.60, (0.48, 0.50, 0.46), _SMOOTH, gloss=0.1),
 )
 CEILINGS = (
-    _of("ceiling_plasterboard", "mottle", 0.15, (0.85, 0.84, 0.82), _SMOOTH),
-    _of("ceiling_fissured_tile", "tiles", 0.60, (0.80, 0.80, 0.78), _JOINTS),
-    _of("rough_concrete", "planks", 0.50, (0.60, 0.59, 0.57), _SMOOTH),  # with the marks of its boards
+    _material("ceiling_plasterboard", "mottle", 0.15, (0.85, 0.84, 0.82), _SMOOTH),
+    _material("ceiling_fissured_tile", "tiles", 0.60, (0.80, 0.80, 0.78), _JOINTS),
+    _material("rough_concrete", "planks", 0.50, (0.60, 0.59, 0.57), _SMOOTH),  # with the marks of its boards
 )
 WOODS = (
-    _of("wood_16mm", "planks", 0.25, (0.48, 0.30, 0.16), _SMOOTH),
-    _of("wood_16mm", "plain", 1.0, (0.72, 0.70, 0.66), _SMOOTH, gloss=0.1),
+    _material("wood_16mm", "planks", 0.25, (0.48, 0.30, 0.16), _SMOOTH),
+    _material("wood_16mm", "plain", 1.0, (0.72, 0.70, 0.66), _SMOOTH, gloss=0.1),
 )
 LACQUERS = (
-    _of("hard_surface", "plain", 1.0, (0.42, 0.45, 0.50), _SMOOTH, gloss=0.2),
-    _of("hard_surface", "plain", 1.0, (0.66, 0.64, 0.58), _SMOOTH, gloss=0.2),
+    _material("hard_surface", "plain", 1.0, (0.42, 0.45, 0.50), _SMOOTH, gloss=0.2),
+    _material("hard_surface", "plain", 1.0, (0.66, 0.64, 0.58), _SMOOTH, gloss=0.2),
 )
 DOORS = (
-    _of("wooden_door", "plain", 1.0, (0.42, 0.26, 0.14), _SMOOTH),
-    _of("wooden_door", "plain", 1.0, (0.70, 0.70, 0.68), _SMOOTH, gloss=0.1),
+    _material("wooden_door", "plain", 1.0, (0.42, 0.26, 0.14), _SMOOTH),
+    _material("wooden_door", "plain", 1.0, (0.70, 0.70, 0.68), _SMOOTH, gloss=0.1),
 )
-UPHOLSTERY = _of("chairs_upholstered_cloth", "mottle", 0.08, (0.50, 0.12, 0.14), _AUDIENCE)
-CHAIR = _of("chairs_wooden", "plain", 1.0, (0.36, 0.24, 0.14), _TABLES)
-BOOKS = _of("wood_16mm", "books", 0.30, (0.55, 0.45, 0.38), _BOOKS)
-RADIATOR = _of("hard_surface", "stripes", 0.06, (0.80, 0.79, 0.76), _JOINTS, gloss=0.1)
-CANVAS = _of("wood_16mm", "picture", 1.0, (0.60, 0.55, 0.50), _SMOOTH)
-GLASS = _of("double_glazing_30mm", "panes", 0.70, (0.75, 0.80, 0.85), _SMOOTH, gloss=1.0)
-CURTAIN = _of("curtains_fabric", "stripes", 0.16, (0.55, 0.50, 0.40), _AUDIENCE)
+UPHOLSTERY = _material("chairs_upholstered_cloth", "mottle", 0.08, (0.50, 0.12, 0.14), _AUDIENCE)
+CHAIR = _material("chairs_wooden", "plain", 1.0, (0.36, 0.24, 0.14), _TABLES)
+BOOKS = _material("wood_16mm", "books", 0.30, (0.55, 0.45, 0.38), _BOOKS)
+RADIATOR = _material("hard_surface", "stripes", 0.06, (0.80, 0.79, 0.76), _JOINTS, gloss=0.1)
+CANVAS = _material("wood_16mm", "picture", 1.0, (0.60, 0.55, 0.50), _SMOOTH)
+GLASS = _material("double_glazing_30mm", "panes", 0.70, (0.75, 0.80, 0.85), _SMOOTH, gloss=1.0)
+CURTAIN = _material("curtains_fabric", "stripes", 0.16, (0.55, 0.50, 0.40), _AUDIENCE)
+
+
+def draw_material(rng: np.random.Generator, choices: tuple[Material, ...]) -> Material:
+    """Draw one of several materials and vary its brightness by -25 to +15 % and its tint by 15 %."""
+    material = choices[rng.integers(len(choices))]
+    tint = rng.uniform(0.75, 1.15) * rng.uniform(0.85, 1.15, 3)
+    return _with_colour(material, tint * material.colour)
+
+
+def draw_colour(rng: np.random.Generator, material: Material) -> Material:
+    """Give a material a random colour."""
+    return _with_colour(material, rng.uniform(0.1, 0.9, 3))
+
+
+def _with_colour(material: Material, colour: np.ndarray) -> Material:
+    red, green, blue = (float(value) for value in np.clip(colour, 0.03, 0.95))
+    return replace(material, colour=(red, green, blue))

@@ -1,30 +1,33 @@
-"""The two questions that light and sound ask of a world, compiled: what does a ray meet first, what hides a point.
+"""Compiled geometry that light and sound share: ray-box intersection, occlusion, face normals, block coordinates.
 
-Rays are numbers, not arrays: inside a compiled loop that is what costs nothing.
+A point or direction is an array or a tuple of three numbers; in an inner loop a tuple costs no allocation.
 """
 
 import numpy as np
 from jaxtyping import Float
 
 from echodepth.simulate.jit import jit
-from echodepth.simulate.rooms.scene import World
+from echodepth.simulate.rooms.materials import Vector
+from echodepth.simulate.rooms.scene import Scene
 
-_SKIN = 1e-6  # of a segment's length: a surface does not hide its own points
+Point = Float[np.ndarray, " 3"] | Vector
+
+_MARGIN = 1e-6  # share of a segment's length: a surface does not occlude the points that lie on it
 _TINY = 1e-12
 
 
 @jit
-def slabs(
-    block: Float[np.ndarray, " 8"], x: float, y: float, z: float, dx: float, dy: float, dz: float
-) -> tuple[float, float, int, int]:
-    """Where a ray enters and leaves a block, in lengths of its direction, and through which faces.
+def intersect_block(block: Float[np.ndarray, " 8"], start: Point, direction: Point) -> tuple[float, float, int, int]:
+    """Intersect a ray with a block by the slab method (Kay and Kajiya, SIGGRAPH 1986).
 
     Returns:
-        Enter, leave, the face entered and the face left; the ray misses the block when enter > leave.
+        Distances at which the ray enters and leaves, in lengths of the direction, the face entered and the face left.
+        The ray misses the block when the first distance exceeds the second.
     """
     cosine, sine = block[6], block[7]
-    rx, ry = x - block[0], y - block[1]
-    px, py, pz = cosine * rx + sine * ry, cosine * ry - sine * rx, z - block[2]
+    rx, ry = start[0] - block[0], start[1] - block[1]
+    px, py, pz = cosine * rx + sine * ry, cosine * ry - sine * rx, start[2] - block[2]
+    dx, dy, dz = direction[0], direction[1], direction[2]
     qx, qy, qz = cosine * dx + sine * dy, cosine * dy - sine * dx, dz
     ix = 1 / (qx if abs(qx) > _TINY else _TINY)
     iy = 1 / (qy if abs(qy) > _TINY else _TINY)
@@ -48,52 +51,76 @@ def slabs(
 
 
 @jit
-def first_hit(world: World, x: float, y: float, z: float, dx: float, dy: float, dz: float) -> tuple[float, int, int]:
-    """What a ray from inside the room meets first.
+def first_hit(scene: Scene, start: Point, direction: Point) -> tuple[float, int, int]:
+    """Find the nearest surface on a ray that starts inside the room.
 
     Args:
-        world: where.
-        x: of the ray's start, metres.
-        y: of the ray's start, metres.
-        z: of the ray's start, metres.
-        dx: of its direction, of any length.
-        dy: of its direction.
-        dz: of its direction.
+        scene: the room.
+        start: metres.
+        direction: of any length.
 
     Returns:
-        The way to the hit in lengths of the direction, the block (0 is the shell) and its face.
+        The distance to the hit in lengths of the direction, the block (0 is the shell) and its face.
     """
-    _, distance, _, face = slabs(world.blocks[0], x, y, z, dx, dy, dz)
-    what = 0
+    x, y, z = start[0], start[1], start[2]
+    dx, dy, dz = direction[0], direction[1], direction[2]
+    _, distance, _, face = intersect_block(scene.blocks[0], (x, y, z), (dx, dy, dz))
+    hit = 0
     squared = dx * dx + dy * dy + dz * dz
-    for piece in range(world.bounds.shape[0]):
-        sx, sy, sz = world.bounds[piece, 0] - x, world.bounds[piece, 1] - y, world.bounds[piece, 2] - z
+    for piece in range(scene.bounding_spheres.shape[0]):
+        sphere = scene.bounding_spheres[piece]
+        sx, sy, sz = sphere[0] - x, sphere[1] - y, sphere[2] - z
         along = sx * dx + sy * dy + sz * dz
-        radius2 = world.bounds[piece, 3] ** 2
-        apart2 = sx * sx + sy * sy + sz * sz
-        # The sphere is missed by the ray's line, or lies behind its start.
-        if apart2 - along * along / squared > radius2 or (along < 0 and apart2 > radius2):
+        radius2 = sphere[3] ** 2
+        distance2 = sx * sx + sy * sy + sz * sz
+        # The ray's line misses the sphere, or the sphere lies behind the start.
+        if distance2 - along * along / squared > radius2 or (along < 0 and distance2 > radius2):
             continue
-        for block in range(world.first[piece], world.first[piece + 1]):
-            enter, leave, face_in, _ = slabs(world.blocks[block], x, y, z, dx, dy, dz)
+        for block in range(scene.first_block[piece], scene.first_block[piece + 1]):
+            enter, leave, face_in, _ = intersect_block(scene.blocks[block], (x, y, z), (dx, dy, dz))
             if enter < leave and 0 < enter < distance:
-                distance, what, face = enter, block, face_in
-    return distance, what, face
+                distance, hit, face = enter, block, face_in
+    return distance, hit, face
 
 
 @jit
-def hidden(world: World, x: float, y: float, z: float, to_x: float, to_y: float, to_z: float) -> bool:
-    """Whether a block stands in the straight way between two points of the room, metres."""
-    dx, dy, dz = to_x - x, to_y - y, to_z - z
+def is_occluded(scene: Scene, start: Point, end: Point) -> bool:
+    """Whether a block intersects the segment between two points of the room, metres."""
+    x, y, z = start[0], start[1], start[2]
+    dx, dy, dz = end[0] - x, end[1] - y, end[2] - z
     squared = dx * dx + dy * dy + dz * dz
-    for piece in range(world.bounds.shape[0]):
-        sx, sy, sz = world.bounds[piece, 0] - x, world.bounds[piece, 1] - y, world.bounds[piece, 2] - z
+    for piece in range(scene.bounding_spheres.shape[0]):
+        sphere = scene.bounding_spheres[piece]
+        sx, sy, sz = sphere[0] - x, sphere[1] - y, sphere[2] - z
         along = min(max((sx * dx + sy * dy + sz * dz) / squared, 0.0), 1.0)
         gx, gy, gz = sx - along * dx, sy - along * dy, sz - along * dz
-        if gx * gx + gy * gy + gz * gz > world.bounds[piece, 3] ** 2:
+        if gx * gx + gy * gy + gz * gz > sphere[3] ** 2:
             continue
-        for block in range(world.first[piece], world.first[piece + 1]):
-            enter, leave, _, _ = slabs(world.blocks[block], x, y, z, dx, dy, dz)
-            if enter < leave and leave > _SKIN and enter < 1 - _SKIN:
+        for block in range(scene.first_block[piece], scene.first_block[piece + 1]):
+            enter, leave, _, _ = intersect_block(scene.blocks[block], (x, y, z), (dx, dy, dz))
+            if enter < leave and leave > _MARGIN and enter < 1 - _MARGIN:
                 return True
     return False
+
+
+@jit
+def face_normal(scene: Scene, block: int, face: int, normal: Float[np.ndarray, " 3"]) -> None:
+    """Write a face's unit normal into ``normal``. It points into the air: inwards on the shell, outwards elsewhere."""
+    sign = 1.0 if face % 2 else -1.0
+    if block == 0:
+        sign = -sign
+    cosine, sine = scene.blocks[block, 6], scene.blocks[block, 7]
+    normal[:] = 0.0
+    if face < 2:
+        normal[0], normal[1] = sign * cosine, sign * sine
+    elif face < 4:
+        normal[0], normal[1] = -sign * sine, sign * cosine
+    else:
+        normal[2] = sign
+
+
+@jit
+def block_coordinates(block: Float[np.ndarray, " 8"], point: Point) -> Vector:
+    """Coordinates of a point in a block's own frame, whose origin is the block's centre, metres."""
+    rx, ry = point[0] - block[0], point[1] - block[1]
+    return block[6] * rx + block[7] * ry, block[6] * ry - block[7] * rx, point[2] - block[2]

@@ -1,6 +1,6 @@
-"""Rooms by chance: offices, corridors, halls, L-rooms and two rooms with a doorway; and where a robot stands in them.
+"""Random rooms (offices, corridors, halls, L-shaped rooms, two rooms with a doorway) and poses of the robot in them.
 
-Sizes are those of public buildings, where BatVision V2 was recorded: corridors to 30 m and halls beside small rooms.
+Sizes are those of public buildings, where BatVision V2 was recorded: corridors up to 30 m, halls and small rooms.
 """
 
 import math
@@ -12,46 +12,52 @@ from jaxtyping import Float
 
 from echodepth.simulate.jit import jit
 from echodepth.simulate.rooms import furniture
-from echodepth.simulate.rooms.furniture import DOOR_HEIGHT, block, put
-from echodepth.simulate.rooms.materials import CEILINGS, FLOORS, WALLS, Material
-from echodepth.simulate.rooms.paint import painted
-from echodepth.simulate.rooms.ray_casting import first_hit
-from echodepth.simulate.rooms.scene import ROBOT_HEIGHT, Block, Kind, Piece, Pose, Room, World, corners_of
+from echodepth.simulate.rooms.furniture import DOOR_HEIGHT, block, place
+from echodepth.simulate.rooms.materials import CEILINGS, FLOORS, WALLS, Material, Vector, draw_material
+from echodepth.simulate.rooms.ray_casting import block_coordinates, first_hit
+from echodepth.simulate.rooms.scene import ROBOT_HEIGHT, Block, Piece, Pose, Room, RoomKind, Scene, corners_of
 
-_SHARES: dict[Kind, float] = {"office": 0.2, "corridor": 0.3, "hall": 0.2, "l-room": 0.12, "two rooms": 0.18}
-_SIZES: dict[Kind, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+_PROBABILITIES: dict[RoomKind, float] = {"office": 0.2, "corridor": 0.3, "hall": 0.2, "l-room": 0.12, "two rooms": 0.18}
+_SIZES: dict[RoomKind, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "office": ((4.0, 3.5, 2.5), (9.0, 7.0, 3.3)),
     "corridor": ((10.0, 1.8, 2.5), (30.0, 3.2, 3.5)),
     "hall": ((10.0, 8.0, 3.5), (24.0, 16.0, 6.0)),
     "l-room": ((6.0, 5.0, 2.5), (14.0, 11.0, 3.5)),
     "two rooms": ((8.0, 3.5, 2.5), (15.0, 8.0, 3.3)),
 }
-"""Length, width and height in metres, from and to."""
+"""Smallest and largest length, width and height, metres."""
 
-_PARTITION = 0.12  # metres thick
-_MOST_BLOCKS = 90  # a room that has them is full
-_CLEARANCE = 0.55  # metres along the floor between the head's centre and anything that the robot could touch
-_REACH = 1.3  # metres: what begins higher than this does not stand in a robot's way
-_TILT = math.radians(1.5)  # standard deviation of pitch and roll of a robot on an uneven floor
-_PLACES, _HEADINGS = 128, 48
+_PARTITION = 0.12  # thickness, metres
+_MAX_BLOCKS = 90  # in one room
+_CLEARANCE = 0.55  # metres along the floor between the head's centre and the nearest obstacle
+_OVERHEAD = 1.3  # metres: a block whose underside is higher is no obstacle to the robot
+_TILT = math.radians(1.5)  # standard deviation of pitch and roll on an uneven floor
+_POSITIONS, _HEADINGS = 128, 48  # candidates for a pose
 
 
 @dataclass(frozen=True)
 class Wall:
-    """A stretch of wall, seen with the room on its left: where it begins, its direction (radians), its length."""
+    """A straight section of wall with the room on its left.
+
+    Attributes:
+        x: start, metres.
+        y: start, metres.
+        yaw: direction, radians.
+        length: metres.
+    """
 
     x: float
     y: float
     yaw: float
     length: float
 
-    def hang(self, piece: Piece, along: float) -> Piece:
-        """A piece with its back on the wall, its middle ``along`` metres from the wall's beginning."""
+    def attach(self, piece: Piece, along: float) -> Piece:
+        """Place a piece with its back on the wall and its middle ``along`` metres from the wall's start."""
         x, y = self.x + along * math.cos(self.yaw), self.y + along * math.sin(self.yaw)
-        return put(piece, x, y, self.yaw)
+        return place(piece, x, y, self.yaw)
 
 
-def _around(x: float, y: float, length: float, width: float) -> list[Wall]:
+def _walls_of_rectangle(x: float, y: float, length: float, width: float) -> list[Wall]:
     return [
         Wall(x, y, 0.0, length),
         Wall(x + length, y, math.pi / 2, width),
@@ -62,21 +68,22 @@ def _around(x: float, y: float, length: float, width: float) -> list[Wall]:
 
 def draw_room(rng: np.random.Generator) -> Room:
     """Draw a room with its furniture and lamps."""
-    kind = list(_SHARES)[int(rng.choice(len(_SHARES), p=list(_SHARES.values())))]
+    kind = list(_PROBABILITIES)[int(rng.choice(len(_PROBABILITIES), p=list(_PROBABILITIES.values())))]
     length, width, height = (float(side) for side in rng.uniform(*_SIZES[kind]))
-    wall, half = painted(rng, WALLS), (length / 2, width / 2, height / 2)
-    feature = painted(rng, WALLS) if rng.random() < 0.4 else wall
-    shell = Block(half, half, 0.0, (feature, wall, wall, wall, painted(rng, FLOORS), painted(rng, CEILINGS)))
-    walls, structure = _structure(rng, kind, length, width, height, wall)
-    room = Room(kind, shell, tuple(structure), _lamps(rng, kind, length, width, height))
+    wall, half = draw_material(rng, WALLS), (length / 2, width / 2, height / 2)
+    feature = draw_material(rng, WALLS) if rng.random() < 0.4 else wall
+    floor, ceiling = draw_material(rng, FLOORS), draw_material(rng, CEILINGS)
+    shell = Block(half, half, 0.0, (feature, wall, wall, wall, floor, ceiling))
+    walls, structure = _draw_structure(rng, kind, length, width, height, wall)
+    room = Room(kind, shell, tuple(structure), _draw_lamps(rng, kind, length, width, height))
     return _Furnisher(rng, room, walls).furnish()
 
 
-def _structure(
-    rng: np.random.Generator, kind: Kind, length: float, width: float, height: float, wall: Material
+def _draw_structure(
+    rng: np.random.Generator, kind: RoomKind, length: float, width: float, height: float, wall: Material
 ) -> tuple[list[Wall], list[Piece]]:
-    """What divides a room, and the walls that there are then."""
-    walls, pieces = _around(0.0, 0.0, length, width), list[Piece]()
+    """Draw partitions and ceiling steps; return the resulting walls and the pieces."""
+    walls, pieces = _walls_of_rectangle(0.0, 0.0, length, width), list[Piece]()
     if kind == "l-room":
         a, b = float(rng.uniform(0.35, 0.6)) * length, float(rng.uniform(0.35, 0.6)) * width
         pieces.append((block((length - a, width - b, 0.0), (length, width, height), wall),))
@@ -100,17 +107,17 @@ def _structure(
             )
         )
         if rng.random() < 0.6:
-            pieces.append(put(furniture.open_door(rng), east, y, -math.pi / 2 + 0.0))
-        walls = [*_around(0.0, 0.0, west, width), *_around(east, 0.0, length - east, width)]
+            pieces.append(place(furniture.open_door(rng), east, y, -math.pi / 2))
+        walls = [*_walls_of_rectangle(0.0, 0.0, west, width), *_walls_of_rectangle(east, 0.0, length - east, width)]
         del walls[7], walls[1]
     if rng.random() < 0.35:
-        pieces += _ceiling_steps(rng, length, width, height)
+        pieces += _draw_ceiling_steps(rng, length, width, height)
     return walls, pieces
 
 
-def _ceiling_steps(rng: np.random.Generator, length: float, width: float, height: float) -> list[Piece]:
-    """Beams across the room, or a lower part of the ceiling; no lower than a door."""
-    material, drop = painted(rng, CEILINGS), min(float(rng.uniform(0.2, 0.6)), height - DOOR_HEIGHT - 0.15)
+def _draw_ceiling_steps(rng: np.random.Generator, length: float, width: float, height: float) -> list[Piece]:
+    """Draw beams across the room, or a lower part of the ceiling, both higher than a door."""
+    material, drop = draw_material(rng, CEILINGS), min(float(rng.uniform(0.2, 0.6)), height - DOOR_HEIGHT - 0.15)
     if rng.random() < 0.5:
         start = float(rng.uniform(0.2, 0.8)) * length
         return [(block((start, 0.0, height - drop), (length, width, height), material),)]
@@ -121,9 +128,9 @@ def _ceiling_steps(rng: np.random.Generator, length: float, width: float, height
     ]
 
 
-def _lamps(
-    rng: np.random.Generator, kind: Kind, length: float, width: float, height: float
-) -> tuple[tuple[float, float, float], ...]:
+def _draw_lamps(
+    rng: np.random.Generator, kind: RoomKind, length: float, width: float, height: float
+) -> tuple[Vector, ...]:
     rows = 2 if kind in ("hall", "l-room") else 1
     count = int(np.clip(round(length / 4), 2, 4 if rows == 1 else 3))
     return tuple(
@@ -138,29 +145,29 @@ def _lamps(
 
 
 class _Furnisher:
-    """Puts pieces where they do not touch each other, until a room is full enough."""
+    """Places pieces that do not touch each other in a room."""
 
     def __init__(self, rng: np.random.Generator, room: Room, walls: list[Wall]) -> None:
         self.rng, self.room, self.walls = rng, room, walls
         self.pieces = list(room.pieces)
-        self.taken = [self._footprint(piece, 0.05) for piece in room.pieces if self._stands(piece)]
-        if room.kind == "two rooms":  # nothing stands in the way through the door
+        self.occupied = [self._footprint(piece, 0.05) for piece in room.pieces if self._is_obstacle(piece)]
+        if room.kind == "two rooms":  # the doorway stays free
             low, _, high = (block.centre for block in room.pieces[0])
-            self.taken.append((low[0] - 1.0, high[1] - 1.0, low[0] + 1.0, high[1] + 1.0))
+            self.occupied.append((low[0] - 1.0, high[1] - 1.0, low[0] + 1.0, high[1] + 1.0))
 
     def furnish(self) -> Room:
-        """Along the walls first, then in the open."""
+        """Furnish the walls first, then the floor between them."""
         for wall in self.walls:
-            self._line(wall)
+            self._furnish_wall(wall)
         if self.room.kind != "corridor":
-            self._fill()
+            self._furnish_floor()
         return Room(self.room.kind, self.room.shell, tuple(self.pieces), self.room.lights)
 
-    def _line(self, wall: Wall) -> None:
-        narrow = self.room.kind == "corridor"
+    def _furnish_wall(self, wall: Wall) -> None:
+        is_corridor = self.room.kind == "corridor"
         makers: tuple[Callable[[np.random.Generator], Piece], ...] = (
             (furniture.door, furniture.door, furniture.picture, furniture.radiator, furniture.bookcase)
-            if narrow
+            if is_corridor
             else (
                 furniture.window,
                 furniture.picture,
@@ -174,46 +181,46 @@ class _Furnisher:
         )
         along = float(self.rng.uniform(0.6, 1.8))
         while along < wall.length - 0.6:
-            if narrow and self.rng.random() < 0.15:
+            if is_corridor and self.rng.random() < 0.15:
                 piece = furniture.pillar(self.rng, float(self.room.size[2]))
             else:
                 piece = makers[int(self.rng.integers(len(makers)))](self.rng)
-            self._try(wall.hang(piece, along))
-            along += float(self.rng.uniform(1.2, 4.0 if narrow else 3.2))
+            self._add_if_free(wall.attach(piece, along))
+            along += float(self.rng.uniform(1.2, 4.0 if is_corridor else 3.2))
 
-    def _fill(self) -> None:
+    def _furnish_floor(self) -> None:
         length, width, height = (float(side) for side in self.room.size)
         if self.room.kind == "hall" and self.rng.random() < 0.7:
-            self._colonnade(length, width, height)
+            self._place_pillars(length, width, height)
         makers = (furniture.table, furniture.desk, furniture.chair, furniture.sofa, furniture.cupboard)
         for _ in range(int(self.rng.integers(1, 4 + int(length * width / 25)))):
             piece = makers[int(self.rng.integers(len(makers)))](self.rng)
             x, y = (float(value) for value in self.rng.uniform((1.0, 1.0), (length - 1.0, width - 1.0)))
-            self._try(put(piece, x, y, float(self.rng.uniform(-math.pi, math.pi))))
+            self._add_if_free(place(piece, x, y, float(self.rng.uniform(-math.pi, math.pi))))
 
-    def _colonnade(self, length: float, width: float, height: float) -> None:
+    def _place_pillars(self, length: float, width: float, height: float) -> None:
         rows, spacing = int(self.rng.integers(1, 3)), float(self.rng.uniform(3.0, 5.0))
         one = furniture.pillar(self.rng, height)
         for row in range(rows):
             for x in np.arange(spacing / 2, length - 1.0, spacing):
-                self._try(put(one, float(x), (row + 1) * width / (rows + 1), 0.0))
+                self._add_if_free(place(one, float(x), (row + 1) * width / (rows + 1), 0.0))
 
-    def _try(self, piece: Piece) -> None:
-        """Keep a piece if it lies in the room, clear of all others, and the room is not full."""
-        if sum(map(len, self.pieces)) + len(piece) > _MOST_BLOCKS:
+    def _add_if_free(self, piece: Piece) -> None:
+        """Add a piece if it lies inside the room, touches no other piece, and the room has space for its blocks."""
+        if sum(map(len, self.pieces)) + len(piece) > _MAX_BLOCKS:
             return
         length, width, height = (float(side) for side in self.room.size)
         x0, y0, x1, y1 = self._footprint(piece, 0.0)
         top = max(block.centre[2] + block.half[2] for block in piece)
         if min(x0, y0) < -1e-6 or x1 > length + 1e-6 or y1 > width + 1e-6 or top > height + 1e-6:
             return
-        if any(x0 < c and a < x1 and y0 < d and b < y1 for a, b, c, d in self.taken):
+        if any(x0 < c and a < x1 and y0 < d and b < y1 for a, b, c, d in self.occupied):
             return
         self.pieces.append(piece)
-        self.taken.append(self._footprint(piece, 0.15))
+        self.occupied.append(self._footprint(piece, 0.15))
 
     @staticmethod
-    def _stands(piece: Piece) -> bool:
+    def _is_obstacle(piece: Piece) -> bool:
         return any(block.centre[2] - block.half[2] < DOOR_HEIGHT for block in piece)
 
     @staticmethod
@@ -225,42 +232,45 @@ class _Furnisher:
 
 
 @jit
-def clearance(world: World, x: float, y: float) -> float:
-    """Metres along the floor from a place to the nearest wall or thing in a robot's way; 0 inside one."""
-    shell = world.blocks[0]
+def clearance(scene: Scene, x: float, y: float) -> float:
+    """Distance along the floor from a position to the nearest wall or obstacle, metres; 0 inside an obstacle."""
+    shell = scene.blocks[0]
     nearest = min(shell[3] - abs(x - shell[0]), shell[4] - abs(y - shell[1]))
-    for index in range(1, world.blocks.shape[0]):
-        block = world.blocks[index]
-        if block[2] - block[5] > _REACH:
+    for index in range(1, scene.blocks.shape[0]):
+        block = scene.blocks[index]
+        if block[2] - block[5] > _OVERHEAD:
             continue
-        rx, ry = x - block[0], y - block[1]
-        across = max(abs(block[6] * rx + block[7] * ry) - block[3], 0.0)
-        beyond = max(abs(block[6] * ry - block[7] * rx) - block[4], 0.0)
-        nearest = min(nearest, np.hypot(across, beyond))
+        u, v, _ = block_coordinates(block, (x, y, 0.0))
+        gap_u, gap_v = max(abs(u) - block[3], 0.0), max(abs(v) - block[4], 0.0)
+        nearest = min(nearest, np.hypot(gap_u, gap_v))
     return float(nearest)
 
 
 @jit
-def _view(world: World, x: float, y: float, yaws: Float[np.ndarray, " n"], free: Float[np.ndarray, " n"]) -> None:
-    """Write how far one sees at head's height in each direction."""
+def _free_distances(
+    scene: Scene, x: float, y: float, yaws: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"]
+) -> None:
+    """Write the distance to the first surface at the height of the head in each direction, metres."""
     for index in range(yaws.size):
-        free[index] = first_hit(world, x, y, ROBOT_HEIGHT, np.cos(yaws[index]), np.sin(yaws[index]), 0.0)[0]
+        direction = (np.cos(yaws[index]), np.sin(yaws[index]), 0.0)
+        distances[index] = first_hit(scene, (x, y, ROBOT_HEIGHT), direction)[0]
 
 
 def draw_pose(rng: np.random.Generator, room: Room) -> Pose:
-    """Draw a place with free floor around it, and a heading.
+    """Draw a position with free floor around it, and a heading.
 
-    Headings are drawn with a chance that grows with the free way ahead, as a robot that drives there has them. Where
-    a room has no such place, the freest of those tried is taken.
+    The probability of a heading grows with the free distance in its direction, since a robot drives where it has room.
+    If no candidate position is free enough, the freest one is taken.
     """
     length, width, _ = room.size
-    places = rng.uniform((0, 0), (length, width), (_PLACES, 2))
-    offset, chance = float(rng.uniform(0, 2 * math.pi)), float(rng.random())
+    positions = rng.uniform((0, 0), (length, width), (_POSITIONS, 2))
+    offset, quantile = float(rng.uniform(0, 2 * math.pi)), float(rng.random())
     pitch, roll = (float(angle) for angle in rng.normal(0, _TILT, 2))
-    around = np.array([clearance(room.world, float(x), float(y)) for x, y in places])
-    chosen = int(np.argmax(around > _CLEARANCE)) if (around > _CLEARANCE).any() else int(np.argmax(around))
-    x, y = (float(value) for value in places[chosen])
-    yaws, free = offset + 2 * math.pi * np.arange(_HEADINGS) / _HEADINGS, np.empty(_HEADINGS)
-    _view(room.world, x, y, yaws, free)
-    heading = int(np.searchsorted(np.cumsum(free**2.5) / (free**2.5).sum(), chance))
+    clearances = np.array([clearance(room.scene, float(x), float(y)) for x, y in positions])
+    is_free = clearances > _CLEARANCE
+    chosen = int(np.argmax(is_free)) if is_free.any() else int(np.argmax(clearances))
+    x, y = (float(value) for value in positions[chosen])
+    yaws, distances = offset + 2 * math.pi * np.arange(_HEADINGS) / _HEADINGS, np.empty(_HEADINGS)
+    _free_distances(room.scene, x, y, yaws, distances)
+    heading = int(np.searchsorted(np.cumsum(distances**2.5) / (distances**2.5).sum(), quantile))
     return Pose((x, y, ROBOT_HEIGHT), float(yaws[min(heading, _HEADINGS - 1)]), pitch, roll)

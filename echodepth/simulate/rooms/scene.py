@@ -1,8 +1,9 @@
-"""What a simulated world consists of: upright blocks with a material on every face, lamps, and a robot's pose.
+"""Scene model: upright blocks with a material on every face, lamps, and the robot's pose.
 
-The world is metric: x and y along the floor, z up, a corner of the room at the origin. Everything solid is a
-`Block`; the room itself is one, seen from inside. Blocks that belong together (a table's top and legs) form a piece,
-so that a ray can miss all of them at once. `Room.world` is the same as plain arrays, for the compiled loops.
+Coordinates are metres: x and y along the floor, z up, a corner of the room at the origin. Every solid is a `Block`;
+the room's shell is one too, seen from inside. Blocks that belong together, such as a table's top and legs, form a
+piece with one bounding sphere, so that a ray that misses the sphere skips all of them. `Room.scene` holds the same as
+plain arrays for the compiled loops.
 """
 
 import math
@@ -15,33 +16,33 @@ from jaxtyping import Float, Int
 
 from echodepth.simulate.rooms.materials import PATTERNS, Material, Vector
 
-Kind = Literal["office", "corridor", "hall", "l-room", "two rooms"]
+RoomKind = Literal["office", "corridor", "hall", "l-room", "two rooms"]
 
 ROBOT_HEIGHT = 0.9
-"""Metres from the floor to the camera and the head's centre; fixed, or else scale could not be seen."""
+"""Height of the camera and of the head's centre, metres. It is fixed: otherwise an image leaves the scale unknown."""
 
 
-class World(NamedTuple):
-    """A room as arrays. Block 0 is the shell; faces are -x, +x, -y, +y, -z, +z of a block's own frame.
+class Scene(NamedTuple):
+    """A room as arrays. Block 0 is the shell; faces are -x, +x, -y, +y, -z, +z in a block's own frame.
 
     Attributes:
-        blocks: [n, 8]: centre (3), half of width, depth and height (3), cosine and sine of the yaw.
-        bounds: [m, 4]: centre and radius of a sphere around each piece, metres.
-        first: [m + 1]: piece p consists of the blocks ``first[p]`` to ``first[p + 1]``, excluded.
-        surface: [n, 6]: which material each face has.
-        absorption: [k, bands] of the k materials: share of the sound energy that does not come back.
-        scattering: [k, bands]: share of the reflected energy that leaves by Lambert's law.
-        colour: [k, 3]: linear reflectance.
-        pattern: [k]: place in ``PATTERNS``.
-        period: [k]: metres after which the texture repeats.
-        gloss: [k]: share of light that is mirrored.
-        lights: [l, 3]: lamps, metres.
+        blocks: centre (3), half of width, depth and height (3), cosine and sine of the yaw.
+        bounding_spheres: centre (3) and radius of a sphere around each of m pieces, metres.
+        first_block: piece p consists of the blocks ``first_block[p]`` to ``first_block[p + 1] - 1``.
+        material: index of each face's material, of k materials.
+        absorption: absorption coefficient of the sound energy, per octave band.
+        scattering: share of the reflected energy that is scattered by Lambert's law, per octave band.
+        colour: linear RGB reflectance.
+        pattern: index of the texture in ``PATTERNS``.
+        period: metres after which the texture repeats.
+        gloss: share of the light that is reflected specularly.
+        lights: positions of the lamps, metres.
     """
 
     blocks: Float[np.ndarray, "n 8"]
-    bounds: Float[np.ndarray, "m 4"]
-    first: Int[np.ndarray, " m_plus_1"]
-    surface: Int[np.ndarray, "n 6"]
+    bounding_spheres: Float[np.ndarray, "m 4"]
+    first_block: Int[np.ndarray, " m_plus_1"]
+    material: Int[np.ndarray, "n 6"]
     absorption: Float[np.ndarray, "k bands"]
     scattering: Float[np.ndarray, "k bands"]
     colour: Float[np.ndarray, "k 3"]
@@ -53,13 +54,13 @@ class World(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """A box that stands upright.
+    """An upright box.
 
     Attributes:
         centre: metres.
-        half: half of its width, depth and height in its own frame, metres.
-        yaw: its turn about the vertical, radians, counter-clockwise seen from above.
-        materials: of the faces -x, +x, -y, +y, -z, +z of its own frame.
+        half: half of the width, depth and height in the block's own frame, metres.
+        yaw: rotation about the vertical, radians, counter-clockwise seen from above.
+        materials: materials of the faces -x, +x, -y, +y, -z, +z of the block's own frame.
     """
 
     centre: Vector
@@ -69,21 +70,21 @@ class Block:
 
 
 Piece = tuple[Block, ...]
-"""Blocks that belong together."""
+"""Blocks that belong together, such as those of one piece of furniture."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """A shoebox with all that stands in it.
+    """A shoebox room and its contents.
 
     Attributes:
-        kind: what sort of room it is.
-        shell: floor, walls and ceiling; its corner lies at the origin and its yaw is 0.
-        pieces: partitions, ceiling steps, furniture, pictures, windows.
-        lights: the lamps' places, metres.
+        kind: kind of room.
+        shell: floor, walls and ceiling; a corner lies at the origin and the yaw is 0.
+        pieces: partitions, ceiling steps, furniture, pictures and windows.
+        lights: positions of the lamps, metres.
     """
 
-    kind: Kind
+    kind: RoomKind
     shell: Block
     pieces: tuple[Piece, ...]
     lights: tuple[Vector, ...]
@@ -95,20 +96,20 @@ class Room:
 
     @property
     def boxes(self) -> tuple[Block, ...]:
-        """The blocks of all pieces, in the order of ``World.blocks`` from 1."""
+        """Blocks of all pieces, in the order of ``Scene.blocks`` from index 1."""
         return tuple(block for piece in self.pieces for block in piece)
 
     @cached_property
-    def world(self) -> World:
+    def scene(self) -> Scene:
         """The room as arrays."""
         blocks = (self.shell, *self.boxes)
         materials = list(dict.fromkeys(material for block in blocks for material in block.materials))
-        number = {material: index for index, material in enumerate(materials)}
-        return World(
+        index_of = {material: index for index, material in enumerate(materials)}
+        return Scene(
             blocks=np.array([(*b.centre, *b.half, math.cos(b.yaw), math.sin(b.yaw)) for b in blocks]),
-            bounds=np.array([_bounding_sphere(piece) for piece in self.pieces]).reshape(-1, 4),
-            first=np.cumsum([1, *(len(piece) for piece in self.pieces)]),
-            surface=np.array([[number[material] for material in block.materials] for block in blocks]),
+            bounding_spheres=np.array([_bounding_sphere(piece) for piece in self.pieces]).reshape(-1, 4),
+            first_block=np.cumsum([1, *(len(piece) for piece in self.pieces)]),
+            material=np.array([[index_of[material] for material in block.materials] for block in blocks]),
             absorption=np.array([material.absorption for material in materials]),
             scattering=np.array([material.scattering for material in materials]),
             colour=np.array([material.colour for material in materials]),
@@ -128,23 +129,23 @@ def _bounding_sphere(piece: Piece) -> tuple[float, float, float, float]:
 
 
 def corners_of(block: Block) -> Float[np.ndarray, "3 8"]:
-    """A block's corners, metres."""
+    """Corners of a block, metres."""
     signs = np.stack(np.meshgrid((-1, 1), (-1, 1), (-1, 1), indexing="ij")).reshape(3, 8)
     x, y, z = signs * np.array(block.half)[:, None]
     cosine, sine = math.cos(block.yaw), math.sin(block.yaw)
-    turned: np.ndarray = np.stack([cosine * x - sine * y, sine * x + cosine * y, z]) + np.array(block.centre)[:, None]
-    return turned
+    corners: np.ndarray = np.stack([cosine * x - sine * y, sine * x + cosine * y, z]) + np.array(block.centre)[:, None]
+    return corners
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the robot stands and how it holds its head.
+    """Position and orientation of the robot's head.
 
     Attributes:
-        position: of the head's centre, which is also the camera's, metres.
-        yaw: heading, radians, counter-clockwise seen from above; 0 looks along x.
-        pitch: radians, positive looks down.
-        roll: radians, positive leans to the right.
+        position: centre of the head and of the camera, metres.
+        yaw: heading, radians, counter-clockwise seen from above; 0 is along x.
+        pitch: radians, positive downwards.
+        roll: radians, positive to the right.
     """
 
     position: Vector
@@ -154,17 +155,17 @@ class Pose:
 
     @cached_property
     def axes(self) -> Float[np.ndarray, "3 3"]:
-        """Columns: forward, left and up of the head, as unit vectors of the world (intrinsic yaw, pitch, roll)."""
+        """Head frame: columns are forward, left and up in room coordinates (intrinsic yaw, pitch, roll)."""
         cy, sy = math.cos(self.yaw), math.sin(self.yaw)
         cp, sp = math.cos(self.pitch), math.sin(self.pitch)
         cr, sr = math.cos(self.roll), math.sin(self.roll)
-        turn = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-        nod = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-        lean = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-        axes: np.ndarray = turn @ nod @ lean
+        yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+        pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+        roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+        axes: np.ndarray = yaw @ pitch @ roll
         return axes
 
-    def to_world(self, offset: Vector) -> Float[np.ndarray, "3"]:
-        """A point given as metres forward, left and up from the head's centre."""
+    def to_room(self, offset: Vector) -> Float[np.ndarray, "3"]:
+        """Room coordinates of a point given in the head frame: metres forward, left and up from the head's centre."""
         point: np.ndarray = self.axes @ np.array(offset) + np.array(self.position)
         return point

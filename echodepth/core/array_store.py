@@ -1,0 +1,207 @@
+"""Memory-mapped arrays of equally many rows in one folder, with an ``index.json`` that identifies their contents.
+
+The index is written atomically. Arrays that it does not name do not count, so that an interrupted writer leaves no
+damaged store behind.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from echodepth.core.atomic_io import atomic_write
+from echodepth.core.errors import ConfigError
+
+log = logging.getLogger(__name__)
+INDEX = "index.json"
+
+
+def short_hash(settings: Any, digits: int = 16) -> str:
+    """A hexadecimal hash of plain values, independent of the order of their keys."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:digits]
+
+
+def file_stamp(path: Path) -> list[int] | None:
+    """Size in bytes and modification time in ns of a file; None if it does not exist."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """A hash of the names, sizes and modification times of files; a missing file has a value of its own."""
+    digest = hashlib.sha256()
+    for path in paths:
+        stamp = file_stamp(path)
+        digest.update(f"{path}:{stamp[0]}:{stamp[1]}\n".encode() if stamp else f"{path}:missing\n".encode())
+    return digest.hexdigest()
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a store.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is no JSON.
+    """
+    index: dict[str, Any] = json.loads((folder / INDEX).read_text())
+    return index
+
+
+def write_index(folder: Path, index: Mapping[str, Any]) -> None:
+    """Write the index of a store atomically."""
+    with atomic_write(folder / INDEX) as unfinished:
+        unfinished.write_text(json.dumps(index) + "\n")
+
+
+def allocate(
+    folder: Path, arrays: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], remedy: str
+) -> dict[str, np.memmap]:
+    """Create arrays of the given types and shapes for writing.
+
+    Memory-mapped files on a full disk crash the process instead of raising an error, so that the free space is checked
+    first.
+
+    Args:
+        folder: created if necessary.
+        arrays: type and shape by name.
+        remedy: how to need less space or find more, for the message.
+
+    Raises:
+        ConfigError: the disk has too little space.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in arrays.values())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ConfigError(f"{folder.parent} needs {needed / 1e9:.3g} GB and has {free / 1e9:.3g}: {remedy}")
+    log.info("%s: writing %.3g GB", folder.parent, needed / 1e9)
+    return {name: open_memmap(folder / f"{name}.npy", "w+", dtype, shape) for name, (dtype, shape) in arrays.items()}
+
+
+def write_rows(folder: Path, rows: range, values: Mapping[str, np.ndarray]) -> None:
+    """Write some rows of allocated arrays; several processes may write different rows at once."""
+    for name, array in values.items():
+        open_memmap(folder / f"{name}.npy", "r+")[rows.start : rows.stop] = array
+
+
+class ArrayStore:
+    """Reads a store. Each process maps the arrays itself, at their first use.
+
+    Args:
+        folder: of the store.
+        arrays: names of the arrays to read.
+        rows: name of each row, in order.
+
+    Attributes:
+        rows: index of each row by its name.
+    """
+
+    def __init__(self, folder: Path, arrays: Iterable[str], rows: Iterable[str]) -> None:
+        self.folder = folder
+        self.names = list(arrays)
+        self.rows = {name: row for row, name in enumerate(rows)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Pickling a memory map would copy all its contents.
+        return {"folder": self.folder, "names": self.names, "rows": self.rows}
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by name, mapped copy-on-write: assignments stay in memory.
+
+        Raises:
+            OSError: an array is missing.
+            ValueError: an array is damaged, or its length differs from the number of rows.
+        """
+        arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="c") for name in self.names}
+        if any(len(array) != len(self.rows) for array in arrays.values()):
+            raise ValueError("the lengths of its arrays differ from its index")
+        return arrays
+
+    def take(self, name: str, rows: Sequence[str]) -> np.ndarray:
+        """Some rows of an array, by their names."""
+        taken: np.ndarray = self.arrays[name][[self.rows[row] for row in rows]]
+        return taken
+
+
+class ResumableWriter:
+    """Writes a store in an ``.unfinished`` folder beside its own, row by row, and moves it into place when complete.
+
+    A writer with the same index and arrays resumes where an interrupted one stopped; any other starts again.
+
+    Args:
+        folder: of the finished store.
+        index: contents of its index.
+        arrays: names of its arrays.
+        rows: name of each row, in order.
+        remedy: how to need less disk space or find more, for the message.
+    """
+
+    def __init__(
+        self, folder: Path, index: Mapping[str, Any], arrays: Sequence[str], rows: Iterable[str], remedy: str
+    ) -> None:
+        self.folder = folder
+        self.unfinished = folder.with_name(f"{folder.name}.unfinished")
+        self.remedy = remedy
+        self.rows = {name: row for row, name in enumerate(rows)}
+        self.arrays: dict[str, np.memmap] = {}
+        if not self._resume(index, arrays):
+            shutil.rmtree(self.unfinished, ignore_errors=True)
+            write_index(self.unfinished, index)
+            self.finished = open_memmap(self.unfinished / "finished.npy", "w+", bool, (len(self.rows),))
+
+    @property
+    def done(self) -> int:
+        """Number of finished rows."""
+        return int(self.finished.sum())
+
+    def missing(self) -> list[int]:
+        """Indices of the unfinished rows."""
+        return np.flatnonzero(~self.finished).tolist()
+
+    def write(self, names: Sequence[str], values: Mapping[str, np.ndarray]) -> None:
+        """Write some rows. They count as finished once they are on disk.
+
+        Args:
+            names: of the rows.
+            values: the rows of every array, by its name; the first call determines types and shapes.
+
+        Raises:
+            ConfigError: the disk has too little space.
+        """
+        if not self.arrays:
+            shapes = {name: (array.dtype, (len(self.rows), *array.shape[1:])) for name, array in values.items()}
+            self.arrays = allocate(self.unfinished, shapes, self.remedy)
+        rows = [self.rows[name] for name in names]
+        for name, array in values.items():
+            self.arrays[name][rows] = array
+            self.arrays[name].flush()
+        self.finished[rows] = True
+        self.finished.flush()
+
+    def finish(self) -> None:
+        """Move the store into its place; an older one is replaced."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.unfinished.replace(self.folder)
+
+    def _resume(self, index: Mapping[str, Any], arrays: Sequence[str]) -> bool:
+        """Whether the same store was begun. Before the first finished row its arrays may be missing."""
+        try:
+            previous = read_index(self.unfinished)
+            self.finished = open_memmap(self.unfinished / "finished.npy", "r+")
+            if previous != index or not self.finished.any():
+                return False
+            self.arrays = {name: open_memmap(self.unfinished / f"{name}.npy", "r+") for name in arrays}
+        except (OSError, ValueError):
+            return False
+        return True

@@ -1,0 +1,159 @@
+"""CSV lists of the BatVision format: the base class of the readers of V1 (arXiv 1912.07011) and V2 (2303.07257)."""
+
+import csv
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from echodepth.core.errors import DataError
+from echodepth.data.config import DataConfig
+from echodepth.data.dataset_registry import DatasetReader
+from echodepth.data.images import read_depth_array
+from echodepth.data.records import SPLITS, DepthMap, File, Modality, Record, Split
+
+BATVISION_LICENCE = "CC BY-SA 4.0 (Brunetto, Hornauer, Yu, Moutarde, arXiv 2303.07257)"
+DOWNLOAD = "download it from https://doi.org/10.57745/HYLZNL"
+Columns = dict[Modality, tuple[tuple[str, ...], ...]]
+"""For each modality, the columns whose values joined make the path of each of its files."""
+
+
+class BatVisionReader(DatasetReader[DataConfig]):
+    """Reader of CSV lists with one row per instance and depth maps in millimetres.
+
+    Attributes:
+        columns: columns of the lists.
+        list_pattern: glob pattern of the lists below the root, with a field for the split.
+    """
+
+    config = DataConfig
+    columns: ClassVar[Columns]
+    list_pattern: ClassVar[str]
+
+    @classmethod
+    def list_records(cls, config: DataConfig, split: Split, modalities: tuple[Modality, ...]) -> list[Record]:
+        """List a split's instances from the CSV files.
+
+        With ``config.leave_out``, train and val contain the split's rows of all other locations, and test contains
+        the rows of the left-out location from every list, because none of them was trained on.
+
+        Returns:
+            Records sorted by location, in the order of the CSV within each.
+
+        Raises:
+            DataError: the root, a CSV file, a column, a cell or a location is missing.
+        """
+        if not config.root.is_dir():
+            raise DataError(
+                f"{cls.title} not found in {config.root}: {cls.remedy(config.root)}; --data_dir selects another root"
+            )
+        left_out_test = config.leave_out is not None and split == "test"
+        tables = [table for name in (SPLITS if left_out_test else (split,)) for table in cls._tables(config.root, name)]
+        if not tables:
+            raise DataError(
+                f"no {split}.csv in {config.root}: {cls.title} is laid out as {cls.layout}; "
+                "check --data_dir (the root, not a location) and --dataset"
+            )
+        records = [record for table in tables for record in cls._read_table(config.root, table, modalities)]
+        if config.locations or config.leave_out is not None:
+            selected = cls._selected_locations(config, left_out_test)
+            records = [record for record in records if record.location in selected]
+        if not records:
+            raise DataError(f"the {split} split of {config.root} is empty: its CSV files list no row of the selection")
+        return sorted(records, key=lambda record: record.location)
+
+    @classmethod
+    def has_split(cls, root: Path, split: Split) -> bool:
+        """Whether a CSV list of the split exists."""
+        return bool(cls._tables(root, split))
+
+    @classmethod
+    def recognise(cls, root: Path) -> bool:
+        """Whether the folder has a CSV list of any split."""
+        return any(cls.has_split(root, split) for split in SPLITS)
+
+    @classmethod
+    def read_depth(cls, file: File, units: float) -> DepthMap:
+        """Read a ``.npy`` in millimetres, the only unit of this format; see ``read_depth_array``."""
+        return read_depth_array(file)
+
+    @classmethod
+    def remedy(cls, root: Path) -> str:
+        """How to obtain a missing dataset, for messages."""
+        return DOWNLOAD
+
+    @classmethod
+    @abstractmethod
+    def identify(cls, table: Path, first: Path) -> tuple[str, str]:
+        """Name and location of an instance.
+
+        Args:
+            table: the CSV list.
+            first: the depth map's path relative to the root, or another file's path where the row has no depth map.
+        """
+
+    @classmethod
+    def room(cls, name: str, location: str) -> str:
+        """The room of an instance: its location, where the format does not distinguish rooms."""
+        return location
+
+    @classmethod
+    def _tables(cls, root: Path, split: Split) -> list[Path]:
+        return sorted(root.glob(cls.list_pattern.format(split=split)))
+
+    @classmethod
+    def _selected_locations(cls, config: DataConfig, left_out_test: bool) -> set[str]:
+        tables = [table for split in SPLITS for table in cls._tables(config.root, split)]
+        known = {location for table in tables for location in cls._locations(config.root, table)}
+        left_out = set() if config.leave_out is None else {config.leave_out}
+        chosen = {*config.locations}
+        if unknown := sorted((chosen | left_out) - known):
+            raise DataError(f"no location {', '.join(unknown)} in {config.root}; known: {', '.join(sorted(known))}")
+        return left_out if left_out_test else (chosen or known) - left_out
+
+    @classmethod
+    def _locations(cls, root: Path, table: Path) -> set[str]:
+        """All locations of a list."""
+        return {record.location for record in cls._read_table(root, table, ("depth",))}
+
+    @classmethod
+    def _read_table(cls, root: Path, table: Path, modalities: tuple[Modality, ...]) -> list[Record]:
+        try:
+            with table.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.reader(file)
+                header = [name.strip() for name in next(reader, [])]
+                rows = [
+                    (reader.line_num, dict(zip(header, map(str.strip, row), strict=False))) for row in reader if row
+                ]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{table} cannot be read as CSV: {error}") from error
+        required = {column for modality in modalities for path in cls.columns[modality] for column in path}
+        if missing := sorted(required - {*header}):
+            raise DataError(
+                f"{table} has no column {', '.join(map(repr, missing))}; it has: {', '.join(filter(None, header))}"
+            )
+        return [cls._record(root, table, line, row, modalities) for line, row in rows]
+
+    @classmethod
+    def _record(
+        cls, root: Path, table: Path, line: int, row: dict[str, str], modalities: tuple[Modality, ...]
+    ) -> Record:
+        source = f"{table}, line {line}"
+        for column in (column for modality in modalities for path in cls.columns[modality] for column in path):
+            if not row.get(column):
+                raise DataError(f"{source}: column {column!r} is empty; complete the row or delete it")
+        # The paths of all modalities are built, so that an instance's name does not depend on the requested ones.
+        files = {
+            modality: tuple(Path(*(row.get(column, "") for column in path)) for path in paths)
+            for modality, paths in cls.columns.items()
+        }
+        first = next(path for modality in ("depth", *modalities) for path in files[modality] if path.name)
+        name, location = cls.identify(table, first)
+        return Record(
+            name=name,
+            location=location,
+            room=cls.room(name, location),
+            image=root / files["image"][0] if "image" in modalities else None,
+            audio=tuple(root / path for path in files["audio"]) if "audio" in modalities else (),
+            depth=root / files["depth"][0] if "depth" in modalities else None,
+            source=source,
+        )

@@ -1,0 +1,115 @@
+"""The registry of datasets and the interface of their readers. This module imports no torch."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from echodepth.core.errors import DataError
+from echodepth.core.registry import Registry
+from echodepth.data.records import ALL_MODALITIES, DepthMap, File, Modality, Record, Split
+
+Config = TypeVar("Config")
+MILLIMETRES = 1000.0
+"""Depth units per metre of a depth map in millimetres."""
+
+
+class DatasetReader(ABC, Generic[Config]):
+    """Lists the instances of a dataset and reads its depth maps. The class itself is the registry entry.
+
+    Attributes:
+        name: value of ``--dataset``.
+        title: name in messages.
+        config: ``DataConfig``, or a subclass with the dataset's own flags.
+        modalities: contents of an instance.
+        max_depth: default of ``--max_depth`` in metres.
+        layout: the directory layout, for messages.
+        licence: name and terms of the data, for model cards.
+        has_locations: whether ``--locations`` and ``--leave_out`` apply.
+        splits_share_rooms: whether the official splits contain the same rooms; otherwise a shared room is a leak.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    config: ClassVar[type[Any]]
+    modalities: ClassVar[tuple[Modality, ...]] = ALL_MODALITIES
+    max_depth: ClassVar[float]
+    layout: ClassVar[str]
+    licence: ClassVar[str]
+    has_locations: ClassVar[bool] = True
+    splits_share_rooms: ClassVar[bool] = True
+
+    @classmethod
+    @abstractmethod
+    def list_records(cls, config: Config, split: Split, modalities: tuple[Modality, ...]) -> list[Record]:
+        """List the instances of a split without opening the recordings.
+
+        Args:
+            config: dataset root and locations.
+            split: train, val or test.
+            modalities: the files that a record names; a subset of ``cls.modalities``.
+
+        Raises:
+            ConfigError: a flag does not apply to this dataset.
+            DataError: the root, a list, a column or a location is missing.
+        """
+
+    @classmethod
+    @abstractmethod
+    def has_split(cls, root: Path, split: Split) -> bool:
+        """Whether a list of the split exists in a root."""
+
+    @classmethod
+    @abstractmethod
+    def recognise(cls, root: Path) -> bool:
+        """Whether a folder has the layout of this dataset."""
+
+    @classmethod
+    @abstractmethod
+    def read_depth(cls, file: File, units: float) -> DepthMap:
+        """Read a depth map.
+
+        Args:
+            file: in the dataset's own format.
+            units: stored units per metre, from ``depth_units`` or from an index of shards.
+
+        Raises:
+            DataError: the file is unreadable or has another format.
+        """
+
+    @classmethod
+    def depth_units(cls, config: Config) -> float:
+        """Stored units per metre.
+
+        Raises:
+            ConfigError: the flag that sets them is out of range.
+        """
+        return MILLIMETRES
+
+    @classmethod
+    def default_root(cls) -> Path:
+        """The dataset's root when ``--data_dir`` is not given."""
+        return Path("data") / cls.name
+
+    @classmethod
+    def create_default(cls, root: Path) -> None:
+        """Create the dataset in its default root, if it can be created. Called when a split is opened there."""
+        return None
+
+
+DATASETS: Registry[type[DatasetReader[Any]]] = Registry("dataset", "echodepth.data.datasets", "dataset")
+
+
+def recognise_dataset(root: Path) -> str:
+    """The name of the dataset whose layout a folder has.
+
+    Readers that were registered later take precedence: they refine the layouts of the built-in ones.
+
+    Raises:
+        DataError: no reader recognises the folder.
+    """
+    readers = list(DATASETS)
+    for reader in reversed(readers):
+        if reader.recognise(root):
+            return str(reader.name)
+    layouts = "; ".join(f"{reader.name}: {reader.layout}" for reader in readers)
+    raise DataError(f"{root} has the layout of no known dataset ({layouts}): choose one with --dataset")

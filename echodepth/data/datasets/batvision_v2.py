@@ -1,0 +1,39 @@
+"""BatVision V2 (arXiv 2303.07257): one folder per location with its own CSV lists, stereo WAV files."""
+
+import re
+from pathlib import Path
+
+from echodepth.data.batvision_csv import BATVISION_LICENCE, DOWNLOAD, BatVisionReader
+from echodepth.data.dataset_registry import DATASETS
+
+
+@DATASETS.register
+class BatVisionV2(BatVisionReader):
+    """Reader of BatVision V2. Depth is clipped at 30 m as in its own code."""
+
+    name = "batvisionv2"
+    title = "BatVision V2"
+    max_depth = 30.0
+    layout = "ROOT/<location>/train.csv"
+    licence = f"BatVision V2, {BATVISION_LICENCE}"
+    list_pattern = "*/{split}.csv"
+    columns = {  # noqa: RUF012 - declared a ClassVar by the base class
+        "image": (("camera path", "camera file name"),),
+        "audio": (("audio path", "audio file name"),),
+        "depth": (("depth path", "depth file name"),),
+    }
+
+    @classmethod
+    def identify(cls, table: Path, first: Path) -> tuple[str, str]:
+        """``<location>/<number>``, and the location that the list lies in."""
+        location = table.parent.name
+        return f"{location}/{re.sub(r'^(audio|camera|depth)_', '', first.stem)}", location
+
+    @classmethod
+    def remedy(cls, root: Path) -> str:
+        """Download, or simulation in the same format."""
+        return f"{DOWNLOAD}, or make a simulated set with `echodepth simulate --out {root}`"
+
+    @classmethod
+    def _locations(cls, root: Path, table: Path) -> set[str]:
+        return {table.parent.name}

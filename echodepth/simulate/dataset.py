@@ -1,0 +1,47 @@
+"""``--dataset simulated``: simulated rooms in BatVision V2's format; a plugin of the dataset registry.
+
+This module is the entry point of the group ``echodepth.plugins``.
+"""
+
+from pathlib import Path
+
+from echodepth.core.run_paths import cache_folder
+from echodepth.data.dataset_registry import DATASETS
+from echodepth.data.datasets.batvision_v2 import BatVisionV2
+
+
+@DATASETS.register
+class Simulated(BatVisionV2):
+    """Reader of simulated rooms. A set in the cache is created at first use."""
+
+    name = "simulated"
+    title = "A simulated set"
+    licence = "rooms that echodepth simulated"
+    splits_share_rooms = False
+
+    @classmethod
+    def recognise(cls, root: Path) -> bool:
+        """Whether the folder has the simulator's settings file."""
+        return (root / "simulation.json").is_file()
+
+    @classmethod
+    def default_root(cls) -> Path:
+        """A folder in the cache."""
+        return cache_folder() / cls.name
+
+    @classmethod
+    def create_default(cls, root: Path) -> None:
+        """Simulate the demo preset's rooms, or finish an interrupted simulation; see ``default_set.make_once``."""
+        from echodepth.simulate.default_set import make_once
+
+        make_once(root)
+
+    @classmethod
+    def remedy(cls, root: Path) -> str:
+        """The command that simulates a set."""
+        return f"make it with `echodepth simulate --out {root}`"
+
+    @classmethod
+    def room(cls, name: str, location: str) -> str:
+        """The room's number: files are named by room and pose."""
+        return name.rpartition("_")[0]

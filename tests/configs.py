@@ -1,0 +1,14 @@
+"""Configs from flags by name, as the command line builds them."""
+
+from typing import Any
+
+from echodepth.core.flags import build
+from echodepth.evaluation.config import CompareConfig, EvaluateConfig
+
+
+def evaluate_config(checkpoint: str, **flags: Any) -> EvaluateConfig:
+    return build(EvaluateConfig, {"checkpoint": checkpoint, **flags})
+
+
+def compare_config(*runs: str, **flags: Any) -> CompareConfig:
+    return build(CompareConfig, {"runs": runs, **flags})

@@ -1,0 +1,70 @@
+"""Predictions of every network and outputs of every front end, recorded for weights and inputs given by formulas."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from echodepth.models.frontends import FRONT_ENDS
+from echodepth.models.networks import NETWORKS
+from tests.models.golden import DATA, assert_golden, example_image, example_waveform, fill
+
+SMALL: dict[str, Any] = {"base_channels": 2, "output_size": 32, "uncertainty": True}
+CASES: dict[str, tuple[str, dict[str, Any], int, int]] = {
+    "rgb": ("rgb", SMALL, 3, 32),
+    "rgb_transposed": ("rgb", {"base_channels": 2, "output_size": 32, "bilinear": False}, 3, 32),
+    "light": ("light", {"base_channels": 4, "output_size": 32, "uncertainty": True}, 2, 32),
+    "unet_baseline": ("unet_baseline", {"base_channels": 1, "output_size": 32}, 2, 32),
+    "binaural_full": ("binaural_attention", SMALL | {"attention": "full"}, 2, 96),
+    "binaural_band": ("binaural_attention", SMALL | {"attention": "band"}, 2, 32),
+    "binaural_time": ("binaural_attention", SMALL | {"attention": "time"}, 2, 32),
+    "binaural_pooled": ("binaural_attention", SMALL | {"attention": "pooled"}, 2, 96),
+    "binaural_separated": (
+        "binaural_attention",
+        {"base_channels": 2, "output_size": 32, "convolution": "factorized", "ear_channels": 10},
+        20,
+        32,
+    ),
+}
+"""By the name of the recording: network, arguments, channels and side of the input."""
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, np.ndarray]:
+    with np.load(DATA / "golden.npz") as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_networks_predict_as_recorded(name: str, golden: dict[str, np.ndarray]) -> None:
+    network, arguments, channels, side = CASES[name]
+    module = NETWORKS[network](**arguments).eval()
+    fill(module)
+    with torch.inference_mode():
+        prediction = module.predict(example_image(channels, side))
+    assert_golden(prediction.depth[0, 0], golden[f"{name}.depth"])
+    assert (prediction.uncertainty is None) == (f"{name}.uncertainty" not in golden)
+    if prediction.uncertainty is not None:
+        assert_golden(prediction.uncertainty[0, 0], golden[f"{name}.uncertainty"])
+
+
+def test_every_network_has_a_recording() -> None:
+    assert {case[0] for case in CASES.values()} == set(NETWORKS.names())
+
+
+@pytest.mark.parametrize(
+    ("name", "front_end", "settings"),
+    [
+        ("image", "image", {}),
+        ("echo_log", "echo", {}),
+        ("echo_magnitude", "echo", {"spectrogram": "magnitude"}),
+        ("echo_cues", "echo", {"binaural_cues": True}),
+    ],
+)
+def test_front_ends_compute_as_recorded(
+    name: str, front_end: str, settings: dict[str, Any], golden: dict[str, np.ndarray]
+) -> None:
+    module = FRONT_ENDS[front_end](image_size=16, **settings)
+    raw = example_image(3, 24) if module.modality == "image" else example_waveform()
+    assert_golden(module(raw)[0], golden[f"front_end.{name}"])
