@@ -55,7 +55,7 @@ MODULE_FILE = re.compile(r"\A# (\w+)\.py\n")
 """First line of a Python block that is a module of its own."""
 LOADED_MODEL = re.compile(r"""load_model\(["'](.+?)["']""")
 SMALL_TRAINING: dict[str, Any] = {
-    **{"nb_epochs": 1, "image_size": 32, "base_channels": 4, "batch_size": 4},
+    **{"nb_epochs": 1, "image_size": 32, "base_channels": 4, "attention_levels": (5,), "batch_size": 4},
     **{"num_workers": 0, "device": "cpu", "use_wandb": False},
 }
 SMALL_ROOMS: dict[str, Any] = {"rooms": 4, "poses": 1, "image_size": 32, "workers": 1, "backend": "loky"}
@@ -74,9 +74,9 @@ REGISTRIES: tuple[Any, ...] = (NETWORKS, FRONT_ENDS, DATASETS, LOSSES, DISTILLAT
 class Reader:
     """Runs the blocks of one page in the current folder, with BatVision in ``data``.
 
-    ``echodepth`` and the training scripts run in this process, through ``cli.main`` with a page's own arguments. Training
-    and simulation are reduced in size; other commands run as the page has them. Experiments and files that a page uses
-    without creating them are created first. Commands that set up a machine are only checked to exist.
+    ``echodepth`` and the training scripts run in this process, through ``cli.main`` with a page's own arguments.
+    Training and simulation are reduced in size; other commands run as the page has them. Experiments and files that a
+    page uses without creating them are created first. Commands that set up a machine are only checked to exist.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
