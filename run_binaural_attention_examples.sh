@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Examples of training the binaural student on BatVision V2:
-#     bash run_binaural_attention_examples.sh                      choose from a menu
-#     bash run_binaural_attention_examples.sh 7                    run one
-#     bash run_binaural_attention_examples.sh 8 --data_dir DIR     with more flags, which win over the example's own
+# Examples that train an audio network on BatVision V2:
+#     bash run_binaural_attention_examples.sh                      show a menu
+#     bash run_binaural_attention_examples.sh 7                    run one example
+#     bash run_binaural_attention_examples.sh 8 --data_dir DIR     with further flags, which override the example's
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -10,10 +10,10 @@ titles=(
     "Basic training"
     "With Weights & Biases"
     "Lightweight: 32 base channels, attention at levels 3 to 5"
-    "BatVision's U-Net, to compare with, on its plain magnitude spectrograms"
-    "Resume the basic training where it stopped"
-    "Curriculum: reconstruction, then edges, then smoothness"
-    "Distillation: taught by the teacher of the RGB examples' number 6"
+    "BatVision's U-Net baseline, on its magnitude spectrograms"
+    "Resume the basic training from its last checkpoint"
+    "Curriculum: reconstruction, then gradient matching, then smoothness"
+    "Distillation from the teacher of RGB example 6"
     "Quick test: two epochs of a small network"
 )
 
@@ -22,7 +22,7 @@ train() { "$python" "$here/train_binaural_attention.py" --dataset batvisionv2 "$
 distil() {
     local teacher=checkpoints/rgb_teacher_for_kd/best
     if [ ! -f "$teacher/config.json" ]; then
-        echo "There is no $teacher yet: training it first, with the same flags"
+        echo "$teacher does not exist: training it first, with the same flags"
         bash "$here/run_rgb_depth_examples.sh" 6 "$@" --experiment_name rgb_teacher_for_kd
     fi
     "$python" "$here/train_distillation.py" --dataset batvisionv2 --teacher "$teacher" \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Examples of training the RGB teacher on BatVision V2:
-#     bash run_rgb_depth_examples.sh                      choose from a menu
-#     bash run_rgb_depth_examples.sh 6                    run one
-#     bash run_rgb_depth_examples.sh 8 --data_dir DIR     with more flags, which win over the example's own
+# Examples that train an RGB network, the teacher, on BatVision V2:
+#     bash run_rgb_depth_examples.sh                      show a menu
+#     bash run_rgb_depth_examples.sh 6                    run one example
+#     bash run_rgb_depth_examples.sh 8 --data_dir DIR     with further flags, which override the example's
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -11,9 +11,9 @@ titles=(
     "With Weights & Biases"
     "Lightweight: 32 base channels, a quarter of the parameters"
     "High capacity: transposed convolutions, 31 M parameters"
-    "Resume the basic training where it stopped"
-    "A teacher for distillation, with averaged weights"
-    "Custom loss weights: both criteria, sharper edges"
+    "Resume the basic training from its last checkpoint"
+    "Teacher for distillation, with an exponential moving average of the weights"
+    "Custom loss weights: L1 and SILog, gradient matching"
     "Quick test: two epochs of a small network"
 )
 

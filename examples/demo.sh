@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to one report: simulate rooms, train the teacher, the student alone and the student with its teacher,
-# and compare them on rooms that none of them has heard. `make demo` calls it; with `quick` it is a glimpse.
+# Simulate rooms, train a teacher, a student without a teacher and a student with distillation, and compare them on test
+# rooms in one report. `make demo` runs it; `quick` is a smaller version.
 set -euo pipefail
 
 size=${1:-full}
@@ -8,7 +8,7 @@ case $size in
     full) name=demo amount=(--preset demo) image_size=64 epochs=12 ;;
     quick) name=demo_quick amount=(--rooms 40 --poses 5 --image_size 32) image_size=32 epochs=12 ;;
     *)
-        echo "$0: say full or quick, not $size" >&2
+        echo "$0: the argument is full or quick, not $size" >&2
         exit 2
         ;;
 esac
@@ -22,19 +22,19 @@ flags=(
     --learning_rate 0.002 --nb_epochs "$epochs" --save_frequency "$epochs" --num_workers 0 --overwrite
 )
 
-step "1/5  Simulating rooms, and what a robot sees and hears in them"
+step "1/5  Simulating rooms, images, depth and binaural echoes"
 echodepth simulate --out "$data" "${amount[@]}"
 
-step "2/5  Training the teacher, which sees"
+step "2/5  Training the teacher, an RGB network"
 echodepth train rgb "${flags[@]}" --experiment_name "${name}_rgb"
 
-step "3/5  Training the student alone, which hears"
+step "3/5  Training the student, an audio network, without the teacher"
 echodepth train binaural "${flags[@]}" --attention_levels 3 4 5 --experiment_name "${name}_audio"
 
-step "4/5  Training the student with its teacher"
+step "4/5  Training the student by distillation"
 echodepth train distill "${flags[@]}" --attention_levels 3 4 5 --teacher "${name}_rgb" --experiment_name "${name}_distilled"
 
-step "5/5  Comparing them on unseen rooms"
+step "5/5  Comparing them on test rooms"
 echodepth compare "${name}_rgb" "${name}_audio" "${name}_distilled" --name "$name"
 
 printf '\nDone in %d s. Open the report: %s/results/%s/comparison.html\n' "$((SECONDS - started))" "$PWD" "$name"

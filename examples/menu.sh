@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # Sourced by the two example scripts, which define `titles` and `example NUMBER [FLAG ...]`, and use `python`.
-# Without a number it shows the list and asks; flags after the number go to the training command.
+# Without a number it shows a menu. Flags after the number are passed to the training command.
 
 python=${PYTHON:-python}
 
@@ -10,7 +10,7 @@ if [ $# -eq 0 ]; then
     for index in "${!titles[@]}"; do
         printf '%3d  %s\n' "$((index + 1))" "${titles[$index]}"
     done
-    read -rp "Which one? " number || true
+    read -rp "Example number: " number || true
     set -- "$number"
 fi
 number=$1

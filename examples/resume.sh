@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# Sourced by scripts that can be run again: an experiment goes on where it stopped.
+# Sourced by scripts that resume their experiments when they are run again.
 
-# The last epoch of an experiment that can be resumed from; nothing if there is none.
+# Print the last epoch with a checkpoint of an experiment; nothing if there is none.
 last_epoch() {
-    # Without the folder, find fails, which would end the script here.
+    # find fails without the folder, which would end the script.
     { find "checkpoints/$1" -name 'epoch_*.pth' 2>/dev/null || true; } |
         sort | tail -n 1 | sed -E 's/.*epoch_0*([0-9]+)\.pth/\1/'
 }
 
-# resume EXPERIMENT COMMAND [FLAG ...]: go on where the experiment stopped, or start it where there is nothing yet.
+# resume EXPERIMENT COMMAND [FLAG ...]: resume the experiment from its last checkpoint, or start it.
 resume() {
     local experiment=$1 command=$2 epoch
     shift 2

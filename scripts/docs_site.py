@@ -1,73 +1,83 @@
-"""What the documentation's site has beyond the pages in docs/: its navigation, all flags, and the Python API.
+"""Hooks of the documentation site: its navigation, the page of all flags, and the pages of the Python API.
 
-ProperDocs calls the functions named ``on_*`` while it builds (hooks in mkdocs.yml). Only the configs are imported,
-which import nothing heavy; the API is read from the sources, without running them.
+ProperDocs calls the functions named ``on_*`` during a build (hooks in mkdocs.yml). The flags come from the configs of
+the commands. The API pages are generated from the sources, without running them.
 """
 
+import ast
 import dataclasses
+import importlib
 import inspect
+import itertools
 import re
+import sys
 import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import griffe
 import tyro
 from properdocs.config.defaults import ProperDocsConfig
 from properdocs.structure.files import File, Files
 from properdocs.structure.pages import Page
 from pygments.formatters import HtmlFormatter
 
-from echodepth import cli
+from echodepth.cli import COMMANDS
+from echodepth.core.flags import TrueOrFalse
 from echodepth.data.config import DataConfig
-from echodepth.training.config import BinauralConfig, TrainConfig, TrueOrFalse
+from echodepth.data.dataset_registry import DATASETS
+from echodepth.models.frontends import FRONT_ENDS
+from echodepth.models.networks import NETWORKS
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = (
     *("data", "own_data", "simulator", "training", "attention", "distillation", "bring_your_own", "evaluation"),
     *("predict", "demo", "live", "export", "speed", "recipes"),
 )
-"""In the order in which a reader meets them. Pages that are not there are left out, unknown ones come last."""
-FRAME = {"concepts": "Concepts", "faq": "Questions"}
-"""Pages that come right after the quick start."""
+"""Pages of the guide, in reading order. Missing pages are skipped; pages that are not listed come last."""
+FIRST_PAGES = {"concepts": "Concepts", "glossary": "Glossary", "faq": "Questions"}
+"""Pages after the quick start, with their titles."""
 PARTS = {
-    "inference": "Use a model",
-    "models": "Networks, front ends and models on disk",
+    "inference": "Prediction and export",
+    "models": "Networks, front ends and checkpoints",
     "data": "Datasets and samples",
-    "simulate": "Simulated rooms",
-    "distillation": "Teachers and terms",
-    "training": "Losses and runs",
-    "evaluation": "Protocols, figures and comparisons",
-    "benchmark": "Studies over methods and seeds",
-    "viz": "Pictures",
-    "errors": "Errors",
-    "files": "Files written whole",
+    "simulate": "Simulator",
+    "losses": "Supervised losses",
+    "distillation": "Teachers and distillation losses",
+    "training": "Training",
+    "metrics": "Metrics and protocols",
+    "evaluation": "Evaluation and comparison",
+    "experiments": "Studies over methods and seeds",
+    "apps": "Demo, live depth, doctor and convert",
+    "report": "Charts, pages and figures",
+    "core": "Errors, registries, flags and files",
 }
-"""The package's parts in the order of use. A part that is not named comes last, under its own name."""
-LEADS_UP = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#\s]+)(?:#[^)\s]*)?\)")
+"""Packages in the order of the navigation. A package that is not listed comes last, under its own name."""
+LINK_OUT_OF_DOCS = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#\s]+)(?:#[^)\s]*)?\)")
 POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
-SHARED = {
-    DataConfig: ("Data", "Of all commands that read data"),
-    TrainConfig: ("Training", "Of the three training commands"),
-    BinauralConfig: ("train binaural", ""),
-}
-"""Configs that others build on; the flags they share are listed once, under this heading."""
+CHOICES = {"network": NETWORKS, "front end": FRONT_ENDS, "dataset": DATASETS}
+"""Registries whose entries have flags of their own."""
+COMMON_FLAGS = """| flag | values | default | meaning |
+|---|---|---|---|
+| `--version` | no value |  | Print the version and exit. |
+| `-v`, `--verbose` | no value |  | Log debug messages. |
+| `-q`, `--quiet` | no value |  | Log warnings only. |
+| `--plugin` | module |  | Import a module that registers networks, datasets, losses or front ends. |"""
 
 
 def on_config(config: ProperDocsConfig) -> ProperDocsConfig:
-    """Lay out the navigation from the pages that are there, so that a new one needs no entry."""
+    """Build the navigation from the existing pages, so that a new page needs no entry."""
     docs = Path(config.docs_dir)
     paths = sorted(path.relative_to(docs) for path in docs.rglob("*.md"))
     pages = {path.with_suffix("").as_posix(): path.as_posix() for path in paths if path.parts[0] != "results"}
     guides = [name for name in GUIDES if name in pages]
-    guides += sorted(pages.keys() - {*GUIDES, *FRAME, "index"})
+    guides += sorted(pages.keys() - {*GUIDES, *FIRST_PAGES, "index"})
     results = [path.as_posix() for path in paths if path.parts[0] == "results" and path.name != "README.md"]
     config.nav = [
         {"Quick start": "index.md"},
-        *({title: pages[name]} for name, title in FRAME.items() if name in pages),
-        {"How to": [pages[name] for name in guides]},
+        *({title: pages[name]} for name, title in FIRST_PAGES.items() if name in pages),
+        {"Guide": [pages[name] for name in guides]},
         {"Results": ["results/README.md", *results]},
         {"Reference": [{"All flags": "flags.md"}, *({title: f"api/{part}.md"} for part, title in _parts().items())]},
     ]
@@ -75,7 +85,7 @@ def on_config(config: ProperDocsConfig) -> ProperDocsConfig:
 
 
 def on_files(files: Files, config: ProperDocsConfig) -> Files:
-    """Add the pages that are written anew by each build."""
+    """Add the generated pages."""
     colours = HtmlFormatter(style="friendly").get_style_defs(".highlight")
     files.append(File.generated(config, "code.css", content=colours))
     files.append(File.generated(config, "flags.md", content=flags_page()))
@@ -85,34 +95,42 @@ def on_files(files: Files, config: ProperDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: ProperDocsConfig, files: Files) -> str:
-    """Name a file of the repository that the site does not hold, where a page links to it."""
+    """Replace links to files of the repository outside docs/ by their names: the site does not contain them."""
     docs = Path(config.docs_dir).resolve()
 
-    def named(link: re.Match[str]) -> str:
+    def replacement(link: re.Match[str]) -> str:
         target = (docs / page.file.src_uri).parent.joinpath(link[2]).resolve()
         if not target.exists() or target.is_relative_to(docs):
             return link[0]
         path = target.relative_to(ROOT)
         return f"`{path}`" if link[1].strip("`") == str(path) else f"{link[1]} (`{path}` in the repository)"
 
-    return LEADS_UP.sub(named, markdown)
+    return LINK_OUT_OF_DOCS.sub(replacement, markdown)
 
 
-# --- the Python API ---
+# --- Python API ---
 
 
 def _parts() -> dict[str, str]:
     package = ROOT / "echodepth"
-    there = {path.stem for path in package.iterdir() if path.stem[0] != "_" and path.suffix in ("", ".py")} - {"cli"}
-    known = {part: title for part, title in PARTS.items() if part in there}
-    return known | {part: part for part in sorted(there - known.keys())}
+    existing = {path.parent.name for path in package.glob("*/__init__.py")}
+    listed = {part: title for part, title in PARTS.items() if part in existing}
+    return listed | {part: part for part in sorted(existing - listed.keys())}
 
 
 def api_page(part: str, title: str) -> str:
-    """A page that asks mkdocstrings for every module of a part of the package."""
-    path = ROOT / "echodepth" / part
-    names = sorted({each.stem for each in path.glob("*.py")} - {"__init__", "config"})  # flags have a page of their own
-    modules = [f"{part}.{name}" for name in names] or [part]
+    """A page that includes every module of a package by mkdocstrings; configs are on the page of all flags.
+
+    Args:
+        part: a package below ``echodepth``.
+        title: heading of the page.
+    """
+    package = ROOT / "echodepth"
+    modules = sorted(
+        ".".join(path.relative_to(package).with_suffix("").parts)
+        for path in (package / part).rglob("*.py")
+        if not path.stem.startswith("_") and path.stem != "config"
+    )
     return "\n\n".join([f"# {title}", *(f"::: echodepth.{module}" for module in modules)]) + "\n"
 
 
@@ -120,73 +138,115 @@ def api_page(part: str, title: str) -> str:
 
 
 def flags_page() -> str:
-    """Every command with its flags, as ``--help`` explains them."""
-    commands = dict(_commands(cli.Command))
+    """Every command with its flags in groups, as ``--help`` shows them.
+
+    A group that several commands share is listed once, and linked from the others.
+    """
     lines = [
         "# All flags",
         "",
-        "Written from the same source as `--help`. Flags take underscores or hyphens.",
-        "A flag with no value is on where it stands, and off as `--no_flag`.",
+        "This page has the same source as `--help`. Flags take underscores or hyphens.",
+        "A flag without a value switches on, and `--no_flag` switches off.",
         "",
+        *("## Flags of every command", "", COMMON_FLAGS, ""),
     ]
-    for config, (heading, note) in SHARED.items():
-        if note:
-            lines += [f"## {heading}", "", f"{note}.", "", *_table(config), ""]
-    for name, config in commands.items():
-        lines += [f"## {name}", "", f"`echodepth {name}`: {inspect.getdoc(config)}", ""]
-        lines += [*_inherited(config), *_table(config), ""]
+    headings: dict[str, str] = {}
+    for command in COMMANDS:
+        lines += [f"## {command.name}", "", f"`echodepth {command.name}`: {command.help}", ""]
+        for title, config in _groups(_config_of(command.flags)):
+            table = "\n".join(_table(config))
+            heading = f"{command.name}: {title}" if title else command.name
+            if table in headings:
+                lines += [f"Flags of [{headings[table]}](#{_anchor(headings[table])}).", ""]
+                continue
+            headings[table] = heading
+            lines += [*([f"### {heading}", ""] if title else []), table, ""]
+    for kind, registry in CHOICES.items():
+        for entry in registry:
+            own = [field.name for field in dataclasses.fields(entry.config)]
+            if kind == "dataset":
+                own = [name for name in own if name not in {field.name for field in dataclasses.fields(DataConfig)}]
+            if own:
+                table = "\n".join(_table(entry.config, own))
+                lines += [f"## {kind} {entry.name}", "", f"With `--{registry.flag} {entry.name}`.", "", table, ""]
     return "\n".join(lines)
 
 
-def _commands(union: Any, prefix: str = "") -> Iterator[tuple[str, type]]:
-    """The subcommands of a tyro union by their full name; a dataclass with one field ``run`` holds more of them."""
-    for member in typing.get_args(union):
-        config, subcommand = typing.get_args(member)
-        name = f"{prefix}{subcommand.name}"
-        fields = typing.get_type_hints(config, include_extras=True)
-        if fields.keys() == {"run"}:
-            yield from _commands(fields["run"], f"{name} ")
-        else:
-            yield name, config
+def _config_of(address: str) -> type:
+    """The config dataclass of a command; with the default network, front end and dataset where they decide it."""
+    module, _, attribute = address.partition(":")
+    flags = getattr(importlib.import_module(module), attribute)
+    return flags if isinstance(flags, type) else typing.cast(type, flags([]).config)
 
 
-def _inherited(config: type) -> list[str]:
-    headings = [SHARED[base][0] for base in config.__mro__[1:] if base in SHARED]
-    if not headings:
-        return []
-    links = ", ".join(f"[{heading}](#{heading.lower().replace(' ', '-')})" for heading in headings)
-    return [f"Also takes the flags of {links}. Its own:", ""]
+def _groups(config: type) -> Iterator[tuple[str, type]]:
+    """The config itself with an empty title, if it has flags outside groups; then its groups with their titles."""
+    hints = typing.get_type_hints(config, include_extras=True)
+    groups = [(field.name, hints[field.name]) for field in dataclasses.fields(config) if _is_group(hints[field.name])]
+    if len(groups) < len(dataclasses.fields(config)):
+        yield "", config
+    for name, hint in groups:
+        yield (_argument(hint, "name") or name).replace("_", " "), _bare(hint)
 
 
-def _table(config: type) -> list[str]:
-    help_texts = dict(_help_texts(config))
+def _table(config: type, only: list[str] | None = None) -> list[str]:
     hints = typing.get_type_hints(config, include_extras=True)
     rows = [
-        f"| {_spelt(field.name, hints[field.name])} | {_values(hints[field.name])} "
-        f"| {_default(field)} | {help_texts[field.name]} |"
+        f"| {_spelling(field.name, hints[field.name])} | {_values(hints[field.name])} "
+        f"| {_default(field)} | {_cell(_help(config, field.name, hints[field.name]))} |"
         for field in dataclasses.fields(config)
-        if field.name in help_texts
+        if not _is_group(hints[field.name]) and (only is None or field.name in only)
     ]
     return ["| flag | values | default | meaning |", "|---|---|---|---|", *rows]
 
 
-def _help_texts(config: type) -> Iterator[tuple[str, str]]:
-    """The docstrings of the fields that a config defines, and of those it inherits from one that is listed nowhere."""
-    for base in reversed(config.__mro__):
-        if base is config or (dataclasses.is_dataclass(base) and base not in SHARED):
-            path = Path(inspect.getfile(base))
-            module = griffe.visit(base.__module__, filepath=path, code=path.read_text())
-            for name, attribute in module[base.__name__].attributes.items():
-                if attribute.docstring is not None and name in {field.name for field in dataclasses.fields(base)}:
-                    yield name, _cell(attribute.docstring.value)
+def _help(config: type, name: str, hint: Any) -> str:
+    """A flag's help text: that of its annotation, or the docstring below the field in the class that defines it."""
+    if text := _argument(hint, "help"):
+        return text
+    return next((texts[name] for base in config.__mro__ if name in (texts := _docstrings(base))), "")
+
+
+def _docstrings(cls: type) -> dict[str, str]:
+    """The docstrings below the fields of a class, by field; none for a class that is composed at run time."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[cls.__module__]))
+    except (KeyError, OSError, TypeError):
+        return {}
+    body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__), [])
+    return {
+        field.target.id: text.value.value
+        for field, text in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
+
+
+def _argument(hint: Any, attribute: str) -> str | None:
+    """What ``tyro.conf.arg`` sets in an annotation."""
+    settings = hint.__metadata__ if typing.get_origin(hint) is typing.Annotated else ()
+    values = (getattr(setting, attribute, None) for setting in settings)
+    return next((value for value in values if isinstance(value, str)), None)
+
+
+def _bare(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
+
+
+def _is_group(hint: Any) -> bool:
+    return isinstance(_bare(hint), type) and dataclasses.is_dataclass(_bare(hint))
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def _cell(text: str) -> str:
-    """One line of a table. What looks like a placeholder would be taken for HTML."""
+    """A text in one line of a table. Placeholders in angle brackets are escaped, since Markdown reads them as HTML."""
     return re.sub(r"<(\w+)>", r"&lt;\1&gt;", " ".join(text.split())).replace("|", r"\|")
 
 
-def _spelt(name: str, hint: Any) -> str:
+def _spelling(name: str, hint: Any) -> str:
     return f"`{name.upper()}`" if POSITIONAL in typing.get_args(hint)[1:] else f"`--{name}`"
 
 

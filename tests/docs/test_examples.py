@@ -1,13 +1,15 @@
-"""The sixteen numbered examples: each starts and finishes, resumes or fetches its teacher, and the menu listens."""
+"""The sixteen numbered examples and the example scripts.
+
+bash prints the command lines of an example, which then run in this process; one example of each script really starts
+Python from bash.
+"""
 
 import csv
-import os
 import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from PIL import Image
 
 from echodepth import cli
 from tests.conftest import ROOT
+from tests.reader import command_lines, run_bash
 from tests.tiny import save_tiny, save_tiny_rgb
 
 RGB, BINAURAL = "run_rgb_depth_examples.sh", "run_binaural_attention_examples.sh"
@@ -41,6 +44,8 @@ EXPERIMENTS = {
     ],
 }
 EXAMPLES = [(script, number, name) for script, names in EXPERIMENTS.items() for number, name in enumerate(names, 1)]
+KINDS = {"train_rgb_depth.py": "rgb", "train_binaural_attention.py": "binaural", "train_distillation.py": "distill"}
+"""The training command of each script."""
 SMALL = shlex.split("--image_size 32 --base_channels 4 --batch_size 4 --num_workers 0 --device cpu")
 
 
@@ -51,85 +56,84 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-def run(script: str, *words: object, python: str = sys.executable, answer: str = "") -> CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", str(ROOT / script), *map(str, words)],
-        capture_output=True,
-        text=True,
-        input=answer,
-        env={**os.environ, "PYTHON": python},
-        check=False,
-    )
+def train(line: list[str]) -> None:
+    """Run a training command line that an example printed."""
+    script, *flags = line
+    cli.main(["train", KINDS[Path(script).name], *flags])
 
 
-def commands(script: str, *words: object) -> list[list[str]]:
-    """What an example would run, without the wait: with ``echo`` in Python's place, it prints the command lines."""
-    shown = run(script, *words, python="echo")
-    assert shown.returncode == 0, shown.stderr
-    return [shlex.split(line) for line in shown.stdout.splitlines() if line.startswith(str(ROOT))]
+def trained_models() -> list[str]:
+    return sorted(path.parts[-3] for path in Path().glob("checkpoints/*/best/config.json"))
 
 
 @pytest.mark.parametrize(("script", "number", "experiment"), EXAMPLES, ids=[f"{e[0][4:7]}-{e[1]}" for e in EXAMPLES])
-def test_an_example_starts_and_finishes(script: str, number: int, experiment: str, v2_root: Path) -> None:
-    if number == 2:
-        pytest.importorskip("wandb")
-    shown = run(script, number, "--nb_epochs", 1, *SMALL, "--data_dir", v2_root)
-    assert shown.returncode == 0, shown.stderr
-    assert "Traceback" not in shown.stderr
-    trained = [experiment] if (script, number) != (BINAURAL, 7) else [experiment, "rgb_teacher_for_kd"]
-    assert sorted(str(path) for path in Path().glob("checkpoints/*/best/config.json")) == [
-        f"checkpoints/{name}/best/config.json" for name in trained
-    ]
+def test_an_example_trains_its_experiment(script: str, number: int, experiment: str, v2_root: Path) -> None:
+    wandb = pytest.importorskip("wandb") if number == 2 else None
+    for line in command_lines(script, number, "--nb_epochs", 1, *SMALL, "--data_dir", v2_root):
+        train(line)
+    if wandb is not None:
+        wandb.finish()
+    with_teacher = (script, number) == (BINAURAL, 7)
+    assert trained_models() == [experiment, *(["rgb_teacher_for_kd"] if with_teacher else [])]
     assert len(list(Path("logs").glob("*/wandb/offline-run-*"))) == (number == 2)
     assert {path.name for path in Path().iterdir()} == {"checkpoints", "results", "logs"}
 
 
 @pytest.mark.parametrize("script", [RGB, BINAURAL])
-def test_example_five_starts_and_then_goes_on(script: str, v2_root: Path) -> None:
+def test_bash_starts_the_training_of_an_example(script: str, v2_root: Path) -> None:
+    shown = run_bash(script, 8, "--nb_epochs", 1, *SMALL, "--data_dir", v2_root)
+    assert shown.returncode == 0, shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert trained_models() == [EXPERIMENTS[script][7]]
+    assert {path.name for path in Path().iterdir()} == {"checkpoints", "results", "logs"}
+
+
+@pytest.mark.parametrize("script", [RGB, BINAURAL])
+def test_example_five_starts_and_then_resumes(script: str, v2_root: Path) -> None:
     experiment = EXPERIMENTS[script][4]
     for epochs in (1, 2):
-        ((shim, *flags),) = commands(script, 5, "--nb_epochs", epochs, *SMALL, "--data_dir", v2_root)
-        assert ("--checkpoints" in flags) == (epochs == 2)
-        cli.main(["train", "rgb" if shim.endswith("train_rgb_depth.py") else "binaural", *flags])
+        (line,) = command_lines(script, 5, "--nb_epochs", epochs, *SMALL, "--data_dir", v2_root)
+        assert ("--checkpoints" in line) == (epochs == 2)
+        train(line)
         assert Path(f"checkpoints/{experiment}/epoch_{epochs:04d}.pth").is_file()
     assert Path(f"checkpoints/{experiment}/epoch_0001.pth").is_file()
     with Path(f"logs/{experiment}/metrics.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
 
 
-def test_example_five_goes_on_from_the_last_epoch_unless_told_otherwise() -> None:
+def test_example_five_resumes_from_the_last_epoch_unless_a_flag_names_another() -> None:
     folder = Path("checkpoints/rgb_depth_basic")
     folder.mkdir(parents=True)
     for epoch in (2, 8, 9, 10):
         (folder / f"epoch_{epoch:04d}.pth").touch()
-    (flags,) = commands(RGB, 5)
+    (flags,) = command_lines(RGB, 5)
     assert flags[flags.index("--checkpoints") + 1] == "10"
-    (flags,) = commands(RGB, 5, "--checkpoints", 8)
+    (flags,) = command_lines(RGB, 5, "--checkpoints", 8)
     assert flags[-2:] == ["--checkpoints", "8"]
 
 
-def test_example_seven_trains_a_teacher_only_where_there_is_none(v2_root: Path) -> None:
-    """A flag for the student's name once named the teacher, too, which was then not found."""
-    teacher, student = commands(BINAURAL, 7, "--seed", 3, "--experiment_name", "mine")
+def test_example_seven_trains_a_teacher_only_if_none_exists(v2_root: Path) -> None:
+    """A flag with the name of the student does not rename the teacher."""
+    teacher, student = command_lines(BINAURAL, 7, "--seed", 3, "--experiment_name", "mine")
     assert [Path(command[0]).name for command in (teacher, student)] == ["train_rgb_depth.py", "train_distillation.py"]
     assert teacher[-4:] == ["--experiment_name", "mine", "--experiment_name", "rgb_teacher_for_kd"]
     assert student[-4:] == ["--seed", "3", "--experiment_name", "mine"]
     save_tiny_rgb(Path("checkpoints/rgb_teacher_for_kd"), v2_root)
-    assert commands(BINAURAL, 7, "--seed", 3, "--experiment_name", "mine") == [student]
+    assert command_lines(BINAURAL, 7, "--seed", 3, "--experiment_name", "mine") == [student]
     assert student[student.index("--teacher") + 1] == "checkpoints/rgb_teacher_for_kd/best"
 
 
 @pytest.mark.parametrize(("script", "number", "experiment"), EXAMPLES, ids=[f"{e[0][4:7]}-{e[1]}" for e in EXAMPLES])
 def test_flags_after_the_number_win(script: str, number: int, experiment: str) -> None:
-    (*_, command) = commands(script, number, "--data_dir", "elsewhere", "--nb_epochs", "1")
+    (*_, command) = command_lines(script, number, "--data_dir", "elsewhere", "--nb_epochs", "1")
     assert experiment in command
     assert " ".join(command).endswith("--data_dir elsewhere --nb_epochs 1")
 
 
 @pytest.mark.parametrize("script", [RGB, BINAURAL])
 @pytest.mark.parametrize("answer", ["3\n", "3"])
-def test_the_menu_lists_eight_titles_and_takes_a_number(script: str, answer: str) -> None:
-    shown = run(script, python="echo", answer=answer)
+def test_the_menu_lists_eight_titles_and_reads_a_number(script: str, answer: str) -> None:
+    shown = run_bash(script, python="echo", answer=answer)
     assert shown.returncode == 0, shown.stderr
     *menu, chosen, command = shown.stdout.splitlines()
     numbers, titles = zip(*(line.split(maxsplit=1) for line in menu), strict=True)
@@ -142,46 +146,45 @@ def test_the_menu_lists_eight_titles_and_takes_a_number(script: str, answer: str
 @pytest.mark.parametrize("script", [RGB, BINAURAL])
 @pytest.mark.parametrize("number", ["0", "9", "x", "08", "-1", "99999999999999999999"])
 def test_a_wrong_number_is_refused(script: str, number: str) -> None:
-    for shown in (run(script, number, python="echo"), run(script, python="echo", answer=f"{number}\n")):
+    for shown in (run_bash(script, number, python="echo"), run_bash(script, python="echo", answer=f"{number}\n")):
         assert shown.returncode == 2
         assert shown.stderr == f"{ROOT / script}: there is no example {number}: choose from 1 to 8\n"
 
 
 def test_no_answer_is_a_wrong_number() -> None:
-    shown = run(RGB, python="echo")
+    shown = run_bash(RGB, python="echo")
     assert shown.returncode == 2
     assert "choose from 1 to 8" in shown.stderr
 
 
-def test_a_recording_is_drawn_beside_simulated_ones(v2_root: Path) -> None:
+def test_a_recording_is_plotted_beside_simulated_ones(
+    v2_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     recording = next(v2_root.glob("Attic/audio/*.wav"))
-    command = [sys.executable, str(ROOT / "examples" / "real_and_simulated.py"), str(recording), str(v2_root)]
-    shown = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    assert shown.returncode == 0, shown.stderr
+    monkeypatch.setattr(sys, "argv", ["real_and_simulated.py", str(recording), str(v2_root)])
+    runpy.run_path(str(ROOT / "examples" / "real_and_simulated.py"), run_name="__main__")
     assert Path("results/real_and_simulated.png").is_file()
-    assert shown.stdout.count("quartiles") == 3
+    assert capsys.readouterr().out.count("quartiles") == 3
 
 
-def test_what_teaching_changes_is_drawn_at_even_steps_from_the_best_frame_to_the_worst(
+def test_distillation_examples_are_frames_at_even_steps_of_the_error(
     v2_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_tiny(Path("alone"), v2_root)
-    save_tiny(Path("taught"), v2_root, "distill")
-    save_tiny_rgb(Path("seer"), v2_root)
-    main = runpy.run_path(str(ROOT / "examples" / "what_teaching_changes.py"))["main"]
-    main(["alone", "taught", "seer"], Path("picture.png"))
+    save_tiny(Path("student"), v2_root)
+    save_tiny(Path("distilled"), v2_root, "distill")
+    save_tiny_rgb(Path("teacher"), v2_root)
+    main = runpy.run_path(str(ROOT / "examples" / "distillation_examples.py"))["main"]
+    main(["student", "distilled", "teacher"], Path("picture.png"))
     assert capsys.readouterr().out == "picture.png\n"
     with Image.open("picture.png") as picture:
         assert picture.height > 500
 
 
-def test_figures_of_a_recording_are_those_of_a_decay_worked_out_by_hand() -> None:
+def test_statistics_of_a_recording_equal_those_of_an_exponential_decay() -> None:
     rate, seconds = 44100, 0.5  # for 60 dB
     time = np.arange(20000) / rate
     sound = np.random.default_rng(0).standard_normal((2, time.size)) * 10 ** (-3 * time / seconds)
-    level, until, sixty = runpy.run_path(str(ROOT / "examples" / "real_and_simulated.py"))["figures"](
+    level, until, sixty = runpy.run_path(str(ROOT / "examples" / "real_and_simulated.py"))["statistics"](
         sound, rate
     ).values()
     # The mean of 10^(-12 t) from 5 to 20 ms, against that from 0 to 3 ms.
@@ -192,6 +195,6 @@ def test_figures_of_a_recording_are_those_of_a_decay_worked_out_by_hand() -> Non
 
 
 @pytest.mark.parametrize("script", [RGB, BINAURAL, "examples/menu.sh", "examples/demo.sh"])
-def test_the_shell_can_read_every_script(script: str) -> None:
-    read = subprocess.run(["bash", "-n", str(ROOT / script)], capture_output=True, text=True, check=False)
-    assert (read.returncode, read.stderr) == (0, "")
+def test_bash_parses_every_script(script: str) -> None:
+    parsed = subprocess.run(["bash", "-n", str(ROOT / script)], capture_output=True, text=True, check=False)
+    assert (parsed.returncode, parsed.stderr) == (0, "")

@@ -1,6 +1,6 @@
-"""The notebooks run from top to bottom, small, and are kept without what they showed.
+"""The notebooks run from top to bottom at a small size, and are stored without outputs.
 
-Their cells are plain Python, so they are executed here, without a kernel and all that it would need.
+Their cells are plain Python and run in this process, without a Jupyter kernel.
 """
 
 import json
@@ -14,8 +14,8 @@ from tests.conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 SMALL: dict[str, dict[str, Any]] = {
-    "hear_a_room": {"IMAGE_SIZE": 32},
-    "teach_an_ear": {"ROOMS": 5, "POSES": 2, "IMAGE_SIZE": 32, "CHANNELS": 2, "EPOCHS": 1, "LABELLED": 1.0},
+    "simulate_a_room": {"IMAGE_SIZE": 32},
+    "distill_a_student": {"ROOMS": 5, "POSES": 2, "IMAGE_SIZE": 32, "CHANNELS": 2, "EPOCHS": 1, "LABELLED": 1.0},
 }
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -25,7 +25,7 @@ def code_of(path: Path) -> list[dict[str, Any]]:
 
 
 def run(path: Path) -> dict[str, Any]:
-    """Execute the cells in order; those tagged as parameters are followed by small ones, as papermill does it."""
+    """Execute the cells in order; small values replace those of a cell tagged as parameters, as papermill does."""
     names: dict[str, Any] = {"__name__": "notebook"}
     for number, cell in enumerate(code_of(path), 1):
         exec(compile("".join(cell["source"]), f"{path.name}, code cell {number}", "exec"), names)
@@ -36,7 +36,7 @@ def run(path: Path) -> dict[str, Any]:
 
 
 @each_notebook
-def test_nothing_that_was_shown_is_kept(path: Path) -> None:
+def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code_of(path))
 
 
@@ -48,10 +48,10 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         names = run(path)
     finally:
         plt.close("all")
-    if path.stem == "hear_a_room":
+    if path.stem == "simulate_a_room":
         assert 270 < names["onset"] < 295
         assert names["spectrograms"].shape == (2, 128, 128)
     else:
         table = (names["report"] / "comparison.md").read_text()
         assert all(name in table for name in names["runs"])
-        assert names["maps"]["notebook_taught"].shape == (32, 32)
+        assert names["maps"]["notebook_distilled"].shape == (32, 32)

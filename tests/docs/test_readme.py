@@ -1,37 +1,32 @@
-"""Every command and every piece of Python in the documentation is run, and what it names is there."""
+"""Documentation pages: every command and Python block runs, and every flag and link exists."""
 
 import dataclasses
+import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from echodepth.apps.convert.config import ConvertConfig
-from echodepth.apps.demo.config import DemoConfig
-from echodepth.apps.doctor.config import DoctorConfig
-from echodepth.apps.live.config import ListenConfig, RecordConfig
-from echodepth.data.streaming.config import ShardConfig
-from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.experiments.config import BenchmarkConfig
-from echodepth.inference.config import ExportConfig, PredictConfig
-from echodepth.simulate.config import SimulateConfig
-from echodepth.training.config import CacheTeacherConfig, DistillationConfig, RGBConfig
+from echodepth import cli
+from echodepth.core.flags import flag_types
+from echodepth.data.dataset_registry import DATASETS
+from echodepth.models.frontends import FRONT_ENDS
+from echodepth.models.networks import NETWORKS
 from tests.conftest import ROOT
-from tests.pages import Block, Reader, blocks, commands
+from tests.pages import Block, blocks, commands
+from tests.reader import Reader, forget_composed_flags
 from tests.roots import write_rgbd_root, write_v1_root
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CONFIGS = (
-    *(SimulateConfig, RGBConfig, DistillationConfig, EvaluateConfig, CompareConfig, PredictConfig),
-    *(BenchmarkConfig, CacheTeacherConfig, ConvertConfig, DemoConfig, DoctorConfig, ExportConfig, ListenConfig),
-    *(RecordConfig, ShardConfig),
-)
+COMMON_FLAGS = {"help", "version", "verbose", "quiet", "plugin", "student"}
+"""Flags of every command, and the alias of --model."""
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Path:
-    """The folder ``data`` that the pages speak of; read only."""
+    """The folder ``data`` of the pages; read only."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "batvisionv2").symlink_to(v2_root)
     write_v1_root(folder / "batvisionv1")
@@ -40,28 +35,44 @@ def data(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Path:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
+def reader(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
     for dataset in data.iterdir():
         Path("data", dataset.name).symlink_to(dataset)
-    return Reader(monkeypatch)
+    with monkeypatch.context() as patch:
+        yield Reader(patch)
+    forget_composed_flags()
+
+
+@pytest.fixture(scope="module")
+def known_flags() -> set[str]:
+    """All flags of all commands, networks, front ends and datasets."""
+    known = set(COMMON_FLAGS)
+    for command in cli.COMMANDS:
+        module, _, attribute = command.flags.partition(":")
+        flags = getattr(importlib.import_module(module), attribute)
+        known |= flag_types(flags if isinstance(flags, type) else flags([]).config).keys()
+    for entry in (*NETWORKS, *FRONT_ENDS, *DATASETS):
+        known |= {field.name for field in dataclasses.fields(entry.config)}
+    return known
 
 
 @each_page
-def test_what_a_page_says_can_be_done(page: Path, reader: Reader) -> None:
+def test_commands_and_python_of_a_page_run(page: Path, reader: Reader) -> None:
     for block in blocks(page.read_text(), str(page.relative_to(ROOT))):
         reader.follow(block)
 
 
 @each_page
-def test_the_flags_that_a_page_names_exist(page: Path) -> None:
-    known = {field.name for config in CONFIGS for field in dataclasses.fields(config)} | {"help", "student"}  # an alias
-    assert {*re.findall(r"`--(\w+)", page.read_text())} <= known
+def test_the_flags_that_a_page_names_exist(page: Path, known_flags: set[str]) -> None:
+    text = page.read_text()
+    defined_by_page = {*re.findall(r"^    (\w+): [^\n=]+ = ", text, re.MULTILINE)}
+    assert {*re.findall(r"`--(\w+)", text)} <= known_flags | defined_by_page
 
 
 @each_page
-def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+def test_the_links_of_a_page_exist(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if link.startswith("http"):
             continue
@@ -74,14 +85,14 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
             assert heading in anchors, f"{page.name} links to {link}"
 
 
-# --- the one who follows the pages ---
+# --- the reader of the pages ---
 
 
 def bash(text: str) -> Block:
     return Block("PAGE.md", 10, "bash", text)
 
 
-def test_blocks_know_their_place() -> None:
+def test_blocks_have_line_numbers() -> None:
     text = "# Title\n\n```bash\nmake test\n```\nwords\n```python\nx = 1\n```\n```\nplain\n```\n"
     assert [(block.line, block.language, block.text) for block in blocks(text, "PAGE.md")] == [
         (4, "bash", "make test\n"),
@@ -96,7 +107,7 @@ def test_commands_are_joined_unrolled_and_without_comments() -> None:
     text = """
 # A comment.
 echodepth train rgb \\
-    --experiment_name "two words"    # what it is called
+    --experiment_name "two words"    # its name
 for seed in 0 1; do
     echodepth train rgb --seed $seed
     for name in a; do echodepth evaluate --checkpoint ${name}_$seed; done
@@ -114,8 +125,8 @@ cd x && make test
     ]
 
 
-def test_a_page_is_followed_from_top_to_bottom(reader: Reader) -> None:
-    """Commands build on earlier ones; a teacher, an epoch and a file that the page takes for granted are there."""
+def test_a_page_runs_from_top_to_bottom(reader: Reader) -> None:
+    """Commands use results of earlier ones; a teacher, an epoch and a file that the page does not create exist."""
     text = """
 WANDB_MODE=offline python train_rgb_depth.py --base_channels 64 --use_wandb --experiment_name a --checkpoints 50
 echodepth train rgb --base_channels 64 --experiment_name a --checkpoints 100 --nb_epochs 200
@@ -140,32 +151,69 @@ pip install 'echodepth[track]'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\nunheard --of", r"PAGE\.md:11: unheard --of: no test knows how to run unheard"),
+        ("\nunknown --command", r"PAGE\.md:11: unknown --command: no test can run unknown"),
         ("echodepth train rgb --bach_size 3", r"PAGE\.md:10: .*ended with status 2"),
         ("echodepth train rgb --data_dir nowhere", r"PAGE\.md:10: .*ended with status 2"),
         ("torchrun --standalone train_rgb_depth.py --strat ddp", r"PAGE\.md:10: .*ended with status 2"),
-        ("python train_by_smell.py", r"PAGE\.md:10: .*there is no train_by_smell\.py"),
-        ("make tea", r"PAGE\.md:10: .*the Makefile knows no tea"),
-        ("make test SPEED=2", r"PAGE\.md:10: .*the Makefile knows no SPEED=2"),
+        ("python train_lidar.py", r"PAGE\.md:10: .*there is no train_lidar\.py"),
+        ("make tea", r"PAGE\.md:10: .*the Makefile has no tea"),
+        ("make test SPEED=2", r"PAGE\.md:10: .*the Makefile has no SPEED=2"),
         ("pip install -e '.[dev,spices]'", r"PAGE\.md:10: .*no extra \{'spices'\}"),
         ("bash run_rgb_depth_examples.sh 9", r"PAGE\.md:10: .*there is no example 9"),
     ],
 )
-def test_a_page_that_is_wrong_is_named_with_its_line(reader: Reader, text: str, message: str) -> None:
+def test_an_error_names_the_page_and_line(reader: Reader, text: str, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         reader.follow(bash(text))
 
 
-def test_a_pipe_is_not_misread() -> None:
+def test_a_pipe_is_not_supported() -> None:
     with pytest.raises(pytest.fail.Exception, match=r"PAGE\.md:10: \| in a command is not supported"):
         commands(bash("echodepth --help | head"))
 
 
-def test_no_block_goes_untested_under_another_name(reader: Reader) -> None:
+def test_a_block_of_an_unknown_language_is_an_error(reader: Reader) -> None:
     with pytest.raises(AssertionError, match=r"PAGE\.md:10: console is neither bash nor python"):
         reader.follow(Block("PAGE.md", 10, "console", "$ make test\n"))
 
 
-def test_a_python_block_that_fails_is_named_with_its_line(reader: Reader) -> None:
+def test_an_error_in_a_python_block_names_the_page_and_line(reader: Reader) -> None:
     with pytest.raises(AssertionError, match=r"PAGE\.md:10: this Python block: .*nothing"):
         reader.follow(Block("PAGE.md", 10, "python", "print(nothing)"))
+
+
+def test_a_module_of_a_page_is_a_plugin_for_its_commands_alone(reader: Reader) -> None:
+    module = """# page_network.py
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from echodepth.models.heads import DepthHead
+from echodepth.models.layers import DepthNet, Prediction
+from echodepth.models.networks import NETWORKS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    width: int = 4
+
+
+@NETWORKS.register
+class PageNetwork(DepthNet):
+    name, label, modality, config = "page_network", "one convolution", "image", Config
+
+    def __init__(self, width: int = 4, output_size: int = 32, max_depth: float = 30.0) -> None:
+        super().__init__()
+        self.output_size, self.max_depth = output_size, max_depth
+        self.body, self.head = nn.Conv2d(3, width, 3, padding=1), DepthHead(width, max_depth)
+
+    def predict(self, x: Tensor) -> Prediction:
+        return Prediction(self.head(self.body(x), self.output_size), None, {})
+"""
+    reader.follow(Block("PAGE.md", 10, "python", module))
+    train = "echodepth --plugin page_network train rgb --model page_network --width 2 --experiment_name plugin"
+    reader.follow(bash(train))
+    assert Path("checkpoints/plugin/best/config.json").is_file()
+    assert "page_network" in NETWORKS
+    reader.monkeypatch.undo()
+    assert "page_network" not in NETWORKS

@@ -1,0 +1,325 @@
+"""Run a documentation page: its commands and Python blocks in order, in one folder and one process, at a small size."""
+
+import importlib
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from echodepth import cli
+from echodepth.apps.convert.config import ConvertConfig
+from echodepth.apps.demo.app import open_page
+from echodepth.apps.demo.config import DemoConfig
+from echodepth.apps.doctor.config import DoctorConfig
+from echodepth.apps.live.config import ListenConfig, RecordConfig
+from echodepth.core.errors import CheckpointError
+from echodepth.core.flags import flat, replace
+from echodepth.core.run_paths import RunPaths
+from echodepth.data.dataset_registry import DATASETS
+from echodepth.data.streaming.config import ShardConfig
+from echodepth.distillation.losses import DISTILLATION_LOSSES
+from echodepth.evaluation.config import CompareConfig, EvaluateConfig
+from echodepth.experiments.config import BenchmarkConfig
+from echodepth.inference.config import ExportConfig, PredictConfig
+from echodepth.inference.video import write_video
+from echodepth.losses import LOSSES
+from echodepth.models import hub
+from echodepth.models.checkpoint import find_checkpoint
+from echodepth.models.frontends import FRONT_ENDS
+from echodepth.models.networks import NETWORKS
+from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
+from echodepth.training import config as training_config
+from echodepth.training.config import CacheTeacherConfig, PrepareConfig, TrainConfig
+from tests.conftest import ROOT
+from tests.pages import Block, commands
+from tests.tiny import save_tiny, save_tiny_hf
+
+Run = Callable[[Any], object]
+MENTIONED_FILE = re.compile(r"""["']([\w./-]+\.(?:wav|jpe?g|png|npy))["']""")
+MODULE_FILE = re.compile(r"\A# (\w+)\.py\n")
+"""First line of a Python block that is a module of its own."""
+LOADED_MODEL = re.compile(r"""load_model\(["'](.+?)["']""")
+SMALL_TRAINING: dict[str, Any] = {
+    **{"nb_epochs": 1, "image_size": 32, "base_channels": 4, "attention_levels": (5,), "batch_size": 4},
+    **{"num_workers": 0, "device": "cpu", "use_wandb": False},
+}
+SMALL_ROOMS: dict[str, Any] = {"rooms": 4, "poses": 1, "image_size": 32, "workers": 1, "backend": "loky"}
+"""Size of simulated sets; tests have no cluster."""
+KINDS = {
+    "rgb": ("rgb", "rgb"),
+    "teacher": ("rgb", "rgb"),
+    "unet": ("binaural", "unet_baseline"),
+    "distil": ("distill", "binaural_attention"),
+    "taught": ("distill", "binaural_attention"),
+}
+"""Kind and network of an experiment that a page uses without training it, by a part of its name."""
+REGISTRIES: tuple[Any, ...] = (NETWORKS, FRONT_ENDS, DATASETS, LOSSES, DISTILLATION_LOSSES)
+
+
+class Reader:
+    """Runs the blocks of one page in the current folder, with BatVision in ``data``.
+
+    ``echodepth`` and the training scripts run in this process, through ``cli.main`` with a page's own arguments.
+    Training and simulation are reduced in size; other commands run as the page has them. Experiments and files that a
+    page uses without creating them are created first. Commands that set up a machine are only checked to exist.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.parse = cli.parse
+        monkeypatch.setattr(cli, "parse", self._parse_small)
+        monkeypatch.setenv("ECHODEPTH_CACHE", str(Path("cache").absolute()))
+        monkeypatch.syspath_prepend(Path.cwd())  # modules of a page
+        for registry in REGISTRIES:  # entries that a page registers end with the test
+            registry.names()
+            monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+        # A folder replaces the Hub: a model that a page publishes can be loaded from it.
+        monkeypatch.setattr(hub, "publish", lambda folder, name, *_: str(shutil.copytree(folder, Path("hub") / name)))
+        monkeypatch.setattr("echodepth.models.checkpoint.fetch", lambda name: Path("hub") / name)
+        monkeypatch.setitem(PRESETS, "demo", Amount(4, 1, 32))
+        # Variables that docs/own_data.md leaves to its reader.
+        self.names: dict[str, Any] = {"__name__": "page", "np": np, "soundfile": soundfile, "root": Path()}
+        self.names |= {"metres": np.full((24, 40), 2.0), "ears": np.zeros((9000, 2))}
+
+    def follow(self, block: Block) -> None:
+        forget_composed_flags()
+        if block.language == "bash":
+            for command in commands(block):
+                self._report(command.place, shlex.join(command.words), partial(self._type, command.words))
+        elif block.language == "python":
+            self._report(f"{block.page}:{block.line}", "this Python block", partial(self._execute, block))
+        else:
+            message = f"{block.page}:{block.line}: {block.language} is neither bash nor python, so no test would run it"
+            assert block.language in ("", "csv"), message
+
+    def _report(self, place: str, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except SystemExit as stop:
+            if stop.code:
+                raise AssertionError(f"{place}: {what}: ended with status {stop.code}") from stop
+        except Exception as error:
+            raise AssertionError(f"{place}: {what}: {error}") from error
+
+    def _execute(self, block: Block) -> None:
+        for model in LOADED_MODEL.findall(block.text):
+            self._have_model(model)
+        for name in MENTIONED_FILE.findall(block.text):
+            self._have_file(Path(name))
+        if module := MODULE_FILE.match(block.text):
+            self._import_as(module[1], block)
+            return
+        # The blank lines give a traceback the line numbers of the page.
+        exec(compile("\n" * (block.line - 1) + block.text, block.page, "exec"), self.names)
+
+    def _import_as(self, module: str, block: Block) -> None:
+        """Save a block as a module in the current folder and import it, so that ``--plugin`` finds it."""
+        Path(f"{module}.py").write_text(block.text)
+        sys.modules.pop(module, None)
+        importlib.invalidate_caches()
+        loaded = vars(importlib.import_module(module))
+        self.names |= {name: value for name, value in loaded.items() if not name.startswith("__")}
+        forget_composed_flags()
+
+    def _type(self, words: list[str]) -> None:
+        while setting := re.fullmatch(r"([A-Z_]+)=(.*)", words[0]):
+            self.monkeypatch.setenv(setting[1], setting[2])
+            words = words[1:]
+        match words:
+            case ["echodepth", *arguments]:
+                cli.main(arguments)
+            case ["python", "-m", module]:
+                assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), f"there is no module {module}"
+            case ["python", script, *arguments]:
+                for word in arguments:
+                    if word.endswith(".wav"):
+                        self._have_file(Path(word))
+                    elif word.startswith("benchmark_"):
+                        self._have_model(word)
+                self._python(script, arguments)
+            case ["torchrun", *arguments]:
+                at = next(index for index, word in enumerate(arguments) if word.endswith(".py"))
+                with self.monkeypatch.context() as patch:
+                    patch.setattr(cli, "parse", lambda words: (lambda config: None, self.parse(words)[1]))
+                    self._python(arguments[at], arguments[at + 1 :])
+            case ["bash", script, *arguments]:
+                self._bash(script, arguments)
+            case ["make", *goals]:
+                makefile = (ROOT / "Makefile").read_text()
+                for goal in goals:
+                    known = f"$({goal.split('=')[0]})" if "=" in goal else f"\n{goal}:"
+                    assert known in makefile, f"the Makefile has no {goal}"
+            case ["pip", "install", *packages]:
+                extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+                wanted = {name for package in packages for name in re.findall(r"\w+(?=[\w,]*\])", package)}
+                assert wanted <= extras.keys(), f"pyproject.toml has no extra {wanted - extras.keys()}"
+            case ["aws", "s3", "sync", folder, address]:
+                assert Path(folder).is_dir(), f"there is no {folder}"
+                assert address.startswith("s3://")
+            case ["git", "clone", _] | ["cd", _]:
+                pass
+            case _:
+                raise AssertionError(f"no test can run {words[0]}: extend tests/pages.py")
+
+    def _python(self, script: str, arguments: list[str]) -> None:
+        assert (ROOT / script).is_file(), f"there is no {script}"
+        with self.monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", [script, *arguments])
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+
+    def _bash(self, script: str, arguments: list[str]) -> None:
+        assert (ROOT / script).is_file(), f"there is no {script}"
+        if script.endswith("_examples.sh") and arguments:
+            for path, *flags in command_lines(script, *arguments):
+                self._python(Path(path).name, flags)
+
+    def _parse_small(self, words: Sequence[str]) -> tuple[Run, Any]:
+        run, config = self.parse(words)
+        return partial(self._run_small, run), config
+
+    def _run_small(self, run: Run, config: Any) -> None:
+        match config:
+            case TrainConfig():
+                self._train_small(run, config)
+            case SimulateConfig():
+                run(replace(config, **SMALL_ROOMS))
+            case ShardConfig() | PrepareConfig():
+                run(replace(config, image_size=32, workers=1))
+            case CacheTeacherConfig():
+                teacher = self._have_teacher(config.teacher)
+                run(replace(config, teacher=teacher, image_size=32, num_workers=0, device="cpu"))
+            case EvaluateConfig():
+                self._have_model(config.checkpoint, leave_out="Attic" if config.scoring.protocol == "loo" else None)
+                run(replace(config, device="cpu"))
+            case CompareConfig():
+                for experiment in config.runs:
+                    self._have_model(experiment, leave_out="Attic" if config.scoring.protocol == "loo" else None)
+                run(replace(config, device="cpu", pictures=1, extremes=1))
+            case ConvertConfig():
+                for pattern, end in ((config.audio, ".wav"), (config.camera, ".png"), (config.depth, ".npy")):
+                    self._have_file(Path(pattern).parent / f"part_0{end}")
+                run(config)
+            case DoctorConfig():
+                run(replace(config, workers=1))
+            case RecordConfig():
+                run(config)
+            case ListenConfig():
+                assert config.checkpoint is not None
+                self._have_model(config.checkpoint)
+                run(replace(config, count=1, device="cpu"))
+            case BenchmarkConfig():
+                method = {"attention": "full", "light": "light"}.get(config.study, "none")
+                run(replace(config, preset="tiny", methods=(method,), seeds=(0,)))
+            case PredictConfig():
+                self._have_model(config.checkpoint)
+                for path in (*config.files, *([config.image] if config.image else [])):
+                    self._have_file(path)
+                run(replace(config, device="cpu"))
+            case ExportConfig():
+                self._have_model(config.checkpoint)
+                run(replace(config, calibration_samples=2, scored_samples=2))
+            case DemoConfig():
+                for name in filter(None, (config.checkpoint, config.compare_with)):
+                    self._have_model(name)
+                for path in config.examples:
+                    self._have_file(path)
+                open_page(replace(config, device="cpu"))
+            case _:
+                raise AssertionError(f"no test can run {config} at a small size: extend tests/pages.py")
+
+    def _train_small(self, run: Run, config: TrainConfig) -> None:
+        flags = flat(config)
+        if "teacher" in flags:
+            config = replace(config, teacher=self._have_teacher(flags["teacher"]))
+        if isinstance(flags["data_dir"], str):  # tests have no network: read the folder that the page copied there
+            config = replace(config, data_dir=Path("shards") / flags["data_dir"].rpartition("/")[2])
+        small = replace(config, **{name: value for name, value in SMALL_TRAINING.items() if name in flags})
+        if config.checkpoints is not None:
+            paths = RunPaths(config.experiment_name)
+            if not paths.epochs():
+                run(replace(small, checkpoints=None))
+            last = paths.epochs()[-1]
+            small = replace(small, checkpoints=last, nb_epochs=last + 1)
+        run(small)
+
+    def _have_teacher(self, name: str) -> str:
+        """The teacher of that name; a tiny model replaces one of Hugging Face."""
+        if not name.startswith("hf:"):
+            self._have_model(name)
+            return name
+        folder = Path("hugging_face")
+        return f"hf:{folder if folder.exists() else save_tiny_hf(folder)}"
+
+    def _have_model(self, name: str, **data: Any) -> None:
+        if hub.is_hub_id(name):
+            return
+        try:
+            find_checkpoint(name)
+        except CheckpointError:
+            experiment = name.removeprefix("checkpoints/").removesuffix("/best")
+            matching = (kind for word, kind in KINDS.items() if word in experiment)
+            kind, network = next(matching, ("binaural", "binaural_attention"))
+            save_tiny(Path("checkpoints") / experiment, Path("data/batvisionv2"), kind, network, **data)
+
+    def _have_file(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return
+        if not path.suffix:
+            for ending in (".wav", ".jpg"):
+                self._have_file(path / f"1{ending}")
+        elif path.suffix == ".mp4":
+            write_video(path, iter(np.full((12, 24, 40, 3), 90, np.uint8)), Fraction(5))
+        elif path.suffix == ".wav":
+            shutil.copy(next(Path("data/batvisionv2").rglob("*.wav")), path)
+        elif path.suffix == ".npy":
+            np.save(path, np.full((24, 40), 2.0))
+        else:
+            Image.new("RGB", (40, 24), "teal").save(path)
+
+
+def forget_composed_flags() -> None:
+    """Compose the flags of training anew, since a page may have registered an entry."""
+    for cached in (training_config.config_class, training_config.prepare_class):
+        cached.cache_clear()
+
+
+def command_lines(script: str, *words: object) -> list[list[str]]:
+    """The training command lines of an example: ``echo`` replaces Python, so that bash prints them."""
+    shown = run_bash(script, *words, python="echo")
+    assert shown.returncode == 0, shown.stderr
+    return [shlex.split(line) for line in shown.stdout.splitlines() if line.startswith(str(ROOT))]
+
+
+def run_bash(script: str, *words: object, python: str = sys.executable, answer: str = "") -> CompletedProcess[str]:
+    """Run one of the example scripts.
+
+    Args:
+        script: path in the repository.
+        words: its arguments.
+        python: the interpreter that it starts.
+        answer: its standard input.
+    """
+    return subprocess.run(
+        ["bash", str(ROOT / script), *map(str, words)],
+        capture_output=True,
+        text=True,
+        input=answer,
+        env={**os.environ, "PYTHON": python},
+        check=False,
+    )
