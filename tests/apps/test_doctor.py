@@ -12,7 +12,7 @@ import soundfile
 from echodepth import cli
 from echodepth.apps.doctor.config import DoctorConfig
 from echodepth.apps.doctor.ear_order import EDGES, agreements, laterality, level_differences
-from echodepth.apps.doctor.examine import Diagnosis, as_text, examine
+from echodepth.apps.doctor.examine import FAULTS_FOUND, Diagnosis, as_text, examine
 from echodepth.apps.doctor.findings import ISSUES
 from echodepth.apps.doctor.registration import match_edges
 from echodepth.apps.doctor.row_checks import flat_samples
@@ -195,7 +195,7 @@ def test_exit_status_json_and_page(
     name = planted.clipped(garden)
     with pytest.raises(SystemExit) as stop:
         cli.main(["doctor", "set", "--workers", "1", "--json"])
-    assert stop.value.code == cli.FAULTS_FOUND == 1
+    assert stop.value.code == FAULTS_FOUND == 1
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads(Path("results/doctor/set/doctor.json").read_text())
     assert report["clean"] is False

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.networks.light_binaural import InvertedResidual, LightBinauralDepthNet
-from echodepth.training.config import train_config
+from echodepth.training.config import TrainConfig, train_config
 from echodepth.training.train import model_spec
 
 
@@ -58,7 +58,7 @@ def test_a_separable_convolution_is_residual_only_where_shapes_agree() -> None:
 @pytest.mark.parametrize(
     "config", [train_config("binaural", model="light"), train_config("distill", model="light", teacher="t")]
 )
-def test_the_flag_alone_builds_it(config: BinauralConfig) -> None:
+def test_the_flag_alone_builds_it(config: TrainConfig) -> None:
     spec = model_spec(config)
     assert spec.network == "light"
     assert LightBinauralDepthNet(**spec.arguments).head.conv.in_channels == 32
