@@ -160,7 +160,7 @@ def test_a_resumed_distillation_ends_bit_equal(v2_root: Path) -> None:
 
 
 def test_sigterm_stops_cleanly_and_the_curve_goes_on(v2_root: Path) -> None:
-    """A terminated run says how to go on; going on, it ends as the run that nobody stopped."""
+    """A terminated run logs how to resume; resumed, it ends bit-equal to an uninterrupted run."""
     flags = {**TINY, "data_dir": v2_root, "nb_epochs": 40, "save_frequency": 1, "seed": 0}
     command = [sys.executable, "-m", "echodepth", "train", "rgb", "--experiment_name", "stopped"]
     command += [word for name, value in flags.items() for word in (f"--{name}", str(value))]
@@ -173,7 +173,7 @@ def test_sigterm_stops_cleanly_and_the_curve_goes_on(v2_root: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == training.TERMINATED
     assert "Traceback" not in errors
-    match = re.search(r"go on with --checkpoints (\d+)", errors)
+    match = re.search(r"resume with --checkpoints (\d+)", errors)
     assert match is not None, errors
     epoch = int(match[1])
     before = curve("stopped")
