@@ -26,7 +26,7 @@ from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache
 from echodepth.distillation.teachers.frozen import FrozenTeacher, Teacher
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.frontends.echo import EchoFrontEnd
-from echodepth.training.config import train_config
+from echodepth.training.compose import train_config
 from echodepth.training.depth_task import DepthTask, network_input
 from echodepth.training.distillation_task import DistillationTask
 from echodepth.training.train import model_spec

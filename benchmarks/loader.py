@@ -32,7 +32,7 @@ from echodepth.models.checkpoint import DepthModel
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
-from echodepth.training.config import train_config
+from echodepth.training.compose import train_config
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.train import model_spec
 

@@ -3,6 +3,8 @@
 from typing import Any
 
 from echodepth.core.flags import build
+from echodepth.data.flag_groups import with_data
+from echodepth.data.streaming.config import ShardConfig
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 
 
@@ -12,3 +14,7 @@ def evaluate_config(checkpoint: str, **flags: Any) -> EvaluateConfig:
 
 def compare_config(*runs: str, **flags: Any) -> CompareConfig:
     return build(CompareConfig, {"runs": runs, **flags})
+
+
+def shard_config(**flags: Any) -> ShardConfig:
+    return build(with_data(ShardConfig, flags.get("dataset")), flags)

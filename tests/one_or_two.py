@@ -11,7 +11,7 @@ from torch import nn
 
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.models.checkpoint import DepthModel
-from echodepth.training.config import train_config
+from echodepth.training.compose import train_config
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.train import model_spec
 from tests.tiny import SECONDS

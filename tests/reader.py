@@ -43,7 +43,7 @@ from echodepth.models.checkpoint import find_checkpoint
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
-from echodepth.training import config as training_config
+from echodepth.training import compose
 from echodepth.training.config import CacheTeacherConfig, PrepareConfig, TrainConfig
 from tests.conftest import ROOT
 from tests.pages import Block, commands
@@ -295,7 +295,7 @@ class Reader:
 
 def forget_composed_flags() -> None:
     """Compose the flags of training anew, since a page may have registered an entry."""
-    for cached in (training_config.config_class, training_config.prepare_class):
+    for cached in (compose.config_class, training_config.prepare_class):
         cached.cache_clear()
 
 

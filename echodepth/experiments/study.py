@@ -25,7 +25,8 @@ from echodepth.experiments.table import write_tables
 from echodepth.models.checkpoint import load_model
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
-from echodepth.training.config import Choices, TrainConfig, prepare_class, train_config
+from echodepth.training.compose import Choices, prepare_class, train_config
+from echodepth.training.config import TrainConfig
 from echodepth.training.prepare import prepare
 from echodepth.training.train import train
 

@@ -14,13 +14,8 @@ from echodepth.core.errors import ConfigError
 from echodepth.core.flags import CommandFlags, build, flat
 from echodepth.data.flag_groups import with_data
 from echodepth.data.streaming.config import ShardConfig
-from echodepth.training.config import (
-    CacheTeacherConfig,
-    Choices,
-    config_class,
-    prepare_class,
-    train_config,
-)
+from echodepth.training.compose import Choices, config_class, prepare_class, train_config
+from echodepth.training.config import CacheTeacherConfig
 
 NOT_REPEATED = ("checkpoints", "overwrite")
 """Flags of a recorded run that ``--config`` does not take over: they belong to that one command."""

@@ -1,27 +1,15 @@
 """The flags of training, in groups. A field's docstring is its help text.
 
-Which flags a run has depends on its kind, network, front end and dataset: ``config_class`` composes them from the
-registries, and ``train_config`` builds a config from flags by name.
+Which flags a run has depends on its kind, network, front end and dataset: ``compose`` adds those of the registries.
 """
 
-import functools
-from collections.abc import Mapping
-from dataclasses import dataclass, field, make_dataclass
-from typing import Annotated, Any, ClassVar, Literal, overload
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-import tyro
-
-from echodepth.core.errors import ConfigError
-from echodepth.core.flags import TrueOrFalse, build, compose
-from echodepth.core.registry import Registry, did_you_mean
+from echodepth.core.flags import TrueOrFalse
 from echodepth.data.config import DataConfig
-from echodepth.data.flag_groups import data_group
 from echodepth.data.records import Modality, Split
-from echodepth.distillation.losses import DISTILLATION_LOSSES
-from echodepth.losses import LOSSES
 from echodepth.losses.total import Curriculum
-from echodepth.models.frontends import FRONT_ENDS
-from echodepth.models.networks import NETWORKS
 
 FLAGS_NOT_COMPARED = frozenset(
     {
@@ -209,112 +197,6 @@ class DistillConfig(BinauralConfig):
     distillation: DistillationConfig
 
 
-KINDS: dict[str, type[TrainConfig]] = {config.kind: config for config in (RGBConfig, BinauralConfig, DistillConfig)}
-"""The subcommands of ``echodepth train``."""
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What decides which flags a training command has; None takes the default.
-
-    Attributes:
-        model: name of the network.
-        front_end: name of the front end.
-        dataset: name of the dataset.
-    """
-
-    model: str | None = None
-    front_end: str | None = None
-    dataset: str | None = None
-
-    @classmethod
-    def of(cls, flags: Mapping[str, Any]) -> "Choices":
-        """Those that are among some flags."""
-        return cls(flags.get("model"), flags.get("front_end"), flags.get("dataset"))
-
-
-@overload
-def train_config(kind: Literal["distill"], **flags: Any) -> DistillConfig: ...
-@overload
-def train_config(kind: str, **flags: Any) -> TrainConfig: ...
-def train_config(kind: str, **flags: Any) -> TrainConfig:
-    """A training config from flags by name, as on the command line.
-
-    Args:
-        kind: rgb, binaural or distill.
-        flags: any flag that this kind, network, front end and dataset have.
-
-    Raises:
-        ConfigError: a flag or a choice is unknown, or a required flag is missing.
-    """
-    return build(config_class(kind, Choices.of(flags)), flags)
-
-
-@functools.cache
-def config_class(kind: str, choices: Choices, for_command_line: bool = False) -> type[TrainConfig]:
-    """The config of one kind of training, with all flags of the chosen network, front end and dataset.
-
-    Args:
-        kind: rgb, binaural or distill.
-        choices: network, front end and dataset.
-        for_command_line: list the registered names as choices.
-
-    Raises:
-        ConfigError: a choice is unknown, or does not take this kind's input.
-    """
-    if kind not in KINDS:
-        raise ConfigError(f"train {kind}: there is no such training; {did_you_mean(kind, KINDS)}")
-    base = KINDS[kind]
-    groups: list[tuple[str, Any]] = [
-        ("data", data_group(choices.dataset, for_command_line)),
-        ("network", Annotated[_network_group(base.modality, choices, for_command_line), tyro.conf.arg(name="model")]),
-        ("loss", compose("Losses", "Supervised loss against ground truth.", [Curriculum, *LOSSES])),
-    ]
-    if issubclass(base, DistillConfig):
-        group = compose("Distillation", str(DistillationConfig.__doc__), [DistillationConfig, *DISTILLATION_LOSSES])
-        groups.append(("distillation", group))
-    composed = make_dataclass(base.__name__, groups, bases=(base,), frozen=True, kw_only=True)
-    composed.__doc__ = base.__doc__
-    return composed
-
-
-def _network_group(modality: Modality, choices: Choices, for_command_line: bool) -> type:
-    network = _chosen(NETWORKS, modality, choices.model)
-    front_end = _chosen(FRONT_ENDS, modality, choices.front_end)
-    fields = [
-        ("model", _one_of(NETWORKS, modality, for_command_line), field(default=network.name)),
-        ("front_end", _one_of(FRONT_ENDS, modality, for_command_line), field(default=front_end.name)),
-    ]
-    choice = make_dataclass("NetworkChoice", fields, bases=(NetworkChoice,), frozen=True, kw_only=True)
-    return compose("Network", str(NetworkChoice.__doc__), [choice, network.config, front_end.config])
-
-
-def _front_end_group(name: str | None, for_command_line: bool) -> type:
-    front_end = _chosen(FRONT_ENDS, "audio", name)
-    fields = [("front_end", _one_of(FRONT_ENDS, "audio", for_command_line), field(default=front_end.name))]
-    choice = make_dataclass("FrontEndChoice", fields, bases=(FrontEndChoice,), frozen=True, kw_only=True)
-    return compose("FrontEnd", str(FrontEndChoice.__doc__), [choice, front_end.config])
-
-
-def _chosen(registry: Registry[Any], modality: Modality, name: str | None) -> Any:
-    """The entry of that name, or the modality's default."""
-    if name is None:
-        return next(entry for entry in registry if entry.modality == modality and entry.is_default)
-    entry = registry[name]
-    if entry.modality != modality:
-        raise ConfigError(f"--{registry.flag} {name} takes {entry.modality}, and the input here is {modality}")
-    return entry
-
-
-def _one_of(registry: Registry[Any], modality: Modality, for_command_line: bool) -> Any:
-    """The type of a flag that names an entry: on the command line with the names as choices."""
-    if not for_command_line:
-        return str
-    names = tuple(entry.name for entry in registry if entry.modality == modality)
-    aliases = ("--student",) if registry is NETWORKS and modality == "audio" else ()
-    return Annotated[Literal[names], tyro.conf.arg(help=f"Name of the {registry.kind}.", aliases=aliases)]
-
-
 @dataclass(frozen=True, kw_only=True)
 class FrontEndChoice:
     """Front end of the spectrograms, for --sound spectrogram."""
@@ -335,18 +217,6 @@ class PrepareConfig:
     """Worker processes."""
     data: DataConfig
     front_end: FrontEndChoice
-
-
-@functools.cache
-def prepare_class(choices: Choices, for_command_line: bool = False) -> type[PrepareConfig]:
-    """The config of ``prepare``, with the flags of the chosen dataset and front end; arguments as ``config_class``."""
-    groups = [
-        ("data", data_group(choices.dataset, for_command_line)),
-        ("front_end", _front_end_group(choices.front_end, for_command_line)),
-    ]
-    composed = make_dataclass("PrepareConfig", groups, bases=(PrepareConfig,), frozen=True, kw_only=True)
-    composed.__doc__ = PrepareConfig.__doc__
-    return composed
 
 
 @dataclass(frozen=True, kw_only=True)

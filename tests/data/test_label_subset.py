@@ -18,7 +18,7 @@ from echodepth.models.run_record import RunRecord
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
 from echodepth.training import train
-from echodepth.training.config import train_config
+from echodepth.training.compose import train_config
 from tests.roots import v2
 
 

@@ -18,7 +18,7 @@ from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.records import ALL_MODALITIES, Modality
 from echodepth.models.frontends.echo import EchoFrontEnd
-from echodepth.training.config import Choices, prepare_class, train_config
+from echodepth.training.compose import Choices, prepare_class, train_config
 from echodepth.training.prepare import prepare
 from echodepth.training.train import train
 from tests.roots import v1, v2, write_rgbd_root, write_v1_root, write_v2_root

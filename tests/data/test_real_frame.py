@@ -13,7 +13,7 @@ from echodepth.data.dataset import open_dataset
 from echodepth.evaluation.evaluate import Evaluation, evaluate
 from echodepth.metrics.protocols import PROTOCOLS
 from echodepth.training import train
-from echodepth.training.config import train_config
+from echodepth.training.compose import train_config
 from tests.configs import evaluate_config
 from tests.roots import write_real_v2_root
 

@@ -30,12 +30,12 @@ from echodepth.data.recorded import trained_data
 from echodepth.data.records import ALL_MODALITIES, SPLITS, Modality, Split
 from echodepth.data.streaming import reader
 from echodepth.data.streaming import writer as packing
-from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.dataset import ShardBatches, ShardedDataset
 from echodepth.data.streaming.index import INDEX
 from echodepth.data.streaming.partition import EpochPartition
 from echodepth.data.streaming.writer import shard
 from echodepth.inference.predictor import Predictor
+from tests.configs import shard_config
 from tests.roots import write_rgbd_root, write_v1_root, write_v2_root
 from tests.tiny import SECONDS, save_tiny
 
@@ -53,7 +53,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """The same in five shards a split, the last of four samples; read only."""
-    return shard(ShardConfig(data_dir=root, out=tmp_path_factory.mktemp("shards"), **SHORT, **SMALL))
+    return shard(shard_config(data_dir=root, out=tmp_path_factory.mktemp("shards"), **SHORT, **SMALL))
 
 
 @pytest.fixture
@@ -129,12 +129,12 @@ def test_the_same_files_make_the_same_bytes_and_another_seed_another_order(
     root: Path, shards: Path, tmp_path: Path
 ) -> None:
     copied = shutil.copytree(root, tmp_path / "copied", copy_function=shutil.copyfile)  # of another time
-    again = shard(ShardConfig(data_dir=copied, out=tmp_path / "again", **{**SHORT, "workers": 2}, **SMALL))
+    again = shard(shard_config(data_dir=copied, out=tmp_path / "again", **{**SHORT, "workers": 2}, **SMALL))
     files = sorted(path.name for path in shards.iterdir() if not path.name.startswith("."))
     assert len(files) == 16
     for name in files:
         assert (again / name).read_bytes() == (shards / name).read_bytes(), name
-    other = shard(ShardConfig(data_dir=root, out=tmp_path / "other", splits=("train",), seed=1, **SHORT))
+    other = shard(shard_config(data_dir=root, out=tmp_path / "other", splits=("train",), seed=1, **SHORT))
     assert names(other) != names(shards)
     assert sorted(names(other)) == sorted(names(shards)) == sorted(names(root))
     # Rooms are mixed: a shard has rows of both.
@@ -154,7 +154,7 @@ def test_an_interrupted_packing_goes_on_where_it_was(
         written.append(plan.name)
         return write(plan, *rest)
 
-    config = ShardConfig(data_dir=root, out=out, **SHORT, **SMALL)
+    config = shard_config(data_dir=root, out=out, **SHORT, **SMALL)
     monkeypatch.setattr(packing, "_write_shard", noted)
     with pytest.raises(KeyboardInterrupt):
         shard(config)
@@ -176,36 +176,36 @@ def test_an_interrupted_packing_goes_on_where_it_was(
 
 def test_files_that_changed_are_packed_again_and_other_splits_stay(tmp_path: Path) -> None:
     root = write_v2_root(tmp_path / "files", ("Attic",))
-    config = ShardConfig(data_dir=root, out=tmp_path / "shards", **SHORT)
+    config = shard_config(data_dir=root, out=tmp_path / "shards", **SHORT)
     shard(config)
     assert names(config.out, locations=("Attic",)) == names(config.out)
     depth = root / "Attic/depth/depth_0.npy"
     np.save(depth, np.full_like(np.load(depth), 1234))
-    shard(ShardConfig(data_dir=root, out=config.out, splits=("train",), **SHORT))
+    shard(shard_config(data_dir=root, out=config.out, splits=("train",), **SHORT))
     changed = {sample["name"]: float(sample["depth"].max()) for sample in as_file(config.out)}
     assert changed["Attic/0"] == pytest.approx(1.234)
     assert len(as_file(config.out, "test")) == 2
     with pytest.raises(ConfigError, match=r"holds shards of batvisionv2 with other settings: give another --out"):
-        shard(ShardConfig(dataset="batvisionv1", data_dir=root, out=config.out, **SHORT))
+        shard(shard_config(dataset="batvisionv1", data_dir=root, out=config.out, **SHORT))
 
 
 def test_a_bad_row_is_named_or_left_out_and_counted(tmp_path: Path) -> None:
     root = write_v2_root(tmp_path / "files", ("Attic",), rows=3)
     (root / "Attic/depth/depth_1.npy").write_bytes(b"nothing")
-    config = ShardConfig(data_dir=root, out=tmp_path / "shards", splits=("train",), **SHORT)
+    config = shard_config(data_dir=root, out=tmp_path / "shards", splits=("train",), **SHORT)
     with pytest.raises(DataError, match=r"Attic/train\.csv, line 3: .*depth_1\.npy cannot be read.*--skip_bad"):
         shard(config)
     assert not (config.out / INDEX).exists()
     (root / "Attic/audio/audio_2.wav").unlink()
     with pytest.raises(DataError, match=r"line 4: .*audio_2\.wav does not exist"):
         shard(config)
-    shard(ShardConfig(data_dir=root, out=config.out, splits=("train",), skip_bad=True, **SHORT))
+    shard(shard_config(data_dir=root, out=config.out, splits=("train",), skip_bad=True, **SHORT))
     packed = as_file(config.out)
     assert [sample["name"] for sample in packed] == ["Attic/0"]
     assert len(packed.bad_rows) == 2
     (root / "Attic/depth/depth_0.npy").unlink()
     with pytest.raises(DataError, match="none of 3 rows can be used"):
-        shard(ShardConfig(data_dir=root, out=config.out, splits=("train",), skip_bad=True, **SHORT))
+        shard(shard_config(data_dir=root, out=config.out, splits=("train",), skip_bad=True, **SHORT))
 
 
 # --- order and shares ---
@@ -270,7 +270,7 @@ def test_each_sample_is_seen_once_over_two_processes_and_two_readers_each(shards
 
 
 def test_no_more_read_than_there_are_shards(root: Path, tmp_path: Path) -> None:
-    one = shard(ShardConfig(data_dir=root, out=tmp_path, splits=("train",), **SHORT))
+    one = shard(shard_config(data_dir=root, out=tmp_path, splits=("train",), **SHORT))
     loader = module(one, num_workers=3).train_dataloader()
     assert loader.num_workers == 1
     assert sorted(name for batch in loader for name in batch["name"]) == sorted(names(root))
@@ -509,7 +509,7 @@ def test_an_index_of_another_kind_or_version_is_refused(spoilt: Path) -> None:
 
 def test_a_part_that_was_not_packed_is_missed_by_name(tmp_path: Path) -> None:
     root = write_rgbd_root(tmp_path / "files")
-    out = shard(ShardConfig(dataset="rgbd", data_dir=root, out=tmp_path / "shards", workers=1))
+    out = shard(shard_config(dataset="rgbd", data_dir=root, out=tmp_path / "shards", workers=1))
     with pytest.raises(DataError, match=r"the shards of rgbd in .* have no audio"):
         as_file(out, modalities=("audio", "depth"), dataset="rgbd")
     with pytest.raises(ConfigError, match="--dataset rgbd has no locations"):
@@ -550,7 +550,7 @@ def test_without_webdataset_the_extra_is_named(
     with pytest.raises(ConfigError, match=r"webdataset, which is not installed: pip install 'echodepth\[stream\]'"):
         as_file(shards)
     with pytest.raises(ConfigError, match=r"pip install 'echodepth\[stream\]'"):
-        shard(ShardConfig(data_dir=root, out=tmp_path / "out"))
+        shard(shard_config(data_dir=root, out=tmp_path / "out"))
 
 
 @pytest.mark.parametrize(
@@ -567,7 +567,7 @@ def test_without_webdataset_the_extra_is_named(
 )
 def test_senseless_flags_are_refused(root: Path, tmp_path: Path, flags: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        shard(ShardConfig(**{"data_dir": root, "out": tmp_path / "out", **flags}))
+        shard(shard_config(**{"data_dir": root, "out": tmp_path / "out", **flags}))
 
 
 def test_an_address_keeps_its_slashes_from_the_command_line_to_the_model(

@@ -14,7 +14,7 @@ from properdocs.config import load_config
 
 from echodepth.core.flags import flag_types
 from echodepth.evaluation.config import CompareConfig
-from echodepth.training.config import Choices, config_class
+from echodepth.training.compose import Choices, config_class
 from tests.conftest import ROOT
 
 CONFIG = str(ROOT / "mkdocs.yml")

@@ -16,7 +16,7 @@ from echodepth.experiments.study import benchmark, config_of, rooms
 from echodepth.experiments.table import gap_closed, markdown
 from echodepth.models.attention.cross_attention import ATTENTIONS
 from echodepth.models.checkpoint import load_model
-from echodepth.training.config import train_config
+from echodepth.training.compose import train_config
 
 
 def row(method: str, rmse: float, fraction: float = 1.0, source: str = "same", seed: int = 0) -> dict[str, Any]:

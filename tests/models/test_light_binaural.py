@@ -7,7 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.networks.light_binaural import InvertedResidual, LightBinauralDepthNet
-from echodepth.training.config import TrainConfig, train_config
+from echodepth.training.compose import train_config
+from echodepth.training.config import TrainConfig
 from echodepth.training.train import model_spec
 
 

@@ -15,7 +15,8 @@ from echodepth.models.networks.binaural_attention import create_binaural_attenti
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
 from echodepth.models.networks.unet_baseline import UNetBaseline
 from echodepth.training import train, validation
-from echodepth.training.config import TrainConfig, train_config
+from echodepth.training.compose import train_config
+from echodepth.training.config import TrainConfig
 from echodepth.training.depth_task import optimizer_options
 from tests.tiny import SECONDS, save_tiny_rgb
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from echodepth.core.distributed import all_reduce_sum, sync_ranks
-from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.writer import shard
 from echodepth.models.checkpoint import load_model
+from tests.configs import shard_config
 from tests.conftest import ROOT
 from tests.tiny import SECONDS, write_v2
 
@@ -68,7 +68,7 @@ def test_two_processes_finish_and_agree(v2_root: Path, tmp_path: Path, kept: str
     """The first process summed the metrics for its progress bar while the second waited to save: neither went on."""
     place = v2_root
     if kept == "shards":  # one a split: each process takes a part of it
-        place = shard(ShardConfig(data_dir=v2_root, out=tmp_path / "packed", audio_seconds=SECONDS, workers=1))
+        place = shard(shard_config(data_dir=v2_root, out=tmp_path / "packed", audio_seconds=SECONDS, workers=1))
     flags = f"--data_dir {place} --audio_seconds {SECONDS} --image_size 32 --base_channels 2 --attention_levels 5"
     flags += " --batch_size 2 --num_workers 0 --nb_epochs 2 --save_frequency 1 --device cpu --devices 2 --strategy ddp"
     done = start(tmp_path, "-m", "echodepth", "train", "binaural", "--experiment_name", "two", *flags.split())

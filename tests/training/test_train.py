@@ -24,7 +24,8 @@ from echodepth.models.checkpoint import DepthModel, load_model, save_model
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
 from echodepth.models.run_record import RunRecord
 from echodepth.training import train as training
-from echodepth.training.config import DistillConfig, TrainConfig, train_config
+from echodepth.training.compose import train_config
+from echodepth.training.config import DistillConfig, TrainConfig
 from echodepth.training.depth_task import learning_rate_factor
 from echodepth.training.distillation_task import DistillationTask
 

@@ -8,7 +8,7 @@ from echodepth.data.records import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardConfig(DataConfig):
+class ShardConfig:
     """Pack a dataset into tar shards for object storage.
 
     Shards contain the files' own bytes. The reading flags only decide which rows are bad; training chooses its own.
@@ -24,3 +24,4 @@ class ShardConfig(DataConfig):
     """Seed of the order in which samples are written."""
     workers: int = 2
     """Number of writing processes."""
+    data: DataConfig = DataConfig()

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from echodepth.core.array_store import file_stamp
 from echodepth.core.atomic_io import atomic_write, remove_unfinished
 from echodepth.core.errors import ConfigError, DataError, require_at_least
-from echodepth.data.config import DataConfig, extract_data_config
+from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, list_split
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.decoder import Decoder
@@ -66,9 +66,9 @@ def shard(config: ShardConfig) -> Path:
     require_at_least(1, shard_mb=config.shard_mb, workers=config.workers)
     require_at_least(0, seed=config.seed)
     require_webdataset()
-    if config.leave_out is not None:
+    data = config.data
+    if data.leave_out is not None:
         raise ConfigError("--leave_out: pack all locations, and exclude one when the shards are read")
-    data = extract_data_config(config)
     reader = DATASETS[data.dataset]
     header = {"dataset": data.dataset, "depth_units": reader.depth_units(data), "parts": list(reader.modalities)}
     journal = _read_journal(config.out, header)
@@ -90,7 +90,7 @@ def _pack_split(
     config: ShardConfig, data: DataConfig, split: Split, journal: dict[str, _Packed], header: dict[str, Any]
 ) -> None:
     records, decoder = list_split(data, split, DATASETS[data.dataset].modalities)
-    if not config.skip_bad:
+    if not config.data.skip_bad:
         DepthDataset(records, decoder)  # raises for a missing file before anything is written
     plans = _plans(records, decoder, split, config)
     todo = [plan for plan in plans if not _is_finished(config.out, journal.get(plan.name), plan)]
@@ -103,7 +103,7 @@ def _pack_split(
         del journal[name]
     pool = Parallel(n_jobs=min(config.workers, max(1, len(todo))), return_as="generator_unordered")
     folders = (config.out.resolve(), Path.cwd(), f"{data.root}/")
-    jobs = pool(delayed(_write_shard)(plan, split, decoder, config.skip_bad, folders) for plan in todo)
+    jobs = pool(delayed(_write_shard)(plan, split, decoder, config.data.skip_bad, folders) for plan in todo)
     rows = sum(len(plan.rows) for plan in plans)
     done = rows - sum(len(plan.rows) for plan in todo)
     with tqdm(total=rows, initial=done, desc=f"shard {split}", unit="sample", disable=None) as bar:
@@ -122,7 +122,7 @@ def _plans(records: list[Record], decoder: Decoder, split: Split, config: ShardC
     """The samples in shuffled order, grouped by the size of a shard."""
     order = np.random.default_rng(config.seed).permutation(len(records))
     # The settings that determine which rows are bad.
-    settings = [VERSION, config.skip_bad, decoder.image_size, decoder.max_depth, repr(decoder.audio_cut)]
+    settings = [VERSION, config.data.skip_bad, decoder.image_size, decoder.max_depth, repr(decoder.audio_cut)]
     groups: list[list[tuple[str, Record, list[str]]]] = [[]]
     size = 0
     for key, index in enumerate(order):
