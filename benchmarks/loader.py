@@ -90,7 +90,9 @@ def measure_throughput(root: Path) -> None:
 
 def measure_shards(root: Path, scratch: Path) -> None:
     """From a folder, so that what is measured is the format and not a network."""
-    packed = shard(ShardConfig(data_dir=root, out=scratch / "shards", splits=("train",), shard_mb=50, workers=1))
+    packed = shard(
+        ShardConfig(data=DataConfig(data_dir=root), out=scratch / "shards", splits=("train",), shard_mb=50, workers=1)
+    )
 
     def epochs(place: Path) -> float:
         data = DepthDataModule(DataConfig(data_dir=place, image_size=SIZE), ("audio", "depth"), BATCH, 0)

@@ -24,7 +24,7 @@ INTERRUPTED = 130
 TYRO: dict[str, Any] = {"use_underscores": True, "config": (OmitArgPrefixes, OmitSubcommandPrefixes)}
 DESCRIPTION = """See depth by ear, taught by sight.
 
-Every command also takes -v (debug messages), -q (warnings only) and --plugin MODULE (a module of your own that registers
+Every command also takes -v (debug messages), -q (warnings only) and --plugin MODULE (a module that registers your own
 networks, datasets, losses or front ends)."""
 
 

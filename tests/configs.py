@@ -17,4 +17,5 @@ def compare_config(*runs: str, **flags: Any) -> CompareConfig:
 
 
 def shard_config(**flags: Any) -> ShardConfig:
-    return build(with_data(ShardConfig, flags.get("dataset")), flags)
+    config: ShardConfig = build(with_data(ShardConfig, flags.get("dataset")), flags)
+    return config

@@ -295,7 +295,7 @@ class Reader:
 
 def forget_composed_flags() -> None:
     """Compose the flags of training anew, since a page may have registered an entry."""
-    for cached in (compose.config_class, training_config.prepare_class):
+    for cached in (compose.config_class, compose.prepare_class):
         cached.cache_clear()
 
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 from echodepth.core.errors import DataError
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DatasetReader
-from echodepth.data.images import read_depth_array
-from echodepth.data.records import SPLITS, DepthMap, File, Modality, Record, Split
+from echodepth.data.images import DepthMap, read_depth_array
+from echodepth.data.records import SPLITS, File, Modality, Record, Split
 
 BATVISION_LICENCE = "CC BY-SA 4.0 (Brunetto, Hornauer, Yu, Moutarde, arXiv 2303.07257)"
 DOWNLOAD = "download it from https://doi.org/10.57745/HYLZNL"

@@ -1,4 +1,4 @@
-"""The data flags, shared by training, evaluation and comparison. This module imports no torch: it feeds ``--help``."""
+"""The data flags of training, evaluation and comparison. Nothing heavy is imported: they feed ``--help``."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path

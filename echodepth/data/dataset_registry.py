@@ -1,12 +1,15 @@
-"""The registry of datasets and the interface of their readers. This module imports no torch."""
+"""The registry of datasets and the interface of their readers. Nothing heavy is imported: it feeds ``--help``."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from echodepth.core.errors import DataError
 from echodepth.core.registry import Registry
-from echodepth.data.records import ALL_MODALITIES, DepthMap, File, Modality, Record, Split
+from echodepth.data.records import ALL_MODALITIES, File, Modality, Record, Split
+
+if TYPE_CHECKING:
+    from echodepth.data.images import DepthMap
 
 Config = TypeVar("Config")
 MILLIMETRES = 1000.0
@@ -65,7 +68,7 @@ class DatasetReader(ABC, Generic[Config]):
 
     @classmethod
     @abstractmethod
-    def read_depth(cls, file: File, units: float) -> DepthMap:
+    def read_depth(cls, file: File, units: float) -> "DepthMap":
         """Read a depth map.
 
         Args:

@@ -14,8 +14,8 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.audio import AudioCut, cut, read_ear_arrays, read_wav
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS
-from echodepth.data.images import DepthResize, read_image, resize_depth
-from echodepth.data.records import DepthMap, File, Modality, Record, StoredRecord
+from echodepth.data.images import DepthMap, DepthResize, read_image, resize_depth
+from echodepth.data.records import File, Modality, Record, StoredRecord
 from echodepth.data.sample import Sample
 
 

@@ -3,21 +3,35 @@
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from echodepth.core.errors import DataError
 from echodepth.core.sampling import pixel_centres
-from echodepth.data.records import DepthMap, File, as_file
+from echodepth.data.records import File, as_file
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
 """Exceptions that Pillow raises for damaged files."""
 
 DepthResize = Literal["nearest", "bilinear"]
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """A ground-truth depth map.
+
+    Attributes:
+        metres: depth along the optical axis; 0 where invalid.
+        valid: mask of the measured pixels.
+    """
+
+    metres: Float[np.ndarray, "h w"]
+    valid: Bool[np.ndarray, "h w"]
 
 
 def open_image(path: File) -> Image.Image:

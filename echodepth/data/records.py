@@ -1,12 +1,9 @@
-"""Records, files and depth maps of a dataset. This module imports no torch: it serves the flags and the readers."""
+"""Records and files of a dataset. Nothing heavy is imported: it feeds ``--help``."""
 
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
-from jaxtyping import Bool, Float
 
 Modality = Literal["image", "audio", "depth"]
 ALL_MODALITIES: tuple[Modality, ...] = ("image", "audio", "depth")
@@ -73,16 +70,3 @@ class StoredRecord:
     audio: tuple[StoredFile, ...]
     depth: StoredFile | None
     source: str
-
-
-@dataclass(frozen=True)
-class DepthMap:
-    """A ground-truth depth map.
-
-    Attributes:
-        metres: depth along the optical axis; 0 where invalid.
-        valid: mask of the measured pixels.
-    """
-
-    metres: Float[np.ndarray, "h w"]
-    valid: Bool[np.ndarray, "h w"]

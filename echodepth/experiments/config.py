@@ -47,7 +47,7 @@ class BenchmarkConfig:
     """Run a declared grid of trainings on simulated rooms; finished runs are kept, interrupted ones resume."""
 
     study: Annotated[Study, tyro.conf.Positional]
-    """distillation: KD methods; cues: binaural cues, factorized convolutions; attention: forms; light: light network."""
+    """distillation: KD methods; cues: binaural cues, factorized convolutions; attention: its forms; light: network."""
     preset: Preset = "small"
     """small: 320 rooms x 4 poses at 64 pixels, a few minutes a run; tiny only checks that everything works."""
     split: Literal["val", "test"] = "val"

@@ -11,14 +11,15 @@ import soundfile
 
 from echodepth import cli
 from echodepth.apps.doctor.config import DoctorConfig
+from echodepth.apps.doctor.diagnosis import Diagnosis, as_text
 from echodepth.apps.doctor.ear_order import EDGES, agreements, laterality, level_differences
-from echodepth.apps.doctor.examine import FAULTS_FOUND, Diagnosis, as_text, examine
+from echodepth.apps.doctor.examine import FAULTS_FOUND, examine
 from echodepth.apps.doctor.findings import ISSUES
 from echodepth.apps.doctor.registration import match_edges
 from echodepth.apps.doctor.row_checks import flat_samples
 from echodepth.core.errors import DataError
 from echodepth.data.dataset_registry import recognise_dataset
-from echodepth.data.records import DepthMap
+from echodepth.data.images import DepthMap
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
 from tests import planted

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from echodepth.core.errors import DataError
-from echodepth.data.images import read_depth_array, read_image, resize_depth
-from echodepth.data.records import DepthMap
+from echodepth.data.images import DepthMap, read_depth_array, read_image, resize_depth
 
 
 def depth_map(metres: object) -> DepthMap:
@@ -89,7 +88,7 @@ def test_gray_and_palette_pictures_become_rgb(tmp_path: Path) -> None:
 
 def test_unfit_pictures_are_refused_by_name(tmp_path: Path, real_data: Path) -> None:
     Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "depth.png")
-    with pytest.raises(DataError, match=r"depth\.png holds I;16 pixels.*a colour picture is expected"):
+    with pytest.raises(DataError, match=r"depth\.png holds I;16 pixels.*a colour image is expected"):
         read_image(tmp_path / "depth.png", 3)
     whole = (real_data / "batvision_v2_sample" / "camera_47.jpeg").read_bytes()
     (tmp_path / "cut.jpeg").write_bytes(whole[: len(whole) // 2])

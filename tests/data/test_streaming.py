@@ -30,6 +30,7 @@ from echodepth.data.recorded import trained_data
 from echodepth.data.records import ALL_MODALITIES, SPLITS, Modality, Split
 from echodepth.data.streaming import reader
 from echodepth.data.streaming import writer as packing
+from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.dataset import ShardBatches, ShardedDataset
 from echodepth.data.streaming.index import INDEX
 from echodepth.data.streaming.partition import EpochPartition

@@ -119,12 +119,12 @@ def test_files_of_the_wrong_kind_are_refused(ears: DepthModel, eyes: DepthModel,
 
 def test_mono_missing_and_broken_files_are_refused(ears: DepthModel, eyes: DepthModel, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "mono.wav", np.zeros(4000), RATE)
-    with pytest.raises(DataError, match="direction is heard from the difference between the ears"):
+    with pytest.raises(DataError, match="direction is derived from the difference between the ears"):
         Predictor(ears).infer(tmp_path / "mono.wav")
     with pytest.raises(DataError, match=r"nowhere\.wav does not exist"):
         Predictor(ears).infer(tmp_path / "nowhere.wav")
     (tmp_path / "broken.png").write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"broken\.png cannot be read as a picture"):
+    with pytest.raises(DataError, match=r"broken\.png cannot be read as an image"):
         Predictor(eyes).infer(tmp_path / "broken.png")
 
 

@@ -102,7 +102,7 @@ def test_a_bad_file_does_not_stop_the_rest(photos: Path, capsys: pytest.CaptureF
         cli.main(["predict", "photos", "gone.png", *flags])
     assert stop.value.code == cli.USER_ERROR
     shown = capsys.readouterr().err
-    assert "photos/0.png cannot be read as a picture" in shown
+    assert "photos/0.png cannot be read as an image" in shown
     assert "gone.png does not exist" in shown
     assert shown.splitlines()[-1] == "echodepth: 3 of 5 could not be predicted: they are named above"
     assert "Traceback" not in shown
@@ -186,7 +186,7 @@ def test_without_an_image_points_have_the_colours_of_depth(v2_root: Path) -> Non
 
 def test_a_missing_image_is_named(v2_root: Path) -> None:
     Path("images").mkdir()
-    with pytest.raises(DataError, match=r"images/audio_1\.jpg cannot be read as a picture"):
+    with pytest.raises(DataError, match=r"images/audio_1\.jpg cannot be read as an image"):
         run(v2_root / "Attic" / "audio" / "audio_1.wav", checkpoint="ears", image=Path("images"))
     assert list(Path("out").glob("audio*")) == []
 

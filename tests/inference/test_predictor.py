@@ -212,8 +212,8 @@ def _png_of_16_bits() -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "cannot be read as a picture"),
-        (b"nothing", "cannot be read as a picture"),
+        (b"", "cannot be read as an image"),
+        (b"nothing", "cannot be read as an image"),
         (_png_of_16_bits(), "holds I;16 pixels, as depth maps do"),
         (_half_a_jpeg(), "cannot be decoded: .*truncated"),
         (_png_of(12000, 9000), r"is 12000x9000 pixels, over the limit of 89 million: scale it down first"),

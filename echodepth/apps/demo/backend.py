@@ -14,9 +14,8 @@ from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.sampling import pixel_centres
 from echodepth.data.dataset_registry import DATASETS
-from echodepth.data.images import open_upright, read_depth_array, read_depth_image, to_rgb
+from echodepth.data.images import DepthMap, open_upright, read_depth_array, read_depth_image, to_rgb
 from echodepth.data.recorded import trained_data
-from echodepth.data.records import DepthMap
 from echodepth.inference.inputs import check_file
 from echodepth.inference.outputs import point_cloud_file
 from echodepth.inference.point_cloud import Intrinsics

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.signal import butter, sosfiltfilt
 
 from echodepth.core.constants import SAMPLE_RATE, SPEED_OF_SOUND
-from echodepth.data.records import DepthMap
+from echodepth.data.images import DepthMap
 
 EDGES = np.arange(0.75, 12.0, 1.0)
 """Edges of the distance bins in metres. Nearer, the direct sound masks the echoes; farther, reverberation does."""

@@ -12,7 +12,7 @@ from scipy.signal import stft
 
 import echodepth
 from echodepth.apps.doctor.dataset_checks import ear_agreements
-from echodepth.apps.doctor.examine import Diagnosis
+from echodepth.apps.doctor.diagnosis import Diagnosis
 from echodepth.apps.doctor.findings import ISSUES
 from echodepth.apps.doctor.row_checks import DEPTH_BINS, CheckedRow
 from echodepth.core.constants import SAMPLE_RATE

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from scipy.fft import irfft2, rfft2
 from scipy.ndimage import binary_erosion, gaussian_filter, laplace
 
-from echodepth.data.records import DepthMap
+from echodepth.data.images import DepthMap
 
 SIDE = 64
 """Side of the compared maps in pixels, at most: finer edges cost time and do not improve the result."""

@@ -16,8 +16,8 @@ from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import DataError
 from echodepth.data.audio import find_onset, read_ear_arrays, read_wav
 from echodepth.data.decoder import Decoder
-from echodepth.data.images import read_image, resize_depth
-from echodepth.data.records import DepthMap, Record, Split
+from echodepth.data.images import DepthMap, read_image, resize_depth
+from echodepth.data.records import Record, Split
 
 DEPTH_BINS = np.geomspace(0.1, 100, 49)
 """Edges of the depth histogram's bins in metres."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS, DatasetReader
-from echodepth.data.images import open_image, read_depth_image
-from echodepth.data.records import DepthMap, File, Modality, Record, Split
+from echodepth.data.images import DepthMap, open_image, read_depth_image
+from echodepth.data.records import File, Modality, Record, Split
 
 ASSOCIATION_FILES = ("assoc.txt", "associations.txt")
 TIME_RANGES: dict[Split, tuple[float, float]] = {"train": (0.0, 0.70), "val": (0.72, 0.78), "test": (0.80, 1.0)}

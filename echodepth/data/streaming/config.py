@@ -24,4 +24,4 @@ class ShardConfig:
     """Seed of the order in which samples are written."""
     workers: int = 2
     """Number of writing processes."""
-    data: DataConfig = DataConfig()
+    data: DataConfig
