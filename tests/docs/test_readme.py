@@ -60,8 +60,7 @@ def known_flags() -> set[str]:
 
 @each_page
 def test_commands_and_python_of_a_page_run(page: Path, reader: Reader) -> None:
-    for block in blocks(page.read_text(), str(page.relative_to(ROOT))):
-        reader.follow(block)
+    reader.follow_page(blocks(page.read_text(), str(page.relative_to(ROOT))))
 
 
 @each_page
