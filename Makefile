@@ -5,9 +5,10 @@ READY := .venv/.ready
 BENCHMARKS := simulate attention baseline loader distillation training scaling cost light export efficiency report
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test lint format demo bench docs clean
+.PHONY: help test quick lint format demo bench docs clean
 help:
-	@echo "make test           run the tests"
+	@echo "make test           run all tests, and list the slowest twenty"
+	@echo "make quick          run the tests that take no more than a few seconds each"
 	@echo "make lint           ruff and mypy"
 	@echo "make demo           simulate rooms, train, distil, compare: one report (QUICK=1 for a glimpse)"
 	@echo "make bench          measure speed against other ways: ratios, into docs/results/benchmarks.json"
@@ -22,7 +23,10 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --durations 20 $(ARGS)
+
+quick: $(READY)
+	$(BIN)/python -m pytest --numprocesses 2 -m "not slow and not browser" $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import os
 import tempfile
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -66,13 +67,13 @@ def prepared_frames(data: DataConfig) -> tuple[DepthDataset, list[Sample]]:
 
 def measure(scratch: Path) -> None:
     root = write_rooms(scratch / "rooms", FRAMES)
-    shared = {"data_dir": root, "image_size": SIZE, "base_channels": WIDTH, "batch_size": BATCH}
-    plain = train_config("binaural", **shared, attention_levels=LEVELS)  # type: ignore[arg-type]
-    taught = train_config("distill", **shared, attention_levels=LEVELS, teacher="live")  # type: ignore[arg-type]
-    frames, batches = prepared_frames(plain)
-    live = FrozenTeacher(DepthModel(model_spec(train_config("rgb", **shared))))  # type: ignore[arg-type]
-    levels = sorted({level for levels in levels_of(taught).values() for level in levels})
-    folder = fill_cache(live, plain, frames, levels, {"batch_size": BATCH, "num_workers": 0}, torch.device("cpu"))
+    shared: dict[str, Any] = {"data_dir": root, "image_size": SIZE, "base_channels": WIDTH, "batch_size": BATCH}
+    plain = train_config("binaural", **shared, attention_levels=LEVELS)
+    taught = train_config("distill", **shared, attention_levels=LEVELS, teacher="live")
+    frames, batches = prepared_frames(plain.data)
+    live = FrozenTeacher(DepthModel(model_spec(train_config("rgb", **shared))))
+    levels = sorted({level for levels in levels_of(taught.distillation).values() for level in levels})
+    folder = fill_cache(live, plain.data, frames, levels, {"batch_size": BATCH, "num_workers": 0}, torch.device("cpu"))
     teachers: dict[str, Teacher] = {"live": live, "cached": CachedTeacher(folder, frames.records, levels)}
     without = Stepping(DepthTask(DepthModel(model_spec(plain)), plain), batches)
     for name, teacher in teachers.items():

@@ -126,7 +126,7 @@ def measure_wait(scratch: Path) -> None:
         limit_val_batches=0,
         profiler=profiler,
     )
-    data = DepthDataModule(config, ("audio", "depth"), config.batch_size, config.num_workers)
+    data = DepthDataModule(config.data, ("audio", "depth"), config.optimisation.batch_size, config.machine.num_workers)
     trainer.fit(DepthTask(DepthModel(model_spec(config)), config), datamodule=data)
     spent = {name.split("]")[-1].strip("."): sum(seconds) for name, seconds in profiler.recorded_durations.items()}
     keep(

@@ -25,6 +25,7 @@ from pygments.formatters import HtmlFormatter
 
 from echodepth.cli import COMMANDS
 from echodepth.core.flags import TrueOrFalse
+from echodepth.core.registry import Registry
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.models.frontends import FRONT_ENDS
@@ -56,7 +57,7 @@ PARTS = {
 """Packages in the order of the navigation. A package that is not listed comes last, under its own name."""
 LINK_OUT_OF_DOCS = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#\s]+)(?:#[^)\s]*)?\)")
 POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
-CHOICES = {"network": NETWORKS, "front end": FRONT_ENDS, "dataset": DATASETS}
+CHOICES: dict[str, Registry[Any]] = {"network": NETWORKS, "front end": FRONT_ENDS, "dataset": DATASETS}
 """Registries whose entries have flags of their own."""
 COMMON_FLAGS = """| flag | values | default | meaning |
 |---|---|---|---|

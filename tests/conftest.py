@@ -11,6 +11,13 @@ from tests.tiny import write_v2
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need the real recordings."""
+    for item in items:
+        if "real_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("real")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread_per_worker() -> None:
     torch.set_num_threads(1)

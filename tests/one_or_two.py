@@ -45,7 +45,7 @@ def train(root: Path, processes: int, criterion: str) -> list[float]:
     config = train_config("binaural", **flags)
     L.seed_everything(0, verbose=False)
     task = DepthTask(DepthModel(model_spec(config)), config)
-    data = DepthDataModule(config, ("audio", "depth"), GLOBAL_BATCH // processes, 0, flip=False)
+    data = DepthDataModule(config.data, ("audio", "depth"), GLOBAL_BATCH // processes, 0, flip=False)
     watch = Watch()
     settings: dict[str, Any] = {
         **{"accelerator": "cpu", "devices": processes, "strategy": "ddp" if processes > 1 else "auto"},

@@ -167,7 +167,8 @@ def test_only_the_registries_know_networks_and_datasets_by_name() -> None:
             compared = [*node.comparators, node.left] if isinstance(node, ast.Compare) else []
             keys = node.keys if isinstance(node, ast.Dict) else []
             for value in [*compared, *keys]:
-                assert not (isinstance(value, ast.Constant) and value.value in names), f"{path}:{node.lineno}"
+                known = isinstance(value, ast.Constant) and value.value in names
+                assert not known, f"{path}:{value.lineno if value else 0}"
 
 
 def help_text(command: str, capsys: pytest.CaptureFixture[str]) -> str:

@@ -54,7 +54,8 @@ def compose(name: str, doc: str, parts: Sequence[type]) -> type:
                 raise ValueError(f"--{field.name} is a flag of both {owners[field.name].__name__} and {owner.__name__}")
     # A part that another one inherits from would come before it in the order of methods.
     bases = tuple(part for part in parts if not any(part is not other and issubclass(other, part) for other in parts))
-    composed = type(name, tuple(dict.fromkeys(bases)), {"__doc__": doc, "__annotations__": {}})
+    # A dataclass lists the fields of its last base first.
+    composed = type(name, tuple(reversed(dict.fromkeys(bases))), {"__doc__": doc, "__annotations__": {}})
     return dataclasses.dataclass(frozen=True, kw_only=True)(composed)
 
 

@@ -141,8 +141,8 @@ def _require_same_data(models: dict[str, DepthModel], settings: ScoringConfig) -
     for each in data:
         if is_sharded(each):
             raise ConfigError(
-                f"{each.address} holds shards, which are read from first to last, but the controls take frames out of "
-                "their order: score each run with `echodepth evaluate`, or give --data_dir a folder with the files"
+                f"{each.address} holds shards, which are read sequentially, but the controls need random access: "
+                "score each run with `echodepth evaluate`, or give --data_dir a folder with the files"
             )
     sets = sorted({f"{each.dataset} in {each.address}" for each in data})
     if len(sets) > 1:

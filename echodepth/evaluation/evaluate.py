@@ -217,7 +217,7 @@ def _contender(
         return frames, predict
     if not frames.is_random_access:
         raise ConfigError(
-            "--control shuffled_audio gives each frame another's echoes, and shards are read from first to last: give "
+            "--control shuffled_audio pairs each frame with another's audio, and shards are read sequentially: give "
             "--data_dir a folder with the dataset's files"
         )
     return ShuffledAudio(frames, config.seed), predict

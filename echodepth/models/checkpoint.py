@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -24,7 +24,7 @@ from echodepth.core.flags import plain, select
 from echodepth.core.registry import Registry
 from echodepth.core.run_paths import model_folders, trained_experiments
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
-from echodepth.models.frontends import FRONT_ENDS
+from echodepth.models.frontends import FRONT_ENDS, default_front_end
 from echodepth.models.frontends.base import FrontEnd
 from echodepth.models.hub import fetch, is_hub_id
 from echodepth.models.layers import MINIMUM_SIZE, DepthNet, Features, Prediction
@@ -33,7 +33,6 @@ from echodepth.models.networks import NETWORKS
 from echodepth.models.run_record import RunRecord
 
 FORMAT = 2
-Entry = TypeVar("Entry", type[DepthNet], type[FrontEnd])
 log = logging.getLogger(__name__)
 
 
@@ -96,12 +95,14 @@ class DepthModel(nn.Module):
 
     def __init__(self, spec: ModelSpec, run: RunRecord | None = None) -> None:
         super().__init__()
-        network = _entry(NETWORKS, spec.network)
-        name = spec.front_end.get("name") or _default_front_end(network)
+        _require(NETWORKS, spec.network)
+        network = NETWORKS[spec.network]
+        name = spec.front_end.get("name") or default_front_end(network.modality)
+        _require(FRONT_ENDS, name)
         self.spec = replace(spec, front_end={**spec.front_end, "name": name})
         self.run = run or RunRecord()
         settings = {key: value for key, value in spec.front_end.items() if key != "name"}
-        self.front_end: FrontEnd = _entry(FRONT_ENDS, name)(**settings)
+        self.front_end: FrontEnd = FRONT_ENDS[name](**settings)
         self.network: DepthNet = network(**spec.arguments)
 
     @property
@@ -154,18 +155,12 @@ class DepthModel(nn.Module):
         return self.network.predict(prepared)
 
 
-def _entry(registry: Registry[Entry], name: str) -> Entry:
-    try:
-        return registry[name]
-    except ConfigError as error:
+def _require(registry: Registry[Any], name: str) -> None:
+    if name not in registry:
         raise CheckpointError(
             f"unknown {registry.kind} {name!r}: there are {', '.join(registry.names())}; load the module that defines "
             "it with --plugin MODULE"
-        ) from error
-
-
-def _default_front_end(network: type[DepthNet]) -> str:
-    return next(each.name for each in FRONT_ENDS if each.modality == network.modality and each.is_default)
+        )
 
 
 def save_model(model: DepthModel, folder: Path, licence: str | None = None) -> None:
@@ -263,11 +258,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def _load_file(path: Path) -> DepthModel:
     checkpoint = read_checkpoint(path)
     weights = checkpoint["model_state_dict"]
-    if "model_spec" in checkpoint:
-        spec, run = ModelSpec(**checkpoint["model_spec"]), RunRecord.from_plain(checkpoint["run"])
-    else:
-        spec, run = _infer_spec(weights, path), RunRecord(experiment_name=path.stem)
-    return _fill(DepthModel(spec, run), weights, path)
+    try:
+        if "model_spec" in checkpoint:
+            model = DepthModel(ModelSpec(**checkpoint["model_spec"]), RunRecord.from_plain(checkpoint["run"]))
+        else:
+            model = DepthModel(_infer_spec(weights, path), RunRecord(experiment_name=path.stem))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a complete checkpoint: {error!r}") from error
+    return _fill(model, weights, path)
 
 
 def _fill(model: DepthModel, weights: Mapping[str, Tensor], path: Path) -> DepthModel:

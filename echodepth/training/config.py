@@ -7,7 +7,7 @@ registries, and ``train_config`` builds a config from flags by name.
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, make_dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, overload
 
 import tyro
 
@@ -233,6 +233,10 @@ class Choices:
         return cls(flags.get("model"), flags.get("front_end"), flags.get("dataset"))
 
 
+@overload
+def train_config(kind: Literal["distill"], **flags: Any) -> DistillConfig: ...
+@overload
+def train_config(kind: str, **flags: Any) -> TrainConfig: ...
 def train_config(kind: str, **flags: Any) -> TrainConfig:
     """A training config from flags by name, as on the command line.
 

@@ -42,7 +42,7 @@ from echodepth.training.validation import (
     check_flags,
     check_resumable,
     is_main_process,
-    on_cuda,
+    uses_sync_batchnorm,
 )
 
 log = logging.getLogger(__name__)
@@ -206,16 +206,13 @@ def _trainer(config: TrainConfig, paths: RunPaths) -> L.Trainer:
     ]
     if optimisation.ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=optimisation.ema_decay))
-    sync_batchnorm = machine.sync_batchnorm
-    if sync_batchnorm is None:
-        sync_batchnorm = machine.devices * machine.num_nodes > 1 and on_cuda(machine)
     return L.Trainer(
         accelerator=machine.device,
         devices=machine.devices,
         num_nodes=machine.num_nodes,
         strategy=machine.strategy,
         precision=machine.precision,
-        sync_batchnorm=sync_batchnorm,
+        sync_batchnorm=uses_sync_batchnorm(machine),
         max_epochs=optimisation.nb_epochs,
         gradient_clip_val=optimisation.gradient_clip or None,
         accumulate_grad_batches=optimisation.accumulate,

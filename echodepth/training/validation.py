@@ -65,6 +65,13 @@ def on_cuda(machine: MachineConfig) -> bool:
     return machine.device in ("auto", "cuda") and torch.cuda.is_available()
 
 
+def uses_sync_batchnorm(machine: MachineConfig) -> bool:
+    """Whether batch norm uses the statistics of all devices: by default with several CUDA devices."""
+    if machine.sync_batchnorm is not None:
+        return machine.sync_batchnorm
+    return machine.devices * machine.num_nodes > 1 and on_cuda(machine)
+
+
 def _check_machine(config: TrainConfig) -> None:
     machine, network = config.machine, NETWORKS[config.network.model]
     if machine.device == "cuda" and not torch.cuda.is_available():

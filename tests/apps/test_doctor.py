@@ -12,7 +12,7 @@ import soundfile
 from echodepth import cli
 from echodepth.apps.doctor.config import DoctorConfig
 from echodepth.apps.doctor.ear_order import EDGES, agreements, laterality, level_differences
-from echodepth.apps.doctor.examine import Diagnosis, as_text, examine
+from echodepth.apps.doctor.examine import FAULTS_FOUND, Diagnosis, as_text, examine
 from echodepth.apps.doctor.findings import ISSUES
 from echodepth.apps.doctor.registration import match_edges
 from echodepth.apps.doctor.row_checks import flat_samples
@@ -195,7 +195,7 @@ def test_exit_status_json_and_page(
     name = planted.clipped(garden)
     with pytest.raises(SystemExit) as stop:
         cli.main(["doctor", "set", "--workers", "1", "--json"])
-    assert stop.value.code == cli.FAULTS_FOUND == 1
+    assert stop.value.code == FAULTS_FOUND == 1
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads(Path("results/doctor/set/doctor.json").read_text())
     assert report["clean"] is False
@@ -244,14 +244,14 @@ def test_an_echo_louder_on_the_left_has_a_positive_level_difference_at_its_dista
 
 def test_swapping_the_ears_negates_the_agreement() -> None:
     rng = np.random.default_rng(0)
-    expected, share = rng.normal(size=(20, 11)), np.full((20, 11), 1 / 11)
-    heard = expected + 0.5 * rng.normal(size=(20, 11))
-    straight, swapped = (agreements(sign * heard, expected, share) for sign in (1, -1))
+    predicted, share = rng.normal(size=(20, 11)), np.full((20, 11), 1 / 11)
+    differences = predicted + 0.5 * rng.normal(size=(20, 11))
+    straight, swapped = (agreements(sign * differences, predicted, share) for sign in (1, -1))
     assert straight.mean() > 0.7
     # But for the even number's median, exactly.
     assert np.allclose(straight, -swapped)
     # A constant channel gain has no effect.
-    assert np.allclose(agreements(heard + 3.0, expected, share), straight)
+    assert np.allclose(agreements(differences + 3.0, predicted, share), straight)
 
 
 def test_edges_that_are_moved_peak_where_they_were_moved_to() -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -11,7 +12,7 @@ from echodepth.core.registry import Registry, load_plugin
 
 
 class Animal:
-    name: str
+    name: ClassVar[str]
 
 
 class Cat(Animal):

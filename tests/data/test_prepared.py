@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from echodepth.core.errors import ConfigError
+from echodepth.core.flags import build
 from echodepth.data.augmentation import flip_left_right
 from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared, prepared_folder, write_prepared
 from echodepth.data.config import DataConfig
@@ -17,7 +18,7 @@ from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.records import ALL_MODALITIES, Modality
 from echodepth.models.frontends.echo import EchoFrontEnd
-from echodepth.training.config import PrepareConfig, train_config
+from echodepth.training.config import Choices, prepare_class, train_config
 from echodepth.training.prepare import prepare
 from echodepth.training.train import train
 from tests.roots import v1, v2, write_rgbd_root, write_v1_root, write_v2_root
@@ -186,7 +187,7 @@ def test_a_run_on_prepared_waveforms_ends_bit_equal_to_one_on_the_files(
     flags: dict[str, Any] = {"data_dir": root, "image_size": 32, "base_channels": 4, "batch_size": 2, "nb_epochs": 2}
     flags |= {"num_workers": 0, "device": "cpu", "attention_levels": (5,), "max_depth": 10.0}
     train(train_config("binaural", experiment_name="files", **flags))
-    prepare(PrepareConfig(data_dir=root, image_size=32, max_depth=10.0, workers=1))
+    prepare(build(prepare_class(Choices()), {"data_dir": root, "image_size": 32, "max_depth": 10.0, "workers": 1}))
     with caplog.at_level("INFO", logger="echodepth"):
         train(train_config("binaural", experiment_name="prepared", **flags))
     assert {"train: prepared audio", "val: prepared audio"} <= {*caplog.messages}
@@ -202,12 +203,12 @@ def test_a_run_finds_prepared_spectrograms_of_its_own_front_end_and_says_so(
 ) -> None:
     root = write_v2_root(tmp_path / "v2")
     shared: dict[str, Any] = {"data_dir": root, "image_size": 32, "max_depth": 10.0}
-    prepare(PrepareConfig(**shared, sound="spectrogram", cues=True, workers=2))
+    prepare(build(prepare_class(Choices()), shared | {"sound": "spectrogram", "binaural_cues": True, "workers": 2}))
     flags = shared | {"base_channels": 2, "batch_size": 2, "nb_epochs": 1, "num_workers": 0, "device": "cpu"}
     for run, cues, said in (("same", True, True), ("other", False, False)):
         caplog.clear()
         with caplog.at_level("INFO", logger="echodepth"):
-            train(train_config("binaural", experiment_name=run, **flags, attention_levels=(), cues=cues))
+            train(train_config("binaural", experiment_name=run, **flags, attention_levels=(), binaural_cues=cues))
         assert any("prepared spectrogram" in message for message in caplog.messages) == said
 
 

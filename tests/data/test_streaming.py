@@ -185,7 +185,7 @@ def test_files_that_changed_are_packed_again_and_other_splits_stay(tmp_path: Pat
     changed = {sample["name"]: float(sample["depth"].max()) for sample in as_file(config.out)}
     assert changed["Attic/0"] == pytest.approx(1.234)
     assert len(as_file(config.out, "test")) == 2
-    with pytest.raises(ConfigError, match=r"holds shards of batvisionv2, with other settings: give another --out"):
+    with pytest.raises(ConfigError, match=r"holds shards of batvisionv2 with other settings: give another --out"):
         shard(ShardConfig(dataset="batvisionv1", data_dir=root, out=config.out, **SHORT))
 
 

@@ -2,16 +2,16 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from echodepth.core.errors import ConfigError
+from echodepth.core.flags import flat, replace
 from echodepth.distillation.losses.total import distillation_losses
 from echodepth.experiments.config import BenchmarkConfig
-from echodepth.experiments.grid import DISTILLING, Run, runs_of
+from echodepth.experiments.grid import DISTILLED, Run, runs_of
 from echodepth.experiments.study import benchmark, config_of, rooms
 from echodepth.experiments.table import gap_closed, markdown
 from echodepth.models.attention.cross_attention import ATTENTIONS
@@ -27,48 +27,55 @@ def row(method: str, rmse: float, fraction: float = 1.0, source: str = "same", s
 def test_every_way_of_teaching_runs_in_three_settings_and_a_student_alone_in_two() -> None:
     runs = runs_of(BenchmarkConfig("distillation", seeds=(0, 1)))
     assert Counter(run.method for run in runs if run.seed == 0) == {
-        **dict.fromkeys(DISTILLING, 3),
+        **dict.fromkeys(DISTILLED, 3),
         "none": 2,
         "teacher": 3,
     }
     assert len({run.name for run in runs}) == len(runs)
     teachers = [run for run in runs if run.method == "teacher"]
     assert runs[: len(teachers)] == teachers
-    assert {run.teacher for run in runs if run.method in DISTILLING} == set(teachers)
+    assert {run.teacher for run in runs if run.method in DISTILLED} == set(teachers)
 
 
 def test_a_teacher_from_elsewhere_knows_all_labels_of_other_rooms() -> None:
     teacher = Run("response", 0.1, "elsewhere", 0).teacher
     assert teacher == Run("teacher", 1.0, "elsewhere", 0)
-    assert config_of(teacher, "small").data_dir == rooms("small", elsewhere=True)
-    assert config_of(Run("response", 0.1, "elsewhere", 0), "small").data_dir == rooms("small", elsewhere=False)
+    assert config_of(teacher, "small").data.data_dir == rooms("small", elsewhere=True)
+    assert config_of(Run("response", 0.1, "elsewhere", 0), "small").data.data_dir == rooms("small", elsewhere=False)
 
 
 def test_alone_or_taught_a_student_makes_the_same_number_of_steps() -> None:
     alone, taught = (config_of(Run(method, 0.1, "same", 0), "small") for method in ("none", "response"))
-    assert alone.nb_epochs * alone.label_fraction == pytest.approx(taught.nb_epochs)
+    assert alone.optimisation.nb_epochs * alone.training_data.label_fraction == pytest.approx(
+        taught.optimisation.nb_epochs
+    )
 
 
 def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None:
     standard, light = (config_of(run, "small") for run in runs_of(BenchmarkConfig("light", seeds=(0,))))
     default = train_config("binaural")
-    assert (standard.base_channels, light.base_channels) == (default.base_channels, default.base_channels)
-    assert isinstance(standard, BinauralConfig)
-    assert isinstance(light, BinauralConfig)
-    assert (standard.model, standard.attention_levels) == (default.model, default.attention_levels)
-    own = ("model", "attention", "attention_levels", "learning_rate", "experiment_name")
-    assert light == replace(standard, **{name: getattr(light, name) for name in own})
+    of_standard, of_light, of_default = flat(standard), flat(light), flat(default)
+    for flag in ("base_channels", "model", "attention_levels"):
+        assert of_standard[flag] == of_default[flag]
+    assert of_light["base_channels"] == of_default["base_channels"]
+    # The light network has no choice of convolution, attention and upsampling.
+    own = {"model", "attention", "attention_levels", "learning_rate", "experiment_name", "convolution", "bilinear"}
+    different = {flag for flag in of_standard if of_light.get(flag) != of_standard[flag]}
+    assert different <= own
+    assert of_light.keys() <= of_standard.keys()
 
 
 def test_each_way_of_teaching_has_a_weight_and_the_control_differs_by_its_pairs_alone() -> None:
-    for flags in DISTILLING.values():
+    for flags in DISTILLED.values():
         config = train_config("distill", teacher="any", **flags)
-        assert config.pseudo_labels or any(loss.weight_value for loss in distillation_losses(config))
-    # But for how the ears look across, the best way to teach is the default.
-    assert train_config("distill", teacher="any", **DISTILLING["best"]) == train_config(
+        assert flat(config)["pseudo_labels"] or any(
+            loss.weight_value for loss in distillation_losses(config.distillation)
+        )
+    # Apart from the form of attention, the best method is the default.
+    assert train_config("distill", teacher="any", **DISTILLED["best"]) == train_config(
         "distill", teacher="any", attention="full"
     )
-    assert DISTILLING["wrong_pair"] == DISTILLING["best"] | {"shuffle_teacher": True}
+    assert DISTILLED["shuffled_teacher"] == DISTILLED["best"] | {"shuffle_teacher": True}
 
 
 def test_the_gap_closed_by_hand() -> None:
@@ -89,7 +96,7 @@ def test_the_gap_closed_by_hand() -> None:
 
 
 def test_an_unknown_method_lists_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"--methods telepathy: cues has none, cues, separated"):
+    with pytest.raises(ConfigError, match=r"--methods telepathy: cues has none, binaural_cues, factorized"):
         runs_of(BenchmarkConfig("cues", methods=("telepathy",)))
 
 
@@ -99,11 +106,10 @@ def test_forms_of_attention_differ_in_nothing_else_and_clash_with_no_other_study
         (form, 1.0, "none") for form in ATTENTIONS
     ]
     full, *others = (config_of(run, "small") for run in runs)
-    assert isinstance(full, BinauralConfig)
     alone = config_of(Run("none", 1.0, "none", 0), "small")
     assert replace(full, experiment_name=alone.experiment_name, attention_levels=(4, 5)) == alone
     for form, other in zip(list(ATTENTIONS)[1:], others, strict=True):
-        assert other == replace(full, experiment_name=other.experiment_name, attention=form)  # type: ignore[arg-type]
+        assert other == replace(full, experiment_name=other.experiment_name, attention=form)
     elsewhere = {run.name for study in ("distillation", "cues") for run in runs_of(BenchmarkConfig(study))}
     assert not elsewhere & {run.name for run in runs}
 

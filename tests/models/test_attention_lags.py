@@ -1,4 +1,4 @@
-"""At which lags one ear looks in the other: the textbook's weights, added up by the difference of their columns."""
+"""Cross-attention weights by lag: the reference weights, summed by the difference of their columns."""
 
 import pytest
 import torch
@@ -22,14 +22,14 @@ ROWS, COLUMNS = 3, 7
 LAGS = list(range(1 - COLUMNS, COLUMNS))
 
 
-def two_ears(form: str, samples: int = 2) -> tuple[CrossAttention, Tensor, Tensor]:
+def layer_and_maps(form: str, samples: int = 2) -> tuple[CrossAttention, Tensor, Tensor]:
     torch.manual_seed(0)
     own, other = torch.randn(2, samples, 8, ROWS, COLUMNS, dtype=torch.float64)
     return ATTENTIONS[form](8).double(), own, other
 
 
 @torch.no_grad()
-def textbook(layer: CrossAttention, own: Tensor, other: Tensor, allowed: Tensor) -> Tensor:
+def reference(layer: CrossAttention, own: Tensor, other: Tensor, allowed: Tensor) -> Tensor:
     """The whole matrix softmax(QKᵀ/√d), [B,F,T,F2,T2], of what is allowed."""
     query, key = layer.query(own), layer.key(other)
     scores = torch.einsum("bdft,bdgs->bftgs", query, key) / query.shape[1] ** 0.5
@@ -38,7 +38,7 @@ def textbook(layer: CrossAttention, own: Tensor, other: Tensor, allowed: Tensor)
 
 
 def allowed(form: str) -> Tensor:
-    """Of each query [F,T] the keys [F2,T2] that it may look at."""
+    """Of each query [F,T] the keys [F2,T2] of its pattern."""
     f, t, f2, t2 = torch.meshgrid(*(torch.arange(n) for n in (ROWS, COLUMNS) * 2), indexing="ij")
     if form == "band":
         return (t - t2).abs() <= BAND
@@ -46,29 +46,31 @@ def allowed(form: str) -> Tensor:
 
 
 @pytest.mark.parametrize("form", list(ATTENTIONS))
-def test_the_weights_are_the_textbooks(form: str) -> None:
-    layer, own, other = two_ears(form)  # a map of this size is pooled to itself
-    whole = textbook(layer, own, other, allowed(form))
+def test_the_weights_are_those_of_the_reference(form: str) -> None:
+    layer, own, other = layer_and_maps(form)  # a map of this size is pooled to itself
+    whole = reference(layer, own, other, allowed(form))
     for column in range(COLUMNS):
         torch.testing.assert_close(layer.attention_weights(own, other, column), whole[:, :, column])
 
 
 @pytest.mark.parametrize("form", list(ATTENTIONS))
-def test_they_are_added_up_by_lag(form: str) -> None:
-    layer, own, other = two_ears(form)
+def test_they_are_summed_by_lag(form: str) -> None:
+    layer, own, other = layer_and_maps(form)
     within = allowed(form)
-    matrix = textbook(layer, own, other, within).mean(dim=0)  # [F,T,F2,T2]
-    alike = within / within.sum(dim=(2, 3), keepdim=True)
+    matrix = reference(layer, own, other, within).mean(dim=0)  # [F,T,F2,T2]
+    uniform = within / within.sum(dim=(2, 3), keepdim=True)
     t, t2 = torch.arange(COLUMNS)[:, None, None], torch.arange(COLUMNS)
-    expected = [[float((each * (t2 - t == lag)).sum() / (ROWS * COLUMNS)) for lag in LAGS] for each in (matrix, alike)]
+    expected = [
+        [float((each * (t2 - t == lag)).sum() / (ROWS * COLUMNS)) for lag in LAGS] for each in (matrix, uniform)
+    ]
     found = lag_weights(layer, own, other)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
     torch.testing.assert_close(found.sum(dim=1), torch.ones(2, dtype=torch.float64))
 
 
-def test_looking_everywhere_alike_is_a_triangle_and_no_preference() -> None:
-    """Of 7 columns, 7 - |lag| pairs of 49 are so far apart: a peak at lag 0 that says nothing."""
-    layer, own, other = two_ears("full")
+def test_uniform_attention_is_a_triangle_with_a_ratio_of_one() -> None:
+    """Of 7 columns, 7 - |lag| pairs of 49 are so far apart: a peak at lag 0 without any comparison of the ears."""
+    layer, own, other = layer_and_maps("full")
     nn.init.zeros_(layer.query.weight)
     nn.init.zeros_(torch.as_tensor(layer.query.bias))
     found = lag_weights(layer, own, other)
@@ -78,7 +80,7 @@ def test_looking_everywhere_alike_is_a_triangle_and_no_preference() -> None:
     assert weight_near_zero(found) == pytest.approx((19 / 49, 19 / 49))
 
 
-def test_an_ear_that_finds_its_sound_two_columns_later_looks_there() -> None:
+def test_attention_to_a_signal_two_columns_later_has_that_lag() -> None:
     layer = CrossAttention(8).double()
     for convolution in (layer.query, layer.key):
         nn.init.zeros_(torch.as_tensor(convolution.bias))
@@ -89,20 +91,20 @@ def test_an_ear_that_finds_its_sound_two_columns_later_looks_there() -> None:
         own[0, :2, 0, column] = 100 * torch.stack([angle.cos(), angle.sin()])
     other = own.roll(2, dims=-1)
     found = lag_weights(layer, own[..., :10], other[..., :10])
-    # The last two columns' sounds come after the end, where nothing is heard that is theirs.
+    # The signals of the last two columns arrive after the end of the other map.
     assert found[0].argmax() == 9 + 2
     assert dict(relative_attention(found))[2] > 5
     assert weight_near_zero(found)[0] < 0.25
     assert lag_weights(layer, other[..., 2:], own[..., 2:])[0].argmax() == 9 - 2
 
 
-def test_a_band_is_told_within_its_reach() -> None:
-    found = lag_weights(*two_ears("band"))
+def test_a_band_has_the_lags_of_its_width() -> None:
+    found = lag_weights(*layer_and_maps("band"))
     assert [lag for lag, _ in relative_attention(found)] == [-2, -1, 0, 1, 2]
     assert found[:, : COLUMNS - 1 - BAND].abs().sum() == 0
 
 
-def test_a_network_tells_them_level_by_level() -> None:
+def test_a_network_returns_them_by_level() -> None:
     network = BinauralAttentionDepthNet(4, output_size=32, attention_levels=(2, 5)).eval()
     spectrograms = torch.rand(2, 2, 32, 80)
     prediction, found = predict_with_lags(network, spectrograms)
@@ -125,7 +127,7 @@ def test_a_network_tells_them_level_by_level() -> None:
     ],
     ids=lambda each: type(each).__name__,
 )
-def test_without_attention_nobody_looks(network: DepthNet, channels: int) -> None:
+def test_networks_without_attention_have_no_lags(network: DepthNet, channels: int) -> None:
     prediction, lags = predict_with_lags(network.eval(), torch.rand(1, channels, 32, 32))
     assert prediction.depth.shape == (1, 1, 32, 32)
     assert lags == {}

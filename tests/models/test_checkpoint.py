@@ -82,7 +82,7 @@ def test_a_checkpoint_of_a_plain_state_dict_is_read(tmp_path: Path, caplog: pyte
     assert "taken as 256 pixels and 30 m" in caplog.text
 
 
-def test_attention_levels_are_read_off_a_plain_state_dict(tmp_path: Path) -> None:
+def test_attention_levels_are_inferred_from_a_plain_state_dict(tmp_path: Path) -> None:
     network = create_binaural_attention_model(base_channels=4, attention_levels=(2, 5))
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
     assert load_model(tmp_path / "original.pth").spec.arguments["attention_levels"] == [2, 5]
@@ -90,13 +90,13 @@ def test_attention_levels_are_read_off_a_plain_state_dict(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("bilinear", [True, False])
 @pytest.mark.parametrize("convolution", ["full", "factorized"])
-def test_the_convolution_is_read_off_a_plain_state_dict(convolution: str, bilinear: bool, tmp_path: Path) -> None:
+def test_the_convolution_is_inferred_from_a_plain_state_dict(convolution: str, bilinear: bool, tmp_path: Path) -> None:
     network = create_binaural_attention_model(4, bilinear, attention_levels=(), convolution=convolution).eval()
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
     model = load_model(tmp_path / "original.pth")
     assert model.spec.arguments["convolution"] == convolution
-    heard = torch.rand(1, 2, 32, 32)
-    assert torch.equal(model.network(heard), network(heard))
+    spectrograms = torch.rand(1, 2, 32, 32)
+    assert torch.equal(model.network(spectrograms), network(spectrograms))
 
 
 def test_a_folder_from_before_there_was_a_choice_of_convolution_or_attention_is_read(tmp_path: Path) -> None:

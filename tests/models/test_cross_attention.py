@@ -127,7 +127,7 @@ def test_an_untrained_layer_passes_its_own_ear_through() -> None:
     assert torch.equal(layer(own, other), own)
 
 
-def test_a_position_looks_where_the_layer_takes_from() -> None:
+def test_attention_weights_are_those_of_the_output() -> None:
     layer = CrossAttention(8)
     torch.nn.init.ones_(layer.gate)
     own, other = torch.randn(1, 8, 3, 4), torch.randn(1, 8, 3, 4)

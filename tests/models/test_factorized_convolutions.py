@@ -1,4 +1,4 @@
-"""The ears' convolutions along frequency, then along time, and models from before there was that choice."""
+"""Encoder convolutions along frequency, then along time, and weights of models without that choice."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from echodepth.models.layers import CONVOLUTIONS, Encoder
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
 
-def test_factorized_convolutions_look_along_frequency_then_along_time() -> None:
+def test_factorized_convolutions_act_along_frequency_then_along_time() -> None:
     block = CONVOLUTIONS["factorized"](1, 3).eval()
     x = torch.zeros(1, 1, 9, 9)
     x[..., 4, 4] = 1.0
@@ -28,7 +28,7 @@ def test_factorized_convolutions_reach_as_far_as_full_ones() -> None:
         assert torch.equal(x.grad[0, 0] != 0, reached), convolution
 
 
-def test_only_the_ears_encoders_are_factorized() -> None:
+def test_only_the_encoders_are_factorized() -> None:
     full, factorized = (BinauralAttentionDepthNet(4, convolution=convolution) for convolution in CONVOLUTIONS)
     for name in ("left_to_right", "right_to_left", "fusion", "decoder", "head"):
         before, after = (getattr(network, name).state_dict() for network in (full, factorized))

@@ -37,11 +37,11 @@ def test_the_spectrum_is_that_of_torch_stft(n_fft: int, win_length: int, hop_len
     assert torch.complex(real, imaginary).sub(expected).abs().max() < 1e-6
 
 
-def test_mixed_precision_does_not_coarsen_what_is_heard() -> None:
+def test_mixed_precision_leaves_the_spectrogram_in_single() -> None:
     audio = torch.randn(1, 2, 3000) / 10
     with torch.autocast("cpu", torch.bfloat16):
-        heard = EchoFrontEnd(32)(audio)
-    assert torch.equal(heard, EchoFrontEnd(32)(audio))
+        mixed = EchoFrontEnd(32)(audio)
+    assert torch.equal(mixed, EchoFrontEnd(32)(audio))
 
 
 def both(signal: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def test_silence_is_zero() -> None:
     assert EchoFrontEnd(64, "log")(torch.zeros(1, 2, 4000)).abs().max().item() < 1e-5
 
 
-def test_the_level_difference_between_the_ears_survives() -> None:
+def test_the_interaural_level_difference_is_kept() -> None:
     left, right = sine(5000, 0.4), sine(5000, 0.1)
     spectrogram = EchoFrontEnd(257, "log")(torch.stack([left, right])[None])
     difference = (spectrogram[0, 0] - spectrogram[0, 1])[:, 100:150].amax().item()
@@ -97,8 +97,8 @@ def test_frames_of_a_batch_do_not_share_a_scale() -> None:
 
 def cues(left: Tensor, right: Tensor, size: int = 128) -> Tensor:
     """[ear, resolution, cue, size, size]."""
-    heard: Tensor = EchoFrontEnd(size, binaural_cues=True)(torch.stack([left, right])[None])
-    return heard[0].reshape(2, 2, CUE_CHANNELS, size, size)
+    channels: Tensor = EchoFrontEnd(size, binaural_cues=True)(torch.stack([left, right])[None])
+    return channels[0].reshape(2, 2, CUE_CHANNELS, size, size)
 
 
 def test_the_first_cue_is_the_spectrogram_without_cues() -> None:

@@ -121,7 +121,7 @@ def _failure(name: str) -> Exception:
         ),
     ],
 )
-def test_what_the_hub_does_not_give_is_said(hub: Hub, failure: str, message: str) -> None:
+def test_a_failed_download_is_reported(hub: Hub, failure: str, message: str) -> None:
     hub.failure = _failure(failure)
     with pytest.raises(CheckpointError, match=message) as refused:
         load_model("org/eyes@v1")

@@ -1,4 +1,4 @@
-"""What the light student promises beside the contract of all networks: little arithmetic, and sight of everything."""
+"""Properties of the light network beside the contract of all networks: little arithmetic, a full receptive field."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.networks.light_binaural import InvertedResidual, LightBinauralDepthNet
-from echodepth.training.config import train_config
+from echodepth.training.config import TrainConfig, train_config
 from echodepth.training.train import model_spec
 
 
@@ -23,16 +23,16 @@ def test_it_computes_a_thirtieth_of_what_the_standard_network_does() -> None:
     assert operations(LightBinauralDepthNet(64), 64) < standard / 30
 
 
-def test_both_ears_are_heard_by_one_encoder_and_still_told_apart() -> None:
+def test_both_ears_share_one_encoder_and_differ_in_the_output() -> None:
     torch.manual_seed(0)
     network = LightBinauralDepthNet(8, 32).eval()
-    # Its weights know no ear: whatever both hear alike, they say alike.
+    # The encoder has no weights of one ear: equal spectrograms have equal features.
     assert not any("left" in name or "right" in name for name, _ in network.encoder.named_parameters())
     x = torch.rand(1, 2, 32, 32)
     assert not torch.allclose(network(x), network(x.flip(1)), atol=1e-6)
 
 
-def test_every_place_of_the_image_hears_every_frequency_and_time() -> None:
+def test_every_pixel_depends_on_every_frequency_and_time() -> None:
     torch.manual_seed(0)
     network = LightBinauralDepthNet(8, 64).double().eval()
     x = torch.rand(1, 2, 64, 64, dtype=torch.float64, requires_grad=True)
@@ -49,7 +49,7 @@ def test_a_separable_convolution_is_residual_only_where_shapes_agree() -> None:
         InvertedResidual(4, 4, stride=2).eval(),
     )
     for block in (same, narrower, halved):
-        nn.init.zeros_(block.get_parameter("6.weight"))  # the layers then say nothing
+        nn.init.zeros_(block.get_parameter("6.weight"))  # the layers then return zero
     assert torch.equal(same(x), x)
     assert torch.equal(narrower(x), torch.zeros(1, 2, 8, 8))
     assert torch.equal(halved(x), torch.zeros(1, 4, 4, 4))
@@ -58,7 +58,7 @@ def test_a_separable_convolution_is_residual_only_where_shapes_agree() -> None:
 @pytest.mark.parametrize(
     "config", [train_config("binaural", model="light"), train_config("distill", model="light", teacher="t")]
 )
-def test_the_flag_alone_builds_it(config: BinauralConfig) -> None:
+def test_the_flag_alone_builds_it(config: TrainConfig) -> None:
     spec = model_spec(config)
     assert spec.network == "light"
     assert LightBinauralDepthNet(**spec.arguments).head.conv.in_channels == 32

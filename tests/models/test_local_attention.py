@@ -1,4 +1,4 @@
-"""Attention that looks at fewer places, against the textbook formula with the others masked out."""
+"""Attention over fewer keys, against the standard formula with the other keys masked out."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -41,7 +41,7 @@ def masked(query: Tensor, key: Tensor, value: Tensor, *, allowed: Tensor) -> Ten
     return (torch.softmax(scores, dim=-1) @ v).mT.reshape(value.shape)
 
 
-def within_reach(form: str, rows: int, columns: int) -> Tensor:
+def pattern_mask(form: str, rows: int, columns: int) -> Tensor:
     row, column = (x.flatten() for x in torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"))
     if form == "band":
         return (column[:, None] - column).abs() <= BAND
@@ -57,7 +57,7 @@ def test_values_and_gradients_are_those_of_masked_attention(
     monkeypatch.setattr(memory_efficient_attention, "TILE_BYTES", tile)
     ours, theirs = maps(*size), maps(*size)
     found = ATTEND[form](*ours)
-    expected = masked(*theirs, allowed=within_reach(form, *size))
+    expected = masked(*theirs, allowed=pattern_mask(form, *size))
     torch.testing.assert_close(found, expected)
     weight = torch.randn_like(found)
     (found * weight).sum().backward()
@@ -101,7 +101,7 @@ def opened(form: str) -> CrossAttention:
 
 @pytest.mark.parametrize("size", [(5, 9), (3, 2), (34, 37)], ids=str)
 @pytest.mark.parametrize("form", list(ATTENTIONS))
-def test_a_position_looks_where_each_form_takes_from(form: str, size: tuple[int, int]) -> None:
+def test_attention_weights_are_those_of_the_output(form: str, size: tuple[int, int]) -> None:
     layer = opened(form)
     own, other = torch.randn(2, 2, 8, *size, dtype=torch.float64)
     found = layer(own, other) - own
@@ -112,7 +112,7 @@ def test_a_position_looks_where_each_form_takes_from(form: str, size: tuple[int,
         torch.testing.assert_close(found[:, :, row, column], fetched)
 
 
-def test_what_is_out_of_reach_has_no_weight() -> None:
+def test_masked_positions_have_no_weight() -> None:
     own, other = torch.randn(2, 1, 8, 6, 9, dtype=torch.float64)
     assert torch.nonzero(opened("band").attention_weights(own, other, 7)[0, 4].sum(dim=0)).flatten().tolist() == [
         5,

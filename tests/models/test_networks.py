@@ -165,13 +165,15 @@ class TestContract:
 def test_teacher_and_student_share_one_pyramid(base_channels: int, bilinear: bool, size: tuple[int, int]) -> None:
     teacher = create_rgb_depth_model(base_channels, bilinear, 32).eval()
     student = create_binaural_attention_model(base_channels, bilinear, 32).eval()
-    _, seen = teacher(torch.rand(2, 3, *size), return_features=True)
-    _, heard = student(torch.rand(2, 2, *size), return_features=True)
-    assert {level: f.shape for level, f in seen.items()} == {level: f.shape for level, f in heard.items()}
+    _, image_features = teacher(torch.rand(2, 3, *size), return_features=True)
+    _, audio_features = student(torch.rand(2, 2, *size), return_features=True)
+    assert {level: f.shape for level, f in image_features.items()} == {
+        level: f.shape for level, f in audio_features.items()
+    }
     widths = encoder_channels(base_channels, bilinear) + decoder_channels(base_channels, bilinear)
     halvings = (0, 1, 2, 3, 4, 0, 1, 2, 3)
     for level, width, halving in zip(ENCODER_LEVELS + DECODER_LEVELS, widths, halvings, strict=True):
-        assert seen[level].shape == (2, width, size[0] >> halving, size[1] >> halving), level
+        assert image_features[level].shape == (2, width, size[0] >> halving, size[1] >> halving), level
 
 
 def test_pyramid_of_the_documented_width() -> None:
@@ -228,13 +230,13 @@ def test_norms_that_still_learn_are_not_folded() -> None:
         fuse_conv_bn(RGBDepthNet(2))
 
 
-def test_the_ears_are_told_apart() -> None:
+def test_swapped_ears_change_the_output() -> None:
     student = BinauralAttentionDepthNet(4, output_size=32).eval()
     ears = torch.rand(1, 2, 32, 32)
     assert not torch.allclose(student(ears), student(ears.flip(1)))
 
 
-def test_an_open_gate_lets_one_ear_hear_the_other() -> None:
+def test_an_open_gate_connects_the_ears() -> None:
     student = BinauralAttentionDepthNet(4, output_size=32).eval()
     ears = torch.rand(1, 2, 32, 32)
     plain = student(ears)
@@ -243,7 +245,7 @@ def test_an_open_gate_lets_one_ear_hear_the_other() -> None:
     assert not torch.allclose(student(ears), plain)
 
 
-def test_attention_maps_are_where_each_ear_looks() -> None:
+def test_attention_maps_sum_to_one_over_the_other_ear() -> None:
     student = BinauralAttentionDepthNet(4, output_size=32, attention_levels=(2, 4)).eval()
     maps = student.attention_maps(torch.rand(2, 2, 32, 48), frequency=0.25, time=1.0)
     assert {name: tuple(m.shape) for name, m in maps.items()} == {
@@ -256,7 +258,7 @@ def test_attention_maps_are_where_each_ear_looks() -> None:
         torch.testing.assert_close(m.sum(dim=(1, 2)), torch.ones(2))
 
 
-def test_two_identical_ears_look_alike() -> None:
+def test_identical_ears_have_identical_attention_maps() -> None:
     student = BinauralAttentionDepthNet(4, output_size=32, attention_levels=(3,)).eval()
     student.right_encoder.load_state_dict(student.left_encoder.state_dict())
     student.right_to_left.load_state_dict(student.left_to_right.state_dict())

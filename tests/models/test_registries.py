@@ -33,7 +33,7 @@ def front_end_of(network: type[DepthNet]) -> type[FrontEnd]:
 @networks
 def test_a_config_has_all_arguments_that_neither_run_nor_front_end_gives(network: type[DepthNet]) -> None:
     flags = {field.name for field in dataclasses.fields(network.config)}
-    given = {"output_size", "max_depth", *front_end_of(network)().network_arguments}
+    given = {"output_size", "max_depth", *front_end_of(network)(image_size=32).network_arguments}
     assert flags | given == set(inspect.signature(network).parameters)
     assert not flags & given
 

@@ -80,11 +80,9 @@ def test_a_network_without_levels_says_so() -> None:
 
 def run_of(kind: str, root: Path, name: str, **flags: Any) -> Path:
     shared = TINY | {"data_dir": root, "experiment_name": name} | flags
-    if kind == "rgb":
-        return train.train(train_config("rgb", **shared))
-    if kind == "binaural":
-        return train.train(train_config("binaural", **shared, attention_levels=(4,)))
-    return train.train(train_config("distill", **shared, attention_levels=(4,), teacher="seeing"))
+    own: dict[str, Any] = {} if kind == "rgb" else {"attention_levels": (4,)}
+    own |= {"teacher": "seeing"} if kind == "distill" else {}
+    return train.train(train_config(kind, **shared, **own))
 
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -143,14 +141,14 @@ def test_optimisers_are_fused_on_cuda_unless_gradients_are_clipped_in_between() 
         ),
         (
             train_config("rgb", device="cpu", sync_batchnorm=True),
-            "--sync_batchnorm: torch has it for CUDA devices alone",
+            "--sync_batchnorm: torch supports it on CUDA devices only",
         ),
         (train_config("rgb", compile=True, activation_checkpointing=True), "leave --activation_checkpointing out"),
         (
             train_config("binaural", model="unet_baseline", activation_checkpointing=True),
-            "unet_baseline has no levels for it",
+            "unet_baseline does not support it",
         ),
-        (train_config("binaural", model="light", activation_checkpointing=True), "light has no levels for it"),
+        (train_config("binaural", model="light", activation_checkpointing=True), "light does not support it"),
     ],
 )
 def test_ways_that_cannot_be_gone_are_refused(config: TrainConfig, message: str) -> None:
@@ -163,6 +161,6 @@ def test_without_a_compiler_compile_is_refused(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigError, match=r"--compile needs a C\+\+ compiler"):
         validation.check_flags(train_config("rgb", device="cpu", compile=True))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert train._synchronised(train_config("rgb", devices=2))
-    assert not train._synchronised(train_config("rgb", devices=2, sync_batchnorm=False))
-    assert not train._synchronised(train_config("rgb", devices=2, device="cpu"))
+    assert validation.uses_sync_batchnorm(train_config("rgb", devices=2).machine)
+    assert not validation.uses_sync_batchnorm(train_config("rgb", devices=2, sync_batchnorm=False).machine)
+    assert not validation.uses_sync_batchnorm(train_config("rgb", devices=2, device="cpu").machine)
