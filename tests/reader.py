@@ -96,6 +96,13 @@ class Reader:
         self.names: dict[str, Any] = {"__name__": "page", "np": np, "soundfile": soundfile, "root": Path()}
         self.names |= {"metres": np.full((24, 40), 2.0), "ears": np.zeros((9000, 2))}
 
+    def follow_page(self, page: list[Block]) -> None:
+        for block in page:
+            if module := MODULE_FILE.match(block.text):
+                self._save_module(module[1], block)
+        for block in page:
+            self.follow(block)
+
     def follow(self, block: Block) -> None:
         forget_composed_flags()
         if block.language == "bash":
@@ -122,16 +129,20 @@ class Reader:
         for name in MENTIONED_FILE.findall(block.text):
             self._have_file(Path(name))
         if module := MODULE_FILE.match(block.text):
-            self._import_as(module[1], block)
+            self._import_module(module[1], block)
             return
         # The blank lines give a traceback the line numbers of the page.
         exec(compile("\n" * (block.line - 1) + block.text, block.page, "exec"), self.names)
 
-    def _import_as(self, module: str, block: Block) -> None:
-        """Save a block as a module in the current folder and import it, so that ``--plugin`` finds it."""
+    def _save_module(self, module: str, block: Block) -> None:
+        """Save a block as a module in the current folder, where ``--plugin`` finds it."""
         Path(f"{module}.py").write_text(block.text)
         sys.modules.pop(module, None)
         importlib.invalidate_caches()
+
+    def _import_module(self, module: str, block: Block) -> None:
+        if not Path(f"{module}.py").exists():
+            self._save_module(module, block)
         loaded = vars(importlib.import_module(module))
         self.names |= {name: value for name, value in loaded.items() if not name.startswith("__")}
         forget_composed_flags()

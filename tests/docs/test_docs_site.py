@@ -18,6 +18,7 @@ from echodepth.training.compose import Choices, config_class
 from tests.conftest import ROOT
 
 CONFIG = str(ROOT / "mkdocs.yml")
+pytestmark = pytest.mark.slow  # builds the site
 
 
 @pytest.fixture(scope="module")

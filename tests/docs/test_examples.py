@@ -66,6 +66,7 @@ def trained_models() -> list[str]:
     return sorted(path.parts[-3] for path in Path().glob("checkpoints/*/best/config.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "number", "experiment"), EXAMPLES, ids=[f"{e[0][4:7]}-{e[1]}" for e in EXAMPLES])
 def test_an_example_trains_its_experiment(script: str, number: int, experiment: str, v2_root: Path) -> None:
     wandb = pytest.importorskip("wandb") if number == 2 else None
@@ -79,6 +80,7 @@ def test_an_example_trains_its_experiment(script: str, number: int, experiment: 
     assert {path.name for path in Path().iterdir()} == {"checkpoints", "results", "logs"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [RGB, BINAURAL])
 def test_bash_starts_the_training_of_an_example(script: str, v2_root: Path) -> None:
     shown = run_bash(script, 8, "--nb_epochs", 1, *SMALL, "--data_dir", v2_root)
@@ -88,6 +90,7 @@ def test_bash_starts_the_training_of_an_example(script: str, v2_root: Path) -> N
     assert {path.name for path in Path().iterdir()} == {"checkpoints", "results", "logs"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [RGB, BINAURAL])
 def test_example_five_starts_and_then_resumes(script: str, v2_root: Path) -> None:
     experiment = EXPERIMENTS[script][4]
@@ -167,6 +170,7 @@ def test_a_recording_is_plotted_beside_simulated_ones(
     assert capsys.readouterr().out.count("quartiles") == 3
 
 
+@pytest.mark.slow
 def test_distillation_examples_are_frames_at_even_steps_of_the_error(
     v2_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

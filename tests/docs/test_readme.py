@@ -58,10 +58,10 @@ def known_flags() -> set[str]:
     return known
 
 
+@pytest.mark.slow
 @each_page
 def test_commands_and_python_of_a_page_run(page: Path, reader: Reader) -> None:
-    for block in blocks(page.read_text(), str(page.relative_to(ROOT))):
-        reader.follow(block)
+    reader.follow_page(blocks(page.read_text(), str(page.relative_to(ROOT))))
 
 
 @each_page
@@ -125,6 +125,7 @@ cd x && make test
     ]
 
 
+@pytest.mark.slow
 def test_a_page_runs_from_top_to_bottom(reader: Reader) -> None:
     """Commands use results of earlier ones; a teacher, an epoch and a file that the page does not create exist."""
     text = """
@@ -182,6 +183,7 @@ def test_an_error_in_a_python_block_names_the_page_and_line(reader: Reader) -> N
         reader.follow(Block("PAGE.md", 10, "python", "print(nothing)"))
 
 
+@pytest.mark.slow
 def test_a_module_of_a_page_is_a_plugin_for_its_commands_alone(reader: Reader) -> None:
     module = """# page_network.py
 from dataclasses import dataclass
