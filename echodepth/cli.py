@@ -75,7 +75,7 @@ COMMANDS = (
         "shard",
         "Pack a dataset into tar shards.",
         "echodepth.data.streaming.writer:shard",
-        "echodepth.training.command_flags:shard_flags",
+        "echodepth.data.streaming.config:ShardConfig",
     ),
     Command(
         "prepare",
@@ -87,7 +87,7 @@ COMMANDS = (
         "cache-teacher",
         "Cache a teacher's outputs on the training frames.",
         "echodepth.training.teacher_setup:cache_teacher",
-        "echodepth.training.command_flags:cache_teacher_flags",
+        "echodepth.training.config:CacheTeacherConfig",
     ),
     Command(
         "train rgb",
@@ -181,11 +181,20 @@ def parse(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:
         _list_commands(words)
         raise AssertionError("tyro ends the process with the list of commands")
     rest = words[len(command.name.split()) :]
-    flags = _load(command.flags)
-    given = CommandFlags(flags) if isinstance(flags, type) else flags(rest)
+    given = _flags_of(_load(command.flags), rest)
     default = {} if given.default is None else {"default": given.default}
     config = tyro.cli(given.config, prog=f"echodepth {command.name}", args=rest, **TYRO, **default)
     return _load(command.run), given.finish(config)
+
+
+def _flags_of(flags: Any, rest: Sequence[str]) -> CommandFlags:
+    if not isinstance(flags, type):
+        return flags(rest)  # type: ignore[no-any-return]
+    if "data" not in flags.__dataclass_fields__:  # type: ignore[attr-defined]
+        return CommandFlags(flags)
+    from echodepth.data.flag_groups import data_flags
+
+    return data_flags(flags, rest)
 
 
 def _list_commands(words: list[str]) -> None:

@@ -1,13 +1,17 @@
 """The command line: what it says, how fast, and that a user's mistake never shows a traceback."""
 
+import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from echodepth import cli
+from echodepth import __version__, cli
 from echodepth.core.errors import ConfigError, DataError, plain_message
+from echodepth.core.flags import plain, replace
+from echodepth.training.compose import train_config
 from tests.conftest import ROOT
 from tests.tiny import save_tiny_rgb
 
@@ -52,13 +56,30 @@ def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -
     assert "usage: echodepth" in capsys.readouterr().out
 
 
-def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+COMPOSED = {"train rgb", "train binaural", "train distill", "prepare"}
+"""Their flags are those of registered networks, losses and front ends, whose files import torch."""
+
+
+@pytest.mark.parametrize("command", ["", "train", *(each.name for each in cli.COMMANDS if each.name not in COMPOSED)])
+def test_help_imports_nothing_heavy(command: str, tmp_path: Path) -> None:
     """This is what keeps ``--help`` under a second."""
     script = (
         "import sys, contextlib, io, echodepth.cli\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
-        "    echodepth.cli.main(['train', 'rgb', '--help'])\n"
-        "heavy = ('torch', 'lightning', 'scipy', 'matplotlib', 'numpy', 'PIL', 'transformers')\n"
+        f"    echodepth.cli.main([*{command.split()}, '--help'])\n"
+        "heavy = ('torch', 'lightning', 'scipy', 'matplotlib', 'PIL', 'transformers')\n"
+        "print([m for m in heavy if m in sys.modules])\n"
+    )
+    assert run("-c", script, cwd=tmp_path).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", sorted(COMPOSED))
+def test_help_of_composed_commands_imports_no_more_than_torch(command: str, tmp_path: Path) -> None:
+    script = (
+        "import sys, contextlib, io, echodepth.cli\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        f"    echodepth.cli.main([*{command.split()}, '--help'])\n"
+        "heavy = ('lightning', 'scipy', 'matplotlib', 'transformers', 'torchmetrics')\n"
         "print([m for m in heavy if m in sys.modules])\n"
     )
     assert run("-c", script, cwd=tmp_path).stdout.strip() == "[]"
@@ -98,7 +119,7 @@ def test_ctrl_c_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     def interrupted(command: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run", interrupted)
+    monkeypatch.setattr(cli, "parse", lambda words: (interrupted, None))
     with pytest.raises(SystemExit) as stop:
         cli.main(["compare", "rgb"])
     assert stop.value.code == cli.INTERRUPTED
@@ -135,6 +156,72 @@ def test_an_unknown_flag_is_refused_with_a_likely_one(capsys: pytest.CaptureFixt
         cli.main(["train", "rgb", "--bach_size", "4"])
     assert stop.value.code == cli.USER_ERROR
     assert "--batch_size" in capsys.readouterr().err
+
+
+def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"echodepth {__version__}\n"
+
+
+@pytest.mark.parametrize(("flag", "level"), [([], "INFO"), (["-v"], "DEBUG"), (["--quiet"], "WARNING")])
+def test_verbosity_is_chosen_anywhere_on_the_command_line(flag: list[str], level: str) -> None:
+    cli.parse(["compare", "rgb", *flag, "--pictures", "0"])
+    assert logging.getLevelName(logging.getLogger("echodepth").level) == level
+
+
+def test_an_unknown_command_lists_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["predikt", "kitchen.wav"])
+    assert stop.value.code == cli.USER_ERROR
+    assert "predict" in capsys.readouterr().err
+
+
+def test_help_shows_flags_in_named_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["train", "distill", "--help"])
+    shown = capsys.readouterr().out
+    groups = ("data", "training_data", "model", "loss", "optimisation", "distillation", "machine", "logging")
+    assert all(f"─ {group} options ─" in shown for group in groups)
+
+
+def test_a_flag_of_another_network_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was once accepted and ignored."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "binaural", "--model", "unet_baseline", "--bilinear", "False"])
+    assert stop.value.code == cli.USER_ERROR
+    assert "--bilinear" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("train binaural --model lihgt", "--model lihgt: there is no such network; did you mean light?"),
+        ("train rgb --model light", "--model light takes audio, and the input here is image"),
+        ("train rgb --dataset batvision", "--dataset batvision: there is no such dataset; did you mean batvisionv"),
+        ("train rgb --config nowhere.json", "--config nowhere.json is no run's config.json"),
+        ("--plugin nowhere train rgb", "--plugin nowhere cannot be imported"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_nearest(
+    flags: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(flags.split())
+    assert stop.value.code == cli.USER_ERROR
+    assert message in capsys.readouterr().err
+
+
+def test_a_recorded_run_is_run_again_and_further_flags_win(v2_root: Path, tmp_path: Path) -> None:
+    flags = {"base_channels": 2, "locations": ("Attic",), "data_dir": v2_root, "checkpoints": 4, "overwrite": True}
+    config = train_config("binaural", experiment_name="first", model="light", **flags)
+    recorded = tmp_path / "config.json"
+    recorded.write_text(json.dumps({"kind": "binaural", "flags": plain(config)}))
+    again = cli.parse(["train", "binaural", "--config", str(recorded), "--seed", "3"])[1]
+    assert again == replace(config, seed=3, checkpoints=None, overwrite=False)
+    with pytest.raises(ConfigError, match="is of a run of train binaural, not of train rgb"):
+        cli.parse(["train", "rgb", "--config", str(recorded)])
 
 
 def test_a_message_is_found_again_in_a_workers_traceback() -> None:

@@ -1,11 +1,14 @@
 """The data flags of commands whose dataset is chosen on the command line: each dataset may have flags of its own."""
 
+import argparse
 import functools
+from collections.abc import Sequence
 from dataclasses import field, make_dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from echodepth.core.flags import CommandFlags, build, flat
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS
 
@@ -40,3 +43,19 @@ def with_data(config: type[Config], dataset: str | None, for_command_line: bool 
     composed = make_dataclass(config.__name__, groups, bases=(config,), frozen=True, kw_only=True)
     composed.__doc__ = config.__doc__
     return composed
+
+
+def data_flags(config: type, words: Sequence[str]) -> CommandFlags:
+    """The flags of a command whose config has a group ``data``."""
+    dataset = chosen_values(words, "dataset")["dataset"]
+    composed = with_data(config, dataset)
+    return CommandFlags(with_data(config, dataset, True), None, lambda given: build(composed, flat(given)))
+
+
+def chosen_values(words: Sequence[str], *flags: str) -> dict[str, str | None]:
+    """The values of some flags, found before the others are known."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for flag in flags:
+        names = {f"--{flag}", f"--{flag.replace('_', '-')}"} | ({"--student"} if flag == "model" else set())
+        parser.add_argument(*sorted(names), dest=flag, nargs="?")
+    return vars(parser.parse_known_args(list(words))[0])

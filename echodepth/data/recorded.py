@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.data.config import DataConfig, data_config, flag_names
@@ -12,6 +12,7 @@ from echodepth.data.dataset_registry import DATASETS
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class RecordOfRun(Protocol):
     """What a model's run record says of its data."""
 
@@ -28,6 +29,7 @@ class RecordOfRun(Protocol):
         """Data settings by name; empty when they are unknown."""
 
 
+@runtime_checkable
 class TrainedModel(Protocol):
     """A trained model, whatever computes it."""
 

@@ -1,21 +1,13 @@
 """The training loss: the weighted sum of all active terms."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 
 from echodepth.core.flags import select
 from echodepth.losses import LOSSES
 from echodepth.losses.base import LossInputs, LossTerm
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curriculum:
-    """Flags of the sum itself."""
-
-    use_adaptive_loss: bool = False
-    """Curriculum: add the gradient loss over the second fifth of the epochs, and smoothness over the third."""
+from echodepth.losses.config import Curriculum
 
 
 class TotalLoss:

@@ -1,6 +1,5 @@
 """The flags of the commands whose flags depend on the command line: on ``--model``, ``--front_end``, ``--dataset``."""
 
-import argparse
 import functools
 import json
 from collections.abc import Sequence
@@ -12,10 +11,8 @@ import tyro
 
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import CommandFlags, build, flat
-from echodepth.data.flag_groups import with_data
-from echodepth.data.streaming.config import ShardConfig
+from echodepth.data.flag_groups import chosen_values
 from echodepth.training.compose import Choices, config_class, prepare_class, train_config
-from echodepth.training.config import CacheTeacherConfig
 
 NOT_REPEATED = ("checkpoints", "overwrite")
 """Flags of a recorded run that ``--config`` does not take over: they belong to that one command."""
@@ -27,7 +24,7 @@ def train_flags(kind: str, words: Sequence[str]) -> CommandFlags:
     Raises:
         ConfigError: the recorded run cannot be read, is of another kind, or has a flag that is unknown.
     """
-    chosen = _chosen(words, "model", "front_end", "dataset", "config")
+    chosen = chosen_values(words, "model", "front_end", "dataset", "config")
     recorded = _recorded_flags(Path(chosen["config"]), kind) if chosen["config"] else {}
     choices = Choices(*(chosen[name] or recorded.get(name) for name in ("model", "front_end", "dataset")))
     composed = config_class(kind, choices, for_command_line=True)
@@ -49,35 +46,10 @@ distill_flags = functools.partial(train_flags, "distill")
 
 def prepare_flags(words: Sequence[str]) -> CommandFlags:
     """The flags of ``prepare``."""
-    chosen = _chosen(words, "front_end", "dataset")
+    chosen = chosen_values(words, "front_end", "dataset")
     choices = Choices(None, chosen["front_end"], chosen["dataset"])
     composed = prepare_class(choices)
     return CommandFlags(prepare_class(choices, True), None, lambda given: build(composed, flat(given)))
-
-
-def cache_teacher_flags(words: Sequence[str]) -> CommandFlags:
-    """The flags of ``cache-teacher``."""
-    return _data_flags(CacheTeacherConfig, words)
-
-
-def shard_flags(words: Sequence[str]) -> CommandFlags:
-    """The flags of ``shard``."""
-    return _data_flags(ShardConfig, words)
-
-
-def _data_flags(config: type, words: Sequence[str]) -> CommandFlags:
-    dataset = _chosen(words, "dataset")["dataset"]
-    composed = with_data(config, dataset)
-    return CommandFlags(with_data(config, dataset, True), None, lambda given: build(composed, flat(given)))
-
-
-def _chosen(words: Sequence[str], *flags: str) -> dict[str, str | None]:
-    """The values of some flags, found before the others are known."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for flag in flags:
-        names = {f"--{flag}", f"--{flag.replace('_', '-')}"} | ({"--student"} if flag == "model" else set())
-        parser.add_argument(*sorted(names), dest=flag, nargs="?")
-    return vars(parser.parse_known_args(list(words))[0])
 
 
 def _recorded_flags(path: Path, kind: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from echodepth.data.flag_groups import data_group
 from echodepth.data.records import Modality
 from echodepth.distillation.losses import DISTILLATION_LOSSES
 from echodepth.losses import LOSSES
-from echodepth.losses.total import Curriculum
+from echodepth.losses.config import Curriculum
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
 from echodepth.training.config import (

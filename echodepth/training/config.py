@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from echodepth.core.flags import TrueOrFalse
 from echodepth.data.config import DataConfig
 from echodepth.data.records import Modality, Split
-from echodepth.losses.total import Curriculum
+from echodepth.losses.config import Curriculum
 
 FLAGS_NOT_COMPARED = frozenset(
     {
