@@ -20,17 +20,17 @@ def address(text: str) -> Path | str:
     return text if "://" in text else Path(text)
 
 
-Address = Annotated[
-    Path | str,
+OptionalAddress = Annotated[
+    Path | str | None,
     PrimitiveConstructorSpec(
         nargs=1,
         metavar="PATH|URL",
         instance_from_str=lambda words: address(words[0]),
-        is_instance=lambda value: isinstance(value, Path | str),
+        is_instance=lambda value: value is None or isinstance(value, Path | str),
         str_from_instance=lambda value: [str(value)],
     ),
 ]
-"""Type of a flag that takes a folder or an address."""
+"""Type of a flag that takes a folder or an address, or is not given."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class DataConfig:
 
     dataset: str = "batvisionv2"
     """Reader of the dataset: batvisionv1, batvisionv2, rgbd (a folder with a TUM association list), simulated."""
-    data_dir: Address | None = None
+    data_dir: OptionalAddress = None
     """Root of the dataset (default: data/<dataset>; simulated: created in the cache), or address of its shards."""
     image_size: int = 256
     """Side in pixels of image, depth map and spectrogram at the network's input and output."""

@@ -27,6 +27,7 @@ class DatasetReader(ABC, Generic[Config]):
         max_depth: default of ``--max_depth`` in metres.
         layout: the directory layout, for messages.
         licence: name and terms of the data, for model cards.
+        limits: what a model trained on the data is not known to do, for model cards; empty for nothing special.
         has_locations: whether ``--locations`` and ``--leave_out`` apply.
         splits_share_rooms: whether the official splits contain the same rooms; otherwise a shared room is a leak.
     """
@@ -38,6 +39,7 @@ class DatasetReader(ABC, Generic[Config]):
     max_depth: ClassVar[float]
     layout: ClassVar[str]
     licence: ClassVar[str]
+    limits: ClassVar[str] = ""
     has_locations: ClassVar[bool] = True
     splits_share_rooms: ClassVar[bool] = True
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.data.config import Address
+from echodepth.data.config import OptionalAddress
 from echodepth.data.records import Split
 from echodepth.metrics.config import ProtocolName
 
@@ -23,7 +23,7 @@ class ScoringConfig:
     """Which pixels count: official, valid, or loo (the location left out of training)."""
     dataset: str | None = None
     """Dataset to score on, if it is not the one of training."""
-    data_dir: Address | None = None
+    data_dir: OptionalAddress = None
     """Dataset root, if it is not the one of training."""
     skip_bad: bool = False
     """Skip and count bad rows; without it the first one is an error."""

@@ -111,8 +111,7 @@ def _limits(network: DepthNet, run: RunRecord) -> list[str]:
         limits += [
             "The model is specific to the cameras and scenes of its training data. It resizes images to a square."
         ]
-    if run.data.get("dataset") == "simulated":
-        limits += ["The training data are simulated rooms only; the accuracy in real rooms is not known."]
+    limits += [run.data_limits] if run.data_limits else []
     if network.uncertainty_head is None:
         limits += ["The model predicts no uncertainty."]
     limits += ["Not suitable for controlling anything that can do harm."]

@@ -20,6 +20,7 @@ class RunRecord:
         epoch: the saved epoch, counted from 1.
         validation: metrics of that epoch by name.
         data_licence: title and licence of the training data, for the model card.
+        data_limits: what models trained on these data are not known to do, for the model card.
     """
 
     kind: str | None = None
@@ -32,6 +33,7 @@ class RunRecord:
     epoch: int | None = None
     validation: Mapping[str, float] = field(default_factory=dict)
     data_licence: str | None = None
+    data_limits: str | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """The known fields by name, as plain values for JSON."""

@@ -17,6 +17,7 @@ class Simulated(BatVisionV2):
     name = "simulated"
     title = "A simulated set"
     licence = "rooms that echodepth simulated"
+    limits = "The training data are simulated rooms only; the accuracy in real rooms is not known."
     splits_share_rooms = False
 
     @classmethod

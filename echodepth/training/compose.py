@@ -10,6 +10,7 @@ import tyro
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import build, compose
 from echodepth.core.registry import Registry, did_you_mean
+from echodepth.data.config import DataConfig
 from echodepth.data.flag_groups import data_group
 from echodepth.data.records import Modality
 from echodepth.distillation.losses import DISTILLATION_LOSSES
@@ -69,7 +70,6 @@ def train_config(kind: str, **flags: Any) -> TrainConfig:
     return build(config_class(kind, Choices.of(flags)), flags)
 
 
-@functools.cache
 def config_class(kind: str, choices: Choices, for_command_line: bool = False) -> type[TrainConfig]:
     """The config of one kind of training, with all flags of the chosen network, front end and dataset.
 
@@ -83,6 +83,15 @@ def config_class(kind: str, choices: Choices, for_command_line: bool = False) ->
     """
     if kind not in KINDS:
         raise ConfigError(f"train {kind}: there is no such training; {did_you_mean(kind, KINDS)}")
+    modality = KINDS[kind].modality
+    network = _chosen(NETWORKS, modality, choices.model)
+    front_end = _chosen(FRONT_ENDS, modality, choices.front_end)
+    resolved = Choices(network.name, front_end.name, choices.dataset or DataConfig.dataset)
+    return _composed(kind, resolved, for_command_line)
+
+
+@functools.cache
+def _composed(kind: str, choices: Choices, for_command_line: bool) -> type[TrainConfig]:
     base = KINDS[kind]
     groups: list[tuple[str, Any]] = [
         ("data", data_group(choices.dataset, for_command_line)),

@@ -11,7 +11,8 @@ from echodepth.data.split_dataset import SplitDataset
 from echodepth.distillation.losses.total import levels_of, needs_uncertainty
 from echodepth.distillation.scale_alignment import align_teacher
 from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache, teacher_cache_folder
-from echodepth.distillation.teachers.frozen import LiveTeacher, Teacher, load_teacher
+from echodepth.distillation.teachers.frozen import LiveTeacher, Teacher
+from echodepth.distillation.teachers.loading import load_teacher
 from echodepth.training.config import CacheTeacherConfig, DistillConfig
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.records import Modality
-from echodepth.distillation.teachers.frozen import load_teacher
+from echodepth.distillation.teachers.loading import load_teacher
 from echodepth.models.checkpoint import DepthModel, ModelSpec, build_spec, read_checkpoint
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.layers import count_parameters
@@ -108,6 +108,7 @@ def new_model(config: TrainConfig) -> DepthModel:
         flags=training_flags(config),
         teacher=config.distillation.teacher if isinstance(config, DistillConfig) else None,
         data_licence=reader.licence,
+        data_limits=reader.limits or None,
     )
     try:
         return DepthModel(model_spec(config), record)

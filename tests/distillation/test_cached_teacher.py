@@ -19,7 +19,8 @@ from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, open_dataset
 from echodepth.data.sample import Sample
 from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache, teacher_cache_folder
-from echodepth.distillation.teachers.frozen import FrozenTeacher, load_teacher
+from echodepth.distillation.teachers.frozen import FrozenTeacher
+from echodepth.distillation.teachers.loading import load_teacher
 from echodepth.models.checkpoint import save_model
 from echodepth.models.layers import Prediction
 from echodepth.training.config import CacheTeacherConfig

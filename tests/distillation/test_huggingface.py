@@ -15,8 +15,8 @@ from transformers import AutoModelForDepthEstimation, GLPNConfig, GLPNForDepthEs
 
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.data.sample import Sample
-from echodepth.distillation.teachers.frozen import load_teacher
 from echodepth.distillation.teachers.huggingface import HuggingFaceTeacher, Preprocessing
+from echodepth.distillation.teachers.loading import load_teacher
 from echodepth.training.distillation_task import DistillationTask
 from tests.tiny import PREPROCESSOR, save_tiny_hf
 from tests.training.test_train import curve, distil, train

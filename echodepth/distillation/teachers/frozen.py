@@ -22,7 +22,6 @@ from echodepth.models.layers import Prediction
 DepthKind = Literal["metric", "up_to_scale", "affine_inverse"]
 """What a teacher's depth means: metres; metres up to an unknown factor (trained with other cameras); or inverse depth
 up to an unknown factor and offset."""
-HUGGING_FACE = "hf:"
 
 
 class Teacher(ABC):
@@ -131,17 +130,3 @@ class FrozenTeacher(LiveTeacher):
         """Depth, uncertainty if the model has it, and the nine feature maps."""
         image = batch["image"]
         return self._fused.to(image).predict(image)
-
-
-def load_teacher(name: str) -> LiveTeacher:
-    """Load the teacher that ``--teacher`` names: a model of this project, or with ``hf:`` one of Hugging Face.
-
-    Raises:
-        CheckpointError: the model does not exist or cannot be read.
-        ConfigError: the model takes no images, or its family is not supported.
-    """
-    if not name.startswith(HUGGING_FACE):
-        return FrozenTeacher.load(name)
-    from echodepth.distillation.teachers.huggingface import HuggingFaceTeacher
-
-    return HuggingFaceTeacher.load(name.removeprefix(HUGGING_FACE))

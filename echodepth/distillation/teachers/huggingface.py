@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.data.sample import Sample
 from echodepth.distillation.losses.base import resize_like
-from echodepth.distillation.teachers.frozen import HUGGING_FACE, LiveTeacher
+from echodepth.distillation.teachers.frozen import LiveTeacher
 from echodepth.models.layers import Prediction
 
+HUGGING_FACE = "hf:"
+"""Prefix of a teacher on Hugging Face, or in a folder of its format."""
 FAMILIES = ("depth_anything", "dpt")
 """Model types whose preprocessing and kind of depth are supported."""
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
