@@ -43,7 +43,6 @@ from echodepth.models.checkpoint import find_checkpoint
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
-from echodepth.training import compose
 from echodepth.training.config import CacheTeacherConfig, PrepareConfig, TrainConfig
 from tests.conftest import ROOT
 from tests.pages import Block, commands
@@ -104,7 +103,6 @@ class Reader:
             self.follow(block)
 
     def follow(self, block: Block) -> None:
-        forget_composed_flags()
         if block.language == "bash":
             for command in commands(block):
                 self._report(command.place, shlex.join(command.words), partial(self._type, command.words))
@@ -145,7 +143,6 @@ class Reader:
             self._save_module(module, block)
         loaded = vars(importlib.import_module(module))
         self.names |= {name: value for name, value in loaded.items() if not name.startswith("__")}
-        forget_composed_flags()
 
     def _type(self, words: list[str]) -> None:
         while setting := re.fullmatch(r"([A-Z_]+)=(.*)", words[0]):
@@ -302,12 +299,6 @@ class Reader:
             np.save(path, np.full((24, 40), 2.0))
         else:
             Image.new("RGB", (40, 24), "teal").save(path)
-
-
-def forget_composed_flags() -> None:
-    """Compose the flags of training anew, since a page may have registered an entry."""
-    for cached in (compose.config_class, compose.prepare_class):
-        cached.cache_clear()
 
 
 def command_lines(script: str, *words: object) -> list[list[str]]:

@@ -5,8 +5,9 @@ shows one section for each group, and a run's record holds all flags by name, wi
 """
 
 import dataclasses
+import functools
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -35,8 +36,11 @@ class CommandFlags:
     finish: Callable[[Any], Any] = lambda parsed: parsed
 
 
-def compose(name: str, doc: str, parts: Sequence[type]) -> type:
+@functools.cache
+def compose(name: str, doc: str, *parts: type) -> type:
     """A group that has the flags of several dataclasses; its instances are instances of each of them.
+
+    The same parts give the same class, so that configs of the same flags are equal.
 
     Args:
         name: of the new class.
@@ -57,6 +61,24 @@ def compose(name: str, doc: str, parts: Sequence[type]) -> type:
     # A dataclass lists the fields of its last base first.
     composed = type(name, tuple(reversed(dict.fromkeys(bases))), {"__doc__": doc, "__annotations__": {}})
     return dataclasses.dataclass(frozen=True, kw_only=True)(composed)
+
+
+def with_groups(config: type[Config], *groups: tuple[str, Any]) -> type[Config]:
+    """A config with other types for some of its groups; the same ones give the same class.
+
+    Args:
+        config: a dataclass whose fields with these names are groups.
+        groups: name and type of each.
+    """
+    same: Any = config
+    return typing.cast(type[Config], _with_groups(same, groups))
+
+
+@functools.cache
+def _with_groups(config: Any, groups: Any) -> Any:
+    changed = dataclasses.make_dataclass(config.__name__, groups, bases=(config,), frozen=True, kw_only=True)
+    changed.__doc__ = config.__doc__
+    return changed
 
 
 def select(config: object, part: type[Config]) -> Config:

@@ -1,14 +1,13 @@
 """The data flags of commands whose dataset is chosen on the command line: each dataset may have flags of its own."""
 
 import argparse
-import functools
 from collections.abc import Sequence
 from dataclasses import field, make_dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from echodepth.core.flags import CommandFlags, build, flat
+from echodepth.core.flags import CommandFlags, build, flat, with_groups
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS
 
@@ -36,19 +35,15 @@ def data_group(dataset: str | None, for_command_line: bool = False) -> type[Data
     return chosen
 
 
-@functools.cache
 def with_data(config: type[Config], dataset: str | None, for_command_line: bool = False) -> type[Config]:
     """A command's config whose group ``data`` has the flags of one dataset; arguments as of ``data_group``."""
-    groups = [("data", data_group(dataset, for_command_line))]
-    composed = make_dataclass(config.__name__, groups, bases=(config,), frozen=True, kw_only=True)
-    composed.__doc__ = config.__doc__
-    return composed
+    return with_groups(config, ("data", data_group(dataset, for_command_line)))
 
 
 def data_flags(config: type, words: Sequence[str]) -> CommandFlags:
     """The flags of a command whose config has a group ``data``."""
     dataset = chosen_values(words, "dataset")["dataset"]
-    composed = with_data(config, dataset)
+    composed: type[Any] = with_data(config, dataset)
     return CommandFlags(with_data(config, dataset, True), None, lambda given: build(composed, flat(given)))
 
 

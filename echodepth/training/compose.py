@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal, overload
 import tyro
 
 from echodepth.core.errors import ConfigError
-from echodepth.core.flags import build, compose
+from echodepth.core.flags import build, compose, with_groups
 from echodepth.core.registry import Registry, did_you_mean
-from echodepth.data.config import DataConfig
 from echodepth.data.flag_groups import data_group
 from echodepth.data.records import Modality
 from echodepth.distillation.losses import DISTILLATION_LOSSES
@@ -29,6 +28,7 @@ from echodepth.training.config import (
     TrainConfig,
 )
 
+_MODEL_SECTION = tyro.conf.arg(name="model")
 KINDS: dict[str, type[TrainConfig]] = {config.kind: config for config in (RGBConfig, BinauralConfig, DistillConfig)}
 """The subcommands of ``echodepth train``."""
 
@@ -83,45 +83,39 @@ def config_class(kind: str, choices: Choices, for_command_line: bool = False) ->
     """
     if kind not in KINDS:
         raise ConfigError(f"train {kind}: there is no such training; {did_you_mean(kind, KINDS)}")
-    modality = KINDS[kind].modality
-    network = _chosen(NETWORKS, modality, choices.model)
-    front_end = _chosen(FRONT_ENDS, modality, choices.front_end)
-    resolved = Choices(network.name, front_end.name, choices.dataset or DataConfig.dataset)
-    return _composed(kind, resolved, for_command_line)
-
-
-@functools.cache
-def _composed(kind: str, choices: Choices, for_command_line: bool) -> type[TrainConfig]:
     base = KINDS[kind]
     groups: list[tuple[str, Any]] = [
         ("data", data_group(choices.dataset, for_command_line)),
-        ("network", Annotated[_network_group(base.modality, choices, for_command_line), tyro.conf.arg(name="model")]),
-        ("loss", compose("Losses", "Supervised loss against ground truth.", [Curriculum, *LOSSES])),
+        ("network", Annotated[_network_group(base.modality, choices, for_command_line), _MODEL_SECTION]),
+        ("loss", compose("Losses", "Supervised loss against ground truth.", Curriculum, *LOSSES)),
     ]
     if issubclass(base, DistillConfig):
-        group = compose("Distillation", str(DistillationConfig.__doc__), [DistillationConfig, *DISTILLATION_LOSSES])
+        group = compose("Distillation", str(DistillationConfig.__doc__), DistillationConfig, *DISTILLATION_LOSSES)
         groups.append(("distillation", group))
-    composed = make_dataclass(base.__name__, groups, bases=(base,), frozen=True, kw_only=True)
-    composed.__doc__ = base.__doc__
-    return composed
+    return with_groups(base, *groups)
 
 
 def _network_group(modality: Modality, choices: Choices, for_command_line: bool) -> type:
     network = _chosen(NETWORKS, modality, choices.model)
     front_end = _chosen(FRONT_ENDS, modality, choices.front_end)
-    fields = [
-        ("model", _one_of(NETWORKS, modality, for_command_line), field(default=network.name)),
-        ("front_end", _one_of(FRONT_ENDS, modality, for_command_line), field(default=front_end.name)),
-    ]
-    choice = make_dataclass("NetworkChoice", fields, bases=(NetworkChoice,), frozen=True, kw_only=True)
-    return compose("Network", str(NetworkChoice.__doc__), [choice, network.config, front_end.config])
+    model_type = _one_of(NETWORKS, modality, for_command_line)
+    front_end_type = _one_of(FRONT_ENDS, modality, for_command_line)
+    choice = _choice(("model", model_type, network.name), ("front_end", front_end_type, front_end.name))
+    return compose("Network", str(NetworkChoice.__doc__), choice, network.config, front_end.config)
 
 
 def _front_end_group(name: str | None, for_command_line: bool) -> type:
     front_end = _chosen(FRONT_ENDS, "audio", name)
-    fields = [("front_end", _one_of(FRONT_ENDS, "audio", for_command_line), field(default=front_end.name))]
-    choice = make_dataclass("FrontEndChoice", fields, bases=(FrontEndChoice,), frozen=True, kw_only=True)
-    return compose("FrontEnd", str(FrontEndChoice.__doc__), [choice, front_end.config])
+    choice = _choice(("front_end", _one_of(FRONT_ENDS, "audio", for_command_line), front_end.name))
+    return compose("FrontEnd", str(FrontEndChoice.__doc__), choice, front_end.config)
+
+
+@functools.cache
+def _choice(*flags: tuple[str, Any, str]) -> type:
+    """A group of flags that name registry entries: name, type and default of each."""
+    base = NetworkChoice if len(flags) > 1 else FrontEndChoice
+    fields = [(name, annotation, field(default=default)) for name, annotation, default in flags]
+    return make_dataclass(base.__name__, fields, bases=(base,), frozen=True, kw_only=True)
 
 
 def _chosen(registry: Registry[Any], modality: Modality, name: str | None) -> Any:
@@ -143,13 +137,10 @@ def _one_of(registry: Registry[Any], modality: Modality, for_command_line: bool)
     return Annotated[Literal[names], tyro.conf.arg(help=f"Name of the {registry.kind}.", aliases=aliases)]
 
 
-@functools.cache
 def prepare_class(choices: Choices, for_command_line: bool = False) -> type[PrepareConfig]:
     """The config of ``prepare``, with the flags of the chosen dataset and front end; arguments as ``config_class``."""
-    groups = [
+    return with_groups(
+        PrepareConfig,
         ("data", data_group(choices.dataset, for_command_line)),
         ("front_end", _front_end_group(choices.front_end, for_command_line)),
-    ]
-    composed = make_dataclass("PrepareConfig", groups, bases=(PrepareConfig,), frozen=True, kw_only=True)
-    composed.__doc__ = PrepareConfig.__doc__
-    return composed
+    )

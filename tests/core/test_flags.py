@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from echodepth.core.errors import ConfigError
-from echodepth.core.flags import build, compose, flag_types, flat, plain, replace, select
+from echodepth.core.flags import build, compose, flag_types, flat, plain, replace, select, with_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Run:
     loss: Loss
 
 
-Composed = compose("Composed", "All losses.", [Loss, EdgeLoss])
+Composed = compose("Composed", "All losses.", Loss, EdgeLoss)
 
 
 def test_a_composed_group_has_the_flags_of_its_parts_and_is_each_of_them() -> None:
@@ -54,7 +54,7 @@ def test_a_composed_group_has_the_flags_of_its_parts_and_is_each_of_them() -> No
 
 def test_one_flag_cannot_belong_to_two_parts() -> None:
     with pytest.raises(ValueError, match="--lambda_edge is a flag of both EdgeLoss and OtherEdgeLoss"):
-        compose("Clash", "", [EdgeLoss, OtherEdgeLoss])
+        compose("Clash", "", EdgeLoss, OtherEdgeLoss)
 
 
 def test_parts_may_share_a_flag_that_both_inherit() -> None:
@@ -66,7 +66,7 @@ def test_parts_may_share_a_flag_that_both_inherit() -> None:
     class Deep(Loss):
         depth: int = 4
 
-    assert flat(compose("Both", "", [Loss, Wide, Deep])()) == {"lambda_l1": 1.0, "width": 3, "depth": 4}
+    assert flat(compose("Both", "", Loss, Wide, Deep)()) == {"lambda_l1": 1.0, "width": 3, "depth": 4}
 
 
 def test_flags_survive_json() -> None:
@@ -109,3 +109,11 @@ def test_types_of_flags_are_found_through_groups() -> None:
         "folder": Path | None,
         "lambda_l1": float,
     }
+
+
+def test_the_same_parts_give_the_same_class_and_other_groups_another() -> None:
+    assert compose("Composed", "All losses.", Loss, EdgeLoss) is Composed
+    composed = with_groups(Run, ("loss", Composed))
+    assert composed is with_groups(Run, ("loss", Composed))
+    assert build(composed, {"name": "a", "lambda_edge": 0.5}) == build(composed, {"name": "a", "lambda_edge": 0.5})
+    assert isinstance(build(composed, {"name": "a"}).loss, EdgeLoss)

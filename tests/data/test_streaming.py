@@ -19,18 +19,16 @@ from echodepth import cli
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
 from echodepth.core.errors import ConfigError, DataError, EchodepthError
-from echodepth.core.flags import compose
+from echodepth.core.flags import flat
 from echodepth.data.config import DataConfig, data_config
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.dataset import open_dataset
-from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.opening import open_split
 from echodepth.data.recorded import trained_data
 from echodepth.data.records import ALL_MODALITIES, SPLITS, Modality, Split
 from echodepth.data.streaming import reader
 from echodepth.data.streaming import writer as packing
-from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.dataset import ShardBatches, ShardedDataset
 from echodepth.data.streaming.index import INDEX
 from echodepth.data.streaming.partition import EpochPartition
@@ -105,8 +103,7 @@ def test_what_comes_out_is_what_the_files_give_bit_by_bit(kind: Any, tmp_path: P
     write = {"batvisionv1": write_v1_root, "batvisionv2": write_v2_root, "rgbd": write_rgbd_root}
     write[kind](tmp_path / "files")
     data: dict[str, Any] = {"dataset": kind, "max_depth": 5.0} | ({"depth_scale": 4000.0} if kind == "rgbd" else {})
-    flags = compose("ShardFlags", "", [ShardConfig, DATASETS[kind].config])
-    shard(flags(data_dir=tmp_path / "files", out=tmp_path / "shards", workers=1, **data))
+    shard(shard_config(data_dir=tmp_path / "files", out=tmp_path / "shards", workers=1, **data))
     modalities: tuple[Modality, ...] = ("image", "depth") if kind == "rgbd" else ALL_MODALITIES
     # Other settings than those that the shards were packed with; their units of depth are the shards' own.
     reading: dict[str, Any] = data | {"image_size": 24, "max_depth": 4.0, "audio_start": "zero", "audio_seconds": 0.05}
@@ -572,17 +569,11 @@ def test_senseless_flags_are_refused(root: Path, tmp_path: Path, flags: dict[str
 
 
 def test_an_address_keeps_its_slashes_from_the_command_line_to_the_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    seen: list[Any] = []
-    monkeypatch.setattr(cli, "run", seen.append)
-    for given in ("s3://bucket/rooms", "some/folder"):
-        cli.main(["train", "rgb", "--data_dir", given])
-        cli.main(["evaluate", "--checkpoint", "a", "--data_dir", given])
-    assert [getattr(command, "run", command).data_dir for command in seen] == [
-        *["s3://bucket/rooms"] * 2,
-        *[Path("some/folder")] * 2,
-    ]
+    for given, read in (("s3://bucket/rooms", "s3://bucket/rooms"), ("some/folder", Path("some/folder"))):
+        for command in (["train", "rgb"], ["evaluate", "--checkpoint", "a"]):
+            assert flat(cli.parse([*command, "--data_dir", given])[1])["data_dir"] == read
     model = save_tiny(tmp_path / "a", Path("x"), data_dir="s3://bucket/rooms", shard_cache="kept", check_hashes=True)
     data = trained_data(model)
     assert (data.data_dir, data.address, data.shard_cache) == ("s3://bucket/rooms", "s3://bucket/rooms", Path("kept"))

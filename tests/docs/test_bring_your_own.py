@@ -19,7 +19,6 @@ from echodepth.losses import LOSSES
 from echodepth.models.checkpoint import load_model
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
-from echodepth.training import compose
 from tests.conftest import ROOT
 from tests.tiny import save_tiny_rgb
 
@@ -37,9 +36,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, text in FILES.items():
         Path(f"{name}.py").write_text(text)
     before = [(registry, set(registry.names())) for registry in REGISTRIES]
-    compose.config_class.cache_clear()
     yield
-    compose.config_class.cache_clear()
     for registry, names in before:
         for name in set(registry.names()) - names:
             del registry._entries[name]

@@ -15,7 +15,7 @@ from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
 from tests.conftest import ROOT
 from tests.pages import Block, blocks, commands
-from tests.reader import Reader, forget_composed_flags
+from tests.reader import Reader
 from tests.roots import write_rgbd_root, write_v1_root
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -42,7 +42,6 @@ def reader(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         Path("data", dataset.name).symlink_to(dataset)
     with monkeypatch.context() as patch:
         yield Reader(patch)
-    forget_composed_flags()
 
 
 @pytest.fixture(scope="module")
