@@ -34,7 +34,7 @@ Entry = TypeVar("Entry", bound=Named)
 
 
 class Registry(Generic[Entry]):
-    """Entries of one kind by name, in the order in which they were registered.
+    """Entries of one kind by name; iteration is in the order of the names.
 
     Args:
         kind: what an entry is, for messages: "network".
@@ -72,7 +72,7 @@ class Registry(Generic[Entry]):
             said = (
                 f"--{self.flag} {name}: there is no such {self.kind}" if self.flag else f"unknown {self.kind} {name!r}"
             )
-            raise ConfigError(f"{said}; {did_you_mean(name, self._entries)}, or load your own with --plugin MODULE")
+            raise ConfigError(f"{said}; {did_you_mean(name, self.names())}, or load your own with --plugin MODULE")
         return self._entries[name]
 
     def __contains__(self, name: str) -> bool:
@@ -82,7 +82,7 @@ class Registry(Generic[Entry]):
     def __iter__(self) -> Iterator[Entry]:
         """All entries."""
         self._load()
-        return iter(list(self._entries.values()))
+        return iter([self._entries[name] for name in sorted(self._entries)])
 
     def names(self) -> list[str]:
         """All names."""

@@ -28,6 +28,11 @@ def cache_folder() -> Path:
     return Path(configured) if configured else Path.home() / ".cache" / "echodepth"
 
 
+def is_experiment_name(name: str) -> bool:
+    """Whether a name can be that of an experiment, and so of folders."""
+    return re.fullmatch(r"[\w.+-]+", name) is not None and name not in (".", "..")
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """The three folders of an experiment.
@@ -39,7 +44,7 @@ class RunPaths:
     experiment: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.+-]+", self.experiment) or self.experiment in (".", ".."):
+        if not is_experiment_name(self.experiment):
             raise ConfigError(f"--experiment_name {self.experiment!r}: use letters, digits and . _ + - only")
 
     @property

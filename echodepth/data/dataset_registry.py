@@ -105,16 +105,13 @@ DATASETS: Registry[type[DatasetReader[Any]]] = Registry("dataset", "echodepth.da
 
 
 def recognise_dataset(root: Path) -> str:
-    """The name of the dataset whose layout a folder has.
-
-    Readers that were registered later take precedence: they refine the layouts of the built-in ones.
+    """The name of the dataset whose layout a folder has; a reader that refines another one's layout takes precedence.
 
     Raises:
         DataError: no reader recognises the folder.
     """
-    readers = list(DATASETS)
-    for reader in reversed(readers):
-        if reader.recognise(root):
-            return str(reader.name)
-    layouts = "; ".join(f"{reader.name}: {reader.layout}" for reader in readers)
+    matching = [reader for reader in DATASETS if reader.recognise(root)]
+    if matching:
+        return max(matching, key=lambda reader: len(reader.__mro__)).name
+    layouts = "; ".join(f"{reader.name}: {reader.layout}" for reader in DATASETS)
     raise DataError(f"{root} has the layout of no known dataset ({layouts}): choose one with --dataset")

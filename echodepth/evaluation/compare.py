@@ -1,7 +1,6 @@
 """Several trained models side by side, with the controls that say what their figures are worth."""
 
 import logging
-import re
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, DataError, require_at_least
-from echodepth.core.run_paths import RunPaths
+from echodepth.core.run_paths import RunPaths, is_experiment_name
 from echodepth.data.config import SOURCE_FLAGS
 from echodepth.data.streaming.index import is_sharded
 from echodepth.evaluation.comparison import (
@@ -63,7 +62,7 @@ def build_comparison(config: CompareConfig) -> Comparison:
     """Score all runs and controls; see ``compare`` for the errors."""
     if not config.runs:
         raise ConfigError("no run is given: name experiments, such as: echodepth compare rgb_depth binaural_attention")
-    if not re.fullmatch(r"[\w.+-]+", config.name) or config.name in (".", ".."):
+    if not is_experiment_name(config.name):
         raise ConfigError(
             f"--name {config.name!r}: use letters, digits and . _ + - only; it names a folder in results/"
         )
@@ -220,7 +219,8 @@ def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list
 def _all_curves(models: dict[str, DepthModel], names: dict[str, str]) -> dict[str, Curves]:
     curves = {}
     for run, model in models.items():
-        path = RunPaths(model.run.experiment_name).logs / "metrics.csv"
-        if path.is_file():
+        name = model.run.experiment_name
+        path = RunPaths(name).logs / "metrics.csv" if is_experiment_name(name) else None
+        if path is not None and path.is_file():
             curves[f"{model_label(model)} · {names[run]}"] = read_curves(path)
     return curves

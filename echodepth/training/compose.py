@@ -87,12 +87,18 @@ def config_class(kind: str, choices: Choices, for_command_line: bool = False) ->
     groups: list[tuple[str, Any]] = [
         ("data", data_group(choices.dataset, for_command_line)),
         ("network", Annotated[_network_group(base.modality, choices, for_command_line), _MODEL_SECTION]),
-        ("loss", compose("Losses", "Supervised loss against ground truth.", Curriculum, *LOSSES)),
+        ("loss", compose("Losses", "Supervised loss against ground truth.", Curriculum, *_in_order(LOSSES))),
     ]
     if issubclass(base, DistillConfig):
-        group = compose("Distillation", str(DistillationConfig.__doc__), DistillationConfig, *DISTILLATION_LOSSES)
+        group = compose(
+            "Distillation", str(DistillationConfig.__doc__), DistillationConfig, *_in_order(DISTILLATION_LOSSES)
+        )
         groups.append(("distillation", group))
     return with_groups(base, *groups)
+
+
+def _in_order(losses: Registry[Any]) -> list[type]:
+    return sorted(losses, key=lambda loss: (loss.order, loss.name))
 
 
 def _network_group(modality: Modality, choices: Choices, for_command_line: bool) -> type:

@@ -64,6 +64,8 @@ def train(config: TrainConfig) -> Path:
         ConfigError: a flag is out of range, or flags contradict each other.
         DataError: the data are missing or, without --skip_bad, bad.
     """
+    # Lightning's import sets the level at which it logs devices and loggers.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     model = new_model(config)
     if not isinstance(config, DistillConfig):
         return _fit(config, DepthTask(model, config), _open_data(config, model, (config.modality, "depth")))

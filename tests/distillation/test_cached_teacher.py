@@ -14,9 +14,11 @@ from torch.utils.data import default_collate
 
 from echodepth import cli
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
+from echodepth.core.flags import build
 from echodepth.data.augmentation import flip_left_right
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, open_dataset
+from echodepth.data.flag_groups import with_data
 from echodepth.data.sample import Sample
 from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache, teacher_cache_folder
 from echodepth.distillation.teachers.frozen import FrozenTeacher
@@ -47,9 +49,9 @@ def root(v2_root: Path, tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def told(root: Path, **flags: Any) -> CacheTeacherConfig:
+def cache_config(root: Path, **flags: Any) -> CacheTeacherConfig:
     settings = {"data_dir": root, "image_size": 32, "num_workers": 0, "batch_size": 4, "device": "cpu"}
-    return CacheTeacherConfig(**{**settings, "teacher": "rgb", **flags})
+    return build(with_data(CacheTeacherConfig, None), {**settings, "teacher": "rgb", **flags})
 
 
 def frames_of(root: Path, **flags: Any) -> DepthDataset:
@@ -89,7 +91,7 @@ def assert_alike(said: Prediction, live: Prediction, levels: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("mirrored", [[False, False, False], [True, True, True], [True, False, True]], ids=str)
 def test_what_was_said_is_what_would_be_said(root: Path, mirrored: list[bool]) -> None:
-    folder = cache_teacher(told(root, levels=LEVELS))
+    folder = cache_teacher(cache_config(root, levels=LEVELS))
     live, frames = load_teacher("rgb"), frames_of(root)
     batch = a_batch(frames, mirrored)
     cached = CachedTeacher(folder, frames.records, LEVELS)
@@ -102,7 +104,7 @@ def test_what_was_said_is_what_would_be_said(root: Path, mirrored: list[bool]) -
 
 
 def test_colours_are_those_of_the_clean_picture(root: Path) -> None:
-    cached = CachedTeacher(cache_teacher(told(root)), frames_of(root).records, ())
+    cached = CachedTeacher(cache_teacher(cache_config(root)), frames_of(root).records, ())
     clean = a_batch(frames_of(root), [False, True, False])
     dark = clean.copy()
     dark["image"] = 0.1 * clean["image"]
@@ -118,7 +120,7 @@ def test_a_student_learns_the_same_and_the_teacher_is_not_asked(
     common: dict[str, Any] = {"color_jitter": 0.0, "nb_epochs": 2, "optimizer": "SGD", "kd_loss": "mse"}
     common |= {"pseudo_labels": False, "lambda_kd": 0.5, "lambda_feat": 0.1, **flags}
     train(distil(root, experiment_name="live", **common))
-    folder = cache_teacher(told(root, levels=("x3", "x4", "x5", "d4", "d3", "d2", "d1")))
+    folder = cache_teacher(cache_config(root, levels=("x3", "x4", "x5", "d4", "d3", "d2", "d1")))
     looks = count_looks(monkeypatch)
     caplog.set_level("INFO", "echodepth")
     train(distil(root, experiment_name="cached", **common))
@@ -135,7 +137,7 @@ def test_a_student_learns_the_same_and_the_teacher_is_not_asked(
 
 def test_the_cache_can_be_left_unused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(distil(root, experiment_name="before"))
-    cache_teacher(told(root, levels=("x5", "d4", "d3", "d2", "d1")))
+    cache_teacher(cache_config(root, levels=("x5", "d4", "d3", "d2", "d1")))
     looks = count_looks(monkeypatch)
     train(distil(root, experiment_name="after", teacher_cache=False))
     assert len(looks) == 3  # of two frames each
@@ -146,7 +148,7 @@ def test_the_cache_can_be_left_unused(root: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_relative_teacher_is_kept_in_its_own_unit(root: Path) -> None:
     """The scale to metres belongs to a run and its labels; what is kept serves all of them."""
     save_tiny_hf(Path("tiny"), "relative")
-    folder = cache_teacher(told(root, teacher="hf:tiny"))
+    folder = cache_teacher(cache_config(root, teacher="hf:tiny"))
     live = load_teacher("hf:tiny")
     batch = a_batch(frames_of(root), [True, False, True])
     assert_alike(CachedTeacher(folder, frames_of(root).records, ()).predict(batch), live.predict(batch), ())
@@ -169,14 +171,14 @@ def looks_in_a_run(root: Path, monkeypatch: pytest.MonkeyPatch, **flags: Any) ->
 def test_another_picture_under_the_same_name_is_noticed(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = cache_teacher(told(root))
+    folder = cache_teacher(cache_config(root))
     picture = frames_of(root).records[1].image
     assert picture is not None
     status = picture.stat()
     os.utime(picture, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     assert looks_in_a_run(root, monkeypatch) == 3
     assert f"its cache {folder} does not fit: the image of Attic/2 has changed since" in caplog.text
-    assert cache_teacher(told(root)) == folder  # made anew
+    assert cache_teacher(cache_config(root)) == folder  # made anew
     assert looks_in_a_run(root, monkeypatch, experiment_name="again") == 0
 
 
@@ -188,13 +190,13 @@ def test_another_picture_under_the_same_name_is_noticed(
 def test_frames_and_levels_that_are_not_kept_are_noticed(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, flags: Any, message: str
 ) -> None:
-    cache_teacher(told(root, **{"levels": LEVELS, **flags}))
+    cache_teacher(cache_config(root, **{"levels": LEVELS, **flags}))
     assert looks_in_a_run(root, monkeypatch, lambda_feat=0.1, feature_levels=LEVELS) == 3
     assert message in caplog.text
 
 
 def test_fewer_frames_than_are_kept_fit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache_teacher(told(root, levels=LEVELS))
+    cache_teacher(cache_config(root, levels=LEVELS))
     assert looks_in_a_run(root, monkeypatch, leave_out="Attic") == 0
 
 
@@ -220,7 +222,7 @@ def test_every_teacher_and_every_reading_of_a_picture_has_its_own_place(root: Pa
 
 @pytest.mark.parametrize("damage", ["index", "array", "short"])
 def test_a_damaged_cache_is_not_used(root: Path, monkeypatch: pytest.MonkeyPatch, damage: str, caplog: Any) -> None:
-    folder = cache_teacher(told(root))
+    folder = cache_teacher(cache_config(root))
     match damage:
         case "index":
             (folder / "index.json").write_text("{")
@@ -236,7 +238,7 @@ def test_a_damaged_cache_is_not_used(root: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_interrupted_cache_is_not_there_and_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = cache_teacher(told(root, levels=LEVELS))
+    whole = cache_teacher(cache_config(root, levels=LEVELS))
     expected = {name: np.load(whole / f"{name}.npy") for name in ("depth", *LEVELS)}
     shutil.rmtree(whole)
     predict, looks = FrozenTeacher.predict, []
@@ -249,9 +251,9 @@ def test_an_interrupted_cache_is_not_there_and_goes_on(root: Path, monkeypatch: 
 
     monkeypatch.setattr(FrozenTeacher, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        cache_teacher(told(root, levels=LEVELS, batch_size=2))
+        cache_teacher(cache_config(root, levels=LEVELS, batch_size=2))
     assert not whole.exists()
-    assert cache_teacher(told(root, levels=LEVELS, batch_size=2)) == whole
+    assert cache_teacher(cache_config(root, levels=LEVELS, batch_size=2)) == whole
     assert looks[6:] == looks[4:6]  # the frames that were not finished, and no other
     for name, array in expected.items():
         assert np.array_equal(np.load(whole / f"{name}.npy"), array)
@@ -269,17 +271,17 @@ def test_the_unfinished_of_other_frames_is_begun_anew(root: Path, monkeypatch: p
 
     monkeypatch.setattr(FrozenTeacher, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        cache_teacher(told(root, batch_size=2))
-    cache_teacher(told(root, batch_size=2, locations=("Attic",)))
+        cache_teacher(cache_config(root, batch_size=2))
+    cache_teacher(cache_config(root, batch_size=2, locations=("Attic",)))
     assert [len(names) for names in looks[3:]] == [2, 2, 1, 1]
 
 
 def test_what_is_there_is_not_made_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = cache_teacher(told(root, levels=LEVELS))
+    folder = cache_teacher(cache_config(root, levels=LEVELS))
     looks = count_looks(monkeypatch)
-    assert cache_teacher(told(root, levels=("x5",))) == folder
+    assert cache_teacher(cache_config(root, levels=("x5",))) == folder
     assert not looks
-    assert cache_teacher(told(root, levels=("x5", "d1"))) == folder
+    assert cache_teacher(cache_config(root, levels=("x5", "d1"))) == folder
     assert looks
     assert json.loads((folder / "index.json").read_text())["levels"] == ["x5", "d1"]
 
@@ -299,13 +301,13 @@ def test_the_command_says_where_to(root: Path, caplog: pytest.LogCaptureFixture)
 def test_features_that_a_teacher_does_not_show_are_refused(root: Path) -> None:
     save_tiny_hf(Path("tiny"))
     with pytest.raises(ConfigError, match="--levels x5: this teacher does not return them"):
-        cache_teacher(told(root, teacher="hf:tiny", levels=("x5",)))
+        cache_teacher(cache_config(root, teacher="hf:tiny", levels=("x5",)))
 
 
 def test_a_full_disk_is_known_beforehand(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(ConfigError, match=r"needs 2\.46e-05 GB and has 1e-06: store fewer --levels, or set ECHODEPTH"):
-        cache_teacher(told(root))
+        cache_teacher(cache_config(root))
     assert not list(Path("cache/teachers").glob("*/depth.npy"))
 
 
@@ -314,7 +316,7 @@ def test_what_float16_cannot_hold_is_refused(root: Path, monkeypatch: pytest.Mon
         FrozenTeacher, "predict", lambda self, batch: Prediction(torch.full((4, 1, 8, 8), 1e5), None, {})
     )
     with pytest.raises(DataError, match=r"the teacher's depth of Attic/1, .* has values that float16 does not hold"):
-        cache_teacher(told(root))
+        cache_teacher(cache_config(root))
 
 
 def test_two_frames_of_one_name_are_refused(root: Path) -> None:
@@ -329,7 +331,7 @@ def test_two_frames_of_one_name_are_refused(root: Path) -> None:
 
 def test_a_flag_out_of_range_is_named(root: Path) -> None:
     with pytest.raises(ConfigError, match="--batch_size must be at least 1, not 0"):
-        cache_teacher(told(root, batch_size=0))
+        cache_teacher(cache_config(root, batch_size=0))
 
 
 def test_a_missing_cache_is_an_error_for_those_who_ask_for_it(root: Path) -> None:

@@ -210,7 +210,7 @@ def test_a_bare_checkpoint_is_scored_with_the_defaults_and_says_so(
     spec = ModelSpec("rgb", {"base_channels": 2, "output_size": SIDE}, {"image_size": SIDE})
     result = score_model(DepthModel(spec, RunRecord(experiment_name="bare")).eval(), ScoringConfig(data_dir=root))
     assert result.counts["images"] == 6
-    assert "bare records no data settings" in caplog.text
+    assert "bare does not record what it was trained on" in caplog.text
 
 
 def test_settings_of_another_version_are_refused_by_name(tmp_path: Path) -> None:

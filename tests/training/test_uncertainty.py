@@ -234,8 +234,7 @@ def test_the_weight_of_the_uncertainty_loss_changes_its_head_alone(v2_root: Path
     ("configure", "flags", "message"),
     [
         (rgb, {"lambda_uncertainty": -1.0}, "--lambda_uncertainty must be at least 0, not -1"),
-        (rgb, {"uncertainty": True, "lambda_uncertainty": 0.0}, "--lambda_uncertainty 0 teaches no --uncertainty"),
-        (binaural, {"uncertainty": True, "model": "unet_baseline"}, "--uncertainty: BatVision's U-Net has none"),
+        (rgb, {"uncertainty": True, "lambda_uncertainty": 0.0}, "--lambda_uncertainty 0 does not train --uncertainty"),
         (
             distil,
             {"kd_confidence": True, "lambda_kd": 0.0},
@@ -301,3 +300,8 @@ def test_confidence_changes_training_and_needs_a_teacher_with_uncertainty(v2_roo
     ):
         train(distil(v2_root, "plain_teacher", experiment_name="refused", kd_confidence=True))
     assert not Path("checkpoints/refused").exists()
+
+
+def test_a_network_without_an_uncertainty_head_has_no_such_flag(v2_root: Path) -> None:
+    with pytest.raises(ConfigError, match="--uncertainty: there is no such flag here"):
+        binaural(v2_root, uncertainty=True, model="unet_baseline")
