@@ -1,11 +1,18 @@
 """Shared fixtures: where the real recordings lie, and a quiet, repeatable torch."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from echodepth.inference import export as exporting
+from echodepth.inference import exporters
+from echodepth.inference.export_graph import DepthGraph
+from echodepth.training import image_logging
 from tests.tiny import write_v2
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def one_thread_per_worker() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_frame_per_picture() -> None:
+    """Drawing four validation frames takes longer than the training of most tests."""
+    image_logging.FRAMES = 1
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +54,24 @@ def real_data() -> Path:
 def v2_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny BatVision V2 root; read only."""
     return write_v2(tmp_path_factory.mktemp("batvisionv2"))
+
+
+@pytest.fixture(scope="module")
+def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trace each model in each precision once, because tracing takes seconds."""
+    folder = tmp_path_factory.mktemp("traced")
+    traced: dict[tuple[Any, ...], Path] = {}
+    trace = exporters.trace_onnx
+
+    def trace_once(graph: DepthGraph, example: torch.Tensor, outputs: int, path: Path) -> None:
+        parameters = list(graph.parameters())
+        sums = [float(each.double().sum()) for each in parameters]
+        key = (type(graph.network), example.shape, parameters[0].dtype, *sums)
+        if key not in traced:
+            traced[key] = folder / f"{len(traced)}.onnx"
+            trace(graph, example, outputs, traced[key])
+        shutil.copy(traced[key], path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "trace_onnx", trace_once)
+        yield

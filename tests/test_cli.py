@@ -96,6 +96,7 @@ def test_the_documented_scripts_show_their_flags(script: str, tmp_path: Path) ->
     assert ("--teacher" in shown.stdout) == (script == "train_distillation")
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_with_one_line_and_status_two(tmp_path: Path) -> None:
     shown = run("-m", "echodepth", "train", "rgb", "--data_dir", "nowhere", cwd=tmp_path)
     assert shown.returncode == cli.USER_ERROR

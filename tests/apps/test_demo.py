@@ -213,6 +213,7 @@ def test_a_taken_port_is_named(address: str, folder: Path) -> None:
         app.serve(app.open_page(config), config)
 
 
+@pytest.mark.browser
 def test_a_browser_shows_predictions_of_uploaded_files(address: str, folder: Path, tmp_path: Path) -> None:
     browsers = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")

@@ -198,6 +198,7 @@ def test_a_run_on_prepared_waveforms_ends_bit_equal_to_one_on_the_files(
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
+@pytest.mark.slow
 def test_a_run_finds_prepared_spectrograms_of_its_own_front_end_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

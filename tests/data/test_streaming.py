@@ -299,6 +299,7 @@ def test_labels_are_those_of_the_files(root: Path, shards: Path, keep_rest: bool
     assert len(of_both[0]) == (24 if keep_rest else 12)
 
 
+@pytest.mark.slow
 def test_a_run_from_shards_is_resumed_and_scored_as_from_files(
     v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

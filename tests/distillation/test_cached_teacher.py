@@ -111,6 +111,7 @@ def test_colours_are_those_of_the_clean_picture(root: Path) -> None:
     assert torch.equal(cached.predict(dark).depth, cached.predict(clean).depth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [{}, {"shuffle_teacher": True}, {"lambda_align": 0.5}], ids=str)
 def test_a_student_learns_the_same_and_the_teacher_is_not_asked(
     root: Path, monkeypatch: pytest.MonkeyPatch, flags: dict[str, Any], caplog: pytest.LogCaptureFixture

@@ -127,6 +127,7 @@ def test_only_models_with_uncertainty_have_calibration_charts(night: Comparison)
 # ---- in a browser ----
 
 
+@pytest.mark.browser
 def test_a_browser_sorts_the_tables_and_asks_for_nothing_else(page: Path, night: Comparison) -> None:
     browsers = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")

@@ -127,6 +127,7 @@ def test_shares_are_those_asked_for_and_a_share_of_nothing_is_refused() -> None:
         runs_of(BenchmarkConfig("distillation", label_fractions=(0.0,)))
 
 
+@pytest.mark.slow
 def test_a_study_is_done_once_and_tells_what_was_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +161,7 @@ def test_a_study_is_done_once_and_tells_what_was_asked(
     assert json.loads((folder / "val.json").read_text()) == told
 
 
+@pytest.mark.slow
 def test_forms_of_attention_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     told = json.loads(
@@ -171,6 +173,7 @@ def test_forms_of_attention_are_compared(tmp_path: Path, monkeypatch: pytest.Mon
         assert (arguments["attention"], arguments["attention_levels"]) == (form, [2, 3, 4, 5])
 
 
+@pytest.mark.slow
 def test_workers_that_were_begun_elsewhere_follow_to_this_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,9 +2,7 @@
 
 import json
 import logging
-import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,9 @@ from echodepth.data.dataset import open_dataset
 from echodepth.data.recorded import trained_data
 from echodepth.evaluation.config import ScoringConfig
 from echodepth.inference import export as exporting
-from echodepth.inference import exporters
 from echodepth.inference.backends import ExportedModel, load_backend
 from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.inference.export import evenly_spaced, export, trial_inputs
-from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import METADATA_KEY
 from echodepth.inference.predict import predict
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
@@ -32,6 +28,8 @@ from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.models.frontends.spectrum import resize_matrix
 from echodepth.models.run_record import RunRecord
 from tests.tiny import SECONDS, SIDE, save_tiny, save_tiny_rgb
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("traced_once")]
 
 SAMPLES = 882
 
@@ -103,27 +101,6 @@ def with_distinct_outputs(model: DepthModel, folder: Path) -> DepthModel:
                 parameter.mul_(6**0.5)  # torch's initial weights shrink the variance sixfold a layer
     save_model(model, folder / "best")
     return model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Trace each model in each precision once, because tracing takes seconds."""
-    folder = tmp_path_factory.mktemp("traced")
-    traced: dict[tuple[Any, ...], Path] = {}
-    trace = exporters.trace_onnx
-
-    def trace_once(graph: DepthGraph, example: torch.Tensor, outputs: int, path: Path) -> None:
-        parameters = list(graph.parameters())
-        sums = [float(each.double().sum()) for each in parameters]
-        key = (type(graph.network), example.shape, parameters[0].dtype, *sums)
-        if key not in traced:
-            traced[key] = folder / f"{len(traced)}.onnx"
-            trace(graph, example, outputs, traced[key])
-        shutil.copy(traced[key], path)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "trace_onnx", trace_once)
-        yield
 
 
 @pytest.fixture(scope="module")

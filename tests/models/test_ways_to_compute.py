@@ -93,6 +93,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rgb", "binaural", "distill"])
 def test_saved_models_are_the_same_whichever_way_they_were_computed(
     kind: str, v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

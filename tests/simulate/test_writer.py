@@ -46,11 +46,13 @@ def wait_until(reached: Callable[[], bool], seconds: float) -> bool:
     return reached()
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
     config, root = small
     assert contents(simulate(replace(config, out=tmp_path / "two", workers=2))) == contents(root)
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_partial_file_and_no_worker_and_resumes_to_the_same_bytes(
     tmp_path: Path,
 ) -> None:
@@ -266,6 +268,7 @@ def test_the_error_of_a_missing_backend_names_its_package(
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.slow
 def test_dataset_simulated_is_made_at_first_use_then_reused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

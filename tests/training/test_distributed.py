@@ -32,6 +32,7 @@ def uneven_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["L1", "Combined"])
 def test_two_processes_take_the_steps_of_one_with_the_same_batch(
     uneven_root: Path, tmp_path: Path, criterion: str
@@ -63,6 +64,7 @@ def start(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["files", "shards"])
 def test_two_processes_finish_and_agree(v2_root: Path, tmp_path: Path, kept: str) -> None:
     """The first process summed the metrics for its progress bar while the second waited to save: neither went on."""

@@ -126,6 +126,7 @@ def test_the_same_command_twice_gives_the_same_numbers(v2_root: Path) -> None:
     assert curve("first") == curve("second")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -151,6 +152,7 @@ def test_a_resumed_run_ends_bit_equal(v2_root: Path, flags: dict[str, Any]) -> N
     assert through.run.epoch == resumed.run.epoch
 
 
+@pytest.mark.slow
 def test_a_resumed_distillation_ends_bit_equal(v2_root: Path) -> None:
     train(rgb(v2_root, base_channels=6))
     train(distil(v2_root, nb_epochs=4))
@@ -160,9 +162,10 @@ def test_a_resumed_distillation_ends_bit_equal(v2_root: Path) -> None:
     assert_bit_equal(torch.load("checkpoints/taught/epoch_0004.pth", weights_only=True)["state_dict"], expected)
 
 
+@pytest.mark.slow
 def test_sigterm_stops_cleanly_and_the_curve_goes_on(v2_root: Path) -> None:
     """A terminated run logs how to resume; resumed, it ends bit-equal to an uninterrupted run."""
-    flags = {**TINY, "data_dir": v2_root, "nb_epochs": 40, "save_frequency": 1, "seed": 0}
+    flags = {**TINY, "data_dir": v2_root, "nb_epochs": 16, "save_frequency": 1, "seed": 0}
     command = [sys.executable, "-m", "echodepth", "train", "rgb", "--experiment_name", "stopped"]
     command += [word for name, value in flags.items() for word in (f"--{name}", str(value))]
     environment = {**os.environ, "PYTHONPATH": str(Path(training.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
@@ -179,9 +182,9 @@ def test_sigterm_stops_cleanly_and_the_curve_goes_on(v2_root: Path) -> None:
     epoch = int(match[1])
     before = curve("stopped")
     end = epoch + 2
-    train(rgb(v2_root, experiment_name="stopped", checkpoints=epoch, nb_epochs=40, **_stop_after(end)))
+    train(rgb(v2_root, experiment_name="stopped", checkpoints=epoch, nb_epochs=16, **_stop_after(end)))
     assert curve("stopped")[:epoch] == before[:epoch]
-    train(rgb(v2_root, experiment_name="through", nb_epochs=40, **_stop_after(end)))
+    train(rgb(v2_root, experiment_name="through", nb_epochs=16, **_stop_after(end)))
     assert_bit_equal(last_weights("stopped", end), last_weights("through", end))
 
 
@@ -215,6 +218,7 @@ def test_an_older_run_is_not_overwritten_by_accident(v2_root: Path) -> None:
     train(rgb(v2_root, overwrite=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -254,6 +258,7 @@ def test_every_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, Any]) 
     assert_flags_change_the_run(rgb(v2_root), flags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -276,6 +281,7 @@ def test_every_audio_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, 
     assert_flags_change_the_run(binaural(v2_root), flags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [

@@ -213,6 +213,7 @@ def test_a_run_learns_the_same_depth_with_uncertainty_and_without(v2_root: Path,
     assert "val/uncertainty" not in curve("plain")[0]
 
 
+@pytest.mark.slow
 def test_a_distilled_student_learns_the_same_depth_too(v2_root: Path) -> None:
     train(rgb(v2_root, base_channels=6))
     for name in ("plain", "uncertain"):
@@ -287,6 +288,7 @@ def test_the_teacher_predicts_uncertainty() -> None:
     assert not predicted.uncertainty.requires_grad
 
 
+@pytest.mark.slow
 def test_confidence_changes_training_and_needs_a_teacher_with_uncertainty(v2_root: Path) -> None:
     train(rgb(v2_root, experiment_name="uncertain", uncertainty=True))
     for name in ("plain", "confident"):
