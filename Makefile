@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help test quick lint format demo bench docs clean
 help:
 	@echo "make test           run all tests, and list the slowest twenty"
-	@echo "make quick          run the tests that take no more than a few seconds each"
+	@echo "make quick          run the tests that take no more than about two seconds each"
 	@echo "make lint           ruff and mypy"
 	@echo "make demo           simulate rooms, train, distil, compare: one report (QUICK=1 for a glimpse)"
 	@echo "make bench          measure speed against other ways: ratios, into docs/results/benchmarks.json"

@@ -4,16 +4,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from echodepth.inference import export as exporting
-from echodepth.inference import exporters
-from echodepth.inference.export_graph import DepthGraph
-from echodepth.training import image_logging
 from tests.tiny import write_v2
+
+if TYPE_CHECKING:
+    from echodepth.inference.export_graph import DepthGraph
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,7 +32,7 @@ def one_thread_per_worker() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def one_frame_per_picture() -> None:
     """Drawing four validation frames takes longer than the training of most tests."""
-    image_logging.FRAMES = 1
+    pytest.MonkeyPatch().setattr("echodepth.training.image_logging.FRAMES", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -59,11 +58,13 @@ def v2_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Trace each model in each precision once, because tracing takes seconds."""
+    from echodepth.inference import exporters  # not above: the process that starts the workers imports this file too
+
     folder = tmp_path_factory.mktemp("traced")
     traced: dict[tuple[Any, ...], Path] = {}
     trace = exporters.trace_onnx
 
-    def trace_once(graph: DepthGraph, example: torch.Tensor, outputs: int, path: Path) -> None:
+    def trace_once(graph: "DepthGraph", example: torch.Tensor, outputs: int, path: Path) -> None:
         parameters = list(graph.parameters())
         sums = [float(each.double().sum()) for each in parameters]
         key = (type(graph.network), example.shape, parameters[0].dtype, *sums)
@@ -73,5 +74,5 @@ def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         shutil.copy(traced[key], path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "trace_onnx", trace_once)
+        patch.setattr("echodepth.inference.export.trace_onnx", trace_once)
         yield

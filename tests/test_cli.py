@@ -86,6 +86,7 @@ def test_help_of_composed_commands_imports_no_more_than_torch(command: str, tmp_
     assert run("-c", script, cwd=tmp_path).stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["train_rgb_depth", "train_binaural_attention", "train_distillation"])
 def test_the_documented_scripts_show_their_flags(script: str, tmp_path: Path) -> None:
     shown = run(str(ROOT / f"{script}.py"), "--help", cwd=tmp_path)

@@ -206,6 +206,7 @@ def fit(data: DepthDataModule, epochs: int) -> Listener:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*LeafSpec")
 def test_lightning_gives_each_epoch_its_own_order_and_repeats_it(tmp_path: Path) -> None:
     root = write_v2_root(tmp_path, rows=4)

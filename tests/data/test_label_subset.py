@@ -51,6 +51,7 @@ def test_without_a_teacher_the_rest_goes_and_with_one_it_stays() -> None:
     assert len(LabelSubset(0.25, keep_rest=True).select(records(8))) == 8 * 3
 
 
+@pytest.mark.slow
 def test_a_simulated_room_is_a_room_and_a_batvision_location_is_one(tmp_path: Path, v2_root: Path) -> None:
     root = simulate(SimulateConfig(tmp_path / "rooms", rooms=4, poses=2, image_size=16, workers=1))
     simulated = open_dataset(DataConfig("simulated", root, image_size=16), "train", ("depth",))
@@ -83,6 +84,7 @@ def test_depth_that_counts_as_unknown_is_never_read(v2_root: Path, tmp_path: Pat
         assert sample["depth"][~sample["valid"]].abs().sum() == 0
 
 
+@pytest.mark.slow
 def test_a_teacher_teaches_where_nothing_was_measured(
     v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

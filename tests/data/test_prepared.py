@@ -180,6 +180,7 @@ def test_depth_beyond_sixteen_bits_is_refused(tmp_path: Path) -> None:
         write_prepared(config, "train", AudioCacheFormat())
 
 
+@pytest.mark.slow
 def test_a_run_on_prepared_waveforms_ends_bit_equal_to_one_on_the_files(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -213,6 +214,7 @@ def test_a_run_finds_prepared_spectrograms_of_its_own_front_end_and_says_so(
         assert any("prepared spectrogram" in message for message in caplog.messages) == said
 
 
+@pytest.mark.slow
 def test_workers_that_were_begun_elsewhere_follow_to_this_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,7 @@ def test_a_student_learns_the_same_and_the_teacher_is_not_asked(
     assert [fact["cache"] for fact in facts] == [None, str(folder)]
 
 
+@pytest.mark.slow
 def test_the_cache_can_be_left_unused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(distil(root, experiment_name="before"))
     cache_teacher(cache_config(root, levels=("x5", "d4", "d3", "d2", "d1")))
@@ -146,6 +147,7 @@ def test_the_cache_can_be_left_unused(root: Path, monkeypatch: pytest.MonkeyPatc
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_a_relative_teacher_is_kept_in_its_own_unit(root: Path) -> None:
     """The scale to metres belongs to a run and its labels; what is kept serves all of them."""
     save_tiny_hf(Path("tiny"), "relative")
@@ -169,6 +171,7 @@ def looks_in_a_run(root: Path, monkeypatch: pytest.MonkeyPatch, **flags: Any) ->
     return len(looks)
 
 
+@pytest.mark.slow
 def test_another_picture_under_the_same_name_is_noticed(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -183,6 +186,7 @@ def test_another_picture_under_the_same_name_is_noticed(
     assert looks_in_a_run(root, monkeypatch, experiment_name="again") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [({"locations": ("Attic",)}, "it does not contain Cellar/9"), ({"levels": ("x5",)}, "made without --levels d4;")],

@@ -209,6 +209,7 @@ def test_the_contrastive_loss_is_learned_and_is_zero_for_a_batch_of_one() -> Non
 # ---- learned alignment ----
 
 
+@pytest.mark.slow
 def test_alignment_learns_that_the_image_is_transposed_in_the_student() -> None:
     """Rows of the teacher are columns of the student, which no comparison by position can match."""
     sent = torch.randn(32, 4, 6, 6, generator=torch.Generator().manual_seed(0))

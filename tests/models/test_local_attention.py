@@ -71,6 +71,7 @@ def test_the_gradient_equals_the_difference_quotient(form: str) -> None:
     assert torch.autograd.gradcheck(ATTEND[form], maps(2, 6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(5, 7), (4, 3), (2, 9)], ids=str)
 def test_pooled_attention_is_attention_to_means(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_attention, "POOLED", 3)
@@ -151,6 +152,7 @@ def test_attention_maps_of_every_form_sum_to_one(form: str) -> None:
         torch.testing.assert_close(shown.sum(dim=(1, 2)), torch.ones(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", list(ATTENTIONS))
 def test_every_form_is_written_down_as_a_graph_for_any_number_of_samples(form: str) -> None:
     student = BinauralAttentionDepthNet(4, output_size=32, attention_levels=(2, 5), attention=form).eval()

@@ -104,6 +104,7 @@ class TestContract:
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
 
+    @pytest.mark.slow
     def test_a_few_steps_reach_a_target(self, case: Case) -> None:
         network = case.make()
         x, target = torch.rand(2, case.channels, 32, 32), torch.full((2, 1, SIDE, SIDE), 7.0)

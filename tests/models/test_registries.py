@@ -116,6 +116,7 @@ class Linear(DepthNet):
 """
 
 
+@pytest.mark.slow
 def test_a_network_from_a_plugin_is_saved_and_loaded(tmp_path: Path) -> None:
     (tmp_path / "my_network.py").write_text(PLUGIN)
     script = """

@@ -92,6 +92,7 @@ def test_a_killed_run_leaves_no_partial_file_and_no_worker_and_resumes_to_the_sa
     assert contents(killed) == contents(through)
 
 
+@pytest.mark.slow
 def test_deleted_files_are_restored_and_the_others_are_kept(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
     config, root = small
     again = tmp_path / "again"
@@ -209,6 +210,7 @@ def test_a_preset_gives_the_amounts_that_no_flag_gives() -> None:
     assert SimulateConfig(Path("o"), preset="demo", rooms=5, image_size=32).amount == Amount(5, 6, 32)
 
 
+@pytest.mark.slow
 def test_a_preset_and_equal_flags_give_the_same_set(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
     config, root = small
     shutil.copytree(root, tmp_path / "copy")

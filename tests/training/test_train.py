@@ -341,6 +341,7 @@ def test_learning_rates_are_worked_out_by_hand() -> None:
     assert [learning_rate_factor("step", p) for p in (0.0, 0.4, 0.7, 1.0)] == pytest.approx([1, 0.1, 0.01, 0.01])
 
 
+@pytest.mark.slow
 def test_the_teacher_is_not_moved_by_a_run_nor_saved_with_the_student(v2_root: Path) -> None:
     train(rgb(v2_root))
     folder = Path("checkpoints/rgb/best")
@@ -363,6 +364,7 @@ def test_the_optimiser_never_sees_the_teacher(v2_root: Path) -> None:
     assert not own & {id(p) for p in teacher.model.parameters()}
 
 
+@pytest.mark.slow
 def test_a_student_starts_from_the_same_weights_with_a_teacher_and_without(v2_root: Path) -> None:
     train(rgb(v2_root, base_channels=6))
     train(binaural(v2_root, learning_rate=0.0))
@@ -372,6 +374,7 @@ def test_a_student_starts_from_the_same_weights_with_a_teacher_and_without(v2_ro
     assert_bit_equal({name: alone[name] for name in learnt}, {name: taught[name] for name in learnt})
 
 
+@pytest.mark.slow
 def test_a_checkpoint_file_can_teach(v2_root: Path) -> None:
     train(rgb(v2_root))
     train(distil(v2_root, experiment_name="by_file", teacher="checkpoints/rgb/epoch_0001.pth"))
@@ -447,6 +450,7 @@ def test_a_wrong_folder_leaves_an_older_run_alone(v2_root: Path, tmp_path: Path)
     assert not Path("checkpoints/new").exists()
 
 
+@pytest.mark.slow
 def test_tensorboard_and_offline_wandb_write_under_logs(v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     pytest.importorskip("wandb")

@@ -194,6 +194,7 @@ def test_weights_of_invalid_pixels_have_no_effect() -> None:
 # ---- training ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("configure", [rgb, binaural])
 def test_a_run_learns_the_same_depth_with_uncertainty_and_without(v2_root: Path, configure: Callable[..., Any]) -> None:
     plain, uncertain = (
