@@ -43,7 +43,7 @@ from echodepth.report.figures import save_figure
 log = logging.getLogger(__name__)
 
 Predictor = Callable[[Sample], tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"] | None]]
-"""Of a batch, depth and, where it is told, how far off that is expected to be."""
+"""Of a batch, depth and, of a network that predicts it, the uncertainty."""
 CONTROL_LABELS = {"mean_depth": "mean-depth baseline", "shuffled_audio": "shuffled-audio control"}
 
 
@@ -241,8 +241,8 @@ def summary(evaluation: Evaluation) -> str:
     left_out = f", {counts['bad_rows']} bad rows left out" if counts["bad_rows"] else ""
     figures = "  ".join(f"{name} {evaluation.metrics[name]:.4f}" for name in METRICS)
     if evaluation.calibration:
-        told = {name: value for name, value in evaluation.calibration.items() if isinstance(value, float)}
-        figures += "\n" + "  ".join(f"{name} {value:.4f}" for name, value in told.items())
+        scalars = {name: value for name, value in evaluation.calibration.items() if isinstance(value, float)}
+        figures += "\n" + "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
     return (
         f"{evaluation.experiment}, {evaluation.label}: {evaluation.dataset} {evaluation.split}, protocol "
         f"{evaluation.protocol}, {counts['images']} images, {counts['pixels']} pixels{bad}{left_out}\n{figures}"
@@ -280,7 +280,7 @@ def source_commit() -> str:
     try:
         # An environment inside some other repository is not that repository's commit.
         subprocess.run([*git, "ls-files", "--error-unmatch", here.name], check=True, capture_output=True)
-        told = subprocess.run(
+        described = subprocess.run(
             [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
             check=True,
             capture_output=True,
@@ -288,4 +288,4 @@ def source_commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return told.stdout.strip()
+    return described.stdout.strip()
