@@ -32,10 +32,10 @@ class Simulated(BatVisionV2):
 
     @classmethod
     def create_default(cls, root: Path) -> None:
-        """Simulate the demo preset's rooms, or finish an interrupted simulation; see ``default_set.make_once``."""
-        from echodepth.simulate.default_set import make_once
+        """Simulate the demo preset's rooms, or finish an interrupted simulation; see ``make_default_set``."""
+        from echodepth.simulate.default_set import make_default_set
 
-        make_once(root)
+        make_default_set(root)
 
     @classmethod
     def remedy(cls, root: Path) -> str:

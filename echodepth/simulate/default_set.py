@@ -29,6 +29,3 @@ def make_default_set(root: Path) -> None:
     if not all((root / location / "test.csv").is_file() for location in {i.location for i in plan(config)}):
         log.info("--dataset simulated: simulating the default rooms in %s, once; --data_dir names others", root)
         simulate(config)
-
-
-make_once = make_default_set
