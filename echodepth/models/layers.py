@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from echodepth.models.activation_checkpointing import checkpointed
 from echodepth.models.frontends.base import Modality
 from echodepth.models.heads import DepthHead, UncertaintyHead
+from echodepth.models.upsampling import upsample
 
 ENCODER_LEVELS = ("x1", "x2", "x3", "x4", "x5")
 DECODER_LEVELS = ("d1", "d2", "d3", "d4")
@@ -100,9 +101,8 @@ class Up(nn.Module):
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int, bilinear: bool) -> None:
         super().__init__()
-        self.up: nn.Module
+        self.up: nn.Module | None = None
         if bilinear:
-            self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
             up_channels, mid_channels = in_channels, (in_channels + skip_channels) // 2
         else:
             self.up = nn.ConvTranspose2d(in_channels, in_channels // 2, 2, stride=2)
@@ -111,7 +111,8 @@ class Up(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], skip: Float[Tensor, "b s h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
         """Merge ``x`` with ``skip`` at the size of ``skip``."""
-        x = self.up(x)
+        rows, columns = x.shape[-2:]
+        x = upsample(x, (2 * rows, 2 * columns), align_corners=True) if self.up is None else self.up(x)
         if x.shape[-2:] != skip.shape[-2:]:
             # Pooling dropped the last row or column of an odd size. It is repeated: zeros would look like an edge.
             rows, columns = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]

@@ -15,12 +15,13 @@ from echodepth.models.attention.local_attention import (
     average_pool,
     band_attention,
     pooling_matrix,
+    sum_windows,
     time_attention,
 )
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
 ATTEND: dict[str, Callable[..., Tensor]] = {
-    "band": lambda *maps: band_attention(*(x.permute(0, 3, 2, 1) for x in maps)).permute(0, 3, 2, 1),
+    "band": lambda *maps: band_attention(*(x.permute(0, 2, 3, 1) for x in maps)).permute(0, 3, 1, 2),
     "time": lambda *maps: time_attention(*(x.permute(0, 2, 3, 1) for x in maps)).permute(0, 3, 1, 2),
 }
 """From maps to a map, [B,C,F,T]."""
@@ -162,3 +163,14 @@ def test_every_form_is_written_down_as_a_graph_for_any_number_of_samples(form: s
     graph = torch.export.export(student, (torch.rand(2, 2, 36, 80),), dynamic_shapes=batch).module()
     x = torch.rand(3, 2, 36, 80)
     torch.testing.assert_close(graph(x), student(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 4, 5, 6, 9])
+def test_the_sum_over_windows_is_the_gradient_of_making_them(columns: int) -> None:
+    rows, channels = 2, 3
+    padded = torch.zeros(2, columns + 2 * BAND, rows, channels, dtype=torch.float64, requires_grad=True)
+    windows = torch.stack([padded[:, t : t + 2 * BAND + 1].flatten(1, 2) for t in range(columns)], dim=1)
+    weight = torch.randn_like(windows)
+    (windows * weight).sum().backward()
+    assert padded.grad is not None
+    torch.testing.assert_close(sum_windows(weight), padded.grad[:, BAND : BAND + columns])

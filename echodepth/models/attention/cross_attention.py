@@ -29,9 +29,6 @@ class CrossAttention(nn.Module):
         channels: of both maps.
     """
 
-    order, inverse_order = (0, 3, 2, 1), (0, 3, 2, 1)
-    """Permutation of a map's axes [B,C,F,T] for the attention, and its inverse: by column, channels last."""
-
     def __init__(self, channels: int) -> None:
         super().__init__()
         width = max(channels // 8, 4)
@@ -44,15 +41,18 @@ class CrossAttention(nn.Module):
         self, query_map: Float[Tensor, "b c f t"], context_map: Float[Tensor, "b c f2 t2"]
     ) -> Float[Tensor, "b c f t"]:
         """Add the gated attention over ``context_map`` to ``query_map``."""
-        # Matrix products are slow on transposed views, and 1x1 convolutions are slower than matrix products.
-        queries, context = (x.permute(self.order).contiguous() for x in (query_map, context_map))
-        query, key, value = _linear(self.query, queries), _linear(self.key, context), _linear(self.value, context)
-        return query_map + self.gate * self.attend(query, key, value).permute(self.inverse_order)
+        # Matrix products are slow on transposed views, and 1x1 convolutions are slower than matrix products. Maps in
+        # the channels-last format are contiguous here already.
+        queries, context = (x.permute(0, 2, 3, 1).contiguous() for x in (query_map, context_map))
+        query, key = _linear(self.query, queries), _linear(self.key, context)
+        # Attention is linear in the values: the gate costs less at their weights than at their maps.
+        value = _linear(self.value, context, self.gate)
+        return query_map + self.attend(query, key, value).permute(0, 3, 1, 2)
 
     def attend(
-        self, query: Float[Tensor, "b t f d"], key: Float[Tensor, "b t2 f2 d"], value: Float[Tensor, "b t2 f2 c"]
-    ) -> Float[Tensor, "b t f c"]:
-        """Attention of each query over its keys, by column and with channels last."""
+        self, query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f2 t2 d"], value: Float[Tensor, "b f2 t2 c"]
+    ) -> Float[Tensor, "b f t c"]:
+        """Attention of each query over its keys, with channels last."""
         attended = memory_efficient_attention(query.flatten(1, 2), key.flatten(1, 2), value.flatten(1, 2))
         return attended.view(*query.shape[:3], value.shape[3])
 
@@ -80,8 +80,8 @@ class BandAttention(CrossAttention):
     """
 
     def attend(
-        self, query: Float[Tensor, "b t f d"], key: Float[Tensor, "b t f d"], value: Float[Tensor, "b t f c"]
-    ) -> Float[Tensor, "b t f c"]:
+        self, query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
+    ) -> Float[Tensor, "b f t c"]:
         """Attention of each query over the columns around its own."""
         return band_attention(query, key, value)
 
@@ -95,12 +95,10 @@ class BandAttention(CrossAttention):
 class TimeAttention(CrossAttention):
     """Keys are all times at the same frequency (axial attention along one axis, arXiv 1912.12180)."""
 
-    order, inverse_order = (0, 2, 3, 1), (0, 3, 1, 2)
-
     def attend(
         self, query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
     ) -> Float[Tensor, "b f t c"]:
-        """Attention of each query over its row, by row and with channels last."""
+        """Attention of each query over its row, with channels last."""
         return time_attention(query, key, value)
 
     def mask(self, column: int, query_rows: int, rows: int, columns: int) -> Bool[Tensor, "query_rows rows columns"]:
@@ -126,9 +124,13 @@ class PooledAttention(CrossAttention):
         return pool_rows.mT @ weights @ pool_columns
 
 
-def _linear(convolution: nn.Conv2d, x: Float[Tensor, "b t f c"]) -> Float[Tensor, "b t f d"]:
-    """The 1x1 convolution of a map with channels last."""
-    return F.linear(x, convolution.weight.flatten(1), convolution.bias)
+def _linear(
+    convolution: nn.Conv2d, x: Float[Tensor, "b f t c"], gain: Tensor | None = None
+) -> Float[Tensor, "b f t d"]:
+    """The 1x1 convolution of a map with channels last, times a gain."""
+    weight, bias = convolution.weight.flatten(1), convolution.bias
+    assert bias is not None
+    return F.linear(x, weight, bias) if gain is None else F.linear(x, gain * weight, gain * bias)
 
 
 ATTENTIONS: dict[str, type[CrossAttention]] = {

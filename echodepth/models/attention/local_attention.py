@@ -7,16 +7,21 @@ columns of 0.69 ms and at level 2 half as many of twice that. Sound reaches one 
 """
 
 import math
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from echodepth.models.attention.memory_efficient_attention import memory_efficient_attention
+from echodepth.models.attention.fused_attention import Groups, fused_attention
+from echodepth.models.attention.memory_efficient_attention import memory_efficient_attention, tiled_attention
 
 BAND = 2
 """Columns to either side of a query's own."""
+EMPTY = torch.finfo(torch.float16).min
+"""Score of an empty column, which every float type has."""
 POOLED = 32
 """Most rows and columns of the averages that keys and values are pooled to."""
 
@@ -26,36 +31,98 @@ def band_columns(column: int, columns: int) -> slice:
     return slice(max(0, column - BAND), min(columns, column + BAND + 1))
 
 
-def band_attention(
-    query: Float[Tensor, "b t f d"], key: Float[Tensor, "b t f d"], value: Float[Tensor, "b t f c"]
-) -> Float[Tensor, "b t f c"]:
-    """Attend from each position to all rows of its own column and of ``BAND`` columns to either side.
+class _Windows(torch.autograd.Function):
+    """Windows of ``2 * BAND + 1`` columns around each column: one stretch of memory each, which no key is copied to.
 
-    Columns are contiguous in memory, and so are samples, with ``2 * BAND`` empty columns between them. The window
-    around a column is then one stretch of memory, and no key is copied. An additional channel gives empty columns a
-    weight of zero.
+    Columns are contiguous in memory, with ``BAND`` empty columns before the first and after the last, and so are
+    samples. The channel after the last one, if there is one, is ``EMPTY`` in the empty columns and zero in the others.
     """
-    samples, columns, rows, width = query.shape
+
+    @staticmethod
+    def forward(ctx: Any, x: Float[Tensor, "b f t d"], width: int) -> Float[Tensor, "b t n {width}"]:
+        samples, rows, columns, ctx.channels = x.shape
+        padded = x.new_zeros(samples, columns + 2 * BAND, rows, width)
+        padded[:, BAND : BAND + columns, :, : ctx.channels] = x.transpose(1, 2)
+        padded[:, :BAND, :, ctx.channels : ctx.channels + 1] = EMPTY
+        padded[:, BAND + columns :, :, ctx.channels : ctx.channels + 1] = EMPTY
+        windows: Tensor = padded.flatten(1, 2).unfold(1, (2 * BAND + 1) * rows, rows).mT
+        return windows
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Float[Tensor, "b t n width"]) -> tuple[Float[Tensor, "b f t d"], None]:
+        total: Tensor = sum_windows(grad)
+        return total[..., : ctx.channels].transpose(1, 2), None
+
+
+def sum_windows(x: Float[Tensor, "b t n c"]) -> Float[Tensor, "b t f c"]:
+    """For each column the sum over all windows of what they have at it; the transpose of making windows."""
+    size = 2 * BAND + 1
+    parts: Tensor = x.contiguous().unflatten(2, (size, -1))  # [B,T,5,F,C]
+    samples, columns, _, rows, channels = parts.shape
+    total = parts.new_empty(samples, columns, rows, channels)
+    # Column t is at place t - w + BAND of window w. All columns but those at the ends are in as many windows.
+    for some in (range(BAND, columns - BAND), *(range(t, t + 1) for t in range(columns) if not _is_inner(t, columns))):
+        if not some:
+            continue
+        windows = range(max(0, some[0] - BAND), min(columns, some[0] + BAND + 1))
+        one = rows * channels
+        strides = (columns * size * one, size * one, (size - 1) * one, channels, 1)
+        first = parts.storage_offset() + (windows[0] * size + some[0] - windows[0] + BAND) * one
+        diagonals = parts.as_strided((samples, len(some), len(windows), rows, channels), strides, first)
+        torch.sum(diagonals, dim=2, out=total[:, some[0] : some[-1] + 1])
+    return total
+
+
+def _is_inner(column: int, columns: int) -> bool:
+    return BAND <= column < columns - BAND
+
+
+class _Band(Groups):
+    """One group for each column, whose keys are those of the window around it."""
+
+    spare_channels = 1
+
+    def query(self, x: Float[Tensor, "b f t d"], width: int) -> Float[Tensor, "b t f {width}"]:
+        """By column, with ones where the keys of empty columns have a penalty."""
+        return F.pad(x.transpose(1, 2), (0, width - x.shape[-1]), value=1.0)
+
+    def key(self, x: Float[Tensor, "b f t d"], width: int) -> Float[Tensor, "b t n {width}"]:
+        """Windows, with a penalty in the empty columns."""
+        return cast(Tensor, _Windows.apply(x, width))  # type: ignore[no-untyped-call]
+
+    value = key
+
+
+_BAND = _Band()
+
+
+def band_attention(
+    query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
+) -> Float[Tensor, "b f t c"]:
+    """Attend from each position to all rows of its own column and of ``BAND`` columns to either side."""
+    with torch.autocast(query.device.type, enabled=False):
+        attended = fused_attention(query, key, value, _BAND)
+        if attended is None:
+            attended = _tiled_band(query, key, value)
+    return attended.transpose(1, 2)
+
+
+def _tiled_band(
+    query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
+) -> Float[Tensor, "b t f c"]:
+    samples, rows, columns, width = query.shape
     # Attention divides by the root of the width, which the additional channel increases by one.
-    query = F.pad(query * math.sqrt((width + 1) / width), (0, 1), value=1.0)
-    penalty = F.pad(key.new_zeros(columns), (BAND, BAND), value=torch.finfo(key.dtype).min)
-    penalty = penalty[None, :, None, None].expand(samples, -1, rows, 1)
-    key, value = (F.pad(x, (0, 0, 0, 0, BAND, BAND)) for x in (key, value))
-    windows = _windows(torch.cat([key, penalty], dim=-1)), _windows(value)
-    attended = memory_efficient_attention(_columns(query), *windows)
-    # The windows between two samples belong to no column and are dropped.
-    attended = F.pad(attended, (0, 0, 0, 0, 0, 2 * BAND)).view(samples, -1, rows, value.shape[3])
-    return attended[:, :columns]
-
-
-def _columns(x: Float[Tensor, "b t f c"]) -> Float[Tensor, "w f c"]:
-    return F.pad(x, (0, 0, 0, 0, 0, 2 * BAND)).flatten(0, 1)[: -2 * BAND]
-
-
-def _windows(x: Float[Tensor, "b padded f c"]) -> Float[Tensor, "w n c"]:
-    """Views of the ``2 * BAND + 1`` columns that begin at each column."""
-    rows = x.shape[2]
-    return x.flatten(0, 2).unfold(0, (2 * BAND + 1) * rows, rows).mT
+    query = F.pad(query.transpose(1, 2) * math.sqrt((width + 1) / width), (0, 1), value=1.0)
+    key, value = (F.pad(x.transpose(1, 2), (0, 0, 0, 0, BAND, BAND)) for x in (key, value))
+    penalty = F.pad(key.new_zeros(columns), (BAND, BAND), value=EMPTY)[None, :, None, None]
+    key = torch.cat([key, penalty.expand(samples, -1, rows, 1)], dim=-1)
+    # Samples are contiguous too, so that all windows are one view. Those between two samples are dropped.
+    between = (0, 0, 0, 0, 0, 2 * BAND)
+    queries = F.pad(query, between).flatten(0, 1)[: -2 * BAND]
+    windows = (x.flatten(0, 2).unfold(0, (2 * BAND + 1) * rows, rows).mT for x in (key, value))
+    attended = F.pad(tiled_attention(queries, *windows), between)
+    return attended.view(samples, -1, rows, value.shape[3])[:, :columns]
 
 
 def time_attention(

@@ -3,8 +3,8 @@
 At level 2 of a 256x256 input there are 128x128 positions. The full matrix of weights takes 1.07 GB for each sample and
 direction. This implementation computes it in tiles that fit a processor's cache and keeps only the result. The backward
 pass computes each tile again (arXiv 2112.05682, 2205.14135). The function is the standard softmax(QKᵀ/√d)V (arXiv
-1706.03762). It does not depend on the kernel that torch selects: on a CPU torch's fused kernel is no faster, needs keys
-as wide as values, and otherwise falls back to the full matrix without a warning.
+1706.03762). On CUDA a fused kernel computes it (``fused_attention``). On a CPU torch's fused kernel is no faster, needs
+keys as wide as values, and otherwise falls back to the full matrix without a warning.
 """
 
 import math
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.backends.cuda import SDPAParams, can_use_flash_attention
+
+from echodepth.models.attention.fused_attention import fused_attention
 
 TILE_BYTES = 2**20
 """Size of one tile of weights on a CPU: two of them and their values fit into the cache of a core."""
@@ -115,16 +115,23 @@ def memory_efficient_attention(
     """
     # The backward pass runs without autocast, and the forward pass must compute the same.
     with torch.autocast(query.device.type, enabled=False):
-        if torch.compiler.is_compiling():
-            return _traced(query, key, value)
-        if (attended := _fused(query, key, value)) is not None:
-            return attended
-        if value.dtype in (torch.float16, torch.bfloat16):
-            # Sums over thousands of positions need single precision, which only a fused kernel uses internally.
-            return memory_efficient_attention(query.float(), key.float(), value.float()).to(value.dtype)
-        if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
-            return cast(Tensor, _TiledAttention.apply(query, key, value))  # type: ignore[no-untyped-call]
-        return _attend(query, key, value)[0]
+        if (fused := fused_attention(query[:, None], key[:, None], value[:, None])) is not None:
+            return fused[:, 0]
+        return tiled_attention(query, key, value)
+
+
+def tiled_attention(
+    query: Float[Tensor, "b n d"], key: Float[Tensor, "b m d"], value: Float[Tensor, "b m c"]
+) -> Float[Tensor, "b n c"]:
+    """``memory_efficient_attention`` without fused kernels; to be called without autocast."""
+    if torch.compiler.is_compiling():
+        return _traced(query, key, value)
+    if value.dtype in (torch.float16, torch.bfloat16):
+        # Sums over thousands of positions need single precision, which only a fused kernel uses internally.
+        return tiled_attention(query.float(), key.float(), value.float()).to(value.dtype)
+    if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
+        return cast(Tensor, _TiledAttention.apply(query, key, value))  # type: ignore[no-untyped-call]
+    return _attend(query, key, value)[0]
 
 
 def _traced(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -132,22 +139,3 @@ def _traced(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     rows = max(1, DEVICE_TILE_BYTES // (4 * key.shape[1]))
     parts = (query / math.sqrt(query.shape[-1])).split(rows, dim=1)
     return torch.cat([torch.softmax(part @ key.mT, dim=-1) @ value for part in parts], dim=1)
-
-
-def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor | None:
-    """The result of CUDA's flash kernel if it accepts these tensors: half precision, at most 256 wide."""
-    if query.device.type != "cuda":
-        return None
-    padded = padded_heads(query, key, value)
-    if not can_use_flash_attention(SDPAParams(*padded, None, 0.0, False, False)):
-        return None
-    return F.scaled_dot_product_attention(*padded, scale=1 / math.sqrt(query.shape[-1]))[:, 0]
-
-
-def padded_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """One head [b,1,n,c] with queries and keys zero-padded to the width of the values, as fused kernels need.
-
-    Zeros do not change the products; the softmax scale remains that of the unpadded width.
-    """
-    padding = (0, value.shape[2] - query.shape[2])
-    return F.pad(query, padding)[:, None], F.pad(key, padding)[:, None], value.contiguous()[:, None]

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from echodepth.core.device import float32_products
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.frontends.base import FrontEnd
 from echodepth.models.frontends.spectrum import FLOOR_DB, ExportableSpectrumTransform, Spectrum, SpectrumTransform
@@ -114,8 +115,8 @@ class EchoFrontEnd(FrontEnd):
         """
         if audio.ndim != 3 or audio.shape[1] != 2:
             raise ValueError(f"audio must be [B, 2, T] (left ear, right ear), not {list(audio.shape)}")
-        # Single precision whatever the network's: bfloat16 would round away echoes of -60 dB.
-        with torch.autocast(audio.device.type, enabled=False):
+        # Single precision whatever the network's: bfloat16 and TF32 would round away echoes of -60 dB.
+        with torch.autocast(audio.device.type, enabled=False), float32_products(tf32=False):
             batch = CPU_BATCH if audio.device.type == "cpu" else max(1, len(audio))
             features = torch.cat([self.features(part) for part in audio.float().split(batch)])
         return features.to(audio.dtype)

@@ -45,6 +45,7 @@ class SpectrumTransform(nn.Module):
         self.hop_length = hop_length
         self.image_size = image_size
         self.skipped = (self.n_fft - win_length) // 2  # zeros of the frame before the window
+        self._fourier: dict[torch.device, Tensor] = {}
 
     def forward(self, audio: Float[Tensor, "b 2 t"]) -> Spectrum:
         """As ``torch.stft`` with reflected ends, times ``gain``.
@@ -53,7 +54,7 @@ class SpectrumTransform(nn.Module):
         is as fast, and leaves real and imaginary part in the order in which the next steps read them.
         """
         frames = self.padded(audio)[:, 0].unfold(-1, self.win_length, self.hop_length)  # [B * 2, N, W]
-        return self.by_ear(self.fourier().to(audio.device) @ frames.transpose(1, 2))
+        return self.by_ear(self._fourier_on(audio.device) @ frames.transpose(1, 2))
 
     def magnitude(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """Absolute value. Complex numbers would take four times as long on a CPU."""
@@ -83,6 +84,17 @@ class SpectrumTransform(nn.Module):
         # A full-scale sine has the magnitude of half the window's sum. A periodic Hann window sums to half its length.
         window = torch.hann_window(self.win_length, dtype=torch.float64) / (self.win_length / 4)
         return (torch.cat([turn.cos()[index], -turn.sin()[index]]) * window).float()
+
+    def _fourier_on(self, device: torch.device) -> Float[Tensor, "f2 w"]:
+        """``fourier`` on a device, computed and sent there once.
+
+        Not a buffer, which would follow the network to another precision.
+        """
+        if device not in self._fourier:
+            # An inference tensor could not take part in training later.
+            with torch.inference_mode(False):
+                self._fourier[device] = self.fourier().to(device)
+        return self._fourier[device]
 
     @staticmethod
     def by_ear(spectrum: Float[Tensor, "b2 f2 n"]) -> Spectrum:
