@@ -1,4 +1,7 @@
-"""Which device computes."""
+"""Which device computes, and with how many bits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -20,3 +23,21 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"--device {name} cannot be used here ({reason}); use --device cpu") from error
     return device
+
+
+@contextmanager
+def float32_products(tf32: bool) -> Iterator[None]:
+    """Set how CUDA devices multiply float32 matrices and convolve float32 maps, and restore it afterwards.
+
+    Args:
+        tf32: round factors to TF32, which has the range of float32 and 10 bits of mantissa instead of 23; sums stay in
+            float32. False keeps all bits.
+    """
+    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = convolution

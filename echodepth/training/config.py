@@ -15,6 +15,7 @@ FLAGS_NOT_COMPARED = frozenset(
     {
         *("experiment_name", "seed", "teacher", "checkpoints", "save_frequency", "overwrite"),
         *("num_workers", "device", "use_prepared", "compile", "channels_last", "activation_checkpointing"),
+        *("deterministic", "tf32"),
         *("use_wandb", "wandb_project", "use_tensorboard"),
     }
 )
@@ -104,8 +105,12 @@ class MachineConfig:
     """Lightning strategy, such as ddp for several devices."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
     """Lightning precision; mixed precisions keep weights, losses and front end in 32 bits."""
-    channels_last: bool = False
-    """Use the channels-last memory format: for GPUs with tensor cores and a mixed precision."""
+    deterministic: bool = False
+    """Use deterministic algorithms on CUDA, too, where they are slower; CPUs always do, at no cost."""
+    tf32: TrueOrFalse = True
+    """On CUDA, round the factors of float32 products to TF32's 10 bits; the front end keeps all bits."""
+    channels_last: bool | None = None
+    """Use the channels-last memory format. Default: on CUDA, where a training step takes about half the time."""
     compile: bool = False
     """Compile the network's training step with torch.compile; the first steps take minutes."""
     activation_checkpointing: bool = False

@@ -22,6 +22,7 @@ from echodepth.models.checkpoint import FORMAT, DepthModel
 from echodepth.models.format_1 import upgrade_checkpoint
 from echodepth.models.layers import Prediction
 from echodepth.training.config import AudioTrainingDataConfig, TrainConfig
+from echodepth.training.validation import uses_channels_last
 
 VALIDATION_PROTOCOL = "valid"
 Scheduler = Literal["none", "cosine", "step"]
@@ -63,7 +64,8 @@ class DepthTask(L.LightningModule):
         self.model = model
         self.config = config
         self.objective = build_losses(config.loss)
-        if config.machine.channels_last:
+        self.channels_last = uses_channels_last(config.machine)
+        if self.channels_last:
             model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.machine.activation_checkpointing:
             model.network.use_activation_checkpointing()
@@ -88,6 +90,11 @@ class DepthTask(L.LightningModule):
         """
         return self.supervised(self.predict(prepared), batch)
 
+    def network_input(self, batch: Sample) -> Float[Tensor, "b c h w"]:
+        """The network's input for a batch, in the memory format of this run."""
+        prepared = network_input(self.model, batch)
+        return prepared.contiguous(memory_format=torch.channels_last) if self.channels_last else prepared
+
     def predict(self, prepared: Float[Tensor, "b c h w"]) -> Prediction:
         """The network's prediction; compiled with ``--compile``."""
         prediction: Prediction = (self._compiled or self.model.network.predict)(prepared)
@@ -102,11 +109,9 @@ class DepthTask(L.LightningModule):
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor | None:
         """Loss of one batch; a batch without a valid pixel is skipped and counted in ``train/skipped_batches``."""
-        prepared = network_input(self.model, batch)
+        prepared = self.network_input(batch)
         if self.spec_masks:
             prepared = mask_spectrogram(prepared, self.spec_masks)
-        if self.config.machine.channels_last:
-            prepared = prepared.contiguous(memory_format=torch.channels_last)
         with sync_ranks(self.trainer.world_size > 1):
             losses = self.losses(prepared, batch)
             (valid_pixels,) = all_reduce_sum(batch["valid"].sum())
@@ -142,7 +147,7 @@ class DepthTask(L.LightningModule):
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         """Metrics and loss of one batch under the ``valid`` protocol."""
-        prediction = self.model.network.predict(network_input(self.model, batch))
+        prediction = self.model.network.predict(self.network_input(batch))
         valid = get_protocol(VALIDATION_PROTOCOL).scored(batch["depth"], batch["valid"])
         self.scores.update(prediction.depth, batch["depth"], valid)
         losses = self.supervised(prediction, batch)

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from echodepth import __version__
+from echodepth.core.device import float32_products
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import flat, plain, select
 from echodepth.core.run_paths import RunPaths
@@ -41,7 +42,9 @@ from echodepth.training.validation import (
     check_batches,
     check_flags,
     check_resumable,
+    is_deterministic,
     is_main_process,
+    on_cuda,
     uses_sync_batchnorm,
 )
 
@@ -162,7 +165,7 @@ def _fit(config: TrainConfig, task: DepthTask, data: DepthDataModule, teacher: d
         _write_config(config, paths, task.model, data, teacher)
     with _expected_warnings_ignored():
         try:
-            with _wandb_run_ended(config):
+            with _wandb_run_ended(config), float32_products(config.machine.tf32):
                 _trainer(config, paths).fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         except SIGTERMException as terminated:
             raise SystemExit(TERMINATED) from terminated
@@ -225,7 +228,9 @@ def _trainer(config: TrainConfig, paths: RunPaths) -> L.Trainer:
         num_sanity_val_steps=0,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        deterministic="warn",
+        # Not True: torch refuses max pooling with it, although windows that do not overlap are deterministic.
+        deterministic="warn" if is_deterministic(machine) else False,
+        benchmark=on_cuda(machine) and not is_deterministic(machine),
     )
 
 

@@ -65,6 +65,16 @@ def on_cuda(machine: MachineConfig) -> bool:
     return machine.device in ("auto", "cuda") and torch.cuda.is_available()
 
 
+def is_deterministic(machine: MachineConfig) -> bool:
+    """Whether a run uses deterministic algorithms only: by default where they cost nothing, that is not on CUDA."""
+    return machine.deterministic or not on_cuda(machine)
+
+
+def uses_channels_last(machine: MachineConfig) -> bool:
+    """Whether maps are in the channels-last format: by default on CUDA, whose tensor cores read it."""
+    return on_cuda(machine) if machine.channels_last is None else machine.channels_last
+
+
 def uses_sync_batchnorm(machine: MachineConfig) -> bool:
     """Whether batch norm uses the statistics of all devices: by default with several CUDA devices."""
     if machine.sync_batchnorm is not None:
