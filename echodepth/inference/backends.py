@@ -12,7 +12,7 @@ from torch import Tensor
 
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, ConfigError
-from echodepth.inference.config import BackendName
+from echodepth.inference.config import BackendName, CompileMode
 from echodepth.inference.export_metadata import (
     BACKEND_BY_SUFFIX,
     METADATA_KEY,
@@ -20,6 +20,7 @@ from echodepth.inference.export_metadata import (
     import_extra,
     parse_metadata,
 )
+from echodepth.inference.latency import LatencyModel
 from echodepth.inference.runtime import Backend
 from echodepth.models.checkpoint import load_model as load_depth_model
 from echodepth.models.layers import Prediction
@@ -57,7 +58,9 @@ class ExportedModel:
         return Prediction(maps[0], maps[1] if len(maps) > 1 else None, {})
 
 
-def load_backend(checkpoint: str | Path, backend: BackendName = "torch", device: str = "auto") -> Backend:
+def load_backend(
+    checkpoint: str | Path, backend: BackendName = "torch", device: str = "auto", compile: CompileMode | None = None
+) -> Backend:
     """Load a model into a runtime.
 
     Args:
@@ -66,6 +69,8 @@ def load_backend(checkpoint: str | Path, backend: BackendName = "torch", device:
         backend: torch, onnx or openvino.
         device: torch: any torch device or auto; onnx: auto, cpu or cuda; openvino: auto, cpu, gpu or npu. Exported
             graphs use as many threads as torch does.
+        compile: ``latency`` prepares a checkpoint for the shortest time of one frame, see ``LatencyModel``; exported
+            files stay as they are.
 
     Raises:
         CheckpointError: the file is missing or damaged, or another version wrote it.
@@ -74,7 +79,8 @@ def load_backend(checkpoint: str | Path, backend: BackendName = "torch", device:
     path = Path(checkpoint)
     required = BACKEND_BY_SUFFIX.get(path.suffix)
     if required is None and backend == "torch":
-        return load_depth_model(checkpoint, choose_device(device))
+        model = load_depth_model(checkpoint, choose_device(device))
+        return LatencyModel(model) if compile == "latency" else model
     if required is None:
         raise ConfigError(
             f"--backend {backend} needs an exported file, but {checkpoint} is none: make one with "

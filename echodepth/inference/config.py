@@ -12,6 +12,8 @@ OutputFormat = Literal["npy", "png", "color", "ply", "glb", "sheet"]
 BackendName = Literal["torch", "onnx", "openvino"]
 ExportFormat = Literal["onnx", "openvino", "pt2"]
 Precision = Literal["fp32", "fp16", "int8"]
+CompileMode = Literal["latency"]
+"""How a model in PyTorch is prepared. latency: for the shortest time of one frame, by CUDA graphs on a GPU."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def predict(config: PredictConfig) -> list[Path]:
         DataError: no input is found, or, at the end, some files could not be predicted.
     """
     _check_flags(config)
-    predictor = load_model(config.checkpoint, config.device, config.backend)
+    predictor = load_model(config.checkpoint, config.device, config.backend, compile="latency")
     folder = config.out if config.out is not None else Path("results") / predictor.name / "predictions"
     sources = find_sources(config, predictor, folder)
     if any(source.is_video for source in sources):

@@ -18,7 +18,7 @@ from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.data.audio import AudioCut
 from echodepth.data.recorded import trained_data
 from echodepth.inference.backends import load_backend
-from echodepth.inference.config import BackendName
+from echodepth.inference.config import BackendName, CompileMode
 from echodepth.inference.inputs import (
     VIDEO_SUFFIXES,
     Input,
@@ -28,6 +28,7 @@ from echodepth.inference.inputs import (
     prepare_audio,
     prepare_image,
 )
+from echodepth.inference.latency import LatencyModel
 from echodepth.inference.runtime import Backend
 from echodepth.models import checkpoint, hub
 
@@ -63,7 +64,11 @@ class Predictor:
 
     @classmethod
     def from_pretrained(
-        cls, checkpoint: str | Path, device: str = "auto", backend: BackendName = "torch"
+        cls,
+        checkpoint: str | Path,
+        device: str = "auto",
+        backend: BackendName = "torch",
+        compile: CompileMode | None = None,
     ) -> "Predictor":
         """Load a model from disk or from the Hugging Face Hub.
 
@@ -73,12 +78,14 @@ class Predictor:
                 ``echodepth export`` wrote.
             device: auto, cpu, cuda, cuda:1 or mps.
             backend: runtime: torch, onnx or openvino; see ``load_backend``.
+            compile: ``latency`` for the shortest time of one frame: on a GPU, a CUDA graph of front end and network.
+                Exported files stay as they are.
 
         Raises:
             CheckpointError: the model is missing or unreadable, or its weights do not fit the network.
             ConfigError: the device is not available.
         """
-        return cls(load_backend(checkpoint, backend, device))
+        return cls(load_backend(checkpoint, backend, device, compile))
 
     def push_to_hub(self, repo_id: str, license: str | None = None, private: bool = False) -> str:
         """Publish the model folder with its model card on the Hugging Face Hub.
@@ -94,11 +101,12 @@ class Predictor:
         Raises:
             CheckpointError: this is an exported model, or the Hub rejects the upload.
         """
-        if not isinstance(self.backend, checkpoint.DepthModel):
+        model = self.backend.source if isinstance(self.backend, LatencyModel) else self.backend
+        if not isinstance(model, checkpoint.DepthModel):
             raise CheckpointError(f"{self.name} is an exported model: publish the one that it was exported from")
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "best"
-            checkpoint.save_model(self.backend, folder, license)
+            checkpoint.save_model(model, folder, license)
             return hub.publish(folder, repo_id, private, f"{self.name}, by echodepth")
 
     @property
@@ -169,9 +177,11 @@ class Predictor:
             return [_resize(each, one.size) for each, one in zip(maps, inputs, strict=True)]
 
 
-def load_model(checkpoint: str | Path, device: str = "auto", backend: BackendName = "torch") -> Predictor:
+def load_model(
+    checkpoint: str | Path, device: str = "auto", backend: BackendName = "torch", compile: CompileMode | None = None
+) -> Predictor:
     """Load a model; arguments and errors are those of ``Predictor.from_pretrained``."""
-    return Predictor.from_pretrained(checkpoint, device, backend)
+    return Predictor.from_pretrained(checkpoint, device, backend, compile)
 
 
 def _resize(maps: Float[Tensor, "c s s"], size: tuple[int, int] | None) -> Estimate:

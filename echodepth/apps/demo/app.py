@@ -57,7 +57,7 @@ def open_page(config: DemoConfig) -> "gradio.Blocks":
     if not 0 < config.port < 2**16:
         raise ConfigError(f"--port {config.port}: give a number from 1 to 65535")
     checkpoints = [config.checkpoint] if config.compare_with is None else [config.checkpoint, config.compare_with]
-    predictors = [load_model(checkpoint, config.device) for checkpoint in checkpoints]
+    predictors = [load_model(checkpoint, config.device, compile="latency") for checkpoint in checkpoints]
     examples = find_examples(config, predictors)
     # Set before Gradio is imported: otherwise it reports each start to its servers and looks for a newer version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

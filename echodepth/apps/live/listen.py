@@ -49,7 +49,7 @@ def listen(config: ListenConfig) -> int:
 
 
 def _audio_predictor(checkpoint: str, device: str) -> Predictor:
-    predictor = load_model(checkpoint, device)
+    predictor = load_model(checkpoint, device, compile="latency")
     if predictor.backend.input_key != "audio":
         raise ConfigError(f"{predictor.name} takes images: give --checkpoint an audio model")
     return predictor
