@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from benchmarks.timing import Outcome, keep, processor_seconds
 from echodepth.models.attention import cross_attention
 from echodepth.models.attention.cross_attention import ATTENTIONS
+from echodepth.models.attention.fused_attention import Parts
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
 TEXTBOOK = "textbook"
@@ -40,15 +41,17 @@ class Cost(NamedTuple):
     megabytes: float
 
 
-def textbook(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1) @ value
+def textbook(query: Parts, key: Parts, value: Parts) -> list[Tensor]:
+    return [
+        torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), dim=-1) @ v for q, k, v in zip(query, key, value, strict=True)
+    ]
 
 
 def level2(form: str, side: int = POSITIONS) -> Callable[[], object]:
     """One direction at 64 base channels: queries and keys an eighth as wide as the values."""
     maps = [torch.randn(1, side, side, width, requires_grad=True) for width in (CHANNELS // 8, CHANNELS // 8, CHANNELS)]
     attend = ATTENTIONS["full" if form == TEXTBOOK else form](CHANNELS).attend
-    return lambda: attend(*maps).sum().backward()
+    return lambda: attend(*([each] for each in maps))[0].sum().backward()
 
 
 def step(form: str, base_channels: int, side: int = SIDE) -> Callable[[], object]:
@@ -79,7 +82,7 @@ def measure_here(name: str, form: str) -> Cost:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if form == TEXTBOOK:
-        patch.object(cross_attention, "memory_efficient_attention", textbook).start()
+        patch.object(cross_attention, "grouped_attention", textbook).start()
     make, make_small = WORK[name]
     make_small(form)()
     work = make(form)

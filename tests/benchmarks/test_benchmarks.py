@@ -64,7 +64,7 @@ def test_the_textbook_network_computes_the_same_as_ours(monkeypatch: pytest.Monk
     torch.nn.init.ones_(layer.gate)
     own, other = torch.randn(2, 1, 16, 6, 5)
     exact = layer(own, other)
-    monkeypatch.setattr(cross_attention, "memory_efficient_attention", attention.textbook)
+    monkeypatch.setattr(cross_attention, "grouped_attention", attention.textbook)
     torch.testing.assert_close(layer(own, other), exact)
 
 

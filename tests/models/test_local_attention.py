@@ -16,13 +16,13 @@ from echodepth.models.attention.local_attention import (
     band_attention,
     pooling_matrix,
     sum_windows,
-    time_attention,
 )
+from echodepth.models.attention.memory_efficient_attention import grouped_attention
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
 ATTEND: dict[str, Callable[..., Tensor]] = {
-    "band": lambda *maps: band_attention(*(x.permute(0, 2, 3, 1) for x in maps)).permute(0, 3, 1, 2),
-    "time": lambda *maps: time_attention(*(x.permute(0, 2, 3, 1) for x in maps)).permute(0, 3, 1, 2),
+    "band": lambda *maps: band_attention(*([x.permute(0, 2, 3, 1)] for x in maps))[0].permute(0, 3, 1, 2),
+    "time": lambda *maps: grouped_attention(*([x.permute(0, 2, 3, 1)] for x in maps))[0].permute(0, 3, 1, 2),
 }
 """From maps to a map, [B,C,F,T]."""
 SIZES = [(5, 9), (4, 4), (3, 5), (6, 1), (1, 7), (2, 3)]
@@ -174,3 +174,25 @@ def test_the_sum_over_windows_is_the_gradient_of_making_them(columns: int) -> No
     (windows * weight).sum().backward()
     assert padded.grad is not None
     torch.testing.assert_close(sum_windows(weight), padded.grad[:, BAND : BAND + columns])
+
+
+@pytest.mark.parametrize("form", list(ATTENTIONS))
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_both_directions_together_are_each_direction_alone(form: str, memory_format: torch.memory_format) -> None:
+    there, back = opened(form), opened(form)
+    for parameter in back.parameters():
+        parameter.data.mul_(0.7)
+    left, right = torch.randn(2, 2, 8, 3, 5, dtype=torch.float64)
+    left, right = (x.contiguous(memory_format=memory_format).requires_grad_() for x in (left, right))
+    both = there(left, right, opposite=back)
+    alone = torch.cat([there(left, right), back(right, left)], dim=1)
+    torch.testing.assert_close(both, alone)
+    assert both.is_contiguous(memory_format=memory_format)
+    parameters = [left, right, *there.parameters(), *back.parameters()]
+    weight = torch.randn_like(both)
+    for found, expected in zip(
+        torch.autograd.grad((both * weight).sum(), parameters),
+        torch.autograd.grad((alone * weight).sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)

@@ -8,14 +8,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from echodepth.models.attention.local_attention import (
-    average_pool,
-    band_attention,
-    band_columns,
-    pooling_matrix,
-    time_attention,
-)
-from echodepth.models.attention.memory_efficient_attention import memory_efficient_attention
+from echodepth.models.attention.fused_attention import Parts
+from echodepth.models.attention.local_attention import average_pool, band_attention, band_columns, pooling_matrix
+from echodepth.models.attention.memory_efficient_attention import grouped_attention
+
+Weights = tuple[Tensor, Tensor]
+"""Weight [d,c] and bias [d] of a 1x1 convolution."""
 
 
 class CrossAttention(nn.Module):
@@ -38,23 +36,69 @@ class CrossAttention(nn.Module):
         self.gate = nn.Parameter(torch.zeros(1))
 
     def forward(
-        self, query_map: Float[Tensor, "b c f t"], context_map: Float[Tensor, "b c f2 t2"]
-    ) -> Float[Tensor, "b c f t"]:
-        """Add the gated attention over ``context_map`` to ``query_map``."""
-        # Matrix products are slow on transposed views, and 1x1 convolutions are slower than matrix products. Maps in
-        # the channels-last format are contiguous here already.
-        queries, context = (x.permute(0, 2, 3, 1).contiguous() for x in (query_map, context_map))
-        query, key = _linear(self.query, queries), _linear(self.key, context)
-        # Attention is linear in the values: the gate costs less at their weights than at their maps.
-        value = _linear(self.value, context, self.gate)
-        return query_map + self.attend(query, key, value).permute(0, 3, 1, 2)
+        self,
+        query_map: Float[Tensor, "b c f t"],
+        context_map: Float[Tensor, "b c f2 t2"],
+        opposite: "CrossAttention | None" = None,
+    ) -> Float[Tensor, "b _ f t"]:
+        """Add the gated attention over ``context_map`` to ``query_map``.
 
-    def attend(
-        self, query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f2 t2 d"], value: Float[Tensor, "b f2 t2 c"]
-    ) -> Float[Tensor, "b f t c"]:
-        """Attention of each query over its keys, with channels last."""
-        attended = memory_efficient_attention(query.flatten(1, 2), key.flatten(1, 2), value.flatten(1, 2))
-        return attended.view(*query.shape[:3], value.shape[3])
+        Args:
+            query_map: of the ear that attends.
+            context_map: of the other ear.
+            opposite: attention of ``context_map`` over ``query_map``, of the same pattern. Both directions are computed
+                together then: a GPU takes longer to start operations than to compute small ones.
+
+        Returns:
+            The attended ``query_map``; with ``opposite`` both attended maps, concatenated along the channels.
+        """
+        if opposite is None:
+            query = _project(query_map, self.queries())
+            key_and_value = _project(self.context(context_map), self.keys_and_values())
+            return query_map + self._attend([query], [key_and_value])[0]
+        ears = [query_map, context_map]
+        attended = self._attend(*self._project_ears(ears, opposite))
+        return torch.cat([x + y for x, y in zip(ears, attended, strict=True)], dim=1)
+
+    def context(self, maps: Float[Tensor, "b c f t"]) -> Float[Tensor, "b c f2 t2"]:
+        """The maps of which keys and values are made."""
+        return maps
+
+    def _project_ears(self, ears: list[Tensor], opposite: "CrossAttention") -> tuple[list[Tensor], list[Tensor]]:
+        """Queries of both ears, and for each the keys and values, side by side, of the other ear."""
+        queries = [layer.queries() for layer in (self, opposite)]
+        keys_and_values = [layer.keys_and_values() for layer in (opposite, self)]
+        contexts = [self.context(ear) for ear in ears]
+        if contexts[0] is ears[0]:
+            # One product for all: each reads the map, and the gradient of each would be added to the map's.
+            projected = [_project(ear, [*q, *kv]) for ear, q, kv in zip(ears, queries, keys_and_values, strict=True)]
+            query, key_and_value = _split(projected, self.query.out_channels)
+        else:
+            query = [_project(ear, q) for ear, q in zip(ears, queries, strict=True)]
+            key_and_value = [_project(each, kv) for each, kv in zip(contexts, keys_and_values, strict=True)]
+        return query, key_and_value[::-1]
+
+    def _attend(self, query: Parts, key_and_value: Parts) -> list[Float[Tensor, "b c f t"]]:
+        key, value = _split(key_and_value, self.key.out_channels)
+        return [x.permute(0, 3, 1, 2) for x in self.attend(query, key, value)]
+
+    def queries(self) -> list[Weights]:
+        """Weight and bias of the queries."""
+        return [_weights(self.query)]
+
+    def keys_and_values(self) -> list[Weights]:
+        """Weight and bias of the keys, and those of the values times the gate.
+
+        Attention is linear in the values, and a product with the gate costs less at their weights than at their maps.
+        """
+        weight, bias = _weights(self.value)
+        return [_weights(self.key), (self.gate * weight, self.gate * bias)]
+
+    def attend(self, query: Parts, key: Parts, value: Parts) -> list[Float[Tensor, "b f t c"]]:
+        """Attention of each query over its keys, with channels last; for several parts of a batch at once."""
+        flat = ([x.flatten(1, 2)[:, None] for x in parts] for parts in (query, key, value))
+        size = query[0].shape[1:3]
+        return [x[:, 0].unflatten(1, size) for x in grouped_attention(*flat)]
 
     def attention_weights(
         self, query_map: Float[Tensor, "b c f t"], context_map: Float[Tensor, "b c f2 t2"], column: int
@@ -79,9 +123,7 @@ class BandAttention(CrossAttention):
     known in advance, because the head shadows each of them differently.
     """
 
-    def attend(
-        self, query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
-    ) -> Float[Tensor, "b f t c"]:
+    def attend(self, query: Parts, key: Parts, value: Parts) -> list[Float[Tensor, "b f t c"]]:
         """Attention of each query over the columns around its own."""
         return band_attention(query, key, value)
 
@@ -95,11 +137,9 @@ class BandAttention(CrossAttention):
 class TimeAttention(CrossAttention):
     """Keys are all times at the same frequency (axial attention along one axis, arXiv 1912.12180)."""
 
-    def attend(
-        self, query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
-    ) -> Float[Tensor, "b f t c"]:
-        """Attention of each query over its row, with channels last."""
-        return time_attention(query, key, value)
+    def attend(self, query: Parts, key: Parts, value: Parts) -> list[Float[Tensor, "b f t c"]]:
+        """Attention of each query over its row."""
+        return grouped_attention(query, key, value)
 
     def mask(self, column: int, query_rows: int, rows: int, columns: int) -> Bool[Tensor, "query_rows rows columns"]:
         """All columns of the query's own row."""
@@ -109,11 +149,9 @@ class TimeAttention(CrossAttention):
 class PooledAttention(CrossAttention):
     """Keys are 32x32 averages over neighbouring positions (spatial reduction, arXiv 2102.12122)."""
 
-    def forward(
-        self, query_map: Float[Tensor, "b c f t"], context_map: Float[Tensor, "b c f t"]
-    ) -> Float[Tensor, "b c f t"]:
-        """Add the gated attention over the pooled ``context_map``; pooling before the 1x1 convolutions costs less."""
-        return super().forward(query_map, average_pool(context_map))
+    def context(self, maps: Float[Tensor, "b c f t"]) -> Float[Tensor, "b c f2 t2"]:
+        """The averages; pooling before the 1x1 convolutions costs less than after them."""
+        return average_pool(maps)
 
     def attention_weights(
         self, query_map: Float[Tensor, "b c f t"], context_map: Float[Tensor, "b c f t"], column: int
@@ -124,13 +162,21 @@ class PooledAttention(CrossAttention):
         return pool_rows.mT @ weights @ pool_columns
 
 
-def _linear(
-    convolution: nn.Conv2d, x: Float[Tensor, "b f t c"], gain: Tensor | None = None
-) -> Float[Tensor, "b f t d"]:
-    """The 1x1 convolution of a map with channels last, times a gain."""
-    weight, bias = convolution.weight.flatten(1), convolution.bias
-    assert bias is not None
-    return F.linear(x, weight, bias) if gain is None else F.linear(x, gain * weight, gain * bias)
+def _weights(convolution: nn.Conv2d) -> Weights:
+    assert convolution.bias is not None
+    return convolution.weight.flatten(1), convolution.bias
+
+
+def _project(maps: Float[Tensor, "b c f t"], weights: list[Weights]) -> Float[Tensor, "b f t d"]:
+    """1x1 convolutions side by side, with channels last; as one matrix product, which is faster than convolutions."""
+    # Products are slow on transposed views. Maps in the channels-last format are contiguous here already.
+    by_position = maps.permute(0, 2, 3, 1).contiguous()
+    return F.linear(by_position, *(torch.cat(parts) for parts in zip(*weights, strict=True)))
+
+
+def _split(projected: Parts, width: int) -> tuple[list[Tensor], list[Tensor]]:
+    """The first channels of each, and the others."""
+    return [x[..., :width] for x in projected], [x[..., width:] for x in projected]
 
 
 ATTENTIONS: dict[str, type[CrossAttention]] = {

@@ -11,6 +11,7 @@ inputs   kernel                  condition
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -33,6 +34,10 @@ ALIGNMENT = 8
 HOPPER = (9, 0)
 
 
+Parts = Sequence[Tensor]
+"""Parts of a batch, which a kernel takes together: each may be in memory of its own until it is laid out for it."""
+
+
 class Groups:
     """Layout of queries, keys and values for a kernel: channels zero-padded to a width, groups of queries apart.
 
@@ -42,77 +47,70 @@ class Groups:
     spare_channels = 0
     """Channels that ``query`` and ``key`` need beyond their own."""
 
-    def query(self, x: Float[Tensor, "b g n d"], width: int) -> Float[Tensor, "b g n {width}"]:
+    def query(self, parts: Parts, width: int) -> Float[Tensor, "b g n {width}"]:
         """Queries of each group."""
-        return _padded(x, width)
+        return _padded(torch.cat([*parts]) if len(parts) > 1 else parts[0], width)
 
-    def key(self, x: Tensor, width: int) -> Float[Tensor, "b g m {width}"]:
-        """Keys of each group. Groups may overlap in memory: they are not copied afterwards."""
-        return _padded(x, width)
-
-    def value(self, x: Tensor, width: int) -> Float[Tensor, "b g m {width}"]:
-        """Values of each group, as ``key``."""
-        return _padded(x, width)
+    def key(self, parts: Parts, width: int) -> Float[Tensor, "b g m {width}"]:
+        """Keys, or values, of each group. Groups may overlap in memory: they are not copied afterwards."""
+        return self.query(parts, width)
 
 
 PLAIN_GROUPS = Groups()
 
 
-def fused_attention(
-    query: Float[Tensor, "b *q d"],
-    key: Float[Tensor, "b *k d"],
-    value: Float[Tensor, "b *k c"],
-    groups: Groups = PLAIN_GROUPS,
-) -> Float[Tensor, "b g n c"] | None:
+def fused_attention(query: Parts, key: Parts, value: Parts, groups: Groups = PLAIN_GROUPS) -> list[Tensor] | None:
     """softmax(query keyᵀ / √d) value for each group of queries, by a fused kernel.
 
     Args:
-        query: of any float type.
+        query: parts of the batch, of any float type, of which ``groups`` makes [b,g,n,d].
         key: of which ``groups`` makes [b,g,m,d].
         value: of which ``groups`` makes [b,g,m,c].
-        groups: applied after everything else that copies the inputs.
+        groups: lays them out for the kernel.
 
     Returns:
-        The result; None if no fused kernel takes these tensors, as on any device but CUDA.
+        The result [b,g,n,c] of each part; None if no fused kernel takes these tensors, as on any device but CUDA.
     """
-    if query.device.type != "cuda" or query.dtype == torch.float64:
+    if query[0].device.type != "cuda" or query[0].dtype == torch.float64:
         return None
-    if query.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
+    if query[0].dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
         return _rounded(query, key, value, groups)
     return _attend(query, key, value, groups)
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, groups: Groups) -> Tensor | None:
-    samples, channels, scale = len(value), value.shape[-1], 1 / math.sqrt(query.shape[-1])
+def _attend(query: Parts, key: Parts, value: Parts, groups: Groups) -> list[Tensor] | None:
+    channels, scale = value[0].shape[-1], 1 / math.sqrt(query[0].shape[-1])
     heads = math.ceil(channels / WIDEST_HEAD)
-    if heads > 1:
-        # One more part of the batch for each head: its queries and keys are those of all heads.
-        value = torch.cat(_padded(value, _multiple(channels, heads)).chunk(heads, dim=-1))
-        query, key = (x.repeat(heads, *[1] * (x.ndim - 1)) for x in (query, key))
-    found = _kernel(query, key, value, groups, scale)
-    if found is not None and heads > 1:
-        found = torch.cat(found.split(samples), dim=-1)
-    return None if found is None else found[..., :channels]
+    width = _multiple(math.ceil(channels / heads), ALIGNMENT)
+    # Each head is one more part of the batch: its queries and keys are those of all heads.
+    values = [_padded(x[..., start : start + width], width) for start in range(0, heads * width, width) for x in value]
+    found = _kernel([*query] * heads, [*key] * heads, values, groups, scale, width)
+    if found is None:
+        return None
+    parts = found.split([len(x) for x in values])
+    by_part = [parts[index :: len(query)] for index in range(len(query))]
+    return [(torch.cat(part, dim=-1) if heads > 1 else part[0])[..., :channels] for part in by_part]
 
 
-def _kernel(query: Tensor, key: Tensor, value: Tensor, groups: Groups, scale: float) -> Tensor | None:
-    narrow, width = (_multiple(size, ALIGNMENT) for size in (query.shape[-1] + groups.spare_channels, value.shape[-1]))
+def _kernel(query: Parts, key: Parts, value: Parts, groups: Groups, scale: float, width: int) -> Tensor | None:
+    narrow = _multiple(query[0].shape[-1] + groups.spare_channels, ALIGNMENT)
     wide = max(narrow, width)
     if torch.compiler.is_compiling():
         # The compiler chooses the kernel itself, and cannot trace the questions below.
-        tensors = groups.query(query, wide), groups.key(key, wide), groups.value(value, wide)
-        return F.scaled_dot_product_attention(*tensors, scale=scale)[..., : value.shape[-1]]
+        tensors = groups.query(query, wide), groups.key(key, wide), groups.key(value, wide)
+        return F.scaled_dot_product_attention(*tensors, scale=scale)[..., :width]
+    candidates = _candidates(query[0])
     for backend, can_use, key_width, value_width in (
         (SDPBackend.CUDNN_ATTENTION, can_use_cudnn_attention, narrow, width),
         (SDPBackend.FLASH_ATTENTION, can_use_flash_attention, wide, wide),
         (SDPBackend.EFFICIENT_ATTENTION, can_use_efficient_attention, narrow, width),
     ):
-        if backend not in _candidates(query):
+        if backend not in candidates:
             continue
-        tensors = groups.query(query, key_width), groups.key(key, key_width), groups.value(value, value_width)
+        tensors = groups.query(query, key_width), groups.key(key, key_width), groups.key(value, value_width)
         if can_use(SDPAParams(*tensors, None, 0.0, False, False)):
             with sdpa_kernel(backend):
-                return F.scaled_dot_product_attention(*tensors, scale=scale)[..., : value.shape[-1]]
+                return F.scaled_dot_product_attention(*tensors, scale=scale)[..., :width]
     return None
 
 
@@ -174,22 +172,25 @@ class _MultiplyGradient(torch.autograd.Function):
         return grad * ctx.scale.factor, None
 
 
-def _rounded(query: Tensor, key: Tensor, value: Tensor, groups: Groups) -> Tensor | None:
+def _rounded(query: Parts, key: Parts, value: Parts, groups: Groups) -> list[Tensor] | None:
     """Attention of float32 tensors with factors of TF32's precision and sums in float32.
 
     A factor in TF32 has 10 bits of mantissa, and so has one in half precision, whose kernels are three times as fast
     and for which more of them exist. Half precision has a shorter range: values and gradients are therefore divided by
     a power of two, which is exact, and the result is multiplied by it.
     """
-    scale, size = _GradientScale(), _power_of_two(value.detach().abs().amax())
-    q, k, v = (
-        cast(Tensor, _MultiplyGradient.apply(x, scale)).half()  # type: ignore[no-untyped-call]
-        for x in (query, key, value / size)
-    )
-    found = _attend(q, k, v, groups)
+    scale = _GradientScale()
+    size = _power_of_two(torch.stack([x.detach().abs().amax() for x in value]).amax())
+
+    def half(x: Tensor) -> Tensor:
+        return cast(Tensor, _MultiplyGradient.apply(x, scale)).half()  # type: ignore[no-untyped-call]
+
+    found = _attend([half(x) for x in query], [half(x) for x in key], [half(x / size) for x in value], groups)
     if found is None:
         return None
-    return size * cast(Tensor, _DivideGradient.apply(found.float(), scale))  # type: ignore[no-untyped-call]
+    # In one tensor, because all parts go through one backward pass.
+    together = cast(Tensor, _DivideGradient.apply(torch.cat(found).float(), scale))  # type: ignore[no-untyped-call]
+    return [*(size * together).split([len(x) for x in found])]
 
 
 def _power_of_two(x: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from echodepth.models.attention.fused_attention import Groups, fused_attention
-from echodepth.models.attention.memory_efficient_attention import memory_efficient_attention, tiled_attention
+from echodepth.models.attention.fused_attention import Groups, Parts, fused_attention
+from echodepth.models.attention.memory_efficient_attention import tiled_attention
 
 BAND = 2
 """Columns to either side of a query's own."""
@@ -39,10 +39,12 @@ class _Windows(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Float[Tensor, "b f t d"], width: int) -> Float[Tensor, "b t n {width}"]:
-        samples, rows, columns, ctx.channels = x.shape
-        padded = x.new_zeros(samples, columns + 2 * BAND, rows, width)
-        padded[:, BAND : BAND + columns, :, : ctx.channels] = x.transpose(1, 2)
+    def forward(ctx: Any, width: int, *parts: Float[Tensor, "b f t d"]) -> Float[Tensor, "b2 t n {width}"]:
+        ctx.samples = [len(x) for x in parts]
+        _, rows, columns, ctx.channels = parts[0].shape
+        padded = parts[0].new_zeros(sum(ctx.samples), columns + 2 * BAND, rows, width)
+        for target, x in zip(padded.split(ctx.samples), parts, strict=True):
+            target[:, BAND : BAND + columns, :, : ctx.channels] = x.transpose(1, 2)
         padded[:, :BAND, :, ctx.channels : ctx.channels + 1] = EMPTY
         padded[:, BAND + columns :, :, ctx.channels : ctx.channels + 1] = EMPTY
         windows: Tensor = padded.flatten(1, 2).unfold(1, (2 * BAND + 1) * rows, rows).mT
@@ -50,9 +52,9 @@ class _Windows(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Float[Tensor, "b t n width"]) -> tuple[Float[Tensor, "b f t d"], None]:
+    def backward(ctx: Any, grad: Float[Tensor, "b t n width"]) -> tuple[Tensor | None, ...]:
         total: Tensor = sum_windows(grad)
-        return total[..., : ctx.channels].transpose(1, 2), None
+        return None, *total[..., : ctx.channels].transpose(1, 2).split(ctx.samples)
 
 
 def sum_windows(x: Float[Tensor, "b t n c"]) -> Float[Tensor, "b t f c"]:
@@ -83,29 +85,35 @@ class _Band(Groups):
 
     spare_channels = 1
 
-    def query(self, x: Float[Tensor, "b f t d"], width: int) -> Float[Tensor, "b t f {width}"]:
+    def query(self, parts: Parts, width: int) -> Float[Tensor, "b t f {width}"]:
         """By column, with ones where the keys of empty columns have a penalty."""
-        return F.pad(x.transpose(1, 2), (0, width - x.shape[-1]), value=1.0)
+        columns = [x.transpose(1, 2) for x in parts]
+        return F.pad(torch.cat(columns) if len(parts) > 1 else columns[0], (0, width - parts[0].shape[-1]), value=1.0)
 
-    def key(self, x: Float[Tensor, "b f t d"], width: int) -> Float[Tensor, "b t n {width}"]:
+    def key(self, parts: Parts, width: int) -> Float[Tensor, "b t n {width}"]:
         """Windows, with a penalty in the empty columns."""
-        return cast(Tensor, _Windows.apply(x, width))  # type: ignore[no-untyped-call]
-
-    value = key
+        return cast(Tensor, _Windows.apply(width, *parts))  # type: ignore[no-untyped-call]
 
 
 _BAND = _Band()
 
 
-def band_attention(
-    query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
-) -> Float[Tensor, "b f t c"]:
-    """Attend from each position to all rows of its own column and of ``BAND`` columns to either side."""
-    with torch.autocast(query.device.type, enabled=False):
+def band_attention(query: Parts, key: Parts, value: Parts) -> list[Tensor]:
+    """Attend from each position to all rows of its own column and of ``BAND`` columns to either side.
+
+    Args:
+        query: parts of the batch, each [b,f,t,d].
+        key: [b,f,t,d].
+        value: [b,f,t,c].
+
+    Returns:
+        The result [b,f,t,c] of each part.
+    """
+    with torch.autocast(query[0].device.type, enabled=False):
         attended = fused_attention(query, key, value, _BAND)
         if attended is None:
-            attended = _tiled_band(query, key, value)
-    return attended.transpose(1, 2)
+            attended = [_tiled_band(*part) for part in zip(query, key, value, strict=True)]
+    return [x.transpose(1, 2) for x in attended]
 
 
 def _tiled_band(
@@ -125,17 +133,13 @@ def _tiled_band(
     return attended.view(samples, -1, rows, value.shape[3])[:, :columns]
 
 
-def time_attention(
-    query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
-) -> Float[Tensor, "b f t c"]:
-    """Attend from each position to all columns of its own row: to all times at the same frequency."""
-    attended = memory_efficient_attention(query.flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
-    return attended.view(value.shape)
-
-
 def average_pool(x: Float[Tensor, "b c f t"]) -> Float[Tensor, "b c f2 t2"]:
     """Averages over neighbours, at most ``POOLED`` rows and columns; windows overlap where sizes do not divide."""
-    return F.adaptive_avg_pool2d(x, (min(x.shape[2], POOLED), min(x.shape[3], POOLED)))
+    rows, columns = x.shape[2:]
+    if rows % min(rows, POOLED) or columns % min(columns, POOLED):
+        return F.adaptive_avg_pool2d(x, (min(rows, POOLED), min(columns, POOLED)))
+    # The same, whose gradient is deterministic on CUDA.
+    return F.avg_pool2d(x, (max(1, rows // POOLED), max(1, columns // POOLED)))
 
 
 def pooling_matrix(size: int) -> Float[Tensor, "pooled size"]:

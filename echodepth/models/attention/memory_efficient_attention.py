@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from echodepth.models.attention.fused_attention import fused_attention
+from echodepth.models.attention.fused_attention import Parts, fused_attention
 
 TILE_BYTES = 2**20
 """Size of one tile of weights on a CPU: two of them and their values fit into the cache of a core."""
@@ -113,11 +113,19 @@ def memory_efficient_attention(
     Returns:
         For each query the weighted mean of the values. Only first derivatives are available.
     """
+    return grouped_attention([query[:, None]], [key[:, None]], [value[:, None]])[0][:, 0]
+
+
+def grouped_attention(query: Parts, key: Parts, value: Parts) -> list[Tensor]:
+    """``memory_efficient_attention`` in each group of [b,g,n,d], for several parts of a batch at once."""
     # The backward pass runs without autocast, and the forward pass must compute the same.
-    with torch.autocast(query.device.type, enabled=False):
-        if (fused := fused_attention(query[:, None], key[:, None], value[:, None])) is not None:
-            return fused[:, 0]
-        return tiled_attention(query, key, value)
+    with torch.autocast(query[0].device.type, enabled=False):
+        if (fused := fused_attention(query, key, value)) is not None:
+            return fused
+        return [
+            tiled_attention(*(x.flatten(0, 1) for x in part)).unflatten(0, part[0].shape[:2])
+            for part in zip(query, key, value, strict=True)
+        ]
 
 
 def tiled_attention(

@@ -159,8 +159,10 @@ class BinauralAttentionDepthNet(DepthNet):
         for level, fuse in self.fusion.items():
             ears = left[level], right[level]
             if level in self.left_to_right:
-                ears = self.left_to_right[level](*ears), self.right_to_left[level](*reversed(ears))
-            features[level] = fuse(torch.cat(ears, dim=1))
+                both = self.left_to_right[level](*ears, opposite=self.right_to_left[level])
+            else:
+                both = torch.cat(ears, dim=1)
+            features[level] = fuse(both)
         features |= self.decoder(features)  # d1 [B,C,F,T] .. d4 [B,4C,F/8,T/8]
         return self.head_outputs(features)  # [B,1,S,S]
 
