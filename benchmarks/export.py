@@ -13,7 +13,6 @@ makes of the same network, in PyTorch too. ``inference_export_difference`` is th
 all of them, against the metre's thousandth that is allowed.
 """
 
-import os
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from benchmarks.timing import Outcome, keep, medians, processor_seconds, wall_seconds
+from benchmarks.timing import Outcome, is_idle, keep, medians, processor_seconds, wall_seconds
 from echodepth import __version__
 from echodepth.data.records import Modality
 from echodepth.data.sample import Sample
@@ -39,8 +38,6 @@ from echodepth.models.checkpoint import DepthModel, ModelSpec
 from echodepth.models.run_record import RunRecord
 
 SIZE, RUNS_EACH, SAMPLES = 256, 5, 7782
-IDLE = 1.0
-"""Load above which others are computing."""
 LEVELS = [3, 4, 5]
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "": ("binaural_attention", {"base_channels": 32, "attention_levels": LEVELS}),
@@ -128,9 +125,7 @@ def measure(name: str, model: DepthModel, scratch: Path, idle: bool) -> float:
 
 
 def main() -> None:
-    idle = os.getloadavg()[0] <= IDLE
-    if not idle:
-        print(f"load {os.getloadavg()[0]:.1f}: others are computing, so the wait with two threads is left out")
+    idle = is_idle()
     largest = 0.0
     for name, (network, arguments) in NETWORKS.items():
         with tempfile.TemporaryDirectory() as scratch:

@@ -71,6 +71,18 @@ def wall_seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
+IDLE = 1.0
+"""Load above which others are computing."""
+
+
+def is_idle() -> bool:
+    """Whether a wait with several threads can be measured; says so if not."""
+    load = os.getloadavg()[0]
+    if load > IDLE:
+        print(f"load {load:.1f}: others are computing, so the wait with two threads is left out")
+    return load <= IDLE
+
+
 def keep(name: str, outcome: Outcome, packages: tuple[str, ...]) -> None:
     """Print an outcome, and put it into docs/results/benchmarks.json with the machine and the packages' versions."""
     print(f"{name:40} ratio {outcome.ratio:8.3f}   {outcome.ours:.4g} against {outcome.other:.4g} {outcome.unit}")

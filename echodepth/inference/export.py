@@ -8,6 +8,8 @@ is measured on the model's own data, in metres.
 import copy
 import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from torch.utils.data import DataLoader, Subset
 from echodepth import __version__
 from echodepth.core.atomic_io import move_into_place
 from echodepth.core.constants import SAMPLE_RATE
-from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
+from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError, require_at_least
 from echodepth.data.audio import AudioCut
 from echodepth.data.config import change_source
 from echodepth.data.dataset import DepthDataset, open_dataset
@@ -66,7 +68,8 @@ def export(config: ExportConfig) -> Path:
         ``config.out`` or ``results/<experiment>/exported``.
 
     Raises:
-        CheckpointError: the model does not exist, or its exported graph computes something else.
+        CheckpointError: the model does not exist, cannot be exported to this format, or its exported graph computes
+            something else.
         ConfigError: format and precision cannot be combined, or the extra ``export`` is not installed.
         DataError: the dataset that a lower precision needs is missing or bad.
     """
@@ -81,7 +84,7 @@ def export(config: ExportConfig) -> Path:
     folder = config.out if config.out is not None else Path("results") / name / "exported"
     folder.mkdir(parents=True, exist_ok=True)
     file_name = f"{name}_{config.precision}{SUFFIXES[config.format]}"
-    with tempfile.TemporaryDirectory(prefix=".unfinished_", dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".unfinished_", dir=folder) as scratch, _one_line_errors(config):
         path = Path(scratch) / file_name
         write = _make_writer(model, config, splits, path)
         metadata = _metadata(model, config)
@@ -136,6 +139,21 @@ def difference(backend: Backend, model: DepthModel, inputs: list[Tensor]) -> flo
 def evenly_spaced(total: int, count: int) -> list[int]:
     """At most ``count`` evenly spaced indices below ``total``."""
     return sorted({int(index) for index in np.linspace(0, total - 1, min(total, count)).round()})
+
+
+@contextmanager
+def _one_line_errors(config: ExportConfig) -> Iterator[None]:
+    """Report what tracers and runtimes raise, whose exceptions have no common base class, as a failed export."""
+    try:
+        yield
+    except EchodepthError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+        raise CheckpointError(
+            f"{config.checkpoint} cannot be exported as {config.format} ({reason}): nothing was written; its network "
+            "must consist of operations that the format has, for any number of inputs: try another --format"
+        ) from error
 
 
 def _samples(model: DepthModel) -> int:

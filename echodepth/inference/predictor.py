@@ -30,7 +30,9 @@ from echodepth.inference.inputs import (
 )
 from echodepth.inference.latency import LatencyModel
 from echodepth.inference.runtime import Backend
-from echodepth.models import checkpoint, hub
+from echodepth.models import hub
+from echodepth.models.checkpoint import DepthModel, save_model
+from echodepth.models.conv_bn_fusion import fused_copy
 
 _Input = TypeVar("_Input", bound=Input)
 BATCH_SIZE = 8
@@ -61,6 +63,7 @@ class Predictor:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+        self._inference = backend
 
     @classmethod
     def from_pretrained(
@@ -71,6 +74,9 @@ class Predictor:
         compile: CompileMode | None = None,
     ) -> "Predictor":
         """Load a model from disk or from the Hugging Face Hub.
+
+        In PyTorch, predictions come from a copy of ``backend`` with fused batch norms, which has fewer operations:
+        a network whose weights are to change belongs into ``Predictor(model)``.
 
         Args:
             checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, an experiment under checkpoints/,
@@ -85,7 +91,10 @@ class Predictor:
             CheckpointError: the model is missing or unreadable, or its weights do not fit the network.
             ConfigError: the device is not available.
         """
-        return cls(load_backend(checkpoint, backend, device, compile))
+        predictor = cls(load_backend(checkpoint, backend, device, compile))
+        if isinstance(predictor.backend, DepthModel):
+            predictor._inference = fused_copy(predictor.backend)
+        return predictor
 
     def push_to_hub(self, repo_id: str, license: str | None = None, private: bool = False) -> str:
         """Publish the model folder with its model card on the Hugging Face Hub.
@@ -102,11 +111,11 @@ class Predictor:
             CheckpointError: this is an exported model, or the Hub rejects the upload.
         """
         model = self.backend.source if isinstance(self.backend, LatencyModel) else self.backend
-        if not isinstance(model, checkpoint.DepthModel):
+        if not isinstance(model, DepthModel):
             raise CheckpointError(f"{self.name} is an exported model: publish the one that it was exported from")
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "best"
-            checkpoint.save_model(model, folder, license)
+            save_model(model, folder, license)
             return hub.publish(folder, repo_id, private, f"{self.name}, by echodepth")
 
     @property
@@ -171,8 +180,8 @@ class Predictor:
     def estimate(self, inputs: Sequence[ModelInput]) -> list[Estimate]:
         """Predict depth for prepared inputs, in one batch."""
         raw = torch.stack([one.raw for one in inputs])
-        with torch.inference_mode(), _eval_mode(self.backend):
-            depth, uncertainty = self.backend.predict(raw)[:2]
+        with torch.inference_mode(), _eval_mode(self._inference):
+            depth, uncertainty = self._inference.predict(raw)[:2]
             maps = (torch.cat([depth, uncertainty], dim=1) if uncertainty is not None else depth).float().cpu()
             return [_resize(each, one.size) for each, one in zip(maps, inputs, strict=True)]
 

@@ -1,9 +1,20 @@
 """Fusion of batch norms into the convolutions before them, for inference."""
 
+import copy
 from itertools import pairwise
+from typing import TypeVar
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def fused_copy(model: _Module) -> _Module:
+    """A copy of a model in eval mode with fused batch norms; the model keeps the weights that can be saved."""
+    fused = copy.deepcopy(model)
+    fuse_conv_bn(fused)
+    return fused
 
 
 def fuse_conv_bn(network: nn.Module) -> None:
@@ -22,6 +33,7 @@ def fuse_conv_bn(network: nn.Module) -> None:
         raise ValueError("batch norms can be fused in eval mode only: call eval() first")
     for layers in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
         for (name, layer), (next_name, norm) in pairwise(list(layers.named_children())):
-            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(layers, name, fuse_conv_bn_eval(layer, norm))
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+                fused = fuse_conv_bn_eval(layer, norm, transpose=isinstance(layer, nn.ConvTranspose2d))
+                setattr(layers, name, fused)
                 setattr(layers, next_name, nn.Identity())

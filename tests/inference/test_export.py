@@ -26,6 +26,7 @@ from echodepth.inference.predict import predict
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.models.frontends.spectrum import resize_matrix
+from echodepth.models.networks import NETWORKS
 from echodepth.models.run_record import RunRecord
 from tests.tiny import SECONDS, SIDE, save_tiny, save_tiny_rgb
 
@@ -162,28 +163,46 @@ def test_openvino_gives_the_same_depth(eyes: tuple[DepthModel, str], eyes_xml: P
     assert (backend.metadata.input_shape, backend.metadata.samples) == ((3, SIDE, SIDE), None)
 
 
-def test_torch_export_gives_the_same_depth_and_uncertainty(ears: tuple[DepthModel, str], tmp_path: Path) -> None:
-    path = export(ExportConfig(ears[1], "pt2", out=tmp_path))
-    assert path.name == "ears_fp32.pt2"
-    assert_same(path, "torch", ears[0])
-
-
-@pytest.mark.parametrize("network", ["cues", "unet_baseline"])
-def test_the_other_networks_export_too(network: str, tmp_path: Path) -> None:
-    """A model with binaural cues, and BatVision's baseline, which resizes to 256 inside.
-
-    ONNX's optimiser once removed the small constant in the divisors of the cues, which this comparison detects.
-    """
-    have("onnxscript", "onnxruntime")
-    if network == "cues":
-        arguments = {"base_channels": 2, "ear_channels": 10, "attention_levels": [5], "output_size": SIDE}
-        spec = ModelSpec("binaural_attention", arguments, {"image_size": SIDE, "binaural_cues": True})
-    else:
-        spec = ModelSpec("unet_baseline", {"base_channels": 4, "output_size": SIDE}, {"image_size": SIDE})
+def make_model(name: str, folder: Path, network: str, front_end: dict[str, Any], **arguments: Any) -> DepthModel:
+    spec = ModelSpec(network, {"output_size": SIDE, **arguments}, {"image_size": SIDE, **front_end})
     data = {"dataset": "batvisionv2", "audio_seconds": SECONDS}
-    model = DepthModel(spec, RunRecord(experiment_name=network, data=data)).eval()
-    with_distinct_outputs(model, tmp_path / network)
-    path = export(ExportConfig(str(tmp_path / network), out=tmp_path))
+    model = DepthModel(spec, RunRecord(experiment_name=name, data=data)).eval()
+    return with_distinct_outputs(model, folder / name)
+
+
+@pytest.fixture(scope="module", params=NETWORKS.names())
+def any_network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[DepthModel, str]:
+    """A model of each network; those of the other tests where there is one, which are traced already."""
+    fixture = {"binaural_attention": "ears", "rgb": "eyes"}.get(request.param)
+    if fixture is not None:
+        found: tuple[DepthModel, str] = request.getfixturevalue(fixture)
+        return found
+    folder = tmp_path_factory.mktemp("networks")
+    torch.manual_seed(0)
+    arguments: dict[str, Any] = {"base_channels": 4} | ({"attention_levels": [5]} if request.param == "light" else {})
+    return make_model(request.param, folder, request.param, {}, **arguments), str(folder / request.param)
+
+
+@pytest.mark.parametrize(("file_format", "backend"), [("onnx", "onnx"), ("openvino", "openvino"), ("pt2", "torch")])
+def test_every_network_exports_to_every_format(
+    any_network: tuple[DepthModel, str], file_format: Any, backend: str, tmp_path: Path
+) -> None:
+    """The light network once split its batch in two halves, by which every graph was for one recording alone.
+
+    The sizes of waveform and map are fixed in all formats; the batch is another one than the traced one.
+    """
+    have("onnxscript", "onnxruntime", "openvino")
+    model, folder = any_network
+    path = export(ExportConfig(folder, file_format, out=tmp_path))
+    assert_same(path, backend, model, exporting.TOLERANCE)
+
+
+def test_binaural_cues_export_too(tmp_path: Path) -> None:
+    """ONNX's optimiser once removed the small constant in the divisors of the cues, which this comparison detects."""
+    have("onnxscript", "onnxruntime")
+    arguments = {"base_channels": 2, "ear_channels": 10, "attention_levels": [5]}
+    model = make_model("cues", tmp_path, "binaural_attention", {"binaural_cues": True}, **arguments)
+    path = export(ExportConfig(str(tmp_path / "cues"), out=tmp_path))
     assert_same(path, "onnx", model, exporting.TOLERANCE)
 
 
@@ -344,6 +363,26 @@ def test_a_graph_that_computes_something_else_is_not_written(
     with pytest.raises(CheckpointError, match=r"differs from PyTorch by 0\.25 m, more than 0\.001 m: nothing was"):
         export(ExportConfig(ears[1], "pt2", out=tmp_path))
     assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]
+
+
+@pytest.mark.parametrize("where", ["pt2_writer", "difference"])
+def test_a_model_that_cannot_be_exported_is_one_line(
+    ears: tuple[DepthModel, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A network from elsewhere may fix the batch size: the tracer or the runtime then fails with pages of advice."""
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("\nConstraints violated (batch)!\nSpecializations unexpectedly required")
+
+    monkeypatch.setattr(exporting, "pt2_writer", lambda graph, example, path: lambda metadata: path.write_text("new"))
+    monkeypatch.setattr(exporting, "load_backend", lambda *_: ears[0])
+    monkeypatch.setattr(exporting, where, fail)
+    with pytest.raises(
+        CheckpointError, match=r"ears cannot be exported as pt2 \(Constraints violated \(batch\)!\)"
+    ) as e:
+        export(ExportConfig(ears[1], "pt2", out=tmp_path))
+    assert "\n" not in str(e.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_difference_of_nan_is_infinite(eyes: tuple[DepthModel, str]) -> None:

@@ -1,6 +1,5 @@
 """Teachers: frozen sources of depth and features. A teacher is never trained and is part of no checkpoint."""
 
-import copy
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -16,7 +15,7 @@ from torch import nn
 from echodepth.core.errors import ConfigError
 from echodepth.data.sample import Sample
 from echodepth.models.checkpoint import DepthModel, load_model
-from echodepth.models.conv_bn_fusion import fuse_conv_bn
+from echodepth.models.conv_bn_fusion import fused_copy
 from echodepth.models.layers import Prediction
 
 DepthKind = Literal["metric", "up_to_scale", "affine_inverse"]
@@ -121,9 +120,7 @@ class FrozenTeacher(LiveTeacher):
     @cached_property
     def _fused(self) -> DepthModel:
         """Copy with fused batch norms, for inference; the loaded model stays unchanged for the fingerprint."""
-        fused = copy.deepcopy(self.model)
-        fuse_conv_bn(fused)
-        return fused
+        return fused_copy(self.model)
 
     @torch.no_grad()
     def predict(self, batch: Sample) -> Prediction:

@@ -10,8 +10,12 @@ decoder at half size, since echoes do not resolve finer detail::
                         ◇    ◇    ◇    ◇    ◇      fusion of both ears
                         x1   x2   x3   x4   x5 ── d4 ── d3 ── d2 ── d1 ── head ── depth [B,1,S,S]
                                                   1/16  1/8   1/4   1/2
+
+One frame is so little work that a GPU spends its time on starting operations. Both ears therefore pass through every
+operation together, as a batch in which the ears of a frame follow each other.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +27,7 @@ from torch import Tensor, nn
 
 from echodepth.models.argument_checks import check_binaural_arguments, check_input, check_network_arguments
 from echodepth.models.attention.cross_attention import CrossAttention
+from echodepth.models.attention.memory_efficient_attention import TILE_BYTES, memory_efficient_attention
 from echodepth.models.heads import DepthHead, UncertaintyHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
@@ -67,7 +72,7 @@ class InvertedResidual(nn.Sequential):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h2 w2"]:
         """The layers, plus ``x`` where input and output have the same shape."""
         y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-        return x + y if self.is_residual else y
+        return y.add_(x) if self.is_residual else y
 
 
 class LightUp(nn.Module):
@@ -87,6 +92,55 @@ class LightUp(nn.Module):
         x = F.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False)
         merged: Tensor = self.refine(self.join(torch.cat([skip, x], dim=1)))
         return merged
+
+
+class MutualAttention(CrossAttention):
+    """Cross-attention of one direction that can compute the opposite direction in the same operations."""
+
+    def forward(
+        self,
+        query_map: Float[Tensor, "b c f t"],
+        context_map: Float[Tensor, "b c f t"],
+        opposite: CrossAttention | None = None,
+    ) -> Float[Tensor, "b _ f t"]:
+        """Add the gated attention over ``context_map`` to ``query_map``.
+
+        Args:
+            query_map: of the ear that attends.
+            context_map: of the other ear.
+            opposite: attention of ``context_map`` over ``query_map``.
+
+        Returns:
+            The attended ``query_map``; with ``opposite`` both attended maps, concatenated along the channels.
+        """
+        if opposite is None:
+            return super().forward(query_map, context_map)
+        channels, rows, columns = query_map.shape[1:]
+        width = self.query.out_channels
+        maps = torch.cat([query_map, context_map], dim=1).unflatten(1, (2, channels))  # [B,2,C,F,T]
+        # Each ear is asked by the other: its queries are of one layer, its keys and values of the opposite layer.
+        layers = self.query, opposite.key, opposite.value, opposite.query, self.key, self.value
+        weight = torch.cat([layer.weight for layer in layers]).view(2, -1, channels)
+        bias = torch.cat([layer.bias for layer in layers if layer.bias is not None]).view(2, 1, -1)
+        positions = maps.permute(1, 0, 3, 4, 2).reshape(2, -1, channels)
+        projected = torch.baddbmm(bias, positions, weight.mT).unflatten(1, (-1, rows * columns))  # [2,B,F*T,d+d+C]
+        query = projected[..., :width]
+        key, value = projected[..., width:].flip(0).split([width, channels], dim=-1)
+        attended = _attend(*(each.flatten(0, 1) for each in (query, key, value)))  # [2B,F*T,C]
+        attended = attended.view(2, -1, rows, columns, channels).permute(1, 0, 4, 2, 3)
+        gates = torch.cat([self.gate, opposite.gate]).view(2, 1, 1, 1)
+        return torch.addcmul(maps, gates, attended).flatten(1, 2)
+
+
+def _attend(
+    query: Float[Tensor, "b n d"], key: Float[Tensor, "b m d"], value: Float[Tensor, "b m c"]
+) -> Float[Tensor, "b n c"]:
+    """``memory_efficient_attention``, for a small matrix of weights in three operations."""
+    if query.shape[1] * key.shape[1] * 4 > TILE_BYTES or query.dtype in (torch.float16, torch.bfloat16):
+        return memory_efficient_attention(query, key, value)
+    with torch.autocast(query.device.type, enabled=False):
+        scores = torch.baddbmm(query.new_empty(1), query, key.mT, beta=0, alpha=1 / math.sqrt(query.shape[-1]))
+        return torch.softmax(scores, dim=-1) @ value
 
 
 @NETWORKS.register
@@ -136,7 +190,7 @@ class LightBinauralDepthNet(DepthNet):
             self.encoder[level] = nn.Sequential(
                 InvertedResidual(wide, out, stride=2, expansion=3), InvertedResidual(out, out)
             )
-        self.left_to_right = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
+        self.left_to_right = nn.ModuleDict({level: MutualAttention(channels[level]) for level in attended})
         self.right_to_left = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
         outputs = dict(zip(DECODER_LEVELS, decoder_channels(first, bilinear=True), strict=True))
@@ -164,15 +218,20 @@ class LightBinauralDepthNet(DepthNet):
         """
         meaning = f"{self.ear_channels} of the left ear, then of the right"
         check_input(spectrograms, 2 * self.ear_channels, "spectrograms", meaning)
-        x = torch.cat(spectrograms.split(self.ear_channels, dim=1))  # [2B,E,F,T]: all left ears, all right ears
+        channels_last = spectrograms.is_contiguous(memory_format=torch.channels_last)
+        x = spectrograms.unflatten(1, (2, self.ear_channels)).flatten(0, 1)  # [2B,E,F,T]: both ears of each frame
+        if channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
         features: Features = {}
         for level, stage in self.encoder.items():
             x = stage(x)  # [2B,C,F/2,T/2] .. [2B,8C,F/32,T/32]
-            left, right = x.chunk(2)
-            ears = left, right
+            ears = x.unflatten(0, (-1, 2)).unbind(1)
             if level in self.left_to_right:
-                ears = self.left_to_right[level](left, right), self.right_to_left[level](right, left)
-            features[level] = self.fusion[level](torch.cat(ears, dim=1))
+                both = self.left_to_right[level](*ears, opposite=self.right_to_left[level])
+            else:
+                # Ears that follow each other are concatenated already, except in the channels-last format.
+                both = x.view(-1, 2 * x.shape[1], *x.shape[2:]) if x.is_contiguous() else torch.cat(ears, dim=1)
+            features[level] = self.fusion[level](both)
         y = features["x5"]
         decoded: Features = {}
         for level, up in self.decoder.items():
