@@ -33,7 +33,7 @@ _NO_KERNEL = ("empty", "new_empty", "_unsafe_view")
 
 class _OperationCounter(TorchDispatchMode):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -44,7 +44,8 @@ class _OperationCounter(TorchDispatchMode):
 @torch.inference_mode()
 def count_operations(network: nn.Module, x: Tensor) -> int:
     """Operations that a forward pass starts, without views and allocations."""
-    with _OperationCounter() as counter:
+    counter = _OperationCounter()
+    with counter:
         network(x)
     return counter.count
 
@@ -62,7 +63,7 @@ def main() -> None:
     def compare(name: str, ours: DepthNet, other: DepthNet, x: Tensor, two_threads: bool = False) -> None:
         clock, unit = (wall_seconds, "s") if two_threads else (processor_seconds, "processor s")
         torch.set_num_threads(2 if two_threads else 1)
-        keep(name, in_turn(*(partial(infer, each, x, clock) for each in (ours, other)), RUNS, unit), ("torch",))
+        keep(name, in_turn(partial(infer, ours, x, clock), partial(infer, other, x, clock), RUNS, unit), ("torch",))
 
     compare("inference_light_time", light, standard, plain)
     compare("inference_light_unet_plain_time", light, unet, plain)

@@ -17,6 +17,7 @@ from scipy.signal import resample_poly
 from echodepth import Predictor
 from echodepth.core.errors import CheckpointError, ConfigError, DataError, EchodepthError
 from echodepth.inference.inputs import Input
+from echodepth.models.checkpoint import DepthModel, save_model
 from echodepth.models.layers import Prediction
 from echodepth.models.run_record import RunRecord
 from tests.tiny import RATE, SIDE, save_tiny, save_tiny_rgb
@@ -300,6 +301,27 @@ def test_every_sample_format_gives_the_same(
     if subtype in ("PCM_16", "PCM_32"):
         integers, _ = soundfile.read(tmp_path / "room.wav", dtype=f"int{subtype[4:]}")
         np.testing.assert_allclose(ears.infer(integers, sample_rate=RATE).depth, expected, atol=0.02)
+
+
+def test_a_loaded_model_predicts_with_fused_norms_and_keeps_its_weights(
+    ears: Predictor, sound: np.ndarray, tmp_path: Path
+) -> None:
+    assert isinstance(ears.backend, DepthModel)
+    save_model(ears.backend, tmp_path / "best")
+    loaded = Predictor.from_pretrained(tmp_path / "best", "cpu")
+    assert isinstance(loaded.backend, DepthModel)
+    torch.testing.assert_close(loaded.backend.state_dict(), ears.backend.state_dict(), rtol=0, atol=0)
+    seen: list[bool] = []
+    hook = torch.nn.modules.module.register_module_forward_hook(lambda m, *_: seen.append(is_norm(m)))
+    found = loaded.infer(sound, sample_rate=RATE).depth
+    hook.remove()
+    assert seen
+    assert not any(seen)
+    np.testing.assert_allclose(found, ears.infer(sound, sample_rate=RATE).depth, atol=1e-5)
+
+
+def is_norm(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.nn.BatchNorm2d)
 
 
 @pytest.mark.parametrize(("rate", "up", "down"), [(48000, 160, 147), (96000, 320, 147), (22050, 1, 2)])
