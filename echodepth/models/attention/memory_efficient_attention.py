@@ -137,6 +137,10 @@ def tiled_attention(
     if value.dtype in (torch.float16, torch.bfloat16):
         # Sums over thousands of positions need single precision, which only a fused kernel uses internally.
         return tiled_attention(query.float(), key.float(), value.float()).to(value.dtype)
+    if 4 * query.shape[1] * key.shape[1] <= TILE_BYTES:
+        # The whole matrix is one tile.
+        scores = torch.baddbmm(query.new_empty(1), query, key.mT, beta=0, alpha=1 / math.sqrt(query.shape[-1]))
+        return torch.softmax(scores, dim=-1) @ value
     if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
         return cast(Tensor, _TiledAttention.apply(query, key, value))  # type: ignore[no-untyped-call]
     return _attend(query, key, value)[0]

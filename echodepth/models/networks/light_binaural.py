@@ -15,19 +15,16 @@ One frame is so little work that a GPU spends its time on starting operations. B
 operation together, as a batch in which the ears of a frame follow each other.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.models.argument_checks import check_binaural_arguments, check_input, check_network_arguments
 from echodepth.models.attention.cross_attention import CrossAttention
-from echodepth.models.attention.memory_efficient_attention import TILE_BYTES, memory_efficient_attention
 from echodepth.models.heads import DepthHead, UncertaintyHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
@@ -42,6 +39,7 @@ from echodepth.models.layers import (
 )
 from echodepth.models.networks import NETWORKS
 from echodepth.models.networks.binaural_attention import Fusion
+from echodepth.models.upsampling import upsample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,58 +87,10 @@ class LightUp(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], skip: Float[Tensor, "b s h2 w2"]) -> Float[Tensor, "b o h2 w2"]:
         """Merge ``x`` with ``skip`` at the size of ``skip``."""
-        x = F.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False)
+        rows, columns = skip.shape[-2:]
+        x = upsample(x, (rows, columns), align_corners=False)
         merged: Tensor = self.refine(self.join(torch.cat([skip, x], dim=1)))
         return merged
-
-
-class MutualAttention(CrossAttention):
-    """Cross-attention of one direction that can compute the opposite direction in the same operations."""
-
-    def forward(
-        self,
-        query_map: Float[Tensor, "b c f t"],
-        context_map: Float[Tensor, "b c f t"],
-        opposite: CrossAttention | None = None,
-    ) -> Float[Tensor, "b _ f t"]:
-        """Add the gated attention over ``context_map`` to ``query_map``.
-
-        Args:
-            query_map: of the ear that attends.
-            context_map: of the other ear.
-            opposite: attention of ``context_map`` over ``query_map``.
-
-        Returns:
-            The attended ``query_map``; with ``opposite`` both attended maps, concatenated along the channels.
-        """
-        if opposite is None:
-            return super().forward(query_map, context_map)
-        channels, rows, columns = query_map.shape[1:]
-        width = self.query.out_channels
-        maps = torch.cat([query_map, context_map], dim=1).unflatten(1, (2, channels))  # [B,2,C,F,T]
-        # Each ear is asked by the other: its queries are of one layer, its keys and values of the opposite layer.
-        layers = self.query, opposite.key, opposite.value, opposite.query, self.key, self.value
-        weight = torch.cat([layer.weight for layer in layers]).view(2, -1, channels)
-        bias = torch.cat([layer.bias for layer in layers if layer.bias is not None]).view(2, 1, -1)
-        positions = maps.permute(1, 0, 3, 4, 2).reshape(2, -1, channels)
-        projected = torch.baddbmm(bias, positions, weight.mT).unflatten(1, (-1, rows * columns))  # [2,B,F*T,d+d+C]
-        query = projected[..., :width]
-        key, value = projected[..., width:].flip(0).split([width, channels], dim=-1)
-        attended = _attend(*(each.flatten(0, 1) for each in (query, key, value)))  # [2B,F*T,C]
-        attended = attended.view(2, -1, rows, columns, channels).permute(1, 0, 4, 2, 3)
-        gates = torch.cat([self.gate, opposite.gate]).view(2, 1, 1, 1)
-        return torch.addcmul(maps, gates, attended).flatten(1, 2)
-
-
-def _attend(
-    query: Float[Tensor, "b n d"], key: Float[Tensor, "b m d"], value: Float[Tensor, "b m c"]
-) -> Float[Tensor, "b n c"]:
-    """``memory_efficient_attention``, for a small matrix of weights in three operations."""
-    if query.shape[1] * key.shape[1] * 4 > TILE_BYTES or query.dtype in (torch.float16, torch.bfloat16):
-        return memory_efficient_attention(query, key, value)
-    with torch.autocast(query.device.type, enabled=False):
-        scores = torch.baddbmm(query.new_empty(1), query, key.mT, beta=0, alpha=1 / math.sqrt(query.shape[-1]))
-        return torch.softmax(scores, dim=-1) @ value
 
 
 @NETWORKS.register
@@ -190,7 +140,7 @@ class LightBinauralDepthNet(DepthNet):
             self.encoder[level] = nn.Sequential(
                 InvertedResidual(wide, out, stride=2, expansion=3), InvertedResidual(out, out)
             )
-        self.left_to_right = nn.ModuleDict({level: MutualAttention(channels[level]) for level in attended})
+        self.left_to_right = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.right_to_left = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
         outputs = dict(zip(DECODER_LEVELS, decoder_channels(first, bilinear=True), strict=True))
