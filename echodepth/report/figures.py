@@ -7,6 +7,7 @@ pyplot: no window, no global state, no leak in a long run.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +16,11 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize, to_hex
+from matplotlib.colors import Colormap, to_hex
 from matplotlib.figure import Figure
 
 from echodepth.core.atomic_io import atomic_write
+from echodepth.report.grid import DPI, ColourBar, grid_figure
 
 DEPTH_COLOURS = "magma_r"
 ERROR_COLOURS = "YlOrRd"
@@ -134,7 +135,6 @@ def picture_grid(
     depth_limit: float,
     error_limit: float,
     title: str = "",
-    row_names: Sequence[str] = (),
 ) -> Figure:
     """A grid of panels that share one depth scale and one error scale, each with a colour bar in metres.
 
@@ -143,30 +143,26 @@ def picture_grid(
         depth_limit: upper end of the depth scale in metres.
         error_limit: upper end of the error scale in metres.
         title: of the figure.
-        row_names: labels at the left of the rows; none when empty.
 
     Raises:
         ValueError: there is no row, or the rows differ in length.
     """
     if not rows or len({len(row) for row in rows}) != 1 or not rows[0]:
         raise ValueError(f"rows must be of one length, at least 1, not {[len(row) for row in rows]}")
-    columns = len(rows[0])
-    figure = new_figure((2.3 * columns, 2.2 * len(rows) + 1.0))
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for i, row in enumerate(rows):
-        for j, panel in enumerate(row):
-            above = rows[i - 1][j].caption if i else ""
-            _draw_panel(axes[i, j], panel, depth_limit, error_limit, with_caption=panel.caption != above)
-        if row_names:
-            axes[i, 0].set_ylabel(row_names[i], fontsize=9)
+    captioned = [
+        [not i or panel.caption != rows[i - 1][j].caption for j, panel in enumerate(row)] for i, row in enumerate(rows)
+    ]
     kinds = {panel.kind for row in rows for panel in row}
-    all_axes = list(axes.flat)
+    bars = []
     if "depth" in kinds:
-        _metre_bar(figure, all_axes, DEPTH_COLOURS, depth_limit, "depth in m (grey: unknown)")
+        bars.append(depth_bar(depth_limit))
     if "error" in kinds:
-        _metre_bar(figure, all_axes, ERROR_COLOURS, error_limit, "absolute error in m")
-    if title:
-        figure.suptitle(title, fontsize=11)
+        bars.append(_metre_bar("error", error_limit, "absolute error in m"))
+    columns = len(rows[0])
+    heights = [max(_aspect(panel) for panel in row) for row in rows]
+    figure, axes = grid_figure(2.3 * columns, columns, heights, [any(row) for row in captioned], bars, title)
+    for axis, panel, with_caption in zip(axes.flat, chain(*rows), chain(*captioned), strict=True):
+        _draw_panel(axis, panel, depth_limit, error_limit, with_caption)
     return figure
 
 
@@ -225,21 +221,19 @@ def depth_picture(
     depth: Float[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"], max_depth: float, title: str = ""
 ) -> Figure:
     """One depth map with its colour bar in metres."""
-    return _one_map(Panel(title, depth, "depth", valid), DEPTH_COLOURS, max_depth, "depth in m")
+    return _one_map(Panel(title, depth, "depth", valid), "depth", max_depth, "depth in m")
 
 
 def uncertainty_picture(uncertainty: Float[np.ndarray, "h w"], title: str = "") -> Figure:
     """One map of predicted uncertainty with its colour bar in metres."""
     limit = display_limit(uncertainty, np.isfinite(uncertainty))
-    return _one_map(Panel(title, uncertainty, "error"), ERROR_COLOURS, limit, "predicted uncertainty in m")
+    return _one_map(Panel(title, uncertainty, "error"), "error", limit, "predicted uncertainty in m")
 
 
-def _one_map(panel: Panel, colours: str, limit: float, label: str) -> Figure:
-    height, width = panel.values.shape
-    figure = new_figure((5.2, 4.2 * min(max(height / width, 0.4), 1.6) + 0.4))
-    axis = figure.subplots()
-    _draw_panel(axis, panel, limit, limit, with_caption=True)
-    _metre_bar(figure, [axis], colours, limit, label)
+def _one_map(panel: Panel, kind: Literal["depth", "error"], limit: float, label: str) -> Figure:
+    bars = [_metre_bar(kind, limit, label)]
+    figure, axes = grid_figure(5.2, 1, [_aspect(panel)], [bool(panel.caption)], bars)
+    _draw_panel(axes[0, 0], panel, limit, limit, with_caption=True)
     return figure
 
 
@@ -252,7 +246,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 def new_figure(size: tuple[float, float]) -> Figure:
     """An empty figure; ``size`` is its width and height in inches."""
-    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -261,11 +255,7 @@ def _draw_panel(axis: Axes, panel: Panel, depth_limit: float, error_limit: float
     rgb = np.clip(panel.values, 0, 1) if panel.kind == "image" else panel_to_rgb(panel, depth_limit, error_limit)
     # A spectrogram has no spatial aspect ratio and fills its cell; an image keeps its proportions.
     axis.imshow(rgb, aspect="auto" if panel.kind == "spectrogram" else "equal", interpolation="nearest")
-    if panel.kind == "spectrogram":
-        axis.set_box_aspect(1)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.spines[:].set_visible(False)
+    axis.set_axis_off()
     if with_caption:
         axis.set_title(panel.caption, fontsize=9)
     if panel.note:
@@ -273,9 +263,16 @@ def _draw_panel(axis: Axes, panel: Panel, depth_limit: float, error_limit: float
         axis.text(0.03, 0.04, panel.note, transform=axis.transAxes, fontsize=7.5, bbox=box)
 
 
-def _metre_bar(figure: Figure, axes: list[Axes], colours: str, limit: float, label: str) -> None:
-    scale = ScalarMappable(Normalize(0, limit), _colour_map(colours))
-    bar = figure.colorbar(scale, ax=axes, shrink=0.85, aspect=30, pad=0.015, extend="max")
-    bar.set_label(label, fontsize=8)
-    bar.ax.tick_params(labelsize=8)
-    bar.outline.set_visible(False)
+def depth_bar(limit: float) -> ColourBar:
+    """The colour bar of depth maps from 0 to ``limit`` metres."""
+    return _metre_bar("depth", limit, "depth in m (grey: unknown)")
+
+
+def _metre_bar(kind: Literal["depth", "error"], limit: float, label: str) -> ColourBar:
+    return ColourBar(_colour_map(DEPTH_COLOURS if kind == "depth" else ERROR_COLOURS), limit, label)
+
+
+def _aspect(panel: Panel) -> float:
+    """Height over width of a panel as drawn: a spectrogram is square, whatever its number of bins."""
+    height, width = panel.values.shape[:2]
+    return 1.0 if panel.kind == "spectrogram" else min(max(height / width, 0.4), 1.6)
