@@ -15,7 +15,7 @@ FLAGS_NOT_COMPARED = frozenset(
     {
         *("experiment_name", "seed", "teacher", "checkpoints", "save_frequency", "overwrite"),
         *("num_workers", "device", "use_prepared", "compile", "channels_last", "activation_checkpointing"),
-        *("deterministic", "tf32"),
+        *("deterministic", "tf32", "threads"),
         *("use_wandb", "wandb_project", "use_tensorboard"),
     }
 )
@@ -99,6 +99,8 @@ class MachineConfig:
     """Device to train on."""
     devices: int = 1
     """Number of devices on this machine."""
+    threads: int | None = None
+    """CPU threads of a process. Default: 1 for a small network, else torch's; a resumed run keeps its number."""
     num_nodes: int = 1
     """Number of machines."""
     strategy: str = "auto"

@@ -198,6 +198,7 @@ class DepthTask(L.LightningModule):
         }
         checkpoint["model_spec"] = vars(self.model.spec)
         checkpoint["run"] = self.model.run.to_plain()
+        checkpoint["threads"] = torch.get_num_threads()
         checkpoint["format"] = FORMAT
 
 

@@ -20,6 +20,7 @@ from echodepth.core.device import float32_products
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import flat, plain, select
 from echodepth.core.run_paths import RunPaths
+from echodepth.core.threads import use_threads
 from echodepth.data.cache.prepared import AudioCacheFormat
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.dataset_registry import DATASETS
@@ -37,6 +38,7 @@ from echodepth.training.depth_task import DepthTask
 from echodepth.training.distillation_task import DistillationTask, require_features
 from echodepth.training.image_logging import ResultPictures
 from echodepth.training.teacher_setup import open_teacher
+from echodepth.training.thread_choice import training_threads
 from echodepth.training.validation import (
     INSTALL_LOGGERS,
     check_batches,
@@ -163,7 +165,8 @@ def _fit(config: TrainConfig, task: DepthTask, data: DepthDataModule, teacher: d
             *sizes,
         )
         _write_config(config, paths, task.model, data, teacher)
-    with _expected_warnings_ignored():
+    number = training_threads(config, None if resume is None else read_checkpoint(resume).get("threads"))
+    with _expected_warnings_ignored(), use_threads(number):
         try:
             with _wandb_run_ended(config), float32_products(config.machine.tf32):
                 _trainer(config, paths).fit(task, datamodule=data, ckpt_path=resume, weights_only=True)

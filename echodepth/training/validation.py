@@ -98,6 +98,8 @@ def _check_machine(config: TrainConfig) -> None:
         raise ConfigError(f"--compile needs a C++ compiler, and none of {', '.join(COMPILERS)} is here: leave it out")
     if machine.activation_checkpointing and not network.supports_activation_checkpointing:
         raise ConfigError(f"--activation_checkpointing: --model {network.name} does not support it; leave it out")
+    if machine.threads is not None:
+        require_at_least(1, threads=machine.threads)
     if machine.strategy not in ("auto", *StrategyRegistry.available_strategies()):
         raise ConfigError(f"--strategy {machine.strategy}: Lightning has no such strategy; give auto, ddp or fsdp")
 
