@@ -23,10 +23,10 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --durations 20 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 20 $(ARGS)
 
 quick: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 -m "not slow and not browser" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not slow and not browser" $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,10 +1,13 @@
 """Shared fixtures: where the real recordings lie, and a quiet, repeatable torch."""
 
+import fcntl
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from tests.tiny import write_v2
 
 if TYPE_CHECKING:
     from echodepth.inference.export_graph import DepthGraph
+    from echodepth.simulate.config import SimulateConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,24 +59,68 @@ def v2_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_v2(tmp_path_factory.mktemp("batvisionv2"))
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of pytest that all its workers share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def made_once(folder: Path, key: object, make: Callable[[Path], object]) -> Path:
+    """What ``make`` writes for this key, made by the first worker that needs it while the others wait."""
+    path = folder / hashlib.sha256(repr(key).encode()).hexdigest()[:20]
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            unfinished = path.with_suffix(".unfinished")
+            make(unfinished)
+            unfinished.rename(path)
+    return path
+
+
 @pytest.fixture(scope="module")
-def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def traced_once(shared_folder: Path) -> Iterator[None]:
     """Trace each model in each precision once, because tracing takes seconds."""
     from echodepth.inference import exporters  # not above: the process that starts the workers imports this file too
 
-    folder = tmp_path_factory.mktemp("traced")
-    traced: dict[tuple[Any, ...], Path] = {}
     trace = exporters.trace_onnx
 
     def trace_once(graph: "DepthGraph", example: torch.Tensor, outputs: int, path: Path) -> None:
-        parameters = list(graph.parameters())
-        sums = [float(each.double().sum()) for each in parameters]
-        key = (type(graph.network), example.shape, parameters[0].dtype, *sums)
-        if key not in traced:
-            traced[key] = folder / f"{len(traced)}.onnx"
-            trace(graph, example, outputs, traced[key])
-        shutil.copy(traced[key], path)
+        plain = int | float | str | tuple
+        modules = [
+            (type(module).__name__, {name: value for name, value in vars(module).items() if isinstance(value, plain)})
+            for module in graph.modules()
+        ]
+        tensors = [each.double() for each in (*graph.parameters(), *graph.buffers())]
+        sums = [(float(each.sum()), float(each.square().sum())) for each in tensors]
+        key = (modules, sums, next(graph.network.parameters()).dtype, example.shape, outputs)
+        shutil.copy(made_once(shared_folder, key, lambda made: trace(graph, example, outputs, made)), path)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodepth.inference.export.trace_onnx", trace_once)
+        yield
+
+
+@pytest.fixture
+def simulated_once(shared_folder: Path) -> Iterator[None]:
+    """Simulate each set of rooms once, because drawing its contact sheet alone takes half a second."""
+    from echodepth.experiments import study
+    from echodepth.simulate import writer
+
+    simulate = writer.simulate
+
+    def simulate_once(config: "SimulateConfig") -> Path:
+        if config.out.exists() and any(each.is_dir() for each in config.out.iterdir()):
+            return simulate(config)  # the rest of an interrupted set
+        key = replace(config, out=Path(), workers=1, backend="loky"), config.amount
+        # In this process: a worker of its own starts for seconds, and would not know of presets that a test changed.
+        made = made_once(shared_folder, key, lambda folder: simulate(replace(config, out=folder, workers=1)))
+        shutil.copytree(made, config.out, dirs_exist_ok=True)
+        return config.out
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "simulate", simulate_once)
+        patch.setattr(study, "simulate", simulate_once)
         yield

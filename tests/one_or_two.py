@@ -59,4 +59,5 @@ def train(root: Path, processes: int, criterion: str) -> list[float]:
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    for criterion in sys.argv[3:]:
+        train(Path(sys.argv[1]), int(sys.argv[2]), criterion)

@@ -232,7 +232,7 @@ class Reader:
                 run(replace(config, count=1, device="cpu"))
             case BenchmarkConfig():
                 method = {"attention": "full", "light": "light"}.get(config.study, "none")
-                run(replace(config, preset="tiny", methods=(method,), seeds=(0,)))
+                run(replace(config, preset="tiny", methods=(method,), seeds=(0,), workers=1))
             case PredictConfig():
                 self._have_model(config.checkpoint)
                 for path in (*config.files, *([config.image] if config.image else [])):

@@ -35,7 +35,9 @@ def data(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Path:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, data: Path, traced_once: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+def reader(
+    tmp_path: Path, data: Path, traced_once: None, simulated_once: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Reader]:
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
     for dataset in data.iterdir():

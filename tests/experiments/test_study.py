@@ -129,7 +129,7 @@ def test_shares_are_those_asked_for_and_a_share_of_nothing_is_refused() -> None:
 
 @pytest.mark.slow
 def test_a_study_is_done_once_and_tells_what_was_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, simulated_once: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = BenchmarkConfig("distillation", preset="tiny", methods=("none", "response"), seeds=(0,), workers=1)
@@ -162,7 +162,7 @@ def test_a_study_is_done_once_and_tells_what_was_asked(
 
 
 @pytest.mark.slow
-def test_forms_of_attention_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forms_of_attention_are_compared(tmp_path: Path, simulated_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     told = json.loads(
         (benchmark(BenchmarkConfig("attention", preset="tiny", seeds=(0,), workers=1)) / "val.json").read_text()

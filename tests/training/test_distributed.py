@@ -33,16 +33,17 @@ def uneven_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("criterion", ["L1", "Combined"])
-def test_two_processes_take_the_steps_of_one_with_the_same_batch(
-    uneven_root: Path, tmp_path: Path, criterion: str
-) -> None:
+def test_two_processes_take_the_steps_of_one_with_the_same_batch(uneven_root: Path, tmp_path: Path) -> None:
     """Each pixel counts alike, wherever it is: the losses of all steps are equal, and so were the gradients between."""
-    losses = [start(tmp_path, ONE_OR_TWO, uneven_root, processes, criterion) for processes in (1, 2)]
-    one, two = (json.loads(done.stdout.splitlines()[-1]) for done in losses)
-    assert len(one) == 6
-    assert len({round(loss, 4) for loss in one}) == 6
-    assert two == pytest.approx(one, rel=1e-5)
+    one, two = (start(tmp_path, ONE_OR_TWO, uneven_root, processes, "L1", "Combined") for processes in (1, 2))
+    for criterion, alone, together in zip(("L1", "Combined"), losses(one), losses(two), strict=True):
+        assert len(alone) == 6, criterion
+        assert len({round(loss, 4) for loss in alone}) == 6, criterion
+        assert together == pytest.approx(alone, rel=1e-5), criterion
+
+
+def losses(done: subprocess.CompletedProcess[str]) -> list[list[float]]:
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
 
 
 def test_a_sum_over_processes_is_the_sum_of_one_that_is_alone() -> None:
