@@ -89,4 +89,4 @@ def _draw_bar(figure: Figure, axis: Axes, bar: ColourBar) -> None:
     drawn = figure.colorbar(scale, cax=axis, extend="max")
     drawn.set_label(bar.label, fontsize=_LABEL_SIZE)
     axis.tick_params(labelsize=_LABEL_SIZE)
-    drawn.outline.set_visible(False)  # type: ignore[operator]
+    drawn.outline.set_visible(False)
