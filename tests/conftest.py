@@ -88,7 +88,7 @@ def traced_once(shared_folder: Path) -> Iterator[None]:
     trace = exporters.trace_onnx
 
     def trace_once(graph: "DepthGraph", example: torch.Tensor, outputs: int, path: Path) -> None:
-        plain = int | float | str | tuple
+        plain = (int, float, str, tuple)
         modules = [
             (type(module).__name__, {name: value for name, value in vars(module).items() if isinstance(value, plain)})
             for module in graph.modules()
