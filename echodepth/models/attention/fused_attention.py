@@ -55,6 +55,10 @@ class Groups:
         """Keys, or values, of each group. Groups may overlap in memory: they are not copied afterwards."""
         return self.query(parts, width)
 
+    def result(self, found: Float[Tensor, "b g n c"]) -> Tensor:
+        """The result, in the axes of the inputs."""
+        return found
+
 
 PLAIN_GROUPS = Groups()
 
@@ -69,7 +73,8 @@ def fused_attention(query: Parts, key: Parts, value: Parts, groups: Groups = PLA
         groups: lays them out for the kernel.
 
     Returns:
-        The result [b,g,n,c] of each part; None if no fused kernel takes these tensors, as on any device but CUDA.
+        The result of each part, in the axes that ``groups`` gives it; None if no fused kernel takes these tensors, as
+        on any device but CUDA.
     """
     if query[0].device.type != "cuda" or query[0].dtype == torch.float64:
         return None
@@ -87,7 +92,7 @@ def _attend(query: Parts, key: Parts, value: Parts, groups: Groups) -> list[Tens
     found = _kernel([*query] * heads, [*key] * heads, values, groups, scale, width)
     if found is None:
         return None
-    parts = found.split([len(x) for x in values])
+    parts = groups.result(found).split([len(x) for x in values])
     by_part = [parts[index :: len(query)] for index in range(len(query))]
     return [(torch.cat(part, dim=-1) if heads > 1 else part[0])[..., :channels] for part in by_part]
 

@@ -86,13 +86,20 @@ class _Band(Groups):
     spare_channels = 1
 
     def query(self, parts: Parts, width: int) -> Float[Tensor, "b t f {width}"]:
-        """By column, with ones where the keys of empty columns have a penalty."""
-        columns = [x.transpose(1, 2) for x in parts]
-        return F.pad(torch.cat(columns) if len(parts) > 1 else columns[0], (0, width - parts[0].shape[-1]), value=1.0)
+        """By column, with ones where the keys of empty columns have a penalty.
+
+        A view of memory in the order of the maps: kernels write their result in the order of the queries.
+        """
+        x = torch.cat([*parts]) if len(parts) > 1 else parts[0]
+        return F.pad(x, (0, width - x.shape[-1]), value=1.0).transpose(1, 2)
 
     def key(self, parts: Parts, width: int) -> Float[Tensor, "b t n {width}"]:
         """Windows, with a penalty in the empty columns."""
         return cast(Tensor, _Windows.apply(width, *parts))  # type: ignore[no-untyped-call]
+
+    def result(self, found: Float[Tensor, "b t f c"]) -> Float[Tensor, "b f t c"]:
+        """By row, as the maps."""
+        return found.transpose(1, 2)
 
 
 _BAND = _Band()
@@ -111,14 +118,12 @@ def band_attention(query: Parts, key: Parts, value: Parts) -> list[Tensor]:
     """
     with torch.autocast(query[0].device.type, enabled=False):
         attended = fused_attention(query, key, value, _BAND)
-        if attended is None:
-            attended = [_tiled_band(*part) for part in zip(query, key, value, strict=True)]
-    return [x.transpose(1, 2) for x in attended]
+        return attended or [_tiled_band(*part) for part in zip(query, key, value, strict=True)]
 
 
 def _tiled_band(
     query: Float[Tensor, "b f t d"], key: Float[Tensor, "b f t d"], value: Float[Tensor, "b f t c"]
-) -> Float[Tensor, "b t f c"]:
+) -> Float[Tensor, "b f t c"]:
     samples, rows, columns, width = query.shape
     # Attention divides by the root of the width, which the additional channel increases by one.
     query = F.pad(query.transpose(1, 2) * math.sqrt((width + 1) / width), (0, 1), value=1.0)
@@ -130,7 +135,7 @@ def _tiled_band(
     queries = F.pad(query, between).flatten(0, 1)[: -2 * BAND]
     windows = (x.flatten(0, 2).unfold(0, (2 * BAND + 1) * rows, rows).mT for x in (key, value))
     attended = F.pad(tiled_attention(queries, *windows), between)
-    return attended.view(samples, -1, rows, value.shape[3])[:, :columns]
+    return attended.view(samples, -1, rows, value.shape[3])[:, :columns].transpose(1, 2)
 
 
 def average_pool(x: Float[Tensor, "b c f t"]) -> Float[Tensor, "b c f2 t2"]:

@@ -1,0 +1,1 @@
+"""The networks on one device: ``python -m benchmarks.devices --device cuda``."""
