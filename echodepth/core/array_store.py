@@ -130,8 +130,7 @@ class ArrayStore:
 
     def take(self, name: str, rows: Sequence[str]) -> np.ndarray:
         """Some rows of an array, by their names."""
-        taken: np.ndarray = self.arrays[name][[self.rows[row] for row in rows]]
-        return taken
+        return np.asarray(np.take(self.arrays[name], [self.rows[row] for row in rows], axis=0))
 
 
 class ResumableWriter:

@@ -1,7 +1,8 @@
 """Augmentation of batches on their device. The functions are pure and draw random numbers for each sample.
 
 Random numbers are drawn on the CPU, from the given generator or torch's global one, whatever the batch's device: the
-same seed gives the same augmentation on every device.
+same seed gives the same augmentation on every device. They are sent there without waiting for it (``non_blocking``): a
+blocking copy would wait until the device has finished all earlier steps.
 """
 
 import torch
@@ -26,10 +27,11 @@ def flip_left_right(batch: Sample, flip: Bool[Tensor, " b"]) -> Sample:
     Returns:
         A new batch; its ``mirrored`` records which samples are mirror images.
     """
+    device = next(batch[key] for key in ("image", "audio", "spectrogram", "depth") if key in batch).device
+    on_device = flip.to(device, non_blocking=True)
 
     def flip_selected(tensor: Tensor, axis: int) -> Tensor:
-        mask = flip.to(tensor.device).view(-1, *[1] * (tensor.dim() - 1))
-        return torch.where(mask, tensor.flip(axis), tensor)
+        return torch.where(on_device.view(-1, *[1] * (tensor.dim() - 1)), tensor.flip(axis), tensor)
 
     flipped = batch.copy()
     if "image" in batch:
@@ -38,8 +40,7 @@ def flip_left_right(batch: Sample, flip: Bool[Tensor, " b"]) -> Sample:
         flipped["audio"] = flip_selected(batch["audio"], -2)
     if "spectrogram" in batch:
         swapped = torch.cat([*reversed(batch["spectrogram"].chunk(2, dim=-3))], dim=-3)
-        mask = flip.to(swapped.device).view(-1, 1, 1, 1)
-        flipped["spectrogram"] = torch.where(mask, swapped, batch["spectrogram"])
+        flipped["spectrogram"] = torch.where(on_device.view(-1, 1, 1, 1), swapped, batch["spectrogram"])
     if "depth" in batch:
         flipped["depth"] = flip_selected(batch["depth"], -1)
     if "valid" in batch:
@@ -76,14 +77,15 @@ def color_jitter(
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}: give a number from 0 to 1")
     factors = 1 + strength * (2 * torch.rand(3, image.shape[0], 1, 1, 1, generator=generator) - 1)
-    brightness, contrast, saturation = factors.to(image)
+    brightness, contrast, saturation = factors.to(image, non_blocking=True)
     image = (image * brightness).clamp(0, 1)
     image = _blend(_gray(image).mean(dim=(-2, -1), keepdim=True), image, contrast)
     return _blend(_gray(image), image, saturation)
 
 
 def _gray(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
-    return (image * image.new_tensor(_LUMA).view(3, 1, 1)).sum(dim=1, keepdim=True)
+    luma = torch.tensor(_LUMA, dtype=image.dtype).to(image.device, non_blocking=True)
+    return (image * luma.view(3, 1, 1)).sum(dim=1, keepdim=True)
 
 
 def _blend(base: Tensor, image: Float[Tensor, "b 3 h w"], factor: Tensor) -> Float[Tensor, "b 3 h w"]:
@@ -117,9 +119,10 @@ def mask_spectrogram(
     if not 0 <= width <= 1:
         raise ValueError(f"width is {width}: give a fraction of the axis from 0 to 1")
     samples, _, frequencies, times = spectrogram.shape
-    masked_rows = _random_bands(samples, frequencies, masks, width, generator).to(spectrogram.device)
-    masked_columns = _random_bands(samples, times, masks, width, generator).to(spectrogram.device)
-    masked = masked_rows[:, None, :, None] | masked_columns[:, None, None, :]
+    masked_rows = _random_bands(samples, frequencies, masks, width, generator)
+    masked_columns = _random_bands(samples, times, masks, width, generator)
+    rows, columns = (bands.to(spectrogram.device, non_blocking=True) for bands in (masked_rows, masked_columns))
+    masked = rows[:, None, :, None] | columns[:, None, None, :]
     return torch.where(masked, spectrogram.mean(dim=(-2, -1), keepdim=True), spectrogram)
 
 

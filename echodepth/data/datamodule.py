@@ -1,6 +1,7 @@
 """The Lightning data module: loaders of the splits, and augmentation on the device."""
 
 import logging
+from functools import cached_property
 
 from lightning import LightningDataModule
 from lightning.pytorch.accelerators import CUDAAccelerator
@@ -8,15 +9,15 @@ from torch.utils.data import DataLoader
 
 from echodepth.core.errors import ConfigError
 from echodepth.data.augmentation import color_jitter, random_flip
-from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared
+from echodepth.data.cache.packing import is_packed, unpack
+from echodepth.data.cache.prepared import AudioCacheFormat
 from echodepth.data.config import DataConfig
-from echodepth.data.dataset import DepthDataset
+from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.label_subset import ALL_LABELS, LabelSubset
 from echodepth.data.opening import open_split
 from echodepth.data.records import ALL_MODALITIES, Modality, Split
 from echodepth.data.sample import Sample
 from echodepth.data.split_dataset import SplitDataset
-from echodepth.data.streaming.index import is_sharded
 
 log = logging.getLogger(__name__)
 _STAGE_SPLITS: dict[str, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
@@ -116,13 +117,27 @@ class DepthDataModule(LightningDataModule):
         """Test batches, each instance once over all processes."""
         return self._loader(self.test_set)
 
-    def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
-        """Augment training batches on their device."""
-        if self.trainer is None or not self.trainer.training:
+    def on_before_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
+        """Note whether a training batch has a valid pixel, while asking needs no wait for the device."""
+        if self.trainer is None or not self.trainer.training or "depth" not in batch:
             return batch
-        if self.flip:
+        marks = batch["depth"] if "valid" not in batch else batch["valid"]
+        # The first frame nearly always decides.
+        return {**batch, "any_valid": bool(marks[0].any()) or bool(marks.any())}
+
+    def on_after_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
+        """On the device, augment training batches and convert prepared data from their stored types."""
+        if self.trainer is None:
+            return batch
+        training = self.trainer.training
+        if training and self.flip:
             batch = random_flip(batch)
-        if self.color_jitter and "image" in batch:
+        if is_packed(batch):
+            batch = unpack(batch, self._depth_units)
+            if self.trainer.precision == "64-true":
+                # Lightning has converted the other entries before the transfer.
+                batch = self.trainer.precision_plugin.convert_input(batch)
+        if training and self.color_jitter and "image" in batch:
             batch = batch.copy()
             batch["image"] = color_jitter(batch["image"], self.color_jitter)
         return batch
@@ -130,17 +145,14 @@ class DepthDataModule(LightningDataModule):
     def _open(self, split: Split) -> SplitDataset:
         if split not in self._datasets:
             labels = self.labels if split == "train" else ALL_LABELS
-            self._datasets[split] = self._open_prepared(split, labels) or open_split(
-                self.config, split, self.modalities, labels=labels
+            self._datasets[split] = open_split(
+                self.config, split, self.modalities, labels=labels, prepared=self.prepared
             )
         return self._datasets[split]
 
-    def _open_prepared(self, split: Split, labels: LabelSubset) -> DepthDataset | None:
-        for audio_format in self.prepared if not is_sharded(self.config) else ():
-            if dataset := open_prepared(self.config, split, self.modalities, audio_format, labels):
-                log.info("%s: prepared %s", split, audio_format.sample_key if "audio" in self.modalities else "images")
-                return dataset
-        return None
+    @cached_property
+    def _depth_units(self) -> float:
+        return float(DATASETS[self.config.dataset].depth_units(self.config))
 
     def _loader(self, dataset: SplitDataset, shuffle_seed: int | None = None) -> DataLoader[Sample]:
         trainer = self.trainer
@@ -157,6 +169,8 @@ class DepthDataModule(LightningDataModule):
             rank=rank,
             # Pinned batches are copied to a CUDA device during computation; elsewhere pinning is a wasted copy.
             pin_memory=trainer is not None and isinstance(trainer.accelerator, CUDAAccelerator),
+            # Without a trainer nobody would convert them.
+            packed=trainer is not None,
         )
         if self.num_workers is not None and loader.num_workers < workers and rank == 0:
             log.info(

@@ -17,6 +17,7 @@ from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.decoder import Decoder, create_decoder
 from echodepth.data.images import DepthResize
 from echodepth.data.label_subset import ALL_LABELS, LabelSubset
+from echodepth.data.prefetch import PrefetchLoader
 from echodepth.data.records import ALL_MODALITIES, Modality, Record, Split
 from echodepth.data.sample import Sample
 from echodepth.data.split_dataset import SplitDataset, keep_batch
@@ -45,11 +46,12 @@ class StridedSampler(Sampler[int]):
 class _Batches(Dataset[Sample]):
     """Adapter by which a DataLoader requests whole batches."""
 
-    def __init__(self, dataset: "DepthDataset") -> None:
+    def __init__(self, dataset: "DepthDataset", packed: bool) -> None:
         self.dataset = dataset
+        self.packed = packed
 
     def __getitems__(self, indices: list[int]) -> Sample:
-        return self.dataset.batch(indices)
+        return self.dataset.batch(indices, self.packed)
 
 
 class DepthDataset(SplitDataset):
@@ -115,14 +117,19 @@ class DepthDataset(SplitDataset):
         labelled = [index for index, record in enumerate(self.records) if self.depth_is_known(record)]
         return (self[int(index)] for index in rng.permutation(labelled)[:count])
 
-    def batch(self, indices: list[int]) -> Sample:
+    def batch(self, indices: list[int], packed: bool = False) -> Sample:
         """Several instances as a batch, with a list of names.
+
+        Args:
+            indices: of the instances.
+            packed: keep stored types where there are such; see ``unpack``.
 
         Raises:
             DataError: a row cannot be decoded; the message names row and file.
         """
         records = [self.records[index] for index in indices]
-        gathered = self.decoder.batch(records, [self.depth_is_known(record) for record in records])
+        gather = self.decoder.packed_batch if packed else self.decoder.batch
+        gathered = gather(records, [self.depth_is_known(record) for record in records])
         batch: Sample = gathered or default_collate([self[index] for index in indices])
         return batch
 
@@ -137,6 +144,7 @@ class DepthDataset(SplitDataset):
         rank: int = 0,
         keep_order: bool = False,
         pin_memory: bool = False,
+        packed: bool = False,
     ) -> DataLoader[Sample]:
         """Batches of this process; see ``SplitDataset.loader``. Evaluation always keeps the order.
 
@@ -151,8 +159,9 @@ class DepthDataset(SplitDataset):
             # Lightning sets the epoch only after worker processes have begun to read in this order.
             sampler.set_epoch(first_epoch)
             single_left = len(sampler) > batch_size and len(sampler) % batch_size == 1
-        return DataLoader(
-            _Batches(self),
+        read_ahead = packed and num_workers == 0 and not self.decoder.needs_workers
+        return (PrefetchLoader if read_ahead else DataLoader)(
+            _Batches(self, packed),
             batch_size=batch_size,
             sampler=sampler,
             drop_last=single_left,

@@ -86,6 +86,10 @@ class Decoder:
         """
         return None
 
+    def packed_batch(self, records: Sequence[Record | StoredRecord], depth_known: Sequence[bool]) -> Sample | None:
+        """``batch`` in stored types, where there are such; otherwise None."""
+        return None
+
     def _audio(self, paths: tuple[File, ...]) -> Float[np.ndarray, "2 n"]:
         if len(paths) == 2:
             return cut(read_ear_arrays(*paths), self.audio_cut, str(paths[0]))

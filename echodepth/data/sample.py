@@ -17,6 +17,8 @@ class Sample(TypedDict, total=False):
         valid: mask of the pixels with ground truth.
         name: identifies the instance in messages and per-image tables.
         mirrored: whether augmentation exchanged left and right; absent before augmentation.
+        any_valid: of a training batch, whether any of its pixels is valid; known on the CPU, so that no step waits for
+            the device to tell.
     """
 
     image: Float[Tensor, "*batch 3 h w"]
@@ -26,3 +28,4 @@ class Sample(TypedDict, total=False):
     valid: Bool[Tensor, "*batch 1 h w"]
     name: str
     mirrored: Bool[Tensor, "*batch"]
+    any_valid: bool

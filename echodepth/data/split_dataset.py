@@ -60,6 +60,7 @@ class SplitDataset(Dataset[Sample], ABC):
         rank: int = 0,
         keep_order: bool = False,
         pin_memory: bool = False,
+        packed: bool = False,
     ) -> DataLoader[Sample]:
         """Batches of this process.
 
@@ -73,6 +74,8 @@ class SplitDataset(Dataset[Sample], ABC):
             rank: index of this process.
             keep_order: evaluate in the exact order of the split, at the cost of workers where necessary.
             pin_memory: as in torch.
+            packed: yield prepared data in their stored types, read ahead by a thread, for ``unpack`` on the device;
+                files and shards have no other types than those of a sample.
         """
 
     @property

@@ -125,7 +125,8 @@ def check_maps(
             f"prediction {tuple(prediction.shape)}, target {tuple(target.shape)} and"
             f" valid {tuple(valid.shape)} must have one shape [b, 1, h, w]"
         )
-    if not bool((torch.isfinite(target) & (target > 0))[valid].all()):
+    # Without indexing by the mask, which on a GPU would wait for its size.
+    if not bool((torch.isfinite(target) & (target > 0) | ~valid).all()):
         raise ValueError("target must be a positive, finite depth in metres wherever valid is true")
 
 
@@ -202,7 +203,7 @@ class DepthMetrics(torchmetrics.Metric):
         values = torch.stack(list(_metrics_from_sums(sums).values()), dim=1)
         counted = sums[:, 0] > 0
         self.sums += sums.sum(dim=0)
-        self.totals += values[counted].sum(dim=0)
+        self.totals += torch.where(counted[:, None], values, 0).sum(dim=0)
         self.images += counted.sum()
         self.images_without_valid += (~counted).sum()
         self.bad += bad_predictions(prediction, valid).sum()

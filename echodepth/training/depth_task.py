@@ -22,9 +22,12 @@ from echodepth.models.checkpoint import FORMAT, DepthModel
 from echodepth.models.format_1 import upgrade_checkpoint
 from echodepth.models.layers import Prediction
 from echodepth.training.config import AudioTrainingDataConfig, TrainConfig
+from echodepth.training.epoch_means import EpochMeans
 from echodepth.training.validation import uses_channels_last
 
 VALIDATION_PROTOCOL = "valid"
+PROGRESS_STEPS = 20
+"""Steps between two updates of the progress bar on a GPU. Each waits for the device, which then has nothing queued."""
 Scheduler = Literal["none", "cosine", "step"]
 
 
@@ -75,6 +78,7 @@ class DepthTask(L.LightningModule):
         self.spec_masks = options.spec_masks if isinstance(options, AudioTrainingDataConfig) else 0
         self.scores = DepthMetrics()
         self.skipped_batches = 0
+        self._means, self._validation_means = EpochMeans(), EpochMeans()
 
     def on_train_epoch_start(self) -> None:
         """Seed from (seed, epoch, rank) alone, so that a resumed run draws the same random numbers."""
@@ -108,28 +112,43 @@ class DepthTask(L.LightningModule):
         return self.objective(inputs, self.current_epoch / self.config.optimisation.nb_epochs)
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor | None:
-        """Loss of one batch; a batch without a valid pixel is skipped and counted in ``train/skipped_batches``."""
+        """Loss of one batch; a batch without a valid pixel is skipped and counted in ``train/skipped_batches``.
+
+        On one device, nothing here waits for it: it computes this step while the CPU prepares the next.
+        """
         prepared = self.network_input(batch)
         if self.spec_masks:
             prepared = mask_spectrogram(prepared, self.spec_masks)
         with sync_ranks(self.trainer.world_size > 1):
             losses = self.losses(prepared, batch)
-            (valid_pixels,) = all_reduce_sum(batch["valid"].sum())
-        if self.needs_ground_truth and not valid_pixels:
+            learns = not self.needs_ground_truth or self._any_valid(batch)
+        if not learns:
             self.skipped_batches += 1
             # The other ranks wait for this rank's gradient: it contributes zeros.
             return 0.0 * losses["loss"] if self.trainer.world_size > 1 else None
         size = len(batch["depth"])
-        for name, value in losses.items():
-            self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
-        self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False, batch_size=size)
+        self._means.add(losses, size)
+        if self.device.type == "cpu" or (batch_idx + 1) % PROGRESS_STEPS == 0 or self.trainer.is_last_batch:
+            self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False, batch_size=size)
         return losses["loss"]
 
+    def _any_valid(self, batch: Sample) -> bool:
+        """Whether any process has a valid pixel in this step."""
+        if self.trainer.world_size > 1:
+            (valid_pixels,) = all_reduce_sum(batch["valid"].sum())
+            return bool(valid_pixels)
+        return batch["any_valid"] if "any_valid" in batch else bool(batch["valid"].any())
+
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's skipped batches and learning rate."""
+        """Log the epoch's mean losses, skipped batches and learning rate."""
+        self._log_means("train", self._means)
         self.log("train/skipped_batches", float(self.skipped_batches), sync_dist=True, reduce_fx="sum")
         self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         self.skipped_batches = 0
+
+    def _log_means(self, prefix: str, means: EpochMeans) -> None:
+        for name, mean in means.take(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum")).items():
+            self.log(f"{prefix}/{name}", mean)
 
     def on_validation_epoch_start(self) -> None:
         """Stop a run that diverged, before its model is saved as the best.
@@ -139,7 +158,7 @@ class DepthTask(L.LightningModule):
         Raises:
             ConfigError: a weight is NaN or infinite.
         """
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.model.state_dict().values()):
+        if not torch.stack([torch.isfinite(tensor).all() for tensor in self.model.state_dict().values()]).all():
             raise ConfigError(
                 f"training diverged in epoch {self.current_epoch + 1}: the network has weights that are not finite; "
                 "lower --learning_rate, or clip the gradient with --gradient_clip 1"
@@ -151,12 +170,12 @@ class DepthTask(L.LightningModule):
         valid = get_protocol(VALIDATION_PROTOCOL).scored(batch["depth"], batch["valid"])
         self.scores.update(prediction.depth, batch["depth"], valid)
         losses = self.supervised(prediction, batch)
-        for name in ("loss", "uncertainty"):
-            if name in losses:
-                self.log(f"val/{name}", losses[name], batch_size=len(valid), sync_dist=True)
+        logged = {name: losses[name] for name in ("loss", "uncertainty") if name in losses}
+        self._validation_means.add(logged, len(valid))
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the whole validation split."""
+        self._log_means("val", self._validation_means)
         for name, value in self.scores.compute().items():
             self.log(f"val/{name}", value.float(), prog_bar=name == "rmse")
         self.scores.reset()

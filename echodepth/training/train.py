@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -34,7 +34,7 @@ from echodepth.models.networks import NETWORKS
 from echodepth.models.run_record import RunRecord
 from echodepth.training.callbacks import BestModel, EpochCheckpoints, History
 from echodepth.training.config import FLAGS_NOT_COMPARED, DistillConfig, TrainConfig
-from echodepth.training.depth_task import DepthTask
+from echodepth.training.depth_task import PROGRESS_STEPS, DepthTask
 from echodepth.training.distillation_task import DistillationTask, require_features
 from echodepth.training.image_logging import ResultPictures
 from echodepth.training.teacher_setup import open_teacher
@@ -208,6 +208,7 @@ def _prepare_folders(config: TrainConfig, paths: RunPaths, model: DepthModel) ->
 def _trainer(config: TrainConfig, paths: RunPaths) -> L.Trainer:
     machine, optimisation = config.machine, config.optimisation
     callbacks: list[Callback] = [
+        TQDMProgressBar(refresh_rate=PROGRESS_STEPS if on_cuda(machine) else 1),
         BestModel(paths),
         ResultPictures(paths, config.save_frequency),
         History(paths, config.checkpoints or 0),

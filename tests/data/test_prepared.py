@@ -107,9 +107,9 @@ def test_another_form_of_sound_is_added_beside_and_what_is_there_stays(tmp_path:
     assert write_prepared(config, "train", HEARD) == folder
     assert write_prepared(config, "train", HEARD) == folder
     after = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
-    assert sorted(before) == ["audio.npy", "depth.npy", "image.npy"]
+    assert sorted(before) == ["audio.npy", "depth.npy", "depth_exact.npy", "image.npy"]
     assert before.items() <= after.items()
-    assert len(after) == 4
+    assert len(after) == 5
     # Images and depth serve whoever asks, whatever form of sound lies beside them.
     assert open_prepared(config, "train", ("image", "depth"), AudioCacheFormat({"never": "made"})) is not None
 

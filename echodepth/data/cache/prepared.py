@@ -2,8 +2,9 @@
 
 A prepared split is a folder of ``.npy`` files and an ``index.json``::
 
-    image.npy  [N,3,S,S] uint8      audio.npy             [N,2,T]   float32   waveforms as cut from the files
-    depth.npy  [N,S,S]   uint16     spectrogram_<id>.npy  [N,C,S,S] float16   of a front end with these settings
+    image.npy        [N,3,S,S] uint8    audio.npy             [N,2,T]   float32   waveforms as cut from the files
+    depth.npy        [N,S,S]   uint16   spectrogram_<id>.npy  [N,C,S,S] float16   of a front end with these settings
+    depth_exact.npy  [N]       bool     whether a frame's depth map is stored without rounding
 
 Depth is stored in the dataset's own units and images have 8 bits, so that samples are bit-equal to those of the files;
 the depth of BatVision V1, which has fractions of millimetres, is rounded to whole ones. Spectrograms are rounded to
@@ -46,7 +47,7 @@ from echodepth.data.label_subset import ALL_LABELS, LabelSubset
 from echodepth.data.records import Modality, Record, Split
 from echodepth.data.sample import Sample
 
-FORMAT = 1
+FORMAT = 2
 CHUNK = 16
 """Number of frames that a worker decodes at a time."""
 MAX_UINT16 = 65535
@@ -93,9 +94,11 @@ def _settings(config: DataConfig, split: Split) -> dict[str, Any]:
         for each in fields(DATASETS[config.dataset].config)
         if each.name not in SOURCE_FLAGS and hasattr(config, each.name)
     }
-    # Part of format 1 for every dataset.
+    # Part of the format for every dataset.
     settings.setdefault("depth_scale", 5000.0)
+    # Defaults are resolved to numbers, as a trained model records them.
     settings |= {"data_dir": config.root.resolve(), "max_depth": config.depth_limit}
+    settings["audio_seconds"] = config.cut_seconds
     # In the form in which JSON returns them, for comparison with the index.
     plain: dict[str, Any] = json.loads(json.dumps(settings, default=str))
     return plain
@@ -144,12 +147,29 @@ def open_prepared(
     return dataset
 
 
+def is_prepared(config: DataConfig, split: Split) -> bool:
+    """Whether the split was prepared with these settings; its files may have changed since."""
+    return (prepared_folder(config, split) / INDEX).is_file()
+
+
+def rounding(dataset: DepthDataset) -> str | None:
+    """How a prepared split may differ from its files, for messages; None if all its samples are bit-equal to theirs."""
+    decoder = dataset.decoder
+    assert isinstance(decoder, PreparedDecoder)
+    if dataset.bad_rows:
+        return f"{len(dataset.bad_rows)} bad rows of any kind of file were left out when it was prepared"
+    if "audio" in decoder.modalities and decoder.audio_array != "audio":
+        return "prepared spectrograms are rounded to half precision"
+    if "depth" in decoder.modalities and not decoder.store.arrays["depth_exact"].all():
+        return f"prepared depth is rounded to 1/{decoder.depth_units:g} m"
+    return None
+
+
 def _valid_index(config: DataConfig, split: Split, stamp: str) -> dict[str, Any] | None:
     """The index of the split prepared with these settings, if its source files are unchanged."""
-    folder = prepared_folder(config, split)
-    if not (folder / INDEX).is_file():
+    if not is_prepared(config, split):
         return None
-    index = read_index(folder)
+    index = read_index(prepared_folder(config, split))
     return index if index["stamp"] == stamp else None
 
 
@@ -234,7 +254,9 @@ def _encode(samples: list[Sample], units: float, audio_format: AudioCacheFormat)
         depth = torch.stack([sample["depth"][0] for sample in samples]).numpy()
         valid = torch.stack([sample["valid"][0] for sample in samples]).numpy()
         # At least 1 where valid: 0 encodes an invalid pixel.
-        encoded["depth"] = np.where(valid, np.clip(np.rint(depth * units), 1, MAX_UINT16), 0).astype(np.uint16)
+        stored = np.where(valid, np.clip(np.rint(depth * units), 1, MAX_UINT16), 0).astype(np.uint16)
+        same = np.divide(stored, np.float32(units), dtype=np.float32) == depth
+        encoded |= {"depth": stored, "depth_exact": (same | ~valid).all(axis=(1, 2))}
     if "image" in samples[0]:
         image = torch.stack([sample["image"] for sample in samples]).numpy()
         encoded["image"] = np.rint(255 * image).astype(np.uint8)

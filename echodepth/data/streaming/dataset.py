@@ -112,6 +112,7 @@ class ShardedDataset(SplitDataset):
         rank: int = 0,
         keep_order: bool = False,
         pin_memory: bool = False,
+        packed: bool = False,
     ) -> DataLoader[Sample]:
         """Batches of this process; see ``SplitDataset.loader``.
 
