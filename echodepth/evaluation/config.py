@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from echodepth.core.flags import TrueOrFalse
 from echodepth.data.config import OptionalAddress
 from echodepth.data.records import Split
 from echodepth.metrics.config import ProtocolName
@@ -27,6 +28,8 @@ class ScoringConfig:
     """Dataset root, if it is not the one of training."""
     skip_bad: bool = False
     """Skip and count bad rows; without it the first one is an error."""
+    use_prepared: TrueOrFalse = True
+    """Read the memory-mapped arrays of `echodepth prepare` where they equal the files; affects speed only."""
     batch_size: int = 16
     """Frames per batch; affects speed only."""
     num_workers: int = 0

@@ -49,7 +49,7 @@ class ShuffledAudio(DepthDataset):
         """The frame's depth and name with another frame's audio."""
         return {**super().__getitem__(index), "audio": self.recordings[int(self.source[index])]["audio"]}
 
-    def batch(self, indices: list[int]) -> Sample:
-        """Several frames as a batch."""
+    def batch(self, indices: list[int], packed: bool = False) -> Sample:
+        """Several frames as a batch, never packed."""
         batch: Sample = default_collate([self[index] for index in indices])
         return batch

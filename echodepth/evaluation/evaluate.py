@@ -22,7 +22,7 @@ from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.core.run_paths import RunPaths
 from echodepth.data.config import DataConfig, change_source
 from echodepth.data.dataset import mean_depth_map
-from echodepth.data.opening import open_split
+from echodepth.data.opening import WAVEFORMS, open_split
 from echodepth.data.recorded import trained_data
 from echodepth.data.records import Modality
 from echodepth.data.sample import Sample
@@ -203,16 +203,17 @@ def _contender(
         return depth, uncertainty
 
     part: Modality = "image" if model.input_key == "image" else "audio"
+    prepared = WAVEFORMS if config.use_prepared else ()
     if control == "mean_depth":
         training = _read_from(trained_data(model), config)
-        mean = mean_depth_map(open_split(training, "train", ("depth",)))
-        frames = open_split(data, config.split, ("depth",), protocol.depth_resize)
+        mean = mean_depth_map(open_split(training, "train", ("depth",), prepared=prepared, exact=True))
+        frames = open_split(data, config.split, ("depth",), protocol.depth_resize, prepared=prepared, exact=True)
         return frames, lambda batch: (mean.expand(len(batch["depth"]), -1, -1, -1), None)
     if control == "shuffled_audio" and part != "audio":
         raise ConfigError(
             f"--control shuffled_audio: {model.run.experiment_name} takes images, there is no audio to shuffle"
         )
-    frames = open_split(data, config.split, (part, "depth"), protocol.depth_resize)
+    frames = open_split(data, config.split, (part, "depth"), protocol.depth_resize, prepared=prepared, exact=True)
     if control != "shuffled_audio":
         return frames, predict
     if not frames.is_random_access:

@@ -234,6 +234,8 @@ class CacheTeacherConfig:
     """Model folder, .pth file, experiment name, or Hugging Face depth model: hf:ORG/NAME or hf:FOLDER."""
     levels: tuple[Literal["x1", "x2", "x3", "x4", "x5", "d1", "d2", "d3", "d4"], ...] = ()
     """Feature levels to cache beside the depth; train distill's defaults compare d1 d2 d3 d4, which take much disk."""
+    use_prepared: TrueOrFalse = True
+    """Read the images of `echodepth prepare` where they match the dataset; they are bit-equal to the files."""
     batch_size: int = 16
     """Frames per batch."""
     num_workers: int = 4

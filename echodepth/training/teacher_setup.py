@@ -6,7 +6,7 @@ from typing import Any
 
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, require_at_least
-from echodepth.data.dataset import open_dataset
+from echodepth.data.opening import WAVEFORMS, open_records
 from echodepth.data.split_dataset import SplitDataset
 from echodepth.distillation.losses.total import levels_of, needs_uncertainty
 from echodepth.distillation.scale_alignment import align_teacher
@@ -30,7 +30,8 @@ def cache_teacher(config: CacheTeacherConfig) -> Path:
     require_at_least(0, num_workers=config.num_workers)
     device = choose_device(config.device)
     teacher = load_teacher(config.teacher)
-    frames = open_dataset(config.data, "train", ("image",))
+    prepared = WAVEFORMS if config.use_prepared else ()
+    frames = open_records(config.data, "train", ("image",), prepared=prepared, exact=True)
     loading = {"batch_size": config.batch_size, "num_workers": config.num_workers}
     return fill_cache(teacher, config.data, frames, config.levels, loading, device)
 
