@@ -7,12 +7,11 @@ with the default augmentation; its first epoch is excluded, and no file is writt
 backward and optimiser, on one spectrogram or image that is never loaded again. The ratio is what feeding leaves of the
 device's rate. A row is printed as soon as it is measured:
 
-    bare, fed    frames/s of the bare step and of the run's training steps, first batch of an epoch included
-    run          training frames/s of the run, validation included
+    bare, fed    frames/s of the bare step and of the run's training steps; run includes validation
     fetch        share of the training's time that the CPU takes between two steps, to fetch a batch and transfer it
     syncs        waits of the CPU for the device in a step, as CUDA counts them; the progress bar waits in one of 20
 
-On a CPU, `--device cpu --image_sizes 32 --frames 64 --seconds 0.2` tries it out.
+`--device cpu --image_sizes 32 --frames 64 --seconds 0.2` tries it out.
 """
 
 import argparse
@@ -43,6 +42,7 @@ from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.opening import WAVEFORMS
+from echodepth.data.records import Modality
 from echodepth.data.sample import Sample
 from echodepth.models.checkpoint import DepthModel
 from echodepth.training.compose import train_config
@@ -50,8 +50,7 @@ from echodepth.training.config import TrainConfig
 from echodepth.training.depth_task import PROGRESS_STEPS, DepthTask, network_input, optimizer_options
 from echodepth.training.train import model_spec
 
-KINDS = {"binaural_attention": "binaural", "light": "binaural", "unet_baseline": "binaural", "rgb": "rgb"}
-"""Command that trains a network."""
+NETWORKS = ("binaural_attention", "light", "unet_baseline", "rgb")
 EPOCHS, VALIDATION_SHARE, WARM_UP = 4, 8, 5
 COLUMNS = "network               size  batch     bare      fed    ratio      run   fetch   syncs"
 
@@ -80,11 +79,8 @@ class Row:
 class Clock(Callback):
     """Times of a run's epochs, and the waits of its first.
 
-    Attributes:
-        training: seconds of each epoch's training steps.
-        fetching: seconds of each epoch between the steps.
-        ends: when each epoch ended, validation included.
-        syncs: waits for the device, in all steps of the first epoch.
+    ``training`` and ``fetching`` are each epoch's seconds of its steps and between them; ``ends`` is when it ended,
+    validation included; ``syncs`` counts the waits in all steps of the first epoch.
     """
 
     training: list[float] = field(default_factory=list)
@@ -158,7 +154,7 @@ def write_files(root: Path, frames: int) -> Path:
 def config_of(network: str, size: int, root: Path, flags: argparse.Namespace) -> TrainConfig:
     on_gpu = flags.device == "cuda"
     return train_config(
-        KINDS[network],
+        "rgb" if network == "rgb" else "binaural",
         **({} if network == "rgb" else {"model": network}),
         **({"base_channels": flags.base_channels} if flags.base_channels else {}),
         data_dir=root,
@@ -174,8 +170,7 @@ def config_of(network: str, size: int, root: Path, flags: argparse.Namespace) ->
 def bare_rate(config: TrainConfig, batch: Sample, seconds: float, device: torch.device) -> float:
     """Frames/s of forward, loss, backward and optimiser on a resident batch."""
     task = DepthTask(DepthModel(model_spec(config)), config).to(device).train()
-    options = optimizer_options(config, device)
-    optimizer = torch.optim.AdamW(task.parameters(), lr=config.optimisation.learning_rate, **options)
+    optimizer = torch.optim.AdamW(task.parameters(), lr=1e-4, **optimizer_options(config, device))
     with torch.no_grad():
         prepared = network_input(task.model, batch)
     if config.machine.channels_last:
@@ -230,13 +225,12 @@ def quiet() -> Iterator[None]:
 
 def measure(network: str, size: int, root: Path, flags: argparse.Namespace) -> Row:
     config, device = config_of(network, size, root, flags), torch.device(flags.device)
-    torch.manual_seed(0)
     # For the bare step too: the Trainer sets this for good.
     torch.use_deterministic_algorithms(flags.deterministic, warn_only=True)
 
     def module() -> DepthDataModule:
-        modalities = (config.modality, "depth")
-        return DepthDataModule(config.data, modalities, flags.batch_size, color_jitter=0.2, prepared=WAVEFORMS)
+        shown: tuple[Modality, ...] = (config.modality, "depth")
+        return DepthDataModule(config.data, shown, flags.batch_size, color_jitter=0.2, prepared=WAVEFORMS)
 
     first = next(iter(module().train_dataloader()))
     batch: Any = {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in first.items()}
@@ -261,23 +255,24 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--image_sizes", type=int, nargs="+", default=[128, 256])
-    parser.add_argument("--networks", nargs="+", choices=KINDS, default=[*KINDS])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--base_channels", type=int, help="default: the networks'")
+    parser.add_argument("--base_channels", type=int)
     parser.add_argument("--precision", help="default: bf16-mixed on a GPU, 32-true on a CPU")
     parser.add_argument("--deterministic", action="store_true", help="deterministic algorithms, in step and run")
     parser.add_argument("--frames", type=int, default=6144, help="frames of the prepared training split")
     parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="processes that prepare")
     parser.add_argument("--seconds", type=float, default=1.5, help="of a measurement: a bare one, or an epoch")
     parser.add_argument("--limit_s", type=float, default=90.0, help="begin no row later than this")
-    parser.add_argument("--out", type=Path, help="append each row to this file, as a line of JSON")
+    parser.add_argument("--out", type=Path, help="write the rows to this file, as lines of JSON")
     return parser.parse_args(words)
 
 
 def main(words: list[str] | None = None, report: Callable[[str], None] = print) -> list[Row]:
     flags, rows, begun = parse(sys.argv[1:] if words is None else words), list[Row](), time.monotonic()
-    name = torch.cuda.get_device_name() if flags.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    report(f"{name}, torch {torch.__version__}, {vars(flags)}")
+    report(
+        f"{torch.cuda.get_device_name() if flags.device == 'cuda' else 'CPU'}, torch {torch.__version__}, {vars(flags)}"
+    )
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["ECHODEPTH_CACHE"] = f"{scratch}/cache"
         root = write_files(Path(scratch) / "rooms", flags.frames)
@@ -296,8 +291,7 @@ def main(words: list[str] | None = None, report: Callable[[str], None] = print) 
                     continue
                 report(str(rows[-1]))
                 if flags.out:
-                    with flags.out.open("a") as file:
-                        file.write(json.dumps(asdict(rows[-1])) + "\n")
+                    flags.out.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
     report(f"{time.monotonic() - begun:.0f} s in all")
     return rows
 

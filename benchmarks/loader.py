@@ -7,10 +7,14 @@ its cut, a resize to 256x256, the whole 720x1280 depth map, another resize; writ
 ways end in batches of spectrograms and depth, computed in one thread, from files that the operating system holds in
 memory. Pictures are left out, as a student on echoes alone needs none. Shards are compared with the files that they
 were packed from, both read by this project, as waveforms and depth.
+
+``loader_feed`` is the loader alone, as training on a GPU takes prepared waveforms and depth from it: in their stored
+types, for the device to convert, against samples that are converted on the CPU.
 """
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import lightning as L
@@ -23,9 +27,10 @@ from torch import Tensor
 
 from benchmarks.rooms import write_rooms
 from benchmarks.timing import Outcome, in_turn, keep, processor_seconds
-from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
+from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
+from echodepth.data.dataset import DepthDataset
 from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.writer import shard
 from echodepth.models.checkpoint import DepthModel
@@ -88,6 +93,21 @@ def measure_throughput(root: Path) -> None:
         keep(name, in_turn(ours, other, RUNS, "samples/s a core"), PACKAGES)
 
 
+def measure_feed(root: Path) -> None:
+    for size in (128, 256):
+        config = DataConfig(data_dir=root, image_size=size)
+        write_prepared(config, "train", AudioCacheFormat())
+        prepared = open_prepared(config, "train", ("audio", "depth"), AudioCacheFormat())
+        assert prepared is not None
+
+        def epochs(packed: bool, prepared: DepthDataset = prepared) -> float:
+            loader = prepared.loader(BATCH, shuffle_seed=0, packed=packed)
+            return 20 * FRAMES / processor_seconds(lambda: [list(loader) for _ in range(20)])
+
+        outcome = in_turn(partial(epochs, True), partial(epochs, False), RUNS, "samples/s a core")
+        keep(f"loader_feed_{size}_throughput", outcome, PACKAGES)
+
+
 def measure_shards(root: Path, scratch: Path) -> None:
     """From a folder, so that what is measured is the format and not a network."""
     packed = shard(
@@ -144,6 +164,7 @@ def main() -> None:
         os.environ["ECHODEPTH_CACHE"] = f"{scratch}/cache"
         root = write_rooms(Path(scratch) / "rooms", FRAMES)
         measure_throughput(root)
+        measure_feed(root)
         measure_shards(root, Path(scratch))
         measure_wait(Path(scratch))
 

@@ -170,7 +170,7 @@ class DepthTask(L.LightningModule):
         valid = get_protocol(VALIDATION_PROTOCOL).scored(batch["depth"], batch["valid"])
         self.scores.update(prediction.depth, batch["depth"], valid)
         losses = self.supervised(prediction, batch)
-        logged = {name: losses[name] for name in ("loss", "uncertainty") if name in losses}
+        logged = {name: value for name, value in losses.items() if name in ("loss", "uncertainty")}
         self._validation_means.add(logged, len(valid))
 
     def on_validation_epoch_end(self) -> None:

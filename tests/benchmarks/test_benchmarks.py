@@ -3,12 +3,13 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import attention, cost, simulate, timing
+from benchmarks import attention, cost, feed, simulate, timing
 from benchmarks.timing import Outcome, in_turn, keep
 from echodepth.data.dataset import open_dataset
 from echodepth.models.attention import cross_attention
@@ -99,6 +100,31 @@ def test_the_cost_of_data_is_that_of_as_many_frames_as_it_says(tmp_path: Path, m
         ("frames", "a batch of 16", 32),
     ]
     assert len({*map(str, (tmp_path / "rooms_32" / "Hall" / "audio").iterdir())}) == 32
+
+
+@pytest.mark.slow
+def test_a_fed_run_is_measured_and_a_row_that_fails_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECHODEPTH_CACHE", str(tmp_path / "cache"))
+    said: list[str] = []
+    words = "--device cpu --image_sizes 16 --networks rgb unet_baseline --frames 8 --batch_size 4 --base_channels 2"
+    monkeypatch.setattr(feed, "EPOCHS", 2)
+    config_of = feed.config_of
+
+    def failing(network: str, *arguments: Any) -> Any:
+        if network == "unet_baseline":
+            raise RuntimeError("out of memory")
+        return config_of(network, *arguments)
+
+    monkeypatch.setattr(feed, "config_of", failing)
+    out = tmp_path / "rows"
+    (row,) = feed.main([*words.split(), "--seconds", "0.01", "--workers", "1", "--out", str(out)], said.append)
+    assert (row.network, row.image_size, row.batch_size, row.syncs) == ("rgb", 16, 4, 0)
+    assert min(row.bare, row.fed, row.run) > 0
+    assert 0 < row.fetch < 1
+    assert json.loads(out.read_text())["network"] == "rgb"
+    assert said[2:4] == [str(row), "unet_baseline           16: out of memory"]
 
 
 @pytest.mark.parametrize("name", cost.NETWORKS)

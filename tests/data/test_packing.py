@@ -56,7 +56,7 @@ def test_packed_batches_are_those_of_the_files_also_mirrored(tmp_path: Path, mon
     packed = list(kept.loader(2, shuffle_seed=3, packed=True))
     assert len(packed) == 2
     for given, read in zip(packed, files.loader(2, shuffle_seed=3), strict=True):
-        assert {given[key].dtype for key in ("image", "depth")} == {torch.uint8, torch.int16}  # type: ignore[literal-required]
+        assert {given[key].dtype for key in ("image", "depth")} == {torch.uint8, torch.int16}
         assert "valid" not in given
         for one, other in ((unpack(given, 1000.0), read), (unpack(flip_left_right(given, flip), 1000.0), None)):
             expected: Any = other or flip_left_right(read, flip)

@@ -38,7 +38,7 @@ def prepare(root: Path, *splits: str, **flags: Any) -> None:
 def depth_of(split: str) -> np.memmap:
     """The prepared depth of a split, to change it."""
     (path,) = (cache_folder() / "prepared").glob(f"v2_{split}_*/depth.npy")
-    opened: np.memmap = np.lib.format.open_memmap(path, "r+")  # type: ignore[no-untyped-call]
+    opened: np.memmap = np.lib.format.open_memmap(path, "r+")
     return opened
 
 

@@ -29,7 +29,7 @@ class Waits(TorchDispatchMode):
     """Lists the operations for which a CPU waits for its GPU: values that are read, and copies that block."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

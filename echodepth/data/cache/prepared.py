@@ -254,9 +254,9 @@ def _encode(samples: list[Sample], units: float, audio_format: AudioCacheFormat)
         depth = torch.stack([sample["depth"][0] for sample in samples]).numpy()
         valid = torch.stack([sample["valid"][0] for sample in samples]).numpy()
         # At least 1 where valid: 0 encodes an invalid pixel.
-        stored = np.where(valid, np.clip(np.rint(depth * units), 1, MAX_UINT16), 0).astype(np.uint16)
-        same = np.divide(stored, np.float32(units), dtype=np.float32) == depth
-        encoded |= {"depth": stored, "depth_exact": (same | ~valid).all(axis=(1, 2))}
+        whole = np.where(valid, np.clip(np.rint(depth * units), 1, MAX_UINT16), 0).astype(np.uint16)
+        same = np.divide(whole, np.float32(units), dtype=np.float32) == depth
+        encoded |= {"depth": whole, "depth_exact": (same | ~valid).all(axis=(1, 2))}
     if "image" in samples[0]:
         image = torch.stack([sample["image"] for sample in samples]).numpy()
         encoded["image"] = np.rint(255 * image).astype(np.uint8)
