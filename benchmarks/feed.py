@@ -208,6 +208,7 @@ def fed(config: TrainConfig, data: DepthDataModule, batches: int, deterministic:
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         deterministic="warn" if deterministic else False,
+        benchmark=torch.backends.cudnn.benchmark,
     )
     with quiet():
         trainer.fit(DepthTask(DepthModel(model_spec(config)), config), datamodule=data)
@@ -227,6 +228,7 @@ def measure(network: str, size: int, root: Path, flags: argparse.Namespace) -> R
     config, device = config_of(network, size, root, flags), torch.device(flags.device)
     # For the bare step too: the Trainer sets this for good.
     torch.use_deterministic_algorithms(flags.deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = flags.device == "cuda" and not flags.deterministic  # as `train`
 
     def module() -> DepthDataModule:
         shown: tuple[Modality, ...] = (config.modality, "depth")
