@@ -20,24 +20,21 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import soundfile
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
-from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.attention import megabytes
+from benchmarks.rooms import write_many
 from benchmarks.scaling import BATCH as FRAMES_A_PROCESS
 from benchmarks.scaling import step_seconds
 from benchmarks.timing import KEPT, processor_seconds, wall_seconds
 from echodepth.core.atomic_io import atomic_write
-from echodepth.core.batvision_tables import table_row, write_table
 from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared, write_prepared
-from echodepth.data.config import DataConfig
 from echodepth.models.layers import DepthNet
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.networks.light_binaural import LightBinauralDepthNet
@@ -99,30 +96,8 @@ def measure(name: str, growing: str, size: int) -> Row:
     return dict(zip(FACTS, (growing, name, size, seconds, rise), strict=True))
 
 
-def write_many(root: Path, frames: int) -> DataConfig:
-    """A split of many small recordings: one file of each kind, under as many names."""
-    room, rng = root / "Hall", np.random.default_rng(0)
-    one = {"audio": root / "one.wav", "camera": root / "one.png", "depth": root / "one.npy"}
-    root.mkdir()
-    sound = 1e-3 * rng.standard_normal((2000, 2))
-    sound[200:330] += rng.uniform(-0.5, 0.5, (130, 2))
-    soundfile.write(one["audio"], sound, 44_100)
-    Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(one["camera"])
-    np.save(one["depth"], np.full((32, 32), 2000, dtype=np.uint16))
-    rows = []
-    for part in one:
-        (room / part).mkdir(parents=True)
-    for number in range(frames):
-        names = {part: f"{part}_{number}{path.suffix}" for part, path in one.items()}
-        for part, path in one.items():
-            os.link(path, room / part / names[part])
-        rows.append(table_row(number, "Hall", names, {}))
-    write_table(room / "train.csv", rows)
-    return DataConfig(data_dir=root, image_size=32, audio_seconds=0.02)
-
-
 def measure_data(frames: int, scratch: Path) -> list[Row]:
-    data, audio_format = write_many(scratch / f"rooms_{frames}", frames), AudioCacheFormat()
+    data, audio_format = write_many(scratch / f"rooms_{frames}", frames, originals=1), AudioCacheFormat()
     write_prepared(data, "train", audio_format)
     opening = median(
         wall_seconds(lambda: open_prepared(data, "train", ("audio", "depth"), audio_format)) for _ in range(3)

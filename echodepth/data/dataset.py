@@ -1,5 +1,6 @@
 """A split with random access, in files or prepared arrays."""
 
+import copy
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -111,6 +112,12 @@ class DepthDataset(SplitDataset):
     def __iter__(self) -> Iterator[Sample]:
         """All instances in order; raises as indexing does."""
         return (self[index] for index in range(len(self)))
+
+    def part(self, rows: range) -> "DepthDataset":
+        """Some of its instances, whose pickled size depends on their number alone."""
+        part = copy.copy(self)
+        part._records, part.bad_rows = self._records[rows.start : rows.stop : rows.step], []
+        return part
 
     def draw_labelled(self, count: int, rng: np.random.Generator) -> Iterator[Sample]:
         """Up to ``count`` random instances whose depth is used."""

@@ -14,6 +14,8 @@ from echodepth.evaluation.frame_predictions import FramePrediction
 from echodepth.metrics.protocols import Protocol
 
 RESAMPLES = 2000
+_BATCH = 2**21
+"""Numbers that are drawn at a time, 32 MB; all resamples of 60,000 images at once would take 2 GB."""
 CONFIDENCE = 0.95
 Curves = dict[str, list[tuple[float, float]]]
 """Columns of a training log as (epoch, value) points."""
@@ -101,6 +103,7 @@ def bootstrap_interval(values: Float[np.ndarray, " n"], seed: int) -> tuple[floa
         (values,),
         np.mean,
         n_resamples=RESAMPLES,
+        batch=max(1, _BATCH // values.size),  # the same resamples in any batches
         confidence_level=CONFIDENCE,
         method="percentile",
         vectorized=True,

@@ -252,13 +252,18 @@ def summary(evaluation: Evaluation) -> str:
 
 def write_evaluation(evaluation: Evaluation, stem: Path) -> None:
     """Write ``<stem>.json``, everything but the rows, and ``<stem>.csv``, a row per image."""
-    facts = {name: value for name, value in asdict(evaluation).items() if name != "rows"}
+    facts = plain_facts(evaluation)
     with atomic_write(stem.with_name(stem.name + ".json")) as path:
         path.write_text(to_json(facts), encoding="utf-8")
     with atomic_write(stem.with_name(stem.name + ".csv")) as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ("name", "pixels", *METRICS))
         writer.writeheader()
         writer.writerows(_without_nan(row, "") for row in evaluation.rows)
+
+
+def plain_facts(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything but the rows, which are as many as images, as plain values."""
+    return {name: value for name, value in asdict(replace(evaluation, rows=[])).items() if name != "rows"}
 
 
 def to_json(value: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from echodepth.core.errors import DataError
 from echodepth.data.config import DataConfig
-from echodepth.data.dataset import DepthDataset, list_split, open_dataset
+from echodepth.data.dataset import DepthDataset, list_split
 from echodepth.data.records import ALL_MODALITIES, Modality
 from echodepth.data.sample import Sample
 from echodepth.evaluation.config import ScoringConfig
@@ -100,16 +100,14 @@ def _selected_dataset(
     resize = get_protocol(config.protocol).depth_resize
     keys = {model.input_key for model in models.values()}
     needed: tuple[Modality, ...] = tuple(name for name in ALL_MODALITIES if name == "depth" or name in keys)
-    dataset = open_dataset(data, config.split, needed, resize)
-    decoder, listed = dataset.decoder, dataset.records
+    listed, decoder = list_split(data, config.split, needed, resize)
     if "image" not in needed:
         try:
-            listed, _ = list_split(data, config.split, ALL_MODALITIES)
-            records = {record.name: record for record in listed}
+            with_images, _ = list_split(data, config.split, ALL_MODALITIES)
+            records = {record.name: record for record in with_images}
             return DepthDataset([records[name] for name in frames], replace(decoder, modalities=ALL_MODALITIES))
         except DataError as error:
             names = ", ".join(model.run.experiment_name for model in models.values())
             log.warning("the pictures of %s lack the camera image: %s", names, error)
-            listed = dataset.records
     records = {record.name: record for record in listed}
     return DepthDataset([records[name] for name in frames], decoder)

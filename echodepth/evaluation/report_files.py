@@ -9,7 +9,7 @@ from typing import Any
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.evaluation.comparison import Comparison
-from echodepth.evaluation.evaluate import to_json
+from echodepth.evaluation.evaluate import plain_facts, to_json
 from echodepth.evaluation.formatting import BINS_SENTENCE, INTERVAL_SENTENCE, describe, interval
 from echodepth.evaluation.html_report import html
 from echodepth.evaluation.report_charts import filled_bins
@@ -108,9 +108,8 @@ def _csv(comparison: Comparison) -> str:
 def _plain(comparison: Comparison) -> dict[str, Any]:
     rows = []
     for row in comparison.rows:
-        evaluation = {name: value for name, value in asdict(row.evaluation).items() if name != "rows"}
         summary = {"run": row.run, "means": row.means, "intervals": row.intervals, "best": row.is_best}
-        rows.append(summary | evaluation)
+        rows.append(summary | plain_facts(row.evaluation))
     return {
         "name": comparison.name,
         "protocol": asdict(comparison.protocol),

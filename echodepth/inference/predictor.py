@@ -209,7 +209,8 @@ def _stack(estimates: list[Estimate]) -> Estimate:
 @contextmanager
 def _eval_mode(backend: Backend) -> Iterator[None]:
     """Put a PyTorch network into eval mode and restore its mode afterwards; other backends have no modes."""
-    if not isinstance(backend, nn.Module):
+    # Setting the mode of all modules for each of many files takes longer than a small network.
+    if not isinstance(backend, nn.Module) or not any(module.training for module in backend.modules()):
         yield
         return
     training = backend.training

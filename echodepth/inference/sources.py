@@ -81,11 +81,12 @@ def _file_sources(config: PredictConfig, predictor: Predictor, out: Path) -> Ite
     is_audio = predictor.backend.input_key == "audio"
     if config.image is not None and not is_audio:
         raise ConfigError(f"--image is for audio models: {predictor.name} takes the image itself as its input")
+    images = _ImageFinder(config.image) if config.image is not None else None
     for given in config.files:
         for path, stem in _find_files(given, AUDIO_SUFFIXES if is_audio else IMAGE_SUFFIXES | VIDEO_SUFFIXES, out):
             shown: Path | None = path
             if is_audio:
-                shown = _matching_image(config.image, stem) if config.image is not None else None
+                shown = images.find(stem) if images is not None else None
             yield Source(
                 name=str(path),
                 stem=stem,
@@ -117,15 +118,37 @@ def _find_files(given: Path, suffixes: frozenset[str], out: Path) -> Iterator[tu
     yield from ((path, path.relative_to(given).with_suffix("")) for path in found)
 
 
-def _matching_image(image: Path, stem: Path) -> Path:
-    """The image of a recording; a missing one is reported when it is opened."""
-    if not image.is_dir():
-        return image
-    for folder in (image / stem.parent, image):
-        for path in sorted(folder.glob(f"{stem.name}.*")):
-            if path.suffix.lower() in IMAGE_SUFFIXES:
+class _ImageFinder:
+    """Finds the images of recordings; each folder is listed once.
+
+    Args:
+        image: the image of all recordings, or the folder of their images.
+    """
+
+    def __init__(self, image: Path) -> None:
+        self.image = image
+        self.is_folder = image.is_dir()
+        self.listed: dict[Path, dict[str, Path]] = {}
+
+    def find(self, stem: Path) -> Path:
+        """The image of a recording; a missing one is reported when it is opened."""
+        if not self.is_folder:
+            return self.image
+        for folder in (self.image / stem.parent, self.image):
+            if path := self._list(folder).get(stem.name):
                 return path
-    return image / stem.with_suffix(".jpg")
+        return self.image / stem.with_suffix(".jpg")
+
+    def _list(self, folder: Path) -> dict[str, Path]:
+        """The images in a folder by the beginning of their names before any dot, the first one of each."""
+        if folder not in self.listed:
+            found: dict[str, Path] = {}
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                parts = path.name.split(".") if path.suffix.lower() in IMAGE_SUFFIXES else []
+                for end in range(1, len(parts)):
+                    found.setdefault(".".join(parts[:end]), path)
+            self.listed[folder] = found
+        return self.listed[folder]
 
 
 def _split_sources(config: PredictConfig, predictor: Predictor) -> list[Source]:

@@ -10,6 +10,7 @@ from echodepth.core.errors import ConfigError
 from echodepth.simulate.config import SimulateConfig
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 FileKind = Literal["audio", "camera", "depth", "depth_exact"]
 
 LISTED_KINDS: tuple[FileKind, ...] = ("audio", "camera", "depth")

@@ -8,12 +8,11 @@ incomplete.
 
 import logging
 import os
-import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import soundfile
@@ -25,6 +24,7 @@ from echodepth.core.atomic_io import atomic_write, remove_unfinished
 from echodepth.core.batvision_tables import V2_COLUMNS, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
+from echodepth.core.workers import exit_with_parent
 from echodepth.simulate.acoustics.propagation import propagate
 from echodepth.simulate.acoustics.recording import record
 from echodepth.simulate.acoustics.scattering import Patches, draw_patches
@@ -32,7 +32,7 @@ from echodepth.simulate.camera.depth_camera import measure_depth
 from echodepth.simulate.camera.render import render
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.dataset_card import complete_card, create_or_verify_card, make_loudspeaker
-from echodepth.simulate.plan import LISTED_KINDS, FileKind, Instance, file_kinds, plan
+from echodepth.simulate.plan import LISTED_KINDS, SPLITS, FileKind, Instance, Split, file_kinds, plan
 from echodepth.simulate.rooms.room_generator import draw_pose, draw_room
 from echodepth.simulate.rooms.scene import Room
 
@@ -112,19 +112,9 @@ def _write_rooms(config: SimulateConfig, rooms: list[list[Instance]]) -> Iterato
 
 def _write_room_in_worker(config: SimulateConfig, room: list[Instance], parent: int | None) -> tuple[int, str, int]:
     """Write a room in a worker process, which exits when its parent process has been killed."""
-    if parent is not None and parent not in _watched_parents:
-        _watched_parents.add(parent)
-        Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
+    if parent is not None:
+        exit_with_parent(parent)
     return write_room(config, room)
-
-
-_watched_parents: set[int] = set()
-
-
-def _exit_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def write_room(config: SimulateConfig, instances: list[Instance]) -> tuple[int, str, int]:
@@ -171,9 +161,11 @@ def _write_sample(config: SimulateConfig, instance: Instance, room: Room, patche
 
 
 def _write_tables(config: SimulateConfig, instances: list[Instance]) -> None:
-    for location in sorted({instance.location for instance in instances}):
-        for split in ("train", "val", "test"):
-            members = (i for i in instances if (i.location, i.split) == (location, split))
+    tables: dict[str, dict[Split, list[Instance]]] = defaultdict(lambda: {split: [] for split in SPLITS})
+    for instance in instances:
+        tables[instance.location][instance.split].append(instance)
+    for location, splits in sorted(tables.items()):
+        for split, members in splits.items():
             write_table(
                 config.out / location / f"{split}.csv", (_row(member, config.amount.poses) for member in members)
             )

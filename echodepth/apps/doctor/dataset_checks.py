@@ -111,6 +111,8 @@ def _swapped_ears(rows: list[CheckedRow]) -> Iterator[Finding]:
     usable = [row for row in rows if id(row) in agreement]
     for location, members in _by_location(usable):
         own = np.array([agreement[id(row)] for row in members])
+        if not _may_be_reversed(own):  # the other rows are gathered for few locations only
+            continue
         rest = np.array([agreement[id(row)] for row in usable if row.record.location != location])
         if _is_reversed(own, rest):
             others = f", {rest.mean():+.2f} in other locations" if rest.size and location != _WHOLE_SET else ""
@@ -121,13 +123,19 @@ def _swapped_ears(rows: list[CheckedRow]) -> Iterator[Finding]:
             yield Finding("swapped ears", location, what, _names(members))
 
 
+def _may_be_reversed(own: Float[np.ndarray, " n"]) -> bool:
+    """Whether agreements are at least weakly negative."""
+    return np.unique(own).size >= _MIN_ROWS and _negative_pvalue(own) < _P_SUPPORTED
+
+
+def _negative_pvalue(own: Float[np.ndarray, " n"]) -> float:
+    return float(ttest_1samp(own, 0.0, alternative="less").pvalue)
+
+
 def _is_reversed(own: Float[np.ndarray, " n"], rest: Float[np.ndarray, " m"]) -> bool:
-    """Whether agreements are negative: significantly, or weakly where those of the other locations are positive."""
-    if np.unique(own).size < _MIN_ROWS:
-        return False
-    negative = ttest_1samp(own, 0.0, alternative="less").pvalue
-    if negative < _P_ALONE or negative >= _P_SUPPORTED or rest.size < _MIN_ROWS:
-        return bool(negative < _P_ALONE)
+    """Whether weakly negative agreements are so significantly, or those of the other locations are positive."""
+    if (negative := _negative_pvalue(own)) < _P_ALONE or rest.size < _MIN_ROWS:
+        return negative < _P_ALONE
     others_positive = ttest_1samp(rest, 0.0, alternative="greater").pvalue
     below_others = ttest_ind(own, rest, equal_var=False, alternative="less").pvalue
     return bool(max(others_positive, below_others) < _P_STRICT)
@@ -187,12 +195,13 @@ def _duplicates(rows: list[CheckedRow]) -> Iterator[Finding]:
 
 
 def _shared_rooms(rows: list[CheckedRow], rooms_apart: bool) -> Iterator[Finding]:
-    splits: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    rooms: dict[str, list[CheckedRow]] = defaultdict(list)
     for row in rows:
-        splits[row.record.room][row.split] += 1
-    for room, counts in sorted(splits.items()):
+        rooms[row.record.room].append(row)
+    for room, members in sorted(rooms.items()):
+        counts = Counter(row.split for row in members)
         if len(counts) > 1:
             what = f"{room}: " + ", ".join(f"{count} rows in {split}" for split, count in counts.items())
-            members = _names([row for row in rows if row.record.room == room])
             kind, severity = ("leak", "fault") if rooms_apart else ("shared location", "note")
-            yield Finding(kind, f"splits {', '.join(counts)}", what, members, severity)  # type: ignore[arg-type]
+            where = f"splits {', '.join(counts)}"
+            yield Finding(kind, where, what, _names(members), severity)  # type: ignore[arg-type]

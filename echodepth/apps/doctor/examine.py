@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from echodepth.apps.doctor.config import DoctorConfig
@@ -17,6 +16,7 @@ from echodepth.apps.doctor.page import page
 from echodepth.apps.doctor.row_checks import CheckedRow, check_row
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError, require_at_least
+from echodepth.core.workers import parallel_map
 from echodepth.data.config import DataConfig, extract_data_config
 from echodepth.data.dataset import list_split
 from echodepth.data.dataset_registry import DATASETS, recognise_dataset
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 FAULTS_FOUND = 1
 """Exit status of the command when the dataset has faults."""
 
+_CHUNK = 16  # rows that a worker checks at a time
 _MIN_PARALLEL_ROWS = 64  # with fewer rows, starting processes takes longer than reading the files
 
 
@@ -101,10 +102,16 @@ def _list(
 
 
 def _check_rows(listed: Sequence[tuple[Record, Split]], decoder: Decoder, workers: int) -> list[CheckedRow]:
-    progress = tqdm(listed, desc="Examining every row", unit="row", disable=None)
-    if workers == 1 or len(listed) < _MIN_PARALLEL_ROWS:
-        return [check_row(record, split, decoder) for record, split in progress]
-    rows: list[CheckedRow] = Parallel(n_jobs=workers)(
-        delayed(check_row)(record, split, decoder) for record, split in progress
-    )
+    if len(listed) < _MIN_PARALLEL_ROWS:
+        workers = 1
+    tasks = ((listed[start : start + _CHUNK], decoder) for start in range(0, len(listed), _CHUNK))
+    rows: list[CheckedRow] = []
+    with tqdm(total=len(listed), desc="Examining every row", unit="row", disable=None) as bar:
+        for checked in parallel_map(_check_chunk, tasks, workers, keep_order=True):
+            rows += checked
+            bar.update(len(checked))
     return rows
+
+
+def _check_chunk(listed: Sequence[tuple[Record, Split]], decoder: Decoder) -> list[CheckedRow]:
+    return [check_row(record, split, decoder) for record, split in listed]

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,10 +141,17 @@ def _registration(rows: list[CheckedRow]) -> dict[str, Any] | None:
 def _locations(diagnosis: Diagnosis) -> list[dict[str, Any]]:
     """A table row per location: rows in each split, faults, and mean statistics."""
     agreement = {id(row): value for row, value in ear_agreements(diagnosis.rows)}
+    by_location, locations_of = defaultdict(list), defaultdict(set)
+    for row in diagnosis.rows:
+        by_location[row.record.location].append(row)
+        locations_of[row.record.name].add(row.record.location)
+    faults = Counter(
+        location
+        for finding in diagnosis.faults
+        for location in set().union(*(locations_of[name] for name in finding.rows if name in locations_of))
+    )
     table = []
-    for location in sorted({row.record.location for row in diagnosis.rows}):
-        rows = [row for row in diagnosis.rows if row.record.location == location]
-        names = {row.record.name for row in rows}
+    for location, rows in sorted(by_location.items()):
         agreements = [agreement[id(row)] for row in rows if id(row) in agreement]
         depths = [row.depth.median for row in rows if row.depth]
         table.append(
@@ -152,7 +159,7 @@ def _locations(diagnosis: Diagnosis) -> list[dict[str, Any]]:
                 "name": location,
                 "rooms": len({row.record.room for row in rows}),
                 "splits": Counter(row.split for row in rows),
-                "faults": sum(bool(names & {*finding.rows}) for finding in diagnosis.faults),
+                "faults": faults[location],
                 "depth": float(np.median(depths)) if depths else None,
                 "agreement": float(np.mean(agreements)) if agreements else None,
             }

@@ -12,17 +12,15 @@ half precision, by 0.025 dB at most. A folder is found by its settings, and vali
 times of the source files stay unchanged.
 """
 
-import contextlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from torch import Tensor
 from tqdm import tqdm
 
@@ -38,9 +36,10 @@ from echodepth.core.array_store import (
 )
 from echodepth.core.errors import ConfigError
 from echodepth.core.run_paths import cache_folder
+from echodepth.core.workers import parallel_map
 from echodepth.data.cache.decoder import PreparedDecoder
 from echodepth.data.config import SOURCE_FLAGS, DataConfig
-from echodepth.data.dataset import DepthDataset, list_split, open_dataset
+from echodepth.data.dataset import DepthDataset, list_split
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.decoder import Decoder
 from echodepth.data.label_subset import ALL_LABELS, LabelSubset
@@ -130,10 +129,12 @@ def open_prepared(
     Raises:
         DataError: the dataset's lists are missing or incomplete.
     """
+    index = _find_index(config, split)
+    if index is None or {audio_format.array_of(modality) for modality in modalities} - {*index["arrays"]}:
+        return None
     reader = DATASETS[config.dataset]
     records, files_decoder = list_split(config, split, reader.modalities)
-    index = _valid_index(config, split, _source_fingerprint(records, files_decoder))
-    if index is None or {audio_format.array_of(modality) for modality in modalities} - {*index["arrays"]}:
+    if index["stamp"] != _source_fingerprint(records, files_decoder):
         return None
     store = ArrayStore(prepared_folder(config, split), index["arrays"], index["names"])
     # Bad rows were skipped when the split was prepared.
@@ -165,12 +166,9 @@ def rounding(dataset: DepthDataset) -> str | None:
     return None
 
 
-def _valid_index(config: DataConfig, split: Split, stamp: str) -> dict[str, Any] | None:
-    """The index of the split prepared with these settings, if its source files are unchanged."""
-    if not is_prepared(config, split):
-        return None
-    index = read_index(prepared_folder(config, split))
-    return index if index["stamp"] == stamp else None
+def _find_index(config: DataConfig, split: Split) -> dict[str, Any] | None:
+    """The index of the split prepared with these settings, if any; its source files may have changed since."""
+    return read_index(prepared_folder(config, split)) if is_prepared(config, split) else None
 
 
 def write_prepared(config: DataConfig, split: Split, audio_format: AudioCacheFormat, workers: int = 1) -> Path:
@@ -198,15 +196,18 @@ def write_prepared(config: DataConfig, split: Split, audio_format: AudioCacheFor
         )
     folder = prepared_folder(config, split)
     # Taken before the files are read: a change in the meantime invalidates the prepared split.
-    stamp = _source_fingerprint(*list_split(config, split, reader.modalities))
-    index = _valid_index(config, split, stamp)
+    records, decoder = list_split(config, split, reader.modalities)
+    stamp = _source_fingerprint(records, decoder)
+    index = _find_index(config, split)
+    if index and index["stamp"] != stamp:
+        index = None
     existing = set(index["arrays"]) if index else set()
     missing = tuple(modality for modality in reader.modalities if audio_format.array_of(modality) not in existing)
     if not missing:
         return folder
     if not index:
         shutil.rmtree(folder, ignore_errors=True)
-    dataset = open_dataset(config, split, missing)
+    dataset = DepthDataset(records, replace(decoder, modalities=missing), config.skip_bad)
     if index:
         # Rows that were bad in another modality have been skipped before.
         rows = {*index["names"]}
@@ -231,20 +232,16 @@ def _write_arrays(
     shapes = {name: (array.dtype, (len(dataset), *array.shape[1:])) for name, array in first.items()}
     allocate(folder, shapes, "reduce --image_size, or set ECHODEPTH_CACHE to a larger disk")
     chunks = [range(start, min(start + CHUNK, len(dataset))) for start in range(0, len(dataset), CHUNK)]
-    pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-    jobs = pool(delayed(_write_chunk)(dataset, rows, folder, units, audio_format, Path.cwd()) for rows in chunks)
+    tasks = ((dataset.part(rows), rows, folder, units, audio_format) for rows in chunks)
     with tqdm(total=len(dataset), desc=f"prepare {folder.name}", unit="frame", disable=None) as bar:
-        for done in jobs:
+        for done in parallel_map(_write_chunk, tasks, workers):
             bar.update(done)
     return list(first)
 
 
-def _write_chunk(
-    dataset: DepthDataset, rows: range, folder: Path, units: float, audio_format: AudioCacheFormat, cwd: Path
-) -> int:
-    # joblib reuses its workers, and they keep the working directory in which they were started.
-    with contextlib.chdir(cwd):
-        write_rows(folder, rows, _encode([dataset[row] for row in rows], units, audio_format))
+def _write_chunk(part: DepthDataset, rows: range, folder: Path, units: float, audio_format: AudioCacheFormat) -> int:
+    """Decode and store some rows, which are all rows of ``part``."""
+    write_rows(folder, rows, _encode(list(part), units, audio_format))
     return len(rows)
 
 

@@ -5,32 +5,31 @@ reader's shuffle buffer is too small to mix rooms that are gigabytes apart. Each
 lists the finished ones, so that an interrupted run resumes.
 """
 
-import contextlib
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from echodepth.core.array_store import file_stamp
 from echodepth.core.atomic_io import atomic_write, remove_unfinished
 from echodepth.core.errors import ConfigError, DataError, require_at_least
+from echodepth.core.workers import parallel_map
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, list_split
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.decoder import Decoder
 from echodepth.data.records import Record, Split, StoredFile, StoredRecord
 from echodepth.data.streaming.config import ShardConfig
-from echodepth.data.streaming.index import INDEX, VERSION, Shard, ShardIndex
+from echodepth.data.streaming.index import INDEX, VERSION, Shard
+from echodepth.data.streaming.journal import Journal, Packed
 from echodepth.data.streaming.reader import FILE_NAMES, require_webdataset
 
 log = logging.getLogger(__name__)
-_JOURNAL = ".packing.json"
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,6 @@ class _Plan:
     name: str
     rows: list[tuple[str, Record]]
     stamp: str
-
-
-@dataclass(frozen=True)
-class _Packed:
-    """A finished shard in the journal; ``shard`` is None if every row was bad."""
-
-    split: str
-    stamp: str
-    shard: Shard | None
-    rooms: dict[str, str] = field(default_factory=dict)
-    bad_rows: list[str] = field(default_factory=list)
 
 
 def shard(config: ShardConfig) -> Path:
@@ -71,11 +59,11 @@ def shard(config: ShardConfig) -> Path:
         raise ConfigError("--leave_out: pack all locations, and exclude one when the shards are read")
     reader = DATASETS[data.dataset]
     header = {"dataset": data.dataset, "depth_units": reader.depth_units(data), "parts": list(reader.modalities)}
-    journal = _read_journal(config.out, header)
+    journal = Journal(config.out, header)
     remove_unfinished(config.out)
     for split in config.splits:
-        _pack_split(config, data, split, journal, header)
-    index = _index(header, journal)
+        _pack_split(config, data, split, journal)
+    index = journal.index()
     with atomic_write(config.out / INDEX) as unfinished:
         unfinished.write_text(index.to_json() + "\n", encoding="utf-8")
     for name, shards in index.splits.items():
@@ -86,32 +74,30 @@ def shard(config: ShardConfig) -> Path:
     return config.out
 
 
-def _pack_split(
-    config: ShardConfig, data: DataConfig, split: Split, journal: dict[str, _Packed], header: dict[str, Any]
-) -> None:
+def _pack_split(config: ShardConfig, data: DataConfig, split: Split, journal: Journal) -> None:
     records, decoder = list_split(data, split, DATASETS[data.dataset].modalities)
     if not config.data.skip_bad:
         DepthDataset(records, decoder)  # raises for a missing file before anything is written
     plans = _plans(records, decoder, split, config)
-    todo = [plan for plan in plans if not _is_finished(config.out, journal.get(plan.name), plan)]
+    todo = [plan for plan in plans if not _is_finished(config.out, journal.shards.get(plan.name), plan)]
     planned = {plan.name for plan in plans}
-    stale = [name for name, packed in journal.items() if packed.split == split and name not in planned]
+    stale = [name for name, packed in journal.shards.items() if packed.split == split and name not in planned]
     if todo or stale:
         (config.out / INDEX).unlink(missing_ok=True)  # until all shards that it lists exist again
     for name in stale:
         (config.out / name).unlink(missing_ok=True)
-        del journal[name]
-    pool = Parallel(n_jobs=min(config.workers, max(1, len(todo))), return_as="generator_unordered")
-    folders = (config.out.resolve(), Path.cwd(), f"{data.root}/")
-    jobs = pool(delayed(_write_shard)(plan, split, decoder, config.data.skip_bad, folders) for plan in todo)
+        del journal.shards[name]
+    if todo or stale:
+        journal.rewrite()
+    workers = min(config.workers, max(1, len(todo)))
+    tasks = ((plan, split, decoder, config.data.skip_bad, config.out, f"{data.root}/") for plan in todo)
     rows = sum(len(plan.rows) for plan in plans)
     done = rows - sum(len(plan.rows) for plan in todo)
     with tqdm(total=rows, initial=done, desc=f"shard {split}", unit="sample", disable=None) as bar:
-        for name, count, packed in jobs:
-            journal[name] = packed
-            _write_journal(config.out, header, journal)
+        for name, count, packed in parallel_map(_write_shard, tasks, workers):
+            journal.append(name, packed)
             bar.update(count)
-    bad_rows = [row for plan in plans for row in journal[plan.name].bad_rows]
+    bad_rows = [row for plan in plans for row in journal.shards[plan.name].bad_rows]
     if len(bad_rows) == len(records):
         raise DataError(f"none of {len(records)} rows can be used; the first: {bad_rows[0]}")
     if bad_rows:
@@ -149,7 +135,7 @@ def _plans(records: list[Record], decoder: Decoder, split: Split, config: ShardC
     ]
 
 
-def _is_finished(out: Path, packed: _Packed | None, plan: _Plan) -> bool:
+def _is_finished(out: Path, packed: Packed | None, plan: _Plan) -> bool:
     """Whether the journal lists the shard, its source files are unchanged, and its contents are intact."""
     if packed is None or packed.stamp != plan.stamp:
         return False
@@ -164,13 +150,11 @@ def _hash(path: Path) -> str | None:
 
 
 def _write_shard(
-    plan: _Plan, split: Split, decoder: Decoder, skip_bad: bool, folders: tuple[Path, Path, str]
-) -> tuple[str, int, _Packed]:
-    out, cwd, root = folders
+    plan: _Plan, split: Split, decoder: Decoder, skip_bad: bool, out: Path, root: str
+) -> tuple[str, int, Packed]:
     path, rooms, bad_rows, samples = out / plan.name, {}, [], dict[str, int]()
     webdataset = require_webdataset()
-    # joblib reuses its workers, and they keep the working directory in which they were started.
-    with contextlib.chdir(cwd), atomic_write(path) as unfinished:
+    with atomic_write(path) as unfinished:
         # Without date and user, the same files give the same bytes.
         with (
             unfinished.open("wb") as file,
@@ -191,7 +175,7 @@ def _write_shard(
     if not samples:
         path.unlink()
     shard = Shard(plan.name, sum(samples.values()), size, digest, dict(sorted(samples.items()))) if samples else None
-    return plan.name, len(plan.rows), _Packed(split, plan.stamp, shard, rooms, bad_rows)
+    return plan.name, len(plan.rows), Packed(split, plan.stamp, shard, rooms, bad_rows)
 
 
 def _sample(key: str, record: Record, decoder: Decoder, root: str) -> dict[str, Any]:
@@ -225,38 +209,3 @@ def _sample(key: str, record: Record, decoder: Decoder, root: str) -> dict[str, 
         **{key + Path(file.name).suffix.lower(): file.data for key, file in files.items() if file is not None},
         "json": json.dumps(metadata, sort_keys=True).encode(),
     }
-
-
-def _index(header: dict[str, Any], journal: dict[str, _Packed]) -> ShardIndex:
-    index = ShardIndex(header["dataset"], header["depth_units"], tuple(header["parts"]))
-    for name in sorted(journal):
-        packed = journal[name]
-        shards = index.splits.get(packed.split, ())
-        index.splits[packed.split] = (*shards, packed.shard) if packed.shard else shards
-        index.bad_rows.setdefault(packed.split, []).extend(packed.bad_rows)
-        index.rooms.update(packed.rooms)
-    index.rooms.update({room: index.rooms.pop(room) for room in sorted(index.rooms)})
-    return index
-
-
-def _read_journal(out: Path, header: dict[str, Any]) -> dict[str, _Packed]:
-    """The finished shards of earlier runs.
-
-    Raises:
-        ConfigError: they hold another dataset.
-    """
-    if not (out / _JOURNAL).is_file():
-        return {}
-    journal = json.loads((out / _JOURNAL).read_text(encoding="utf-8"))
-    if journal["head"] != header:
-        raise ConfigError(f"{out} holds shards of {journal['head']['dataset']} with other settings: give another --out")
-    return {
-        name: _Packed(**{**packed, "shard": Shard(**packed["shard"]) if packed["shard"] else None})
-        for name, packed in journal["shards"].items()
-    }
-
-
-def _write_journal(out: Path, header: dict[str, Any], journal: dict[str, _Packed]) -> None:
-    with atomic_write(out / _JOURNAL) as unfinished:
-        shards = {name: asdict(packed) for name, packed in journal.items()}
-        unfinished.write_text(json.dumps({"head": header, "shards": shards}), encoding="utf-8")
