@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import attention, cost, feed, simulate, timing
+from benchmarks import attention, cost, data_commands, data_scaling, feed, simulate, timing
 from benchmarks.timing import Outcome, in_turn, keep
+from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
 from echodepth.models.attention import cross_attention
 from echodepth.simulate.config import SimulateConfig
@@ -125,6 +126,59 @@ def test_a_fed_run_is_measured_and_a_row_that_fails_leaves_the_others(
     assert 0 < row.fetch < 1
     assert json.loads(out.read_text())["network"] == "rgb"
     assert said[2:4] == [str(row), "unet_baseline           16: out of memory"]
+
+
+def measured(frames: int, seconds: float, **more: float) -> data_scaling.Row:
+    row = {"command": "prepare", "frames": frames, "seconds": seconds, "processor_seconds": seconds}
+    return row | {"megabytes": 300 + frames / 1024} | more
+
+
+@pytest.mark.parametrize("exponent", [1, 2])
+def test_growth_is_fitted_beyond_what_few_frames_take(exponent: int) -> None:
+    few = data_scaling.FEW
+    sizes = [few, few + 1000, few + 4000, few + 16_000]
+    rows = [measured(size, 7.0 + 1e-3 * (size - few) ** exponent) for size in sizes]
+    fitted = data_scaling.fit_all(rows)["prepare"]
+    assert fitted["exponent"] == exponent
+    assert fitted["kilobytes_per_frame"] == 1.0
+    if exponent == 1:
+        assert fitted["processor_ms_per_frame"] == [1.0, 1.0, 1.0]
+        assert fitted["spread"] == 0.0
+    assert data_scaling.fit_all(rows[:2]) == {}
+    assert f"| prepare | {exponent}.00 |" in data_scaling.summary(rows)
+
+
+def test_a_measurement_is_kept_and_one_beyond_the_limit_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int] = []
+
+    def measure(command: str, scratch: Path, frames: int) -> data_scaling.Row:
+        done.append(frames)
+        return measured(frames, frames / 10)
+
+    monkeypatch.setattr(data_scaling, "measure", measure)
+    table = tmp_path / "table.json"
+    for limit, expected in ((200.0, [128, 1000]), (200.0, []), (500.0, [4000])):
+        done.clear()
+        for frames in (128, 1000, 4000, 16_000):
+            data_scaling.add_row("prepare", frames, tmp_path, limit, table)
+        assert done == expected
+    rows = data_scaling.read_rows(table)
+    assert [row["frames"] for row in rows if "skipped" in row] == [16_000]
+
+
+def test_commands_are_measured_on_as_many_frames_as_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_scaling, "FEW", 3)
+    monkeypatch.setenv("ECHODEPTH_CACHE", "set by the benchmark")
+    monkeypatch.chdir(tmp_path)
+    for frames in (3, 20):
+        data_scaling.write_frames(tmp_path / str(frames), frames)
+    row = data_scaling.measure_here("open files", tmp_path, 20)
+    assert row["runs"] == data_scaling.RUNS
+    assert 0 < row["processor_seconds"] < row["megabytes"]
+    assert len([*(tmp_path / "20" / "recordings").iterdir()]) == 20
+    assert len(data_commands.COMMANDS["open files"](DataConfig(data_dir=tmp_path / "20/rooms"))()) == 20  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", cost.NETWORKS)

@@ -12,6 +12,7 @@ from torch import Tensor
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import build
 from echodepth.data.augmentation import flip_left_right
+from echodepth.data.cache import prepared
 from echodepth.data.cache.prepared import AudioCacheFormat, open_prepared, prepared_folder, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
@@ -136,6 +137,26 @@ def test_a_changed_file_makes_the_split_stale_and_preparing_mends_it(tmp_path: P
     assert open_prepared(config, "train", ALL_MODALITIES, AudioCacheFormat()) is not None
     picture.unlink()
     assert open_prepared(config, "train", ALL_MODALITIES, AudioCacheFormat()) is None
+
+
+def test_files_of_a_split_that_was_never_prepared_are_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training once stamped all files of both splits for each form of audio, also where nothing was prepared."""
+    config = v2(write_v2_root(tmp_path / "v2"))
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the split was listed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared, "list_split", refuse)
+        assert open_prepared(config, "train", ALL_MODALITIES, AudioCacheFormat()) is None
+    write_prepared(config, "train", AudioCacheFormat())
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared, "list_split", refuse)
+        assert open_prepared(config, "train", ALL_MODALITIES, HEARD) is None
+        with pytest.raises(AssertionError):
+            open_prepared(config, "train", ALL_MODALITIES, AudioCacheFormat())
 
 
 def test_arrays_that_no_index_names_are_not_believed(tmp_path: Path) -> None:

@@ -27,10 +27,12 @@ from echodepth.data.label_subset import LabelSubset
 from echodepth.data.opening import open_split
 from echodepth.data.recorded import trained_data
 from echodepth.data.records import ALL_MODALITIES, SPLITS, Modality, Split
+from echodepth.data.streaming import journal as journals
 from echodepth.data.streaming import reader
 from echodepth.data.streaming import writer as packing
 from echodepth.data.streaming.dataset import ShardBatches, ShardedDataset
 from echodepth.data.streaming.index import INDEX
+from echodepth.data.streaming.journal import Journal
 from echodepth.data.streaming.partition import EpochPartition
 from echodepth.data.streaming.writer import shard
 from echodepth.inference.predictor import Predictor
@@ -170,6 +172,33 @@ def test_an_interrupted_packing_goes_on_where_it_was(
     (out / "val-000004.tar").unlink()
     shard(config)
     assert written == ["val-000004.tar"]
+
+
+def test_half_a_line_of_the_journal_is_packed_again(root: Path, shards: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(shards, tmp_path / "out"))
+    journal = out / journals.FILE
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-40])
+    (out / INDEX).unlink()
+    shard(shard_config(data_dir=root, out=out, **SHORT, **SMALL))
+    assert (out / INDEX).read_bytes() == (shards / INDEX).read_bytes()
+    assert sorted(journal.read_bytes().splitlines()) == sorted(whole.splitlines())
+
+
+def test_the_journal_is_written_anew_once_for_each_split_not_for_each_shard(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time once grew with the square of the number of shards."""
+    rewritten, rewrite = list[int](), Journal.rewrite
+
+    def noted(journal: Journal) -> None:
+        rewritten.append(len(journal.shards))
+        rewrite(journal)
+
+    monkeypatch.setattr(Journal, "rewrite", noted)
+    shard(shard_config(data_dir=root, out=tmp_path / "out", **SHORT, **SMALL))
+    assert rewritten == [0, 5, 10]
+    assert len((tmp_path / "out" / journals.FILE).read_text().splitlines()) == 16
 
 
 def test_files_that_changed_are_packed_again_and_other_splits_stay(tmp_path: Path) -> None:

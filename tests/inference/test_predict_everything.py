@@ -17,6 +17,7 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
+from echodepth.inference.sources import _ImageFinder
 from echodepth.inference.video import Video, write_video
 from echodepth.report.figures import depth_to_rgb, display_limit
 from tests.roots import write_rgbd_root
@@ -172,6 +173,26 @@ def test_the_image_of_a_recording_is_drawn_and_colours_points(v2_root: Path, ima
     with Image.open("out/audio_1_depth_color.png") as drawn:
         colours = np.asarray(drawn.convert("RGB")).reshape(-1, 3)
     assert (np.abs(colours.astype(int) - [10, 200, 30]).max(axis=1) < 3).sum() > 1000
+
+
+def test_images_are_found_by_the_beginning_of_their_names_and_each_folder_is_listed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each recording once searched the folder anew, so that the time grew with the square of their number."""
+    images, nested = tmp_path / "images", tmp_path / "images" / "deep"
+    nested.mkdir(parents=True)
+    for name in ("a.png", "a.jpg", "a.txt", "b.left.JPEG", "c[1].png", "d.wav", "deep/a.png", ".e.png"):
+        (images / name).touch()
+    finder, listed, iterdir = _ImageFinder(images), list[Path](), Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: listed.append(folder) or iterdir(folder))
+    expected = {
+        **{"a": "a.jpg", "deep/a": "deep/a.png", "deep/b": "b.left.JPEG", "b": "b.left.JPEG", "b.left": "b.left.JPEG"},
+        **{"c[1]": "c[1].png", "d": "d.jpg", "elsewhere/a": "a.jpg"},
+    }
+    for stem, image in expected.items():
+        assert finder.find(Path(stem)) == images / image
+    assert sorted(listed) == [images, nested]
+    assert _ImageFinder(images / "a.png").find(Path("anything")) == images / "a.png"
 
 
 def test_without_an_image_points_have_the_colours_of_depth(v2_root: Path) -> None:
