@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import attention, cost, data_commands, data_scaling, feed, simulate, timing
+from benchmarks.data_commands import COMMANDS
 from benchmarks.timing import Outcome, in_turn, keep
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
@@ -92,7 +93,7 @@ def test_what_a_process_holds_at_most_is_seen() -> None:
 
 def test_the_cost_of_data_is_that_of_as_many_frames_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECHODEPTH_CACHE", str(tmp_path / "cache"))
-    data = cost.write_many(tmp_path / "rooms", 5)
+    data = write_many(tmp_path / "rooms", 5)
     split = open_dataset(data, "train", ("audio", "depth"))
     assert sorted(split[i]["name"] for i in range(len(split))) == [f"Hall/{number}" for number in range(5)]
     rows = cost.measure_data(32, tmp_path)

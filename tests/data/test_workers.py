@@ -1,5 +1,6 @@
 """Worker processes: tasks that do not grow with the dataset, the arrays of one process, and errors with their row."""
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -20,6 +21,7 @@ import pytest
 from benchmarks.rooms import write_many
 from echodepth.apps.doctor import examine
 from echodepth.apps.doctor.config import DoctorConfig
+from echodepth.apps.doctor.diagnosis import Diagnosis
 from echodepth.core import workers
 from echodepth.core.errors import DataError
 from echodepth.core.workers import parallel_map
@@ -68,7 +70,7 @@ def pack(data: DataConfig, processes: int = 2) -> Path:
     return writer.shard(config)
 
 
-def diagnose(data: DataConfig, processes: int = 2) -> examine.Diagnosis:
+def diagnose(data: DataConfig, processes: int = 2) -> Diagnosis:
     return examine.examine(DoctorConfig(data.root, max_depth=3.0, workers=processes))
 
 
@@ -171,7 +173,7 @@ list(parallel_map(exec, [(wait,)] * 4, 2))
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the states of processes from /proc")
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING],
@@ -179,11 +181,15 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    assert wait_until(lambda: len([*tmp_path.glob("worker_*")]) == 2, 60)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    started = [int(path.name.split("_")[1]) for path in tmp_path.glob("worker_*")]
-    assert wait_until(lambda: not any(is_running(worker) for worker in started), 20), "workers outlived their parent"
+    try:
+        assert wait_until(lambda: len([*tmp_path.glob("worker_*")]) == 2, 60)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        started = [int(path.name.split("_")[1]) for path in tmp_path.glob("worker_*")]
+        assert wait_until(lambda: not any(map(is_running, started)), 10), "workers outlived their parent"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def is_running(process: int) -> bool:

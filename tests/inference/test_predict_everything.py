@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,12 @@ def test_images_are_found_by_the_beginning_of_their_names_and_each_folder_is_lis
     for name in ("a.png", "a.jpg", "a.txt", "b.left.JPEG", "c[1].png", "d.wav", "deep/a.png", ".e.png"):
         (images / name).touch()
     finder, listed, iterdir = _ImageFinder(images), list[Path](), Path.iterdir
-    monkeypatch.setattr(Path, "iterdir", lambda folder: listed.append(folder) or iterdir(folder))
+
+    def noted(folder: Path) -> Iterator[Path]:
+        listed.append(folder)
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", noted)
     expected = {
         **{"a": "a.jpg", "deep/a": "deep/a.png", "deep/b": "b.left.JPEG", "b": "b.left.JPEG", "b.left": "b.left.JPEG"},
         **{"c[1]": "c[1].png", "d": "d.jpg", "elsewhere/a": "a.jpg"},
