@@ -16,12 +16,14 @@ Writes docs/results/data_scaling.json after each measurement; a later call measu
 import argparse
 import json
 import os
+import platform
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -82,10 +84,19 @@ def add_row(command: str, frames: int, scratch: Path, limit: float, table: Path)
     if last and ("skipped" in last or last["seconds"] * frames / last["frames"] > limit):
         row: Row = {"command": command, "frames": frames, "skipped": f"would take more than {limit:g} s"}
     else:
-        row = {"command": command, "frames": frames} | measure(command, scratch, frames)
+        # Processes that wanted to compute in the last minute: beyond the machine's cores, they slow each other.
+        load = round(os.getloadavg()[0], 1)
+        row = {"command": command, "frames": frames} | measure(command, scratch, frames) | {"load": load}
     rows = sorted([*rows, row], key=lambda row: (list(COMMANDS).index(row["command"]), row["frames"]))
+    write_table(rows, table)
+
+
+def write_table(rows: list[Row], table: Path) -> None:
+    versions = {"machine": platform.machine(), "python": platform.python_version()}
+    versions |= {package: version(package) for package in ("torch", "numpy", "joblib")}
+    facts = {"cores": os.cpu_count(), "versions": versions, "fitted": fit_all(rows), "measured": rows}
     with atomic_write(table) as unfinished:
-        unfinished.write_text(json.dumps({"fitted": fit_all(rows), "measured": rows}, indent=1) + "\n")
+        unfinished.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def measure(command: str, scratch: Path, frames: int) -> Row:

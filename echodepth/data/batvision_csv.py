@@ -121,17 +121,25 @@ class BatVisionReader(DatasetReader[DataConfig]):
             with table.open(newline="", encoding="utf-8-sig") as file:
                 reader = csv.reader(file)
                 header = [name.strip() for name in next(reader, [])]
-                rows = [
-                    (reader.line_num, dict(zip(header, map(str.strip, row), strict=False))) for row in reader if row
+                cls._require_columns(table, header, modalities)
+                # A row's cells are many objects, so they are not kept.
+                return [
+                    cls._record(
+                        root, table, reader.line_num, dict(zip(header, map(str.strip, row), strict=False)), modalities
+                    )
+                    for row in reader
+                    if row
                 ]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{table} cannot be read as CSV: {error}") from error
+
+    @classmethod
+    def _require_columns(cls, table: Path, header: list[str], modalities: tuple[Modality, ...]) -> None:
         required = {column for modality in modalities for path in cls.columns[modality] for column in path}
         if missing := sorted(required - {*header}):
             raise DataError(
                 f"{table} has no column {', '.join(map(repr, missing))}; it has: {', '.join(filter(None, header))}"
             )
-        return [cls._record(root, table, line, row, modalities) for line, row in rows]
 
     @classmethod
     def _record(
@@ -141,19 +149,22 @@ class BatVisionReader(DatasetReader[DataConfig]):
         for column in (column for modality in modalities for path in cls.columns[modality] for column in path):
             if not row.get(column):
                 raise DataError(f"{source}: column {column!r} is empty; complete the row or delete it")
-        # The paths of all modalities are built, so that an instance's name does not depend on the requested ones.
-        files = {
-            modality: tuple(Path(*(row.get(column, "") for column in path)) for path in paths)
-            for modality, paths in cls.columns.items()
-        }
-        first = next(path for modality in ("depth", *modalities) for path in files[modality] if path.name)
+        # The depth map's path comes first, so that an instance's name does not depend on the requested modalities.
+        named: tuple[Modality, ...] = ("depth", *modalities)
+        first = next(path for modality in named for path in cls._paths(Path(), row, modality) if path.name)
+        files = {modality: cls._paths(root, row, modality) for modality in modalities}
         name, location = cls.identify(table, first)
         return Record(
             name=name,
             location=location,
             room=cls.room(name, location),
-            image=root / files["image"][0] if "image" in modalities else None,
-            audio=tuple(root / path for path in files["audio"]) if "audio" in modalities else (),
-            depth=root / files["depth"][0] if "depth" in modalities else None,
+            image=files["image"][0] if "image" in files else None,
+            audio=files.get("audio", ()),
+            depth=files["depth"][0] if "depth" in files else None,
             source=source,
         )
+
+    @classmethod
+    def _paths(cls, folder: Path, row: dict[str, str], modality: Modality) -> tuple[Path, ...]:
+        """The paths of a modality's files below a folder."""
+        return tuple(folder.joinpath(*(row.get(column, "") for column in path)) for path in cls.columns[modality])
