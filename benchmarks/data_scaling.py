@@ -42,6 +42,8 @@ FEW, FRAMES = 128, (1000, 4000, 16_000, 64_000)
 PER_LOCATION = 500
 RUNS, LONG_ENOUGH = 5, 5.0
 """At most so many runs count, and no further one after so many seconds."""
+CLOCK = 0.05
+"""Seconds that are measured well: a worker's time is counted in hundredths."""
 LIMIT = 300.0
 """Seconds that a measurement may take."""
 Row = dict[str, Any]
@@ -173,11 +175,15 @@ def peak(process: str) -> float:
 
 
 def fit_all(rows: list[Row]) -> dict[str, Row]:
-    """For each command, growth with the number of frames, where two numbers besides the fewest are measured."""
+    """For each command, growth with the number of frames, where two numbers besides the fewest are measured.
+
+    What takes no more time for many frames than the clock distinguishes is left out.
+    """
     fitted = {}
     for command in COMMANDS:
         measured = [row for row in rows if row["command"] == command and "seconds" in row]
-        if len(measured) > 2 and measured[0]["frames"] == FEW:
+        is_measured = len(measured) > 2 and measured[0]["frames"] == FEW
+        if is_measured and measured[-1]["processor_seconds"] - measured[0]["processor_seconds"] > CLOCK:
             fitted[command] = fit(measured)
     return fitted
 

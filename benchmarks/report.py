@@ -1,15 +1,15 @@
-"""The table of docs/speed.md, from docs/results/benchmarks.json.
+"""The tables of docs/speed.md, from docs/results/benchmarks.json and data_scaling.json.
 
 python -m benchmarks.report
 """
 
 import json
 
+from benchmarks.data_scaling import TABLE, read_rows, summary
 from benchmarks.timing import KEPT
 from echodepth.core.atomic_io import atomic_write
 
 PAGE = KEPT.parents[1] / "speed.md"
-BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 
 def table() -> str:
@@ -20,11 +20,19 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def insert(page: str, section: str, text: str) -> str:
+    """The page with a text between the marks of a section."""
+    begin, end = f"<!-- {section} -->\n", f"<!-- end of {section} -->\n"
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
 def main() -> None:
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
+    page = insert(PAGE.read_text(encoding="utf-8"), "figures", table())
+    page = insert(page, "frames", summary(read_rows(TABLE)) + "\n")
     with atomic_write(PAGE) as unfinished:
-        unfinished.write_text(before + BEGIN + "\n" + table() + "\n" + END + after, encoding="utf-8")
+        unfinished.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """A split with random access, in files or prepared arrays."""
 
+import contextlib
 import copy
+import gc
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -257,7 +259,20 @@ def list_split(
     config.check_locations()
     if config.data_dir is None:
         reader.create_default(config.root)
-    return reader.list_records(config, split, modalities), decoder
+    with _paused_garbage_collection():
+        return reader.list_records(config, split, modalities), decoder
+
+
+@contextlib.contextmanager
+def _paused_garbage_collection() -> Iterator[None]:
+    """Records hold no cycles, and searching ever more of them for some takes a fifth of the time of a long list."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def mean_depth_map(samples: Iterable[Sample]) -> Float[Tensor, "1 h w"]:

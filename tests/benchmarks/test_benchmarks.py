@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import attention, cost, data_commands, data_scaling, feed, simulate, timing
-from benchmarks.data_commands import COMMANDS
+from benchmarks import attention, cost, data_commands, data_scaling, feed, report, simulate, timing
+from benchmarks.rooms import write_many
 from benchmarks.timing import Outcome, in_turn, keep
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
@@ -180,6 +180,12 @@ def test_commands_are_measured_on_as_many_frames_as_said(tmp_path: Path, monkeyp
     assert 0 < row["processor_seconds"] < row["megabytes"]
     assert len([*(tmp_path / "20" / "recordings").iterdir()]) == 20
     assert len(data_commands.COMMANDS["open files"](DataConfig(data_dir=tmp_path / "20/rooms"))()) == 20  # type: ignore[arg-type]
+
+
+def test_a_report_replaces_the_text_of_its_section_alone() -> None:
+    page = "a\n<!-- one -->\nold\n<!-- end of one -->\nb\n<!-- two -->\n<!-- end of two -->\n"
+    new = page.replace("\nold\n", "\n\nnew\n")
+    assert report.insert(page, "one", "new") == new
 
 
 @pytest.mark.parametrize("name", cost.NETWORKS)
