@@ -53,9 +53,9 @@ class CrossAttention(nn.Module):
             The attended ``query_map``; with ``opposite`` both attended maps, concatenated along the channels.
         """
         if opposite is None:
-            query = _project(query_map, self.queries())
-            key_and_value = _project(self.context(context_map), self.keys_and_values())
-            return query_map + self._attend([query], [key_and_value])[0]
+            (query,) = _project(query_map, self.queries())
+            key, value = _project(self.context(context_map), self.keys_and_values())
+            return query_map + self._attend([query], [key], [value])[0]
         ears = [query_map, context_map]
         attended = self._attend(*self._project_ears(ears, opposite))
         return torch.cat([x + y for x, y in zip(ears, attended, strict=True)], dim=1)
@@ -64,22 +64,22 @@ class CrossAttention(nn.Module):
         """The maps of which keys and values are made."""
         return maps
 
-    def _project_ears(self, ears: list[Tensor], opposite: "CrossAttention") -> tuple[list[Tensor], list[Tensor]]:
-        """Queries of both ears, and for each the keys and values, side by side, of the other ear."""
+    def _project_ears(self, ears: list[Tensor], opposite: "CrossAttention") -> tuple[Parts, Parts, Parts]:
+        """Queries of both ears, and for each the keys and the values of the other ear."""
         queries = [layer.queries() for layer in (self, opposite)]
         keys_and_values = [layer.keys_and_values() for layer in (opposite, self)]
         contexts = [self.context(ear) for ear in ears]
         if contexts[0] is ears[0]:
             # One product for all: each reads the map, and the gradient of each would be added to the map's.
             projected = [_project(ear, [*q, *kv]) for ear, q, kv in zip(ears, queries, keys_and_values, strict=True)]
-            query, key_and_value = _split(projected, self.query.out_channels)
+            query, key, value = map(list, zip(*projected, strict=True))
         else:
-            query = [_project(ear, q) for ear, q in zip(ears, queries, strict=True)]
-            key_and_value = [_project(each, kv) for each, kv in zip(contexts, keys_and_values, strict=True)]
-        return query, key_and_value[::-1]
+            query = [_project(ear, q)[0] for ear, q in zip(ears, queries, strict=True)]
+            projected = [_project(each, kv) for each, kv in zip(contexts, keys_and_values, strict=True)]
+            key, value = map(list, zip(*projected, strict=True))
+        return query, key[::-1], value[::-1]
 
-    def _attend(self, query: Parts, key_and_value: Parts) -> list[Float[Tensor, "b c f t"]]:
-        key, value = _split(key_and_value, self.key.out_channels)
+    def _attend(self, query: Parts, key: Parts, value: Parts) -> list[Float[Tensor, "b c f t"]]:
         return [x.permute(0, 3, 1, 2) for x in self.attend(query, key, value)]
 
     def queries(self) -> list[Weights]:
@@ -167,16 +167,14 @@ def _weights(convolution: nn.Conv2d) -> Weights:
     return convolution.weight.flatten(1), convolution.bias
 
 
-def _project(maps: Float[Tensor, "b c f t"], weights: list[Weights]) -> Float[Tensor, "b f t d"]:
-    """1x1 convolutions side by side, with channels last; as one matrix product, which is faster than convolutions."""
+def _project(maps: Float[Tensor, "b c f t"], weights: list[Weights]) -> tuple[Float[Tensor, "b f t _"], ...]:
+    """1x1 convolutions with channels last; as one matrix product, which is faster than convolutions."""
     # Products are slow on transposed views. Maps in the channels-last format are contiguous here already.
     by_position = maps.permute(0, 2, 3, 1).contiguous()
-    return F.linear(by_position, *(torch.cat(parts) for parts in zip(*weights, strict=True)))
-
-
-def _split(projected: Parts, width: int) -> tuple[list[Tensor], list[Tensor]]:
-    """The first channels of each, and the others."""
-    return [x[..., :width] for x in projected], [x[..., width:] for x in projected]
+    projected = F.linear(by_position, *(torch.cat(parts) for parts in zip(*weights, strict=True)))
+    # One split, whose gradient is one concatenation: that of each slice would fill a map of all channels.
+    parts: tuple[Tensor, ...] = projected.split([len(bias) for _, bias in weights], dim=-1)
+    return parts
 
 
 ATTENTIONS: dict[str, type[CrossAttention]] = {
