@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import torch
 
-SMALL_MAP = 2**20
+SMALL_MAP = 2**17
 """Values of a batch's first feature map up to which one thread is used: frames x channels x height x width."""
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables by which a user chooses the number of threads."""

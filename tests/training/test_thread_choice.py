@@ -27,16 +27,16 @@ def many_cores(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def config(**flags: Any) -> Any:
-    return train_config("rgb", **{"base_channels": 8, "image_size": 64, "batch_size": 8, "device": "cpu"} | flags)
+    return train_config("rgb", **{"base_channels": 8, "image_size": 32, "batch_size": 8, "device": "cpu"} | flags)
 
 
 def test_a_small_batch_is_computed_by_one_thread(many_cores: int) -> None:
     assert choose_threads(SMALL_MAP) == 1
     assert choose_threads(SMALL_MAP + 1) == many_cores
-    assert training_threads(config()) == 1  # 8 x 8 x 64 x 64 values are a quarter of the limit
-    assert training_threads(config(image_size=128)) == 1
-    for larger in ({"image_size": 129}, {"batch_size": 33}, {"base_channels": 64}):
-        assert training_threads(config(**{"image_size": 128} | larger)) == many_cores
+    assert training_threads(config()) == 1  # 8 x 8 x 32 x 32 values are half of the limit
+    assert training_threads(config(batch_size=16)) == 1
+    for larger in ({"image_size": 33}, {"batch_size": 17}, {"base_channels": 16}):
+        assert training_threads(config(**{"batch_size": 16} | larger)) == many_cores
 
 
 def test_a_number_that_the_user_chose_is_kept(many_cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
