@@ -1,4 +1,4 @@
-"""The tables of docs/speed.md, from docs/results/benchmarks.json and data_scaling.json.
+"""The tables of docs/speed.md and docs/devices.md, from the files in docs/results.
 
 python -m benchmarks.report
 """
@@ -6,10 +6,11 @@ python -m benchmarks.report
 import json
 
 from benchmarks.data_scaling import TABLE, read_rows, summary
+from benchmarks.devices.tables import tables
 from benchmarks.timing import KEPT
 from echodepth.core.atomic_io import atomic_write
 
-PAGE = KEPT.parents[1] / "speed.md"
+PAGE, DEVICES = KEPT.parents[1] / "speed.md", KEPT.parents[1] / "devices.md"
 
 
 def table() -> str:
@@ -32,6 +33,11 @@ def main() -> None:
     page = insert(PAGE.read_text(encoding="utf-8"), "figures", table())
     page = insert(page, "frames", summary(read_rows(TABLE)) + "\n")
     with atomic_write(PAGE) as unfinished:
+        unfinished.write_text(page, encoding="utf-8")
+    page = DEVICES.read_text(encoding="utf-8")
+    for file in sorted(KEPT.parent.glob("benchmarks-*.json")):
+        page = insert(page, file.stem.removeprefix("benchmarks-"), tables(json.loads(file.read_text())))
+    with atomic_write(DEVICES) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
 
 

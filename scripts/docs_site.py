@@ -34,7 +34,7 @@ from echodepth.models.networks import NETWORKS
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = (
     *("data", "own_data", "simulator", "training", "attention", "distillation", "bring_your_own", "evaluation"),
-    *("predict", "demo", "live", "export", "speed", "recipes"),
+    *("predict", "demo", "live", "export", "speed", "devices", "recipes"),
 )
 """Pages of the guide, in reading order. Missing pages are skipped; pages that are not listed come last."""
 FIRST_PAGES = {"concepts": "Concepts", "glossary": "Glossary", "faq": "Questions"}

@@ -15,7 +15,7 @@ FLAGS_NOT_COMPARED = frozenset(
     {
         *("experiment_name", "seed", "teacher", "checkpoints", "save_frequency", "overwrite"),
         *("num_workers", "device", "use_prepared", "compile", "channels_last", "activation_checkpointing"),
-        *("deterministic", "tf32", "threads"),
+        *("deterministic", "cudnn_benchmark", "tf32", "threads"),
         *("use_wandb", "wandb_project", "use_tensorboard"),
     }
 )
@@ -109,6 +109,8 @@ class MachineConfig:
     """Lightning precision; mixed precisions keep weights, losses and front end in 32 bits."""
     deterministic: bool = False
     """Use deterministic algorithms on CUDA, too, where they are slower; CPUs always do, at no cost."""
+    cudnn_benchmark: TrueOrFalse = True
+    """On CUDA, let cuDNN time its algorithms for each shape first, in up to a minute; off with --deterministic."""
     tf32: TrueOrFalse = True
     """On CUDA, round the factors of float32 products to TF32's 10 bits; the front end keeps all bits."""
     channels_last: bool | None = None

@@ -234,7 +234,7 @@ def _trainer(config: TrainConfig, paths: RunPaths) -> L.Trainer:
         use_distributed_sampler=False,
         # Asked for by name, an operation without a deterministic form is an error; on a CPU there is none.
         deterministic=True if machine.deterministic else "warn" if is_deterministic(machine) else False,
-        benchmark=on_cuda(machine) and not is_deterministic(machine),
+        benchmark=machine.cudnn_benchmark and on_cuda(machine) and not is_deterministic(machine),
     )
 
 
