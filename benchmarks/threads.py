@@ -18,6 +18,7 @@ from statistics import median
 import torch
 import torch.nn.functional as F
 
+from echodepth.models.layers import DepthNet
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.networks.rgb_depth import RGBDepthNet
 
@@ -39,11 +40,11 @@ SECONDS, MOST = 1.5, 40
 
 def stepping(network: str, base_channels: int, size: int, frames: int) -> Callable[[], None]:
     torch.manual_seed(0)
-    if network == "RGB":
-        net, channels = RGBDepthNet(base_channels, output_size=size), 3
-    else:
+    net: DepthNet = RGBDepthNet(base_channels, output_size=size)
+    if network == "student":
         levels = (3, 4, 5)
-        net, channels = BinauralAttentionDepthNet(base_channels, True, size, 30.0, levels, attention="band"), 2
+        net = BinauralAttentionDepthNet(base_channels, output_size=size, attention_levels=levels, attention="band")
+    channels = 3 if net.modality == "image" else 2
     optimizer = torch.optim.AdamW(net.train().parameters())
     x, depth = torch.rand(frames, channels, size, size), torch.rand(frames, 1, size, size)
 

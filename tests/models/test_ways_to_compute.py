@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from echodepth.core.device import float32_products
 from echodepth.core.errors import ConfigError
+from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.models.layers import DepthNet
 from echodepth.models.networks.binaural_attention import create_binaural_attention_model
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
@@ -166,3 +168,47 @@ def test_without_a_compiler_compile_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert validation.uses_sync_batchnorm(train_config("rgb", devices=2).machine)
     assert not validation.uses_sync_batchnorm(train_config("rgb", devices=2, sync_batchnorm=False).machine)
     assert not validation.uses_sync_batchnorm(train_config("rgb", devices=2, device="cpu").machine)
+
+
+def test_on_cuda_a_run_is_fast_and_on_request_repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ways(**flags: Any) -> tuple[bool, bool]:
+        machine = train_config("rgb", **flags).machine
+        return validation.is_deterministic(machine), validation.uses_channels_last(machine)
+
+    assert ways(device="cpu") == (True, False)
+    assert ways(device="cpu", channels_last=True) == (True, True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert ways() == (False, True)
+    assert ways(deterministic=True, channels_last=False) == (True, False)
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_the_precision_of_products_is_restored(tf32: bool) -> None:
+    def now() -> tuple[str, bool]:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    before, inside = now(), []
+
+    def fail() -> None:
+        inside.append(now())
+        raise KeyError
+
+    with pytest.raises(KeyError), float32_products(tf32):
+        fail()
+    assert inside == [("high" if tf32 else "highest", tf32)]
+    assert now() == before
+
+
+def test_the_front_end_never_rounds_to_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TF32's 10 bits end 60 dB below the loudest sample of a window, where echoes are."""
+    front_end, seen = EchoFrontEnd(image_size=32), list[str]()
+    features = front_end.features.forward
+
+    def watched(audio: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.get_float32_matmul_precision())
+        return features(audio)
+
+    monkeypatch.setattr(front_end.features, "forward", watched)
+    with float32_products(tf32=True):
+        front_end(torch.randn(1, 2, 2000))
+    assert seen == ["highest"]
