@@ -24,7 +24,7 @@ import torch
 from benchmarks.devices.checks import attention, determinism
 from benchmarks.devices.latency import latency
 from benchmarks.devices.networks import ceiling, inference, training
-from benchmarks.devices.run import BASE, BATCH, SIZE, Run
+from benchmarks.devices.run import BASE, BATCH, MODELS, SIZE, Run
 from benchmarks.timing import KEPT
 
 PARTS = {part.__name__: part for part in (ceiling, training, latency, inference, attention, determinism)}
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seconds", type=float, default=480.0, help="time limit; later figures are left out")
     parser.add_argument("--out", type=Path, help="default: docs/results/benchmarks-<device>.json")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--base", type=int, default=BASE)
     given = parser.parse_args()
@@ -45,6 +46,8 @@ def main() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     batch = BATCH if device.type == "cuda" else 1
     run = Run(device, path, given.seconds, size=given.size, base=given.base, batch=batch)
+    for name in MODELS.keys() - {*given.models}:
+        del MODELS[name]
     for part in given.parts:
         PARTS[part](run)
 

@@ -64,7 +64,8 @@ class Run:
         if time.monotonic() - self.begun > self.seconds:
             print(f"{part}: {name}: left out, after {self.seconds:g} s")
             return
-        figures = measure()
+        load = os.getloadavg()[0]  # of other processes: it says what a time on a CPU is worth
+        figures = measure() | ({} if self.on_cuda else {"load_before": round(load, 1)})
         print(f"{time.monotonic() - self.begun:6.1f} s  {part:12} {name:34} {figures}", flush=True)
         kept = json.loads(self.path.read_text()) if self.path.exists() else {}
         kept["machine"] = {
