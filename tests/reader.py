@@ -151,8 +151,12 @@ class Reader:
         match words:
             case ["echodepth", *arguments]:
                 cli.main(arguments)
-            case ["python", "-m", module]:
-                assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), f"there is no module {module}"
+            case ["python", "-m", module, *arguments]:
+                path = ROOT / module.replace(".", "/")
+                source = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+                assert source.is_file(), f"there is no module {module}"
+                for flag in (word for word in arguments if word.startswith("--")):
+                    assert f'"{flag}"' in source.read_text(), f"{module} has no {flag}"
             case ["python", script, *arguments]:
                 for word in arguments:
                     if word.endswith(".wav"):

@@ -138,7 +138,8 @@ def _draw_contact_sheet(
 
     chosen = [instances[int(index)] for index in np.linspace(0, len(instances) - 1, min(columns, len(instances)))]
     depths = [np.load(instance.path(config.out, "depth")) / 1000 for instance in chosen]
-    limit = display_limit(np.stack(depths), np.stack(depths) > 0)
+    metres = np.concatenate([depth.ravel() for depth in depths])
+    limit = display_limit(metres, metres > 0)
     bars, captioned = [depth_bar(limit)], [True, False, False, False]
     width = 2.3 * len(chosen) + 0.6
     figure, axes = grid_figure(width, len(chosen), [1.0] * 4, captioned, bars, left=0.45, bottom=0.42)

@@ -107,7 +107,7 @@ def test_two_workers_write_the_bytes_that_one_process_writes(tmp_path: Path, mon
         monkeypatch.setenv("ECHODEPTH_CACHE", str(tmp_path / f"cache_{processes}"))
         folders.append(prepare(data, processes))
     files = sorted(path.name for path in folders[0].iterdir())
-    assert files == ["audio.npy", "depth.npy", "image.npy", "index.json"]
+    assert files == ["audio.npy", "depth.npy", "depth_exact.npy", "image.npy", "index.json"]
     for name in files:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
     assert np.load(folders[1] / "depth.npy").reshape(40, -1).any(1).all()

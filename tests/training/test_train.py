@@ -402,16 +402,15 @@ def test_an_echo_network_needs_no_images(v2_root: Path, tmp_path: Path) -> None:
 def test_a_batch_without_a_valid_pixel_is_skipped_and_counted(v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from echodepth.data.datamodule import DepthDataModule
 
-    transfer = DepthDataModule.on_after_batch_transfer
+    transfer = DepthDataModule.on_before_batch_transfer
 
     def blindfold(self: DepthDataModule, batch: Any, dataloader_idx: int) -> Any:
-        batch = transfer(self, batch, dataloader_idx)
         if self.trainer is not None and self.trainer.training and self.trainer.global_step == 0:
             batch["valid"] = torch.zeros_like(batch["valid"])
-            monkeypatch.setattr(DepthDataModule, "on_after_batch_transfer", transfer)
-        return batch
+            monkeypatch.setattr(DepthDataModule, "on_before_batch_transfer", transfer)
+        return transfer(self, batch, dataloader_idx)
 
-    monkeypatch.setattr(DepthDataModule, "on_after_batch_transfer", blindfold)
+    monkeypatch.setattr(DepthDataModule, "on_before_batch_transfer", blindfold)
     train(rgb(v2_root))
     (row,) = curve("rgb")
     assert float(row["train/skipped_batches"]) == 1
