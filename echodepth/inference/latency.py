@@ -76,7 +76,8 @@ class LatencyModel:
                 for _ in range(WARM_UPS):
                     self._predict(given)
             torch.cuda.synchronize(self._device)
-            with torch.cuda.graph(graph, stream=stream):
+            # Another model may compute in another thread meanwhile.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 recorded = self._predict(given)
 
         def replay(raw: Tensor) -> Prediction:
