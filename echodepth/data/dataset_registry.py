@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from echodepth.core.errors import DataError
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.registry import Registry
+from echodepth.data.camera_file import CAMERA_FILE, read_camera
 from echodepth.data.records import ALL_MODALITIES, File, Modality, Record, Split
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class DatasetReader(ABC, Generic[Config]):
         limits: what a model trained on the data is not known to do, for model cards; empty for nothing special.
         has_locations: whether ``--locations`` and ``--leave_out`` apply.
         splits_share_rooms: whether the official splits contain the same rooms; otherwise a shared room is a leak.
+        field_of_view: of the dataset's camera, for point clouds; None if it is not known.
     """
 
     name: ClassVar[str]
@@ -42,6 +45,7 @@ class DatasetReader(ABC, Generic[Config]):
     limits: ClassVar[str] = ""
     has_locations: ClassVar[bool] = True
     splits_share_rooms: ClassVar[bool] = True
+    field_of_view: ClassVar[FieldOfView | None] = None
 
     @classmethod
     @abstractmethod
@@ -89,6 +93,15 @@ class DatasetReader(ABC, Generic[Config]):
             ConfigError: the flag that sets them is out of range.
         """
         return MILLIMETRES
+
+    @classmethod
+    def camera(cls, root: Path) -> FieldOfView | None:
+        """The field of view in the root's ``camera.json``, otherwise that of the dataset.
+
+        Raises:
+            DataError: the file holds no camera.
+        """
+        return read_camera(root / CAMERA_FILE) or cls.field_of_view
 
     @classmethod
     def default_root(cls) -> Path:

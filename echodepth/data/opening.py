@@ -2,15 +2,18 @@
 
 import logging
 
+from echodepth.core.errors import ConfigError
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.data.cache.prepared import AudioCacheFormat, is_prepared, open_prepared, rounding
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, open_dataset
+from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.images import DepthResize
 from echodepth.data.label_subset import ALL_LABELS, LabelSubset
 from echodepth.data.records import ALL_MODALITIES, Modality, Split
 from echodepth.data.split_dataset import SplitDataset
 from echodepth.data.streaming.dataset import open_shards
-from echodepth.data.streaming.index import is_sharded
+from echodepth.data.streaming.index import is_sharded, read_index
 
 log = logging.getLogger(__name__)
 WAVEFORMS = (AudioCacheFormat(),)
@@ -91,3 +94,25 @@ def _find_prepared(
             form = audio_format.sample_key if "audio" in modalities else "images" if "image" in modalities else "depth"
             return dataset, f"prepared {form}"
     return None, f"{files}files have changed since, or the audio has another form; `echodepth prepare` updates them"
+
+
+def dataset_camera(config: DataConfig, angles: tuple[float, float] | None = None) -> FieldOfView | None:
+    """The field of view of a dataset's camera, from its root or its index of shards; None if it is not known.
+
+    Args:
+        config: dataset and root.
+        angles: ``--field_of_view``, which replaces that of the dataset.
+
+    Raises:
+        ConfigError: an angle is out of range, or no installed library reads this kind of address.
+        DataError: ``camera.json`` holds no camera, or the index is unreadable.
+    """
+    if angles is not None:
+        try:
+            return FieldOfView(*angles)
+        except ConfigError as error:
+            raise ConfigError(f"--field_of_view: {error}") from error
+    reader = DATASETS[config.dataset]
+    if is_sharded(config):
+        return read_index(config).field_of_view or reader.field_of_view
+    return reader.camera(config.root)

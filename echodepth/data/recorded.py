@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.data.config import DataConfig, data_config, flag_names
 from echodepth.data.dataset_registry import DATASETS
 
@@ -27,6 +28,10 @@ class RecordOfRun(Protocol):
     @property
     def data(self) -> Mapping[str, Any]:
         """Data settings by name; empty when they are unknown."""
+
+    @property
+    def field_of_view(self) -> FieldOfView | None:
+        """Field of view of the camera of its data; None if it is not recorded."""
 
 
 @runtime_checkable
@@ -72,3 +77,22 @@ def trained_data(model: TrainedModel) -> DataConfig:
     return replace(
         data, image_size=model.image_size, max_depth=data.depth_limit, audio_seconds=data.cut_seconds, skip_bad=False
     )
+
+
+def trained_camera(model: TrainedModel) -> FieldOfView | None:
+    """The field of view of the camera a model was trained with, which its depth maps cover.
+
+    A model that does not record it has that of its dataset, with a message; None if there is none either.
+    """
+    if model.run.field_of_view is not None:
+        return model.run.field_of_view
+    dataset = model.run.data.get("dataset", DataConfig.dataset)
+    assumed = DATASETS[dataset].field_of_view if dataset in DATASETS else None
+    if assumed is not None:
+        log.info(
+            "%s does not record its camera: the field of view of %s, %s, is assumed",
+            model.run.experiment_name,
+            dataset,
+            assumed,
+        )
+    return assumed

@@ -39,7 +39,9 @@ class PredictConfig:
     intrinsics: tuple[float, float, float, float] | None = None
     """Camera fx fy cx cy for point clouds, in pixels of the image, or of the depth map if there is no image."""
     fov: float | None = None
-    """Horizontal field of view for point clouds, in degrees, of a camera with square pixels; replaces --intrinsics."""
+    """Horizontal field of view for point clouds, in degrees; default: both angles of the training data's camera."""
+    vertical_fov: float | None = None
+    """Vertical field of view; default: by --fov and the shape of the image, or of the model's camera if square."""
     frame_stride: int = 1
     """Predict every n-th frame of a video."""
     overwrite: bool = False

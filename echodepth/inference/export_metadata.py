@@ -30,7 +30,7 @@ class ExportMetadata:
         input_key: ``image`` or ``audio``.
         image_size: side of the depth map and of the input image, in pixels.
         max_depth: upper end of the prediction, in metres.
-        run: record of the training run, data settings included.
+        run: record of the training run, with the data settings and the camera's field of view.
         sample_rate: sample rate of the waveforms, in Hz; None for an RGB model.
         samples: length of the waveforms, in samples; None for an RGB model.
         difference: largest difference from PyTorch, in metres, over trial inputs of two batch sizes.
@@ -84,7 +84,11 @@ def parse_metadata(text: str | None, path: Path) -> ExportMetadata:
             f"{path} was exported by echodepth {record.get('version', 'of an unknown version')}, with metadata (format "
             f"{record['format']}) that this version does not read; {remedy}"
         )
-    return ExportMetadata(**{**record, "run": RunRecord.from_plain(upgrade_run(record["run"]))})
+    try:
+        run = RunRecord.from_plain(upgrade_run(record["run"]))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: the record of its training cannot be read ({error}); {remedy}") from error
+    return ExportMetadata(**{**record, "run": run})
 
 
 def import_extra(module: str) -> Any:

@@ -78,8 +78,9 @@ class OutputWriter:
             The files written.
 
         Raises:
-            DataError: the image cannot be decoded.
+            DataError: the image cannot be decoded, or is not of the camera of the point cloud.
         """
+        intrinsics = self._intrinsics(estimate.depth, image)
         written = []
         if estimate.uncertainty is not None:
             for format in self.formats:
@@ -93,7 +94,8 @@ class OutputWriter:
                 continue
             path = self._path(stem, "depth", format)
             if format in ("ply", "glb"):
-                encoded = self._point_cloud(format, estimate.depth, image, str(stem))
+                assert intrinsics is not None
+                encoded = self._point_cloud(format, estimate.depth, image, intrinsics, str(stem))
                 with atomic_write(path) as unfinished:
                     unfinished.write_bytes(encoded)
             else:
@@ -126,14 +128,23 @@ class OutputWriter:
         row = [Panel("RGB", rgb, "image"), Panel("depth", stretched, "depth", np.isfinite(stretched))]
         return picture_grid([row], limit, limit, stem.name)
 
+    def _intrinsics(self, depth: Float[np.ndarray, "h w"], image: Image.Image | None) -> Intrinsics | None:
+        if self.camera is None:
+            return None
+        return self.camera(depth.shape if image is None else (image.height, image.width))
+
     def _point_cloud(
-        self, format: OutputFormat, depth: Float[np.ndarray, "h w"], image: Image.Image | None, name: str
+        self,
+        format: OutputFormat,
+        depth: Float[np.ndarray, "h w"],
+        image: Image.Image | None,
+        camera: Intrinsics,
+        name: str,
     ) -> bytes:
-        assert self.camera is not None
         if image is None:
             finite = np.isfinite(depth)
             image = Image.fromarray(depth_to_rgb(depth, finite, display_limit(depth, finite, self.max_depth)))
-        return point_cloud_file(format, depth, image, self.camera((image.height, image.width)), name)
+        return point_cloud_file(format, depth, image, camera, name)
 
 
 def add_to_sheet(sheet: ContactSheet, name: str, estimate: Estimate, image: Image.Image | None) -> None:

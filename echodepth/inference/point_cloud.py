@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from echodepth.core.errors import ConfigError
+from echodepth.core.field_of_view import FieldOfView
 
 MAX_POINTS = 2**19
 """Points of one cloud: the depth map of a 12-megapixel image has no more detail than the network's output."""
@@ -36,21 +37,15 @@ class Intrinsics:
             )
 
     @classmethod
-    def from_fov(cls, degrees: float, size: tuple[int, int]) -> "Intrinsics":
-        """A camera with square pixels whose optical axis passes through the centre of its image.
+    def from_field_of_view(cls, field_of_view: FieldOfView, size: tuple[int, int]) -> "Intrinsics":
+        """A camera whose optical axis passes through the centre of its image.
 
         Args:
-            degrees: horizontal field of view.
+            field_of_view: both angles; in an image that was resized to a square, they give pixels that are not square.
             size: height and width of the image, in pixels.
-
-        Raises:
-            ConfigError: the field of view is not between 0 and 180 degrees.
         """
-        if not 0 < degrees < 180:
-            raise ConfigError(f"--fov {degrees:g}: give the horizontal field of view, from 0 to 180 degrees")
         height, width = size
-        focal = width / 2 / math.tan(math.radians(degrees) / 2)
-        return cls(focal, focal, (width - 1) / 2, (height - 1) / 2)
+        return cls(*field_of_view.focal_lengths(width, height), (width - 1) / 2, (height - 1) / 2)
 
 
 def require_trimesh() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -13,9 +12,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError, EchodepthError, plain_message, require_at_least
+from echodepth.inference.cloud_camera import CloudCamera, check_camera_flags
 from echodepth.inference.config import OutputFormat, PredictConfig
 from echodepth.inference.outputs import OutputWriter, add_to_sheet
-from echodepth.inference.point_cloud import Intrinsics, require_trimesh
+from echodepth.inference.point_cloud import require_trimesh
 from echodepth.inference.predict_video import VideoPrediction
 from echodepth.inference.predictor import Estimate, Predictor, load_model
 from echodepth.inference.sources import Source, find_sources
@@ -52,12 +52,13 @@ def predict(config: PredictConfig) -> list[Path]:
     """
     _check_flags(config)
     predictor = load_model(config.checkpoint, config.device, config.backend, compile="latency")
+    camera = CloudCamera.of(predictor, config) if _writes_clouds(config) else None
     folder = config.out if config.out is not None else Path("results") / predictor.name / "predictions"
     sources = find_sources(config, predictor, folder)
     if any(source.is_video for source in sources):
         require_av()
     _claim_folder(folder, predictor, config.overwrite)
-    run = _Run(config, predictor, folder)
+    run = _Run(config, predictor, folder, camera)
     with logging_redirect_tqdm():
         run.predict_all(sources)
     if run.written:
@@ -73,23 +74,15 @@ def predict(config: PredictConfig) -> list[Path]:
 
 def _check_flags(config: PredictConfig) -> None:
     require_at_least(1, frame_stride=config.frame_stride)
-    if config.intrinsics is not None and config.fov is not None:
-        raise ConfigError("--intrinsics and --fov both define the camera: give one of them")
-    if "ply" in config.save or "glb" in config.save:
+    check_camera_flags(config)
+    if _writes_clouds(config):
         require_trimesh()
-        if (camera := _camera(config)) is None:
-            raise ConfigError("--save ply and glb need the camera: give --fov DEGREES or --intrinsics FX FY CX CY")
-        camera((1, 1))
-    elif _camera(config) is not None:
+    elif config.fov is not None or config.intrinsics is not None:
         raise ConfigError("--fov and --intrinsics are for point clouds: add ply or glb to --save")
 
 
-def _camera(config: PredictConfig) -> Callable[[tuple[int, int]], Intrinsics] | None:
-    if config.intrinsics is not None:
-        intrinsics = Intrinsics(*config.intrinsics)
-        return lambda size: intrinsics
-    fov = config.fov
-    return None if fov is None else lambda size: Intrinsics.from_fov(fov, size)
+def _writes_clouds(config: PredictConfig) -> bool:
+    return "ply" in config.save or "glb" in config.save
 
 
 def _claim_folder(folder: Path, predictor: Predictor, overwrite: bool) -> None:
@@ -115,6 +108,7 @@ class _Run:
         config: the flags.
         predictor: the model.
         folder: output folder.
+        camera: the camera of point clouds; None without any.
         written: files written so far.
         errors: errors of the sources that could not be predicted.
         skipped: number of sources whose results are up to date.
@@ -123,6 +117,7 @@ class _Run:
     config: PredictConfig
     predictor: Predictor
     folder: Path
+    camera: CloudCamera | None = None
     written: list[Path] = field(default_factory=list)
     errors: list[EchodepthError] = field(default_factory=list)
     skipped: int = 0
@@ -151,7 +146,7 @@ class _Run:
         backend = self.predictor.backend
         formats = tuple(format for format in get_args(OutputFormat) if format in (self.config.save or default))
         return OutputWriter(
-            self.folder, formats, backend.max_depth, _camera(self.config), show_image=backend.input_key == "audio"
+            self.folder, formats, backend.max_depth, self.camera, show_image=backend.input_key == "audio"
         )
 
     def _contact_sheet(self, sources: list[Source], writer: OutputWriter) -> ContactSheet | None:

@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.data.audio import AudioCut
-from echodepth.data.recorded import trained_data
+from echodepth.data.recorded import trained_camera, trained_data
 from echodepth.inference.backends import load_backend
 from echodepth.inference.config import BackendName, CompileMode
 from echodepth.inference.inputs import (
@@ -122,6 +123,11 @@ class Predictor:
     def name(self) -> str:
         """Name of the experiment that trained the model."""
         return self.backend.run.experiment_name
+
+    @cached_property
+    def field_of_view(self) -> FieldOfView | None:
+        """Field of view of the camera of the training data, which depth maps cover; None if it is not known."""
+        return trained_camera(self.backend)
 
     @cached_property
     def _audio_cut(self) -> AudioCut:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from echodepth.core.errors import ConfigError
+from echodepth.core.field_of_view import FieldOfView
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
@@ -21,6 +24,7 @@ class RunRecord:
         validation: metrics of that epoch by name.
         data_licence: title and licence of the training data, for the model card.
         data_limits: what models trained on these data are not known to do, for the model card.
+        field_of_view: of the camera of the training data, for point clouds; on disk two angles in degrees.
     """
 
     kind: str | None = None
@@ -34,11 +38,14 @@ class RunRecord:
     validation: Mapping[str, float] = field(default_factory=dict)
     data_licence: str | None = None
     data_limits: str | None = None
+    field_of_view: FieldOfView | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """The known fields by name, as plain values for JSON."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+        if self.field_of_view is not None:
+            plain["field_of_view"] = list(self.field_of_view.degrees)
         return {name: value for name, value in plain.items() if value is not None and value != {}}
 
     @classmethod
@@ -46,8 +53,13 @@ class RunRecord:
         """The record of plain values.
 
         Raises:
-            ValueError: a name is not that of a field.
+            ValueError: a name is not that of a field, or the field of view is not two angles.
         """
         if unknown := sorted(set(values) - {each.name for each in fields(cls)}):
             raise ValueError(f"a run record has no {', '.join(unknown)}")
+        if "field_of_view" in values:
+            try:
+                values = {**values, "field_of_view": FieldOfView(*values["field_of_view"])}
+            except (ConfigError, TypeError) as error:
+                raise ValueError(f"field_of_view: {error}") from error
         return cls(**values)

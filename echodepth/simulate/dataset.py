@@ -5,9 +5,13 @@ This module is the entry point of the group ``echodepth.plugins``.
 
 from pathlib import Path
 
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.run_paths import cache_folder
+from echodepth.data.camera_file import read_camera
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.datasets.batvision_v2 import BatVisionV2
+
+SETTINGS_FILE = "simulation.json"
 
 
 @DATASETS.register
@@ -23,7 +27,12 @@ class Simulated(BatVisionV2):
     @classmethod
     def recognise(cls, root: Path) -> bool:
         """Whether the folder has the simulator's settings file."""
-        return (root / "simulation.json").is_file()
+        return (root / SETTINGS_FILE).is_file()
+
+    @classmethod
+    def camera(cls, root: Path) -> FieldOfView | None:
+        """The simulated camera, as the settings file records it."""
+        return read_camera(root / SETTINGS_FILE, "conventions") or cls.field_of_view
 
     @classmethod
     def default_root(cls) -> Path:

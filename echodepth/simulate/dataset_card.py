@@ -68,7 +68,7 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
         "what": "Simulated binaural echoes, images and depth in BatVision V2's format",
         "settings": settings,
         "conventions": {
-            "field_of_view_degrees": FIELD_OF_VIEW,
+            "field_of_view_degrees": FIELD_OF_VIEW.degrees,
             "robot_height_m": ROBOT_HEIGHT,
             "rig": asdict(make_loudspeaker(config)),
             "head": "MIT KEMAR, Gardner and Martin 1994",

@@ -16,11 +16,11 @@ FLAGS_NOT_COMPARED = frozenset(
         *("experiment_name", "seed", "teacher", "checkpoints", "save_frequency", "overwrite"),
         *("num_workers", "device", "use_prepared", "compile", "channels_last", "activation_checkpointing"),
         *("deterministic", "cudnn_benchmark", "tf32", "threads"),
-        *("use_wandb", "wandb_project", "use_tensorboard"),
+        *("use_wandb", "wandb_project", "use_tensorboard", "field_of_view"),
     }
 )
-"""Names, folders, logging and ways to compute, which change weights by rounding at most; a run records seed and teacher
-apart."""
+"""Names, folders, logging and ways to compute, which change weights by rounding at most; a run records seed,
+teacher and field of view apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,8 @@ class TrainingDataConfig:
     """Mirror half of the training frames left to right, ears included."""
     color_jitter: float = 0.2
     """Strength of random brightness, contrast and saturation of the images, 0 to 1; 0 is off."""
+    field_of_view: tuple[float, float] | None = None
+    """Horizontal and vertical angle of the camera in degrees, saved for point clouds; default: the dataset's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from echodepth.data.cache.prepared import AudioCacheFormat
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.label_subset import LabelSubset
+from echodepth.data.opening import dataset_camera
 from echodepth.data.records import Modality
 from echodepth.distillation.teachers.loading import load_teacher
 from echodepth.models.checkpoint import DepthModel, ModelSpec, build_spec, read_checkpoint
@@ -101,6 +102,7 @@ def new_model(config: TrainConfig) -> DepthModel:
 
     Raises:
         ConfigError: a flag is out of range.
+        DataError: the dataset's description of its camera cannot be read.
     """
     check_flags(config)
     # Seeded before anything is drawn: a student starts from the same weights with a teacher and without.
@@ -116,6 +118,7 @@ def new_model(config: TrainConfig) -> DepthModel:
         teacher=config.distillation.teacher if isinstance(config, DistillConfig) else None,
         data_licence=reader.licence,
         data_limits=reader.limits or None,
+        field_of_view=dataset_camera(config.data, config.training_data.field_of_view),
     )
     try:
         return DepthModel(model_spec(config), record)

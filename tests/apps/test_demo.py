@@ -15,7 +15,15 @@ import trimesh
 from PIL import Image
 
 from echodepth.apps.demo import app
-from echodepth.apps.demo.backend import DemoInput, DemoResult, audio_input, display_shape, point_cloud, run_model
+from echodepth.apps.demo.backend import (
+    DemoInput,
+    DemoResult,
+    audio_input,
+    display_shape,
+    initial_fov,
+    point_cloud,
+    run_model,
+)
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
 from echodepth.apps.demo.view import depth_limit, maps_html, spectrograms_html, summary
@@ -146,15 +154,29 @@ def test_the_summary_states_depth_error_and_time() -> None:
     assert text == "**ears**: 1.00 to 4.00 m, median 2.00 m · MAE 0.25 m, RMSE 0.50 m, δ₁ 88 % · 12 ms"
 
 
-def test_the_point_cloud_of_a_wall_is_a_plane(tmp_path: Path) -> None:
-    (tmp_path / "wall.glb").write_bytes(
-        point_cloud(np.full((4, 4), 2, np.float32), Image.new("RGB", (40, 20), "red"), 90.0)
-    )
-    points = trimesh.load(tmp_path / "wall.glb").geometry["geometry_0"].vertices
-    np.testing.assert_allclose(points[:, 2], -2, rtol=1e-6)
-    # A field of view of 90 degrees: the wall extends to either side by its distance, less half a pixel.
-    assert np.abs(points[:, 0]).max() == pytest.approx(2, rel=0.01)
-    assert np.abs(points[:, 1]).max() == pytest.approx(1, rel=0.01)
+def test_the_point_cloud_of_a_wall_is_a_plane(folder: Path, tmp_path: Path) -> None:
+    """A wall at 2 m, seen through an image twice as wide as high.
+
+    At 90 degrees it extends to either side by its distance, less half a pixel. Its height follows from the shape of the
+    image for a model of images, whose camera is not that of the training data, and from the model's own camera,
+    1.717 times as wide as high, for a model of recordings.
+    """
+    for name, half_height in (("eyes", 1.0), ("ears", 2 / 1.71747)):
+        model = Predictor.from_pretrained(folder / name / "best", "cpu")
+        cloud = point_cloud(model, np.full((4, 4), 2, np.float32), Image.new("RGB", (40, 20), "red"), 90.0)
+        (tmp_path / "wall.glb").write_bytes(cloud)
+        points = trimesh.load(tmp_path / "wall.glb").geometry["geometry_0"].vertices
+        np.testing.assert_allclose(points[:, 2], -2, rtol=1e-6)
+        assert np.abs(points[:, 0]).max() == pytest.approx(2, rel=0.01)
+        assert np.abs(points[:, 1]).max() == pytest.approx(half_height, rel=0.01)
+
+
+def test_square_maps_are_shown_in_the_shape_of_the_camera(ears_model: Predictor) -> None:
+    """The point cloud and the maps of a recording without an image were square: 1.72 times too high."""
+    assert initial_fov(ears_model) == 86.0
+    shape = display_shape(DemoInput(), [_result(np.zeros((4, 4)))], ears_model.field_of_view)
+    assert shape == (round(512 / 1.71747), 512)
+    assert display_shape(DemoInput(), [_result(np.zeros((4, 4)))]) == (512, 512)
 
 
 # ---- examples ----

@@ -23,6 +23,7 @@ from echodepth.apps.live.sound_card import SoundDeviceCard
 from echodepth.apps.live.terminal import depth_lines, half_blocks, scale_line
 from echodepth.core.constants import V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.data.audio import find_onset, read_wav
 from echodepth.inference.predictor import Predictor
 from echodepth.simulate.acoustics.recording import batvision_chirp
@@ -202,8 +203,9 @@ def test_recordings_continue_their_numbers_and_are_listed(tmp_path: Path, monkey
 def test_a_character_is_two_pixels() -> None:
     rgb = np.array([[[1, 2, 3]], [[4, 5, 6]]], dtype=np.uint8)
     assert half_blocks(rgb) == ["\x1b[38;2;1;2;3;48;2;4;5;6m▀\x1b[0m"]
-    lines = depth_lines(np.full((64, 64), 2.0), 5.0, 48)
-    assert len(lines) == 16  # 48 columns of a field of view of 86 by 57 degrees, two rows per line
+    # A camera of 86 by 57 degrees sees tan 43° / tan 28.5° = 1.72 times as much across: 28 rows, two to a line.
+    lines = depth_lines(np.full((64, 64), 2.0), 5.0, 48, FieldOfView(86.0, 57.0))
+    assert len(lines) == 14
     assert all(line.count("▀") == 48 for line in lines)
     assert scale_line(7.5, 10).startswith("0 m ")
     assert scale_line(7.5, 10).endswith(" 7.5 m")
@@ -219,7 +221,7 @@ def test_a_terminal_shows_each_map_over_the_previous_one(
     assert listen(config) == 2
     shown = capsys.readouterr().out
     assert shown.count("prediction" + " " * 16 + "ground truth") == 2
-    assert shown.count("\x1b[11A") == 1  # 8 lines of depth map, and titles, scale and summary
+    assert shown.count("\x1b[10A") == 1  # 7 lines of depth map, and titles, scale and summary
 
 
 # --- the sound card of this computer ---

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from echodepth.core.atomic_io import move_into_place
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.data.dataset import open_dataset
 from echodepth.data.recorded import trained_data
 from echodepth.evaluation.config import ScoringConfig
@@ -23,6 +24,7 @@ from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.inference.export import evenly_spaced, export, trial_inputs
 from echodepth.inference.export_metadata import METADATA_KEY
 from echodepth.inference.predict import predict
+from echodepth.inference.predictor import Predictor
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.models.frontends.spectrum import resize_matrix
@@ -100,6 +102,7 @@ def with_distinct_outputs(model: DepthModel, folder: Path) -> DepthModel:
                 parameter.mul_(5)
             elif parameter.ndim == 4:
                 parameter.mul_(6**0.5)  # torch's initial weights shrink the variance sixfold a layer
+    model.run = replace(model.run, field_of_view=FieldOfView(80.0, 50.5))
     save_model(model, folder / "best")
     return model
 
@@ -140,6 +143,7 @@ def assert_same(path: Path, backend: Any, model: DepthModel, atol: float = 1e-4)
         assert (got.uncertainty is None) == (expected.uncertainty is None)
         if got.uncertainty is not None and expected.uncertainty is not None:
             torch.testing.assert_close(got.uncertainty, expected.uncertainty, atol=atol, rtol=0)
+    assert backend.run.field_of_view == model.run.field_of_view
     return backend
 
 
@@ -331,6 +335,10 @@ def test_a_file_of_another_version_or_maker_is_refused(ears_onnx: Path, tmp_path
             {METADATA_KEY: json.dumps(metadata | {"format": 99, "version": "7.0"})},
             r"exported by echodepth 7\.0.*format 99",
         ),
+        (
+            {METADATA_KEY: json.dumps(metadata | {"run": {"mood": "good"}})},
+            r"other\.onnx: the record of its training cannot be read \(a run record has no mood\); make it again",
+        ),
         ({METADATA_KEY: "{"}, "its metadata is damaged"),
         ({"producer": "somebody"}, "was not made by echodepth export"),
     ):
@@ -339,6 +347,17 @@ def test_a_file_of_another_version_or_maker_is_refused(ears_onnx: Path, tmp_path
         onnx.save(model, tmp_path / "other.onnx")
         with pytest.raises(CheckpointError, match=message):
             load_backend(tmp_path / "other.onnx", "onnx", "cpu")
+
+
+def test_a_file_knows_its_camera_and_an_older_one_has_that_of_its_dataset(ears_onnx: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    assert Predictor(load_backend(ears_onnx, "onnx", "cpu")).field_of_view == FieldOfView(80.0, 50.5)
+    model = onnx.load(ears_onnx)
+    metadata = json.loads(model.metadata_props[0].value)
+    assert metadata["run"].pop("field_of_view") == [80.0, 50.5]
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
+    onnx.save(model, tmp_path / "older.onnx")
+    assert Predictor(load_backend(tmp_path / "older.onnx", "onnx", "cpu")).field_of_view == FieldOfView(86.0, 57.0)
 
 
 def test_a_missing_extra_says_how_to_install_it(

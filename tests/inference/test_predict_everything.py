@@ -221,10 +221,17 @@ def test_a_missing_image_is_named(v2_root: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"save": ("ply",)}, "--save ply and glb need the camera: give --fov DEGREES or --intrinsics FX FY CX CY"),
         ({"fov": 90.0}, "--fov and --intrinsics are for point clouds: add ply or glb to --save"),
         ({"fov": 90.0, "intrinsics": (1.0, 1.0, 1.0, 1.0)}, "--intrinsics and --fov both define the camera"),
-        ({"save": ("glb",), "fov": 200.0}, "--fov 200: give the horizontal field of view"),
+        *(
+            (
+                {"save": ("glb",), "fov": fov},
+                rf"--fov {fov:g}: give the horizontal field of view, from 0 to 180 degrees",
+            )
+            for fov in (0.0, -10.0, 180.0, float("nan"))
+        ),
+        ({"save": ("glb",), "fov": 90.0, "vertical_fov": 200.0}, "--vertical_fov 200: give the vertical field of view"),
+        ({"save": ("glb",), "vertical_fov": 50.0}, "--vertical_fov belongs to --fov"),
         ({"save": ("glb",), "intrinsics": (0.0, 1.0, 1.0, 1.0)}, "--intrinsics 0 1 1 1: fx and fy must be above 0"),
         ({"frame_stride": 0}, "--frame_stride must be at least 1, not 0"),
         ({"image": Path("photos")}, "--image is for audio models: eyes takes the image itself as its input"),

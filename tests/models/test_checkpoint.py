@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from echodepth.core.errors import CheckpointError
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model, save_model
 from echodepth.models.networks.binaural_attention import create_binaural_attention_model
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
@@ -48,6 +49,23 @@ def test_a_model_folder_gives_the_same_model_back(spec: ModelSpec, tmp_path: Pat
     assert again.spec.front_end == spec.front_end | {"name": model.front_end.name}
     assert not again.training
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best"]
+
+
+def test_the_camera_is_saved_as_two_angles(tmp_path: Path) -> None:
+    """In a folder and in a checkpoint, as plain numbers that other programs and ``weights_only`` read."""
+    model = DepthModel(SPECS["rgb"], RunRecord(field_of_view=FieldOfView(86.0, 57.5)))
+    save_model(model, tmp_path / "best")
+    saved = json.loads((tmp_path / "best" / "config.json").read_text())
+    assert saved["run"]["field_of_view"] == [86.0, 57.5]
+    checkpoint = {"model_spec": vars(model.spec), "run": model.run.to_plain(), "format": 2}
+    torch.save({**checkpoint, "model_state_dict": model.network.state_dict()}, tmp_path / "epoch_0001.pth")
+    for path in (tmp_path / "best", tmp_path / "epoch_0001.pth"):
+        assert load_model(path).run == model.run
+    for wrong, why in (([86.0], "missing"), ([86.0, 200.0], "two angles between 0 and 180"), (86.0, "iterable")):
+        saved["run"]["field_of_view"] = wrong
+        (tmp_path / "best" / "config.json").write_text(json.dumps(saved))
+        with pytest.raises(CheckpointError, match=f"best is not a complete model folder: .*field_of_view: .*{why}"):
+            load_model(tmp_path / "best")
 
 
 def test_a_second_save_replaces_the_first(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.flags import replace
 from echodepth.distillation.teachers.frozen import FrozenTeacher
 from echodepth.models.checkpoint import DepthModel, load_model, save_model
@@ -101,6 +102,8 @@ def test_a_run_leaves_what_is_documented_and_nothing_else(v2_root: Path) -> None
     assert config["flags"]["audio_start"] == "onset"
     assert config["facts"]["audio_cut_seconds"] == pytest.approx(2 * 30 / 340)
     assert config["facts"]["parameters"] == sum(t.numel() for t in load_model("ears").network.parameters())
+    for saved in ("ears", "checkpoints/ears/epoch_0003.pth"):
+        assert load_model(saved).run.field_of_view == FieldOfView(86.0, 57.0)
 
 
 def test_best_is_the_epoch_with_the_lowest_validation_error(v2_root: Path) -> None:

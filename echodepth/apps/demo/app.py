@@ -16,6 +16,7 @@ from echodepth.apps.demo.backend import (
     audio_input,
     depth_image,
     display_shape,
+    initial_fov,
     point_cloud,
     read_image,
     run_model,
@@ -24,7 +25,7 @@ from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
 from echodepth.apps.demo.view import ASSETS, depth_limit, empty_html, maps_html, spectrograms_html, summary
 from echodepth.core.errors import ConfigError, EchodepthError, plain_message
-from echodepth.inference.point_cloud import Intrinsics
+from echodepth.inference.cloud_camera import check_angle
 from echodepth.inference.predictor import Predictor, load_model
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def open_page(config: DemoConfig) -> "gradio.Blocks":
     """Load the models and lay out the page; arguments and errors are those of ``demo``."""
     if find_spec("gradio") is None or find_spec("trimesh") is None:
         raise ConfigError("the page needs Gradio and trimesh: pip install 'echodepth[demo]'")
-    Intrinsics.from_fov(config.fov, (1, 1))
+    check_angle("fov", config.fov)
     if not 0 < config.port < 2**16:
         raise ConfigError(f"--port {config.port}: give a number from 1 to 65535")
     checkpoints = [config.checkpoint] if config.compare_with is None else [config.checkpoint, config.compare_with]
@@ -61,7 +62,7 @@ def open_page(config: DemoConfig) -> "gradio.Blocks":
     examples = find_examples(config, predictors)
     # Set before Gradio is imported: otherwise it reports each start to its servers and looks for a newer version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    return _Page(predictors, config.fov, examples).blocks()
+    return _Page(predictors, config.fov or initial_fov(predictors[0]), examples).blocks()
 
 
 def serve(page: "gradio.Blocks", config: DemoConfig) -> str:
@@ -193,7 +194,7 @@ class _Page:
         fov = gr.Slider(
             *(min(30, self.fov), max(150, self.fov)),
             value=self.fov,
-            step=1,
+            step=0.1,
             label="horizontal field of view of the point cloud, degrees",
         )
         button = gr.Button("Predict depth", variant="primary", elem_id="predict")
@@ -267,13 +268,15 @@ class _Page:
 
     def _results(self, demo_input: DemoInput, fov: int | float) -> dict[Any, Any]:
         results = [run_model(predictor, demo_input) for predictor in self.predictors]
-        shape = display_shape(demo_input, results)
+        first = self.predictors[0]
+        shape = display_shape(demo_input, results, first.field_of_view)
         image = read_image(demo_input.image, shape) if demo_input.image is not None else None
         depth_images = [depth_image(one.estimate.depth, shape, depth_limit(results)) for one in results]
+        cloud = point_cloud(first, results[0].estimate.depth, image or depth_images[0], float(fov))
         values = {
             "summary": summary(results),
             "maps": maps_html(results, image, shape),
-            "cloud": self._save_cloud(point_cloud(results[0].estimate.depth, image or depth_images[0], float(fov))),
+            "cloud": self._save_cloud(cloud),
             "slider": tuple(depth_images),
         }
         if self.takes_audio and demo_input.recording is not None:

@@ -12,10 +12,12 @@ from PIL import Image
 
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.sampling import pixel_centres
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.images import DepthMap, open_upright, read_depth_array, read_depth_image, to_rgb
 from echodepth.data.recorded import trained_data
+from echodepth.inference.cloud_camera import fits
 from echodepth.inference.inputs import check_file
 from echodepth.inference.outputs import point_cloud_file
 from echodepth.inference.point_cloud import Intrinsics
@@ -26,6 +28,7 @@ from echodepth.report.figures import depth_to_rgb
 
 _MAX_SIDE = 512  # pixels: the page shows no more
 _CLOUD_SIDE = 320  # points: the viewer draws each as one pixel, so a small map would look sparse
+_UNKNOWN_FOV = 70.0  # degrees: about a webcam's
 _SLOWDOWN = 10  # a chirp of 3 ms up to 20 kHz becomes 30 ms up to 2 kHz, and its echoes become audible
 _PEAK = 0.9
 
@@ -150,8 +153,15 @@ def audio_input(
     return [left, right], (SAMPLE_RATE // _SLOWDOWN, slowed), waveform.shape[1] / SAMPLE_RATE
 
 
-def display_shape(demo_input: DemoInput, results: list[DemoResult]) -> tuple[int, int]:
-    """Height and width in which the maps are drawn: the aspect ratio of the camera, which training resizes to a square.
+def display_shape(
+    demo_input: DemoInput, results: list[DemoResult], camera: FieldOfView | None = None
+) -> tuple[int, int]:
+    """Height and width in which the maps are drawn: the shape of the files, or of the camera where these are square.
+
+    Args:
+        demo_input: the files.
+        results: at least one result.
+        camera: that of the model's training data, which were resized to a square.
 
     Raises:
         DataError: the image cannot be read.
@@ -163,8 +173,9 @@ def display_shape(demo_input: DemoInput, results: list[DemoResult]) -> tuple[int
         height, width = np.load(demo_input.ground_truth, mmap_mode="r").shape
     else:
         height, width = results[0].estimate.depth.shape
-    scale = _MAX_SIDE / max(height, width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    aspect_ratio = camera.aspect_ratio if camera is not None and height == width else width / height
+    scale = _MAX_SIDE / max(aspect_ratio, 1)
+    return max(1, round(scale)), max(1, round(scale * aspect_ratio))
 
 
 def read_image(path: Path, shape: tuple[int, int]) -> Image.Image:
@@ -179,10 +190,16 @@ def depth_image(depth: Float[np.ndarray, "h w"], shape: tuple[int, int], limit: 
     return Image.fromarray(depth_to_rgb(resized, np.isfinite(resized), limit))
 
 
-def point_cloud(depth: Float[np.ndarray, "h w"], image: Image.Image, fov: float) -> bytes:
+def initial_fov(predictor: Predictor) -> float:
+    """Horizontal field of view of the model's camera in degrees; a webcam's if it is not known."""
+    return predictor.field_of_view.horizontal if predictor.field_of_view is not None else _UNKNOWN_FOV
+
+
+def point_cloud(predictor: Predictor, depth: Float[np.ndarray, "h w"], image: Image.Image, fov: float) -> bytes:
     """Encode a predicted map as a GLB point cloud in the colours of an image, dense enough for display.
 
     Args:
+        predictor: the model. A recording is predicted in the shape of its camera, and so is an image of that shape.
         depth: the prediction, in metres.
         image: RGB image of the same view.
         fov: horizontal field of view in degrees.
@@ -190,10 +207,14 @@ def point_cloud(depth: Float[np.ndarray, "h w"], image: Image.Image, fov: float)
     Raises:
         ConfigError: the field of view is not between 0 and 180 degrees.
     """
-    camera = Intrinsics.from_fov(fov, (image.height, image.width))
+    known, aspect_ratio = predictor.field_of_view, image.width / image.height
+    if known is not None and (predictor.backend.input_key == "audio" or fits(known, image.height, image.width)):
+        aspect_ratio = known.aspect_ratio
+    camera = FieldOfView.from_width(fov, aspect_ratio)
     scale = _CLOUD_SIDE / max(image.size)
     dense = _interpolate(depth, (max(1, round(image.height * scale)), max(1, round(image.width * scale))))
-    return point_cloud_file("glb", dense, image, camera, "the image")
+    intrinsics = Intrinsics.from_field_of_view(camera, (image.height, image.width))
+    return point_cloud_file("glb", dense, image, intrinsics, "the image")
 
 
 def _interpolate(depth: Float[np.ndarray, "h w"], shape: tuple[int, int]) -> Float[np.ndarray, "h2 w2"]:

@@ -16,8 +16,8 @@ class DemoConfig:
     """Example files or folders, with image and depth map of the same name; default: six of the model's test split."""
     data_dir: Path | None = None
     """Root folder of the dataset for the default examples; default: the folder that the model was trained from."""
-    fov: float = 86.0
-    """Initial horizontal field of view of the point cloud, in degrees; the default is the simulated camera's."""
+    fov: float | None = None
+    """Initial horizontal field of view of the point cloud, in degrees; default: that of the model's camera."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 accepts connections from other machines."""
     port: int = 7860

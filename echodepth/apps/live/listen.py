@@ -16,6 +16,7 @@ from echodepth.apps.live.terminal import depth_lines, scale_line, side_by_side
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError, require_at_least
+from echodepth.core.field_of_view import BATVISION_V2, FieldOfView
 from echodepth.inference.predictor import Predictor, load_model
 from echodepth.report.figures import display_limit
 
@@ -56,7 +57,7 @@ def _audio_predictor(checkpoint: str, device: str) -> Predictor:
 
 
 def _loop(config: ListenConfig, predictor: Predictor, card: SoundCard, calibration: CardCalibration | None) -> int:
-    display, recorded = _DepthDisplay(config.columns), 0
+    display, recorded = _DepthDisplay(config.columns, predictor.field_of_view or BATVISION_V2), 0
     for number in count(1) if config.count is None else range(1, config.count + 1):
         started = time.monotonic()
         try:
@@ -106,8 +107,8 @@ def _is_terminal() -> bool:
 class _DepthDisplay:
     """Draws each depth map over the previous one; if the output is not a terminal, prints one line per chirp."""
 
-    def __init__(self, columns: int) -> None:
-        self.columns = columns
+    def __init__(self, columns: int, camera: FieldOfView) -> None:
+        self.columns, self.camera = columns, camera
         self.is_terminal = _is_terminal()
         self.drawn_lines = 0
         self.limit = 0.0
@@ -130,7 +131,7 @@ class _DepthDisplay:
         # The scale only grows, so that a colour keeps its distance over time.
         values = np.concatenate([each.ravel() for each in maps])
         self.limit = max(self.limit, display_limit(values, np.isfinite(values), max_depth))
-        drawings = [depth_lines(each, self.limit, self.columns) for each in maps]
+        drawings = [depth_lines(each, self.limit, self.columns, self.camera) for each in maps]
         lines = [*side_by_side(titles, drawings, self.columns), scale_line(self.limit, self.columns), summary]
         cursor_up = f"\x1b[{self.drawn_lines}A" if self.drawn_lines else ""
         print(cursor_up + "\n".join(f"\x1b[2K{line}" for line in lines), flush=True)

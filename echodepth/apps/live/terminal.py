@@ -3,10 +3,10 @@
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.sampling import pixel_centres
 from echodepth.report.figures import depth_to_rgb
 
-_ASPECT = 57 / 86  # of the camera's field of view, which depth maps resize to a square
 _RESET = "\x1b[0m"
 
 
@@ -21,9 +21,9 @@ def half_blocks(rgb: UInt8[np.ndarray, "h w 3"]) -> list[str]:
     return lines
 
 
-def depth_lines(depth: Float[np.ndarray, "h w"], limit: float, columns: int) -> list[str]:
-    """Draw a depth map in metres, ``columns`` characters wide, on a scale from 0 to ``limit``."""
-    rows = 2 * max(1, round(columns * _ASPECT / 2))
+def depth_lines(depth: Float[np.ndarray, "h w"], limit: float, columns: int, camera: FieldOfView) -> list[str]:
+    """Draw a square depth map in metres in the shape of its camera, ``columns`` wide, from 0 to ``limit``."""
+    rows = 2 * max(1, round(columns / camera.aspect_ratio / 2))
     height, width = depth.shape
     drawn = depth[np.ix_(pixel_centres(height, rows), pixel_centres(width, columns))]
     return half_blocks(depth_to_rgb(drawn, np.isfinite(drawn), limit))

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from echodepth.core.field_of_view import BATVISION_V2
 from echodepth.data.batvision_csv import BATVISION_LICENCE, DOWNLOAD, BatVisionReader
 from echodepth.data.dataset_registry import DATASETS
 
@@ -16,6 +17,7 @@ class BatVisionV2(BatVisionReader):
     max_depth = 30.0
     layout = "ROOT/<location>/train.csv"
     licence = f"BatVision V2, {BATVISION_LICENCE}"
+    field_of_view = BATVISION_V2
     list_pattern = "*/{split}.csv"
     columns = {  # noqa: RUF012 - declared a ClassVar by the base class
         "image": (("camera path", "camera file name"),),

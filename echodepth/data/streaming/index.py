@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.field_of_view import FieldOfView
+from echodepth.data.camera_file import DEGREES, parse_camera
 from echodepth.data.config import DataConfig
 from echodepth.data.records import Modality
 
@@ -67,6 +69,7 @@ class ShardIndex:
         rooms: location of each room.
         splits: shards of each split, in order.
         bad_rows: for each split, one message per skipped row.
+        field_of_view: of the dataset's camera; None if it is not known.
     """
 
     dataset: str
@@ -75,6 +78,7 @@ class ShardIndex:
     rooms: dict[str, str] = field(default_factory=dict)
     splits: dict[str, tuple[Shard, ...]] = field(default_factory=dict)
     bad_rows: dict[str, list[str]] = field(default_factory=dict)
+    field_of_view: FieldOfView | None = None
 
     def to_json(self) -> str:
         """The text of the file."""
@@ -87,6 +91,8 @@ class ShardIndex:
             for split, shards in self.splits.items()
         }
         facts = {"dataset": self.dataset, "depth_units_per_metre": self.depth_units, "parts": self.modalities}
+        if self.field_of_view is not None:
+            facts[DEGREES] = self.field_of_view.degrees
         return json.dumps(
             {"format": FORMAT, "version": VERSION, **facts, "rooms": self.rooms, "splits": splits}, indent=1
         )
@@ -121,6 +127,7 @@ class ShardIndex:
             rooms=content["rooms"],
             splits={split: tuple(Shard(**shard) for shard in splits[split]["shards"]) for split in splits},
             bad_rows={split: splits[split]["bad_rows"] for split in splits},
+            field_of_view=parse_camera(content) if DEGREES in content else None,
         )
 
 

@@ -4,20 +4,19 @@ The pinhole camera at the head's centre faces along the heading. Its field of vi
 The image is square, as V2's wide images are for a network: its pixels are wider than high.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from echodepth.core.field_of_view import BATVISION_V2
 from echodepth.simulate.camera.textures import hash_noise, texture_colour
 from echodepth.simulate.jit import jit
 from echodepth.simulate.rooms.materials import PATTERNS, Vector
 from echodepth.simulate.rooms.ray_casting import block_coordinates, face_normal, first_hit, is_occluded
 from echodepth.simulate.rooms.scene import Pose, Room, Scene
 
-FIELD_OF_VIEW = (86.0, 57.0)
-"""Degrees, horizontally and vertically."""
+FIELD_OF_VIEW = BATVISION_V2
 
 _AMBIENT = 0.35  # ambient light, without shadows
 _CORNER = 0.30  # metres over which corners darken: ambient occlusion
@@ -47,8 +46,7 @@ class RenderedView:
 
 def focal_lengths(size: int) -> tuple[float, float]:
     """Horizontal and vertical focal length in pixels, for an image of ``size`` x ``size`` pixels."""
-    horizontal, vertical = (size / (2 * math.tan(math.radians(angle) / 2)) for angle in FIELD_OF_VIEW)
-    return horizontal, vertical
+    return FIELD_OF_VIEW.focal_lengths(size, size)
 
 
 @jit
