@@ -15,6 +15,7 @@ from echodepth.core.flags import flat
 from echodepth.distillation.losses.total import check_distillation
 from echodepth.losses.total import loss_terms
 from echodepth.models.checkpoint import ModelSpec
+from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.layers import MINIMUM_SIZE
 from echodepth.models.networks import NETWORKS
 from echodepth.training.config import DistillConfig, MachineConfig, TrainConfig
@@ -140,10 +141,9 @@ def check_resumable(checkpoint: dict[str, Any], spec: ModelSpec, flags: dict[str
     Raises:
         CheckpointError: the checkpoint is of another network, optimiser or weight averaging.
     """
-    if checkpoint.get("model_spec") != vars(spec):
-        raise CheckpointError(
-            f"{path} holds another model: {checkpoint.get('model_spec')}; the flags ask for {vars(spec)}"
-        )
+    recorded = checkpoint.get("model_spec")
+    if recorded is None or _with_front_end_defaults(recorded) != _with_front_end_defaults(vars(spec)):
+        raise CheckpointError(f"{path} holds another model: {recorded}; the flags ask for {vars(spec)}")
     run = checkpoint["run"]
     before = run["data"] | run["flags"] | {"seed": run["seed"]}
     changed = [name for name in flags if before.get(name) != flags[name]]
@@ -157,3 +157,10 @@ def check_resumable(checkpoint: dict[str, Any], spec: ModelSpec, flags: dict[str
     if changed and is_main_process():
         listed = ", ".join(f"--{name} {flags[name]} (was {before.get(name)})" for name in changed)
         log.warning("resumed with other flags, which apply from this epoch on: %s", listed)
+
+
+def _with_front_end_defaults(spec: dict[str, Any]) -> dict[str, Any]:
+    """A recorded spec with the settings that its front end got since, at the defaults that keep older models."""
+    settings = {key: value for key, value in spec["front_end"].items() if key != "name"}
+    name = spec["front_end"].get("name")
+    return spec | {"front_end": {"name": name, **FRONT_ENDS[name](**settings).settings}} if name in FRONT_ENDS else spec

@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from echodepth.models.frontends.echo import CUE_CHANNELS, MAX_ILD_DB, EchoFrontEnd
 from echodepth.models.frontends.image import ImageFrontEnd
 from echodepth.models.frontends.spectrum import FLOOR_DB, SpectrumTransform
+from tests.numpy_reference import batvision_input
 
 RATE = 44_100
 
@@ -165,8 +167,28 @@ def test_wrong_arguments_are_named() -> None:
         EchoFrontEnd()(torch.zeros(1, 1, 100))
 
 
+@pytest.mark.parametrize("samples", [7782, 4410])
+def test_magnitude_without_antialiasing_is_batvisions_input(samples: int) -> None:
+    audio = torch.randn(2, samples) / 10
+    expected = batvision_input(audio.numpy(), 256)
+    ours = EchoFrontEnd(256, "magnitude", spectrogram_antialias=False)(audio[None])[0].numpy()
+    assert abs(ours - expected).max() < 1e-6 * expected.max()
+    assert abs(EchoFrontEnd(256, "magnitude")(audio[None])[0].numpy() - expected).max() > 0.01 * expected.max()
+
+
+def test_a_front_end_saved_without_the_setting_antialiases() -> None:
+    """As it did when its network was trained."""
+    audio = torch.randn(1, 2, 3000) / 10
+    saved = {name: value for name, value in EchoFrontEnd(32).settings.items() if name != "spectrogram_antialias"}
+    transform = SpectrumTransform(512, 64, 16, 32)
+    real, imaginary = transform(audio).unbind(2)
+    level = 20 * torch.log10(torch.hypot(real, imaginary) + 10 ** (FLOOR_DB / 20))
+    expected = F.interpolate(1 - level / FLOOR_DB, (32, 32), mode="bilinear", antialias=True)
+    torch.testing.assert_close(EchoFrontEnd(**saved)(audio), expected, atol=1e-5, rtol=0)
+
+
 def test_settings_make_the_same_front_end_again() -> None:
-    first = EchoFrontEnd(48, "magnitude", n_fft=256, win_length=32, hop_length=8)
+    first = EchoFrontEnd(48, "magnitude", n_fft=256, win_length=32, hop_length=8, spectrogram_antialias=False)
     audio = torch.randn(1, 2, 2000)
     assert torch.equal(EchoFrontEnd(**first.settings)(audio), first(audio))
 

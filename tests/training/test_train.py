@@ -207,6 +207,18 @@ def test_a_checkpoint_of_another_network_is_refused(v2_root: Path) -> None:
         train(rgb(v2_root, nb_epochs=2, checkpoints=1, base_channels=6))
 
 
+def test_a_run_from_before_a_front_end_setting_is_resumed(v2_root: Path) -> None:
+    """Its checkpoint does not name the setting: the model keeps the default, and another value is refused."""
+    train(binaural(v2_root))
+    path = Path("checkpoints/ears/epoch_0001.pth")
+    checkpoint = torch.load(path, weights_only=True)
+    assert checkpoint["model_spec"]["front_end"].pop("spectrogram_antialias") is True
+    torch.save(checkpoint, path)
+    with pytest.raises(CheckpointError, match="holds another model"):
+        train(binaural(v2_root, nb_epochs=2, checkpoints=1, spectrogram_antialias=False))
+    assert train(binaural(v2_root, nb_epochs=2, checkpoints=1)).front_end.settings["spectrogram_antialias"] is True
+
+
 def test_a_finished_run_has_nothing_left_to_do(v2_root: Path) -> None:
     train(rgb(v2_root))
     before = curve("rgb")
@@ -271,6 +283,7 @@ def test_every_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, Any]) 
         {"convolution": "factorized"},
         {"attention": "full"},
         {"spectrogram": "magnitude"},
+        {"spectrogram_antialias": False},
         {"binaural_cues": True},
         {"spec_masks": 3},
         {"audio_start": "zero"},

@@ -63,8 +63,8 @@ class FrontEnd(nn.Module, ABC):
         """
 
 
-def resize(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
-    """Resize to a square by antialiased bilinear interpolation."""
+def resize(x: Float[Tensor, "b c h w"], size: int, antialias: bool = True) -> Float[Tensor, "b c s s"]:
+    """Resize to a square by bilinear interpolation, by default antialiased."""
     if x.shape[-2:] == (size, size):
         return x
-    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=antialias)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.core.device import float32_products
+from echodepth.core.flags import TrueOrFalse
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.frontends.base import FrontEnd
 from echodepth.models.frontends.spectrum import FLOOR_DB, ExportableSpectrumTransform, Spectrum, SpectrumTransform
@@ -31,6 +32,8 @@ class EchoConfig:
 
     spectrogram: Literal["log", "magnitude"] = "log"
     """log: decibels on one fixed scale for all recordings. magnitude: linear, as in BatVision's code."""
+    spectrogram_antialias: TrueOrFalse = True
+    """Antialias the resizing of the spectrogram; BatVision's code does not."""
     binaural_cues: bool = False
     """Add interaural level difference, phase and coherence, and a second window four times as long, to each ear."""
 
@@ -40,9 +43,9 @@ class EchoFrontEnd(FrontEnd):
     """Waveforms to spectrograms: the channels of the left ear, then those of the right ear.
 
     The short-time Fourier transform has BatVision's settings (arXiv 2303.07257): 512 bins over a Hann window of 64
-    samples, 1.5 ms, every 16. ``magnitude`` is BatVision's input. ``log`` is the level in decibels on one fixed scale
-    for all recordings and both ears. A scale per recording or per ear would erase the level, which depends on distance,
-    and the interaural level difference, which depends on direction.
+    samples, 1.5 ms, every 16. ``magnitude`` without antialiasing is BatVision's input. ``log`` is the level in decibels
+    on one fixed scale for all recordings and both ears. A scale per recording or per ear would erase the level, which
+    depends on distance, and the interaural level difference, which depends on direction.
 
     With ``binaural_cues`` each ear also has the interaural differences of level and phase (as cosine and sine) and the
     interaural coherence. A second window, four times as long, adds all five channels again at a finer frequency and
@@ -55,6 +58,7 @@ class EchoFrontEnd(FrontEnd):
         win_length: samples of the window.
         hop_length: samples between columns.
         binaural_cues: add the binaural cues and the second resolution.
+        spectrogram_antialias: antialias the resizing. Models saved before this setting existed were trained with it.
 
     Raises:
         ValueError: ``spectrogram`` is neither of the two, or ``binaural_cues`` is combined with ``magnitude``.
@@ -73,6 +77,7 @@ class EchoFrontEnd(FrontEnd):
         win_length: int = 64,
         hop_length: int = 16,
         binaural_cues: bool = False,
+        spectrogram_antialias: bool = True,
     ) -> None:
         super().__init__(image_size)
         if spectrogram not in ("log", "magnitude"):
@@ -84,15 +89,18 @@ class EchoFrontEnd(FrontEnd):
         self.win_length = win_length
         self.hop_length = hop_length
         self.binaural_cues = binaural_cues
+        self.spectrogram_antialias = spectrogram_antialias
         factors = (1, LONG_WINDOW_FACTOR) if binaural_cues else (1,)
-        transforms = [SpectrumTransform(n_fft, k * win_length, k * hop_length, image_size) for k in factors]
+        transforms = [
+            SpectrumTransform(n_fft, k * win_length, k * hop_length, image_size, spectrogram_antialias) for k in factors
+        ]
         self.features = EchoFeatures(transforms, spectrogram, binaural_cues)
 
     @property
     def settings(self) -> dict[str, Any]:
         """All constructor arguments, as plain values."""
         names = ("image_size", "spectrogram", "n_fft", "win_length", "hop_length", "binaural_cues")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in (*names, "spectrogram_antialias")}
 
     @property
     def network_arguments(self) -> dict[str, Any]:

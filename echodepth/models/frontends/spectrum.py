@@ -5,8 +5,8 @@ therefore computes the same function by convolutions and matrix products:
 
 - **Spectrum.** A column is the inner product of ``win_length`` samples with windowed cosines and sines. This is a
   convolution with these as kernels and the hop as stride.
-- **Resizing.** Antialiased bilinear resizing is linear and separable. It is one matrix for the rows and one for the
-  columns, found by resizing the identity.
+- **Resizing.** Bilinear resizing, antialiased or not, is linear and separable. It is one matrix for the rows and one
+  for the columns, found by resizing the identity.
 - **Magnitude.** ONNX has no ``hypot``: the magnitude is the root of the sum of squares.
 - **Unit.** ONNX's optimiser removes the addition of 1e-10 as an addition of zero, after which digital silence is 0/0.
   The spectrum is therefore multiplied by ``gain``, the inverse of the amplitude of silence, so that 1 is added.
@@ -33,17 +33,19 @@ class SpectrumTransform(nn.Module):
         win_length: samples of the Hann window.
         hop_length: samples between columns.
         image_size: side of the square in pixels.
+        antialias: antialias the resizing.
     """
 
     gain = 1.0
     """Magnitude of a full-scale sine."""
 
-    def __init__(self, n_fft: int, win_length: int, hop_length: int, image_size: int) -> None:
+    def __init__(self, n_fft: int, win_length: int, hop_length: int, image_size: int, antialias: bool = True) -> None:
         super().__init__()
         self.n_fft = max(n_fft, win_length)
         self.win_length = win_length
         self.hop_length = hop_length
         self.image_size = image_size
+        self.antialias = antialias
         self.skipped = (self.n_fft - win_length) // 2  # zeros of the frame before the window
         self._fourier: dict[torch.device, Tensor] = {}
 
@@ -61,8 +63,8 @@ class SpectrumTransform(nn.Module):
         return torch.hypot(real, imaginary)
 
     def resize(self, x: Float[Tensor, "b c f n"]) -> Float[Tensor, "b c s s"]:
-        """Resize a map over the spectrum by antialiased bilinear interpolation."""
-        return resize(x, self.image_size)
+        """Resize a map over the spectrum by bilinear interpolation."""
+        return resize(x, self.image_size, self.antialias)
 
     def columns(self, samples: int) -> int:
         """Columns of the spectrum of a waveform of this length."""
@@ -117,10 +119,14 @@ class ExportableSpectrumTransform(SpectrumTransform):
     column_matrix: Tensor
 
     def __init__(self, transform: SpectrumTransform, samples: int) -> None:
-        super().__init__(transform.n_fft, transform.win_length, transform.hop_length, transform.image_size)
+        super().__init__(
+            transform.n_fft, transform.win_length, transform.hop_length, transform.image_size, transform.antialias
+        )
+        rows = resize_matrix(self.n_fft // 2 + 1, self.image_size, self.antialias)
+        columns = resize_matrix(self.columns(samples), self.image_size, self.antialias)
         self.register_buffer("kernels", self.gain * self.fourier()[:, None])
-        self.register_buffer("row_matrix", resize_matrix(self.n_fft // 2 + 1, self.image_size))
-        self.register_buffer("column_matrix", resize_matrix(self.columns(samples), self.image_size).T.contiguous())
+        self.register_buffer("row_matrix", rows)
+        self.register_buffer("column_matrix", columns.T.contiguous())
 
     def forward(self, audio: Float[Tensor, "b 2 t"]) -> Spectrum:
         """The spectrum, times ``gain``."""
@@ -135,8 +141,8 @@ class ExportableSpectrumTransform(SpectrumTransform):
         return self.row_matrix @ (x @ self.column_matrix)
 
 
-def resize_matrix(length: int, size: int) -> Float[Tensor, "{size} {length}"]:
+def resize_matrix(length: int, size: int, antialias: bool = True) -> Float[Tensor, "{size} {length}"]:
     """The matrix that resizes an axis from ``length`` to ``size`` as ``resize`` does."""
     identity = torch.eye(length, dtype=torch.float64)[None, None]
-    interpolated = F.interpolate(identity, (size, length), mode="bilinear", align_corners=False, antialias=True)
+    interpolated = F.interpolate(identity, (size, length), mode="bilinear", align_corners=False, antialias=antialias)
     return interpolated[0, 0].float()
