@@ -226,7 +226,7 @@ def open_dataset(
         config: dataset, image size and audio cut.
         split: train, val or test.
         modalities: contents of a sample besides its name; files of other modalities need not exist.
-        depth_resize: ``nearest`` for all but the official protocol, which is ``bilinear``.
+        depth_resize: ``nearest``, or the resizing of a protocol that repeats published code, see ``resize_depth``.
         labels: the share of the split's depth that is used.
 
     Returns:

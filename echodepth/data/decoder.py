@@ -29,7 +29,7 @@ class Decoder:
         image_size: side in pixels of image and depth map.
         max_depth: metres at which depth is clipped.
         audio_cut: start and length of the waveform.
-        depth_resize: ``nearest``, or ``bilinear`` as in the official baseline.
+        depth_resize: ``nearest``, or that of a protocol that repeats published code, see ``resize_depth``.
         depth_known: if False, depth files are not opened and no pixel is valid.
     """
 
@@ -110,7 +110,7 @@ def create_decoder(
     Args:
         config: dataset, image size and audio cut.
         modalities: contents of a sample.
-        depth_resize: ``nearest`` or ``bilinear``.
+        depth_resize: see ``resize_depth``.
         depth_units: stored depth units per metre; by default those of the config.
 
     Raises:

@@ -18,7 +18,7 @@ from echodepth.data.records import File, as_file
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
 """Exceptions that Pillow raises for damaged files."""
 
-DepthResize = Literal["nearest", "bilinear"]
+DepthResize = Literal["nearest", "bilinear", "bilinear_antialias"]
 
 
 @dataclass(frozen=True)
@@ -194,15 +194,16 @@ def resize_depth(depth: DepthMap, size: int, max_depth: float, method: DepthResi
     Clipped pixels stay valid, as in BatVision's own code.
 
     ``nearest`` takes the source pixel at each target pixel's centre, so that every value was measured.
-    ``bilinear`` repeats the official baseline: interpolation without antialiasing or aligned corners over the map
-    including its invalid zeros; pixels above 0 are valid. The zeros shift edges by up to metres, and these pixels
-    count as measured: this method only serves comparison with published figures.
+    Both other methods repeat published code: torchvision's resizing of tensors, over the map including its invalid
+    zeros; pixels above 0 are valid. ``bilinear`` interpolates without antialiasing, the default until torchvision 0.16,
+    and ``bilinear_antialias`` with it, the default since 0.17. The zeros shift edges by up to metres, and these pixels
+    count as measured: both methods only serve comparison with published figures.
 
     Args:
         depth: the map as measured.
         size: side of the square in pixels.
         max_depth: metres.
-        method: ``nearest`` or ``bilinear``.
+        method: ``nearest``, ``bilinear`` or ``bilinear_antialias``.
 
     Returns:
         The square map, float32.
@@ -214,5 +215,7 @@ def resize_depth(depth: DepthMap, size: int, max_depth: float, method: DepthResi
     import torch
     import torch.nn.functional as F
 
-    square = F.interpolate(torch.from_numpy(clipped)[None, None], (size, size), mode="bilinear")[0, 0].numpy()
+    antialias = method == "bilinear_antialias"
+    maps = torch.from_numpy(clipped)[None, None]
+    square = F.interpolate(maps, (size, size), mode="bilinear", antialias=antialias)[0, 0].numpy()
     return DepthMap(square, square > 0)

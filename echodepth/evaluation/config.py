@@ -21,7 +21,7 @@ class ScoringConfig:
     split: Split = "test"
     """Split to score."""
     protocol: ProtocolName = "valid"
-    """Which pixels count: official, valid, or loo (the location left out of training)."""
+    """valid: measured depth >= 0.5 m, as in no paper; htf: HTF-EchoDepth; official: BatVision; loo: room left out."""
     dataset: str | None = None
     """Dataset to score on, if it is not the one of training."""
     data_dir: OptionalAddress = None

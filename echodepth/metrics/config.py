@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-ProtocolName = Literal["official", "valid", "loo"]
+ProtocolName = Literal["official", "htf", "valid", "loo"]

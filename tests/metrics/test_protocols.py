@@ -19,6 +19,7 @@ def test_every_name_a_flag_allows_is_a_protocol() -> None:
 def test_settings() -> None:
     assert {p.name: (p.depth_resize, p.min_depth, p.leave_one_out) for p in PROTOCOLS.values()} == {
         "official": ("bilinear", 0.0, False),
+        "htf": ("bilinear_antialias", 0.5, False),
         "valid": ("nearest", 0.5, False),
         "loo": ("nearest", 0.5, True),
     }
@@ -34,7 +35,8 @@ def test_scored_pixels() -> None:
         True,
         False,
     ]
-    assert get_protocol("valid").scored(depth, valid).flatten().tolist() == [False, False, True, True, False]
+    for name in ("htf", "valid", "loo"):
+        assert get_protocol(name).scored(depth, valid).flatten().tolist() == [False, False, True, True, False]
 
 
 def test_protocols_cannot_be_bent() -> None:
@@ -43,5 +45,5 @@ def test_protocols_cannot_be_bent() -> None:
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="--protocol best: no such protocol; choose one of official, valid, loo"):
+    with pytest.raises(ConfigError, match="--protocol best: no such protocol; choose one of official, htf, valid, loo"):
         get_protocol("best")
