@@ -30,6 +30,7 @@ class DatasetReader(ABC, Generic[Config]):
         layout: the directory layout, for messages.
         licence: name and terms of the data, for model cards.
         limits: what a model trained on the data is not known to do, for model cards; empty for nothing special.
+        has_rooms: whether ``Record.room`` tells rooms apart; otherwise confidence intervals resample single frames.
         has_locations: whether ``--locations`` and ``--leave_out`` apply.
         splits_share_rooms: whether the official splits contain the same rooms; otherwise a shared room is a leak.
         field_of_view: of the dataset's camera, for point clouds; None if it is not known.
@@ -43,6 +44,7 @@ class DatasetReader(ABC, Generic[Config]):
     layout: ClassVar[str]
     licence: ClassVar[str]
     limits: ClassVar[str] = ""
+    has_rooms: ClassVar[bool] = True
     has_locations: ClassVar[bool] = True
     splits_share_rooms: ClassVar[bool] = True
     field_of_view: ClassVar[FieldOfView | None] = None

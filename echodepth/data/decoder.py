@@ -59,7 +59,7 @@ class Decoder:
         Raises:
             DataError: a file is unreadable, too short, silent, or has no valid depth.
         """
-        sample = Sample(name=record.name)
+        sample = Sample(name=record.name, room=record.room)
         if "image" in self.modalities and record.image is not None:
             sample["image"] = torch.from_numpy(read_image(record.image, self.image_size))
         if "audio" in self.modalities:

@@ -16,6 +16,7 @@ class Sample(TypedDict, total=False):
         depth: metres along the optical axis; 0 where invalid.
         valid: mask of the pixels with ground truth.
         name: identifies the instance in messages and per-image tables.
+        room: groups the instances of one place, see ``Record.room``.
         mirrored: whether augmentation exchanged left and right; absent before augmentation.
         any_valid: of a training batch, whether any of its pixels is valid; known on the CPU, so that no step waits for
             the device to tell.
@@ -27,5 +28,6 @@ class Sample(TypedDict, total=False):
     depth: Float[Tensor, "*batch 1 h w"]
     valid: Bool[Tensor, "*batch 1 h w"]
     name: str
+    room: str
     mirrored: Bool[Tensor, "*batch"]
     any_valid: bool

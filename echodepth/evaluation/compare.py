@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ from echodepth.evaluation.comparison import (
     ComparisonRow,
     Curves,
     SeedMean,
-    bootstrap_interval,
     read_curves,
 )
 from echodepth.evaluation.config import CompareConfig, Control, ScoringConfig
+from echodepth.evaluation.differences import HEADLINE, Difference
 from echodepth.evaluation.evaluate import (
     CONTROL_LABELS,
     Evaluation,
@@ -31,6 +32,7 @@ from echodepth.evaluation.evaluate import (
 )
 from echodepth.evaluation.frame_predictions import FramePrediction, predict_frames
 from echodepth.evaluation.frame_selection import leading_row, select_frames
+from echodepth.evaluation.intervals import MetricTable, metric_table
 from echodepth.evaluation.report_files import write_report
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.protocols import get_protocol
@@ -44,7 +46,7 @@ def compare(config: CompareConfig) -> Path:
     """Score all runs and controls, and write the report.
 
     Returns:
-        ``results/<name>``, with comparison.md, .html, .csv and .json.
+        ``results/<name>``, with comparison.md, .html, .csv, .json and comparison_differences.csv.
 
     Raises:
         CheckpointError: a run has no model.
@@ -54,6 +56,7 @@ def compare(config: CompareConfig) -> Path:
     comparison = build_comparison(config)
     folder = RunPaths(config.name).results
     write_report(comparison, folder)
+    _log_verdicts(comparison)
     log.info("written to %s", folder / "comparison.html")
     return folder
 
@@ -75,8 +78,9 @@ def build_comparison(config: CompareConfig) -> Comparison:
     _require_same_data(models, settings)
     scored = _score_all(models, settings)
     shared = _shared_frames([evaluation for _, evaluation in scored])
-    rows = [_row(names[run], evaluation, shared, config.scoring.seed) for run, evaluation in scored]
-    rows = _mark_best(sorted(rows, key=lambda row: _order(row.label)))
+    scored.sort(key=lambda each: _order(each[1].label))
+    table = metric_table([each.rows for _, each in scored], shared, scored[0][1].dataset, settings.seed)
+    rows = _mark_best([_row(names[run], each, table, index) for index, (run, each) in enumerate(scored)])
     leader = leading_row(rows)
     selected = select_frames(leader, shared, config.extremes, config.pictures)
     return Comparison(
@@ -84,6 +88,8 @@ def build_comparison(config: CompareConfig) -> Comparison:
         protocol=get_protocol(config.scoring.protocol),
         split=config.scoring.split,
         rows=rows,
+        resampling=table.resampling,
+        differences=_differences(rows, table),
         seed_means=_seed_means(models, names, rows),
         frames=shared,
         notes=_notes([evaluation for _, evaluation in scored], len(shared)),
@@ -182,15 +188,41 @@ def _notes(evaluations: list[Evaluation], shared: int) -> list[str]:
     return notes
 
 
-def _row(run: str, evaluation: Evaluation, frames: list[str], seed: int) -> ComparisonRow:
-    by_name = {row["name"]: row for row in evaluation.rows}
-    means, intervals = {}, {}
-    for metric in METRICS:
-        values = np.array([by_name[name][metric] for name in frames])
-        values = values[np.isfinite(values)]
-        means[metric] = float(values.mean()) if values.size else float("nan")
-        intervals[metric] = bootstrap_interval(values, seed)
-    return ComparisonRow("no input" if evaluation.control == "mean_depth" else run, evaluation, means, intervals)
+def _row(run: str, evaluation: Evaluation, table: MetricTable, index: int) -> ComparisonRow:
+    name = "no input" if evaluation.control == "mean_depth" else run
+    return ComparisonRow(name, evaluation, table.mean(index), table.intervals(index))
+
+
+def _differences(rows: list[ComparisonRow], table: MetricTable) -> list[Difference]:
+    """Of every two models, then of every model and the controls that were scored for it."""
+    models = [index for index, row in enumerate(rows) if row.evaluation.control == "none"]
+    pairs = [sorted(pair, key=lambda index: rows[index].means[HEADLINE]) for pair in combinations(models, 2)]
+    for control, row in enumerate(rows):
+        if row.evaluation.control != "none":
+            # Shuffled audio shows what its own network takes from the echoes, not what another one does.
+            own = row.evaluation.control == "shuffled_audio"
+            pairs += [[model, control] for model in models if not own or rows[model].run == row.run]
+    return [_difference(rows, table, model, other) for model, other in pairs]
+
+
+def _difference(rows: list[ComparisonRow], table: MetricTable, model: int, other: int) -> Difference:
+    means = {metric: value - rows[other].means[metric] for metric, value in rows[model].means.items()}
+    control = rows[other].evaluation.control
+    name = rows[other].label if control == "mean_depth" else rows[other].name
+    return Difference(rows[model].name, name, control, means, table.intervals(model, other))
+
+
+def _log_verdicts(comparison: Comparison) -> None:
+    """The leading model against the others, and all warnings; the page has all pairs."""
+    if comparison.resampling.problem:
+        log.info("no intervals and no verdicts: %s", comparison.resampling.problem)
+    else:
+        leader = comparison.leader.name
+        for each in comparison.differences:
+            if each.control == "none" and leader in (each.model, each.other):
+                log.info("%s", each.sentence)
+    for warning in comparison.warnings:
+        log.warning("%s", warning)
 
 
 def _mark_best(rows: list[ComparisonRow]) -> list[ComparisonRow]:

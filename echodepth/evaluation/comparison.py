@@ -1,4 +1,4 @@
-"""The data of a comparison: rows, confidence intervals, seed means, predictions and training curves."""
+"""The data of a comparison: rows, differences, seed means, predictions and training curves."""
 
 import csv
 from collections import defaultdict
@@ -6,17 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
-from scipy.stats import bootstrap
 
+from echodepth.evaluation.differences import Difference
 from echodepth.evaluation.evaluate import Evaluation
 from echodepth.evaluation.frame_predictions import FramePrediction
+from echodepth.evaluation.intervals import Bounds, Resampling
 from echodepth.metrics.protocols import Protocol
 
-RESAMPLES = 2000
-_BATCH = 2**21
-"""Numbers that are drawn at a time, 32 MB; all resamples of 60,000 images at once would take 2 GB."""
-CONFIDENCE = 0.95
 Curves = dict[str, list[tuple[float, float]]]
 """Columns of a training log as (epoch, value) points."""
 
@@ -29,14 +25,14 @@ class ComparisonRow:
         run: the experiment, or the checkpoint as given where two runs are of one experiment.
         evaluation: its full evaluation.
         means: metrics as means over the images that every row scored.
-        intervals: bootstrap confidence intervals of the means; None with fewer than two images.
+        intervals: confidence intervals of the means; None where there are none, see ``Resampling.problem``.
         is_best: whether it has the lowest RMSE of all audio models.
     """
 
     run: str
     evaluation: Evaluation
     means: dict[str, float]
-    intervals: dict[str, tuple[float, float] | None]
+    intervals: dict[str, Bounds | None]
     is_best: bool = False
 
     @property
@@ -69,6 +65,8 @@ class Comparison:
         protocol: the protocol of all rows.
         split: train, val or test.
         rows: models by kind, then controls.
+        resampling: what the confidence intervals resample.
+        differences: of every two models, the one with the lower RMSE first, then of models and their own controls.
         seed_means: one for each group of runs that differ in the seed alone.
         frames: names of the images that every row scored.
         notes: what limits the comparability of the rows.
@@ -82,6 +80,8 @@ class Comparison:
     protocol: Protocol
     split: str
     rows: list[ComparisonRow]
+    resampling: Resampling
+    differences: list[Difference]
     seed_means: list[SeedMean]
     frames: list[str]
     notes: list[str]
@@ -90,26 +90,10 @@ class Comparison:
     predictions: dict[str, dict[str, FramePrediction]]
     curves: dict[str, Curves]
 
-
-def bootstrap_interval(values: Float[np.ndarray, " n"], seed: int) -> tuple[float, float] | None:
-    """The 95 % percentile bootstrap interval of the mean over images; None for fewer than two.
-
-    The bootstrap treats images as independent draws. Frames of one room are not independent, so the interval holds for
-    these rooms and is too narrow for other ones.
-    """
-    if values.size < 2:
-        return None
-    interval = bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=max(1, _BATCH // values.size),  # the same resamples in any batches
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
+    @property
+    def warnings(self) -> list[str]:
+        """Models that are no better than their controls."""
+        return [each.warning for each in self.differences if each.warning]
 
 
 def read_curves(path: Path) -> Curves:

@@ -37,7 +37,7 @@ class ScoringConfig:
     device: str = "auto"
     """Device: auto, cpu, cuda, cuda:1."""
     seed: int = 0
-    """Seed of the shuffled-audio control, and of a comparison's bootstrap."""
+    """Seed of the shuffled-audio control and of the bootstrap."""
 
 
 @dataclass(frozen=True, kw_only=True)

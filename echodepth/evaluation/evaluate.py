@@ -1,10 +1,7 @@
 """Score a trained model on a split under a named protocol, and write down everything that the figures depend on."""
 
 import csv
-import json
 import logging
-import math
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +17,8 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.core.run_paths import RunPaths
+from echodepth.core.source_commit import source_commit
+from echodepth.core.strict_json import to_json, without_nan
 from echodepth.data.config import DataConfig, change_source
 from echodepth.data.dataset import mean_depth_map
 from echodepth.data.opening import WAVEFORMS, open_split
@@ -29,6 +28,7 @@ from echodepth.data.sample import Sample
 from echodepth.data.split_dataset import SplitDataset
 from echodepth.evaluation.config import Control, EvaluateConfig, ScoringConfig
 from echodepth.evaluation.controls import ShuffledAudio
+from echodepth.evaluation.intervals import metric_table
 from echodepth.metrics.accumulator import MetricAccumulator
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.depth_bins import DepthBin
@@ -63,7 +63,7 @@ class Evaluation:
         metrics: every figure as mean over images, and pooled over pixels as ``pooled_<name>``.
         counts: images, pixels, images_without_valid, bad_predictions, bad_rows.
         bad_rows: one message for each row that was left out.
-        rows: per image its name, its scored pixels, and every figure (NaN where it has none).
+        rows: per image its name, its room, its scored pixels, and every figure (NaN where it has none).
         depth_bins: errors by ground-truth depth, pooled over pixels.
         error_map: mean absolute error by image region, pooled over pixels.
         model: network, parameters, size, range, input, seconds of sound, the run's seed and epoch.
@@ -110,11 +110,13 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     evaluation = score_model(model, scoring, config.control)
     stem = f"evaluate_{scoring.split}_{scoring.protocol}" + (f"_{config.control}" if config.control != "none" else "")
     folder = config.out if config.out is not None else RunPaths(evaluation.experiment).results
-    write_evaluation(evaluation, folder / stem)
+    intervals = interval_facts(evaluation)
+    write_evaluation(evaluation, intervals, folder / stem)
     if evaluation.calibration:
         title = f"{evaluation.experiment}, {evaluation.label}: {scoring.split}, protocol {scoring.protocol}"
         save_figure(calibration_figure(evaluation.calibration, title), folder / f"{stem}_calibration.png")
-    log.info("%s\nwritten to %s.json and .csv", summary(evaluation), folder / stem)
+    lines = (summary(evaluation), interval_line(intervals), f"written to {folder / stem}.json and .csv")
+    log.info("%s", "\n".join(lines))
     return evaluation
 
 
@@ -231,7 +233,8 @@ def _score(dataset: SplitDataset, predictor: Predictor, protocol: Protocol, conf
         for batch in tqdm(loader, desc=f"Scoring {config.split}", unit="batch", disable=None):
             depth, scale = predictor(batch)
             scored = protocol.scored(batch["depth"], batch["valid"])
-            scores.update(batch["name"], depth.cpu(), None if scale is None else scale.cpu(), batch["depth"], scored)
+            scale = None if scale is None else scale.cpu()
+            scores.update(batch["name"], batch["room"], depth.cpu(), scale, batch["depth"], scored)
     return scores
 
 
@@ -250,48 +253,30 @@ def summary(evaluation: Evaluation) -> str:
     )
 
 
-def write_evaluation(evaluation: Evaluation, stem: Path) -> None:
+def interval_facts(evaluation: Evaluation) -> dict[str, Any]:
+    """The confidence intervals of the means over images, and what was resampled for them, for JSON."""
+    images = [row["name"] for row in evaluation.rows]
+    table = metric_table([evaluation.rows], images, evaluation.dataset, evaluation.seed)
+    return {"intervals": table.intervals(0), "resampling": table.resampling.facts()}
+
+
+def interval_line(facts: dict[str, Any]) -> str:
+    """A line for the terminal: the interval of the RMSE, or why there is none."""
+    bounds, note = facts["intervals"]["rmse"], facts["resampling"]["note"]
+    return f"rmse [{bounds[0]:.4f}, {bounds[1]:.4f}]. {note}" if bounds else note
+
+
+def write_evaluation(evaluation: Evaluation, intervals: dict[str, Any], stem: Path) -> None:
     """Write ``<stem>.json``, everything but the rows, and ``<stem>.csv``, a row per image."""
-    facts = plain_facts(evaluation)
+    facts = plain_facts(evaluation) | intervals
     with atomic_write(stem.with_name(stem.name + ".json")) as path:
         path.write_text(to_json(facts), encoding="utf-8")
     with atomic_write(stem.with_name(stem.name + ".csv")) as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ("name", "pixels", *METRICS))
+        writer = csv.DictWriter(file, ("name", "room", "pixels", *METRICS))
         writer.writeheader()
-        writer.writerows(_without_nan(row, "") for row in evaluation.rows)
+        writer.writerows(without_nan(row, "") for row in evaluation.rows)
 
 
 def plain_facts(evaluation: Evaluation) -> dict[str, Any]:
     """Everything but the rows, which are as many as images, as plain values."""
     return {name: value for name, value in asdict(replace(evaluation, rows=[])).items() if name != "rows"}
-
-
-def to_json(value: dict[str, Any]) -> str:
-    """Strict JSON: NaN, which it does not know, becomes null."""
-    return json.dumps(_without_nan(value, None), indent=2, allow_nan=False) + "\n"
-
-
-def _without_nan(value: Any, stand_in: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_nan(entry, stand_in) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(entry, stand_in) for entry in value]
-    return stand_in if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def source_commit() -> str:
-    """The commit of the tree that this code runs from, "-dirty" if it differs; "unknown" when installed elsewhere."""
-    here = Path(__file__)
-    git = ["git", "-C", str(here.parent)]
-    try:
-        # An environment inside some other repository is not that repository's commit.
-        subprocess.run([*git, "ls-files", "--error-unmatch", here.name], check=True, capture_output=True)
-        described = subprocess.run(
-            [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return described.stdout.strip()

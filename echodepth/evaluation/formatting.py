@@ -1,12 +1,10 @@
 """Texts about a comparison that its files share."""
 
 from echodepth.evaluation.comparison import Comparison, ComparisonRow
-from echodepth.report.formatting import number
+from echodepth.evaluation.differences import Difference
+from echodepth.evaluation.intervals import Resampling
+from echodepth.report.formatting import number, signed
 
-INTERVAL_SENTENCE = (
-    "In brackets: 95 % bootstrap confidence interval of the mean over images. Frames of one room are correlated, so "
-    "the interval holds for these rooms, not for other ones."
-)
 BINS_SENTENCE = (
     "Pooled over the scored pixels whose ground-truth depth lies in each range, lower bound included. Bias: mean of "
     "prediction minus ground truth, negative where the model predicts too near."
@@ -25,6 +23,24 @@ def describe(comparison: Comparison) -> str:
 
 
 def interval(row: ComparisonRow, metric: str) -> str:
-    """The confidence interval of a mean in brackets; empty with fewer than two images."""
+    """The confidence interval of a mean in brackets; empty where there is none."""
     bounds = row.intervals[metric]
     return "" if bounds is None else f"[{number(bounds[0])}, {number(bounds[1])}]"
+
+
+def signed_interval(difference: Difference, metric: str) -> str:
+    """The confidence interval of a difference in brackets; empty where there is none."""
+    bounds = difference.intervals[metric]
+    return "" if bounds is None else f"[{signed(bounds[0])}, {signed(bounds[1])}]"
+
+
+def difference_sentence(resampling: Resampling) -> str:
+    """What the table of differences shows, or why it has no verdicts."""
+    start = "The first model's mean minus the second one's"
+    if resampling.problem:
+        return f"{start}. No verdicts: {resampling.problem}."
+    return (
+        f"{start}, with the 95 % confidence interval of the difference, paired over "
+        f"{resampling.unit}. A difference is not distinguishable where its interval contains 0. Of twenty equal pairs, "
+        "one is expected to look different."
+    )

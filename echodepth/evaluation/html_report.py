@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from echodepth.evaluation.comparison import Comparison, ComparisonRow
-from echodepth.evaluation.formatting import BINS_SENTENCE, INTERVAL_SENTENCE, describe, interval
+from echodepth.evaluation.formatting import BINS_SENTENCE, describe, difference_sentence, interval, signed_interval
 from echodepth.evaluation.report_charts import (
     calibration_charts,
     depth_bin_charts,
@@ -25,11 +25,11 @@ def html(comparison: Comparison) -> str:
     rows = comparison.rows
     colours = palette(rows)
     error_maps, error_map_limit = error_map_images(rows)
-    page = template(Path(__file__).with_name("report.html.jinja"), interval=interval)
+    page = template(Path(__file__).with_name("report.html.jinja"), interval=interval, signed_interval=signed_interval)
     return page.render(
         comparison=comparison,
         sentence=describe(comparison),
-        interval_sentence=INTERVAL_SENTENCE,
+        difference_sentence=difference_sentence(comparison.resampling),
         bins_sentence=BINS_SENTENCE,
         metrics=METRIC_TABLE.values(),
         whiskers=_whiskers(rows),
@@ -52,9 +52,12 @@ def html(comparison: Comparison) -> str:
 def _whiskers(rows: list[ComparisonRow]) -> list[tuple[ComparisonRow, float, float, float]]:
     """Each row with the lower bound, mean and upper bound of its RMSE, in per cent of the page's scale."""
     bounds = [(row.means["rmse"], row.intervals["rmse"] or (row.means["rmse"],) * 2) for row in rows]
-    limit = 1.04 * max((high for _, (_, high) in bounds if math.isfinite(high)), default=1.0) or 1.0
+    highest = max((high for _, (_, high) in bounds if math.isfinite(high)), default=1.0)
+    # Intervals of two or three rooms are so wide that on their scale no two means differ: their lines leave the track.
+    longest = max((mean for mean, _ in bounds if math.isfinite(mean)), default=1.0)
+    limit = 1.04 * min(highest, 2 * longest) or 1.0
     return [
-        (row, 100 * low / limit, 100 * mean / limit, 100 * high / limit)
+        (row, 100 * max(0.0, low) / limit, 100 * mean / limit, min(100.0, 100 * high / limit))
         for row, (mean, (low, high)) in zip(rows, bounds, strict=True)
         if math.isfinite(mean)
     ]

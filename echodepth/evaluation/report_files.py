@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.strict_json import to_json
 from echodepth.evaluation.comparison import Comparison
-from echodepth.evaluation.evaluate import plain_facts, to_json
-from echodepth.evaluation.formatting import BINS_SENTENCE, INTERVAL_SENTENCE, describe, interval
+from echodepth.evaluation.evaluate import plain_facts
+from echodepth.evaluation.formatting import (
+    BINS_SENTENCE,
+    describe,
+    difference_sentence,
+    interval,
+    signed_interval,
+)
 from echodepth.evaluation.html_report import html
 from echodepth.evaluation.report_charts import filled_bins
 from echodepth.metrics.depth import METRIC_TABLE, METRICS
@@ -18,15 +25,16 @@ from echodepth.report.formatting import number, signed
 
 
 def write_report(comparison: Comparison, folder: Path) -> None:
-    """Write comparison.md, .csv, .json and .html."""
+    """Write comparison.md, .csv, .json, .html and comparison_differences.csv."""
     texts = {
-        "md": markdown(comparison),
-        "csv": _csv(comparison),
-        "json": to_json(_plain(comparison)),
-        "html": html(comparison),
+        "comparison.md": markdown(comparison),
+        "comparison.csv": _csv(comparison),
+        "comparison_differences.csv": _difference_csv(comparison),
+        "comparison.json": to_json(_plain(comparison)),
+        "comparison.html": html(comparison),
     }
-    for suffix, text in texts.items():
-        with atomic_write(folder / f"comparison.{suffix}") as path:
+    for name, text in texts.items():
+        with atomic_write(folder / name) as path:
             path.write_text(text, encoding="utf-8")
 
 
@@ -50,8 +58,10 @@ def markdown(comparison: Comparison) -> str:
         f"# {comparison.name}",
         describe(comparison),
         _table(["model", "run", *titles], rows),
-        f"{INTERVAL_SENTENCE} Bold: the audio model with the lowest RMSE.",
+        f"{comparison.resampling.sentence} Bold: the audio model with the lowest RMSE.",
         *comparison.notes,
+        *(f"**Warning:** {warning}" for warning in comparison.warnings),
+        *_difference_parts(comparison),
         "## Pooled over pixels",
         _table(["model", "run", "images", "pixels", *titles], pooled),
         "## By depth range",
@@ -60,6 +70,20 @@ def markdown(comparison: Comparison) -> str:
         f"echodepth {first.version}, commit {first.commit}.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _difference_parts(comparison: Comparison) -> list[str]:
+    """The section on differences; nothing for a single model without controls."""
+    if not comparison.differences:
+        return []
+    rows = [
+        [each.model, each.other, each.verdict()]
+        + [f"{signed(each.means[metric])} {signed_interval(each, metric)}".strip() for metric in METRICS]
+        for each in comparison.differences
+    ]
+    header = ["model", "against", "verdict", *(metric.heading for metric in METRIC_TABLE.values())]
+    sentence = f"{difference_sentence(comparison.resampling)} The verdict is that of the RMSE."
+    return ["## Differences", _table(header, rows), sentence]
 
 
 def _bin_table(comparison: Comparison) -> str:
@@ -105,6 +129,20 @@ def _csv(comparison: Comparison) -> str:
     return text.getvalue()
 
 
+def _difference_csv(comparison: Comparison) -> str:
+    """A row for each pair and metric."""
+    text = io.StringIO()
+    columns = ("model", "against", "control", "metric", "difference", "low", "high", "verdict")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    for each in comparison.differences:
+        for metric in METRICS:
+            mean, (low, high) = each.means[metric], each.intervals[metric] or ("", "")
+            value = mean if math.isfinite(mean) else ""
+            table.writerow([each.model, each.other, each.control, metric, value, low, high, each.verdict(metric)])
+    return text.getvalue()
+
+
 def _plain(comparison: Comparison) -> dict[str, Any]:
     rows = []
     for row in comparison.rows:
@@ -116,6 +154,9 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
         "split": comparison.split,
         "frames": comparison.frames,
         "notes": comparison.notes,
+        "warnings": comparison.warnings,
+        "resampling": comparison.resampling.facts(),
+        "differences": [each.facts() for each in comparison.differences],
         "rows": rows,
         "leader": comparison.leader.name,
         "selected": comparison.selected,

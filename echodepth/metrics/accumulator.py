@@ -16,7 +16,8 @@ class MetricAccumulator:
     """Metrics of a split: per image, overall, by depth range, by image region, and of the predicted uncertainty.
 
     Attributes:
-        rows: one dict per image with its name, its number of scored pixels, and every metric (NaN without pixels).
+        rows: one dict per image with its name, its room, its number of scored pixels, and every metric (NaN without
+            pixels).
         total: metrics over all images.
         depth_bins: errors by ground-truth depth.
         error_map: errors by image region.
@@ -33,6 +34,7 @@ class MetricAccumulator:
     def update(
         self,
         names: Sequence[str],
+        rooms: Sequence[str],
         prediction: Float[Tensor, "b 1 h w"],
         uncertainty: Float[Tensor, "b 1 h w"] | None,
         depth: Float[Tensor, "b 1 h w"],
@@ -44,6 +46,6 @@ class MetricAccumulator:
         if uncertainty is not None:
             self.calibration.update(prediction, uncertainty, depth, scored)
         values = per_image_metrics(prediction, depth, scored)
-        for i, name in enumerate(names):
-            row = {"name": name, "pixels": int(scored[i].sum())}
+        for i, (name, room) in enumerate(zip(names, rooms, strict=True)):
+            row = {"name": name, "room": room, "pixels": int(scored[i].sum())}
             self.rows.append(row | {metric: float(values[metric][i]) for metric in METRICS})

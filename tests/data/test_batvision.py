@@ -74,7 +74,7 @@ def test_a_row_may_stand_in_any_column_order(tmp_path: Path) -> None:
     cells = v2_row("Attic", 0).split(",")
     header = (root / "Attic/train.csv").read_text().splitlines()[0].split(",")
     (root / "Attic/train.csv").write_text(f"{','.join(reversed(header))}\n{','.join(reversed(cells))}\n")
-    assert {*open_dataset(v2(root), "train")[0]} == {"name", "image", "audio", "depth", "valid"}
+    assert {*open_dataset(v2(root), "train")[0]} == {"name", "room", "image", "audio", "depth", "valid"}
 
 
 # --- what a sample holds ---
@@ -141,7 +141,7 @@ def test_files_of_unwanted_parts_need_not_exist(tmp_path: Path) -> None:
     for path in [*(root / "Attic/camera").iterdir(), *(root / "Attic/depth").iterdir()]:
         path.unlink()
     sample = open_dataset(v2(root), "train", ("audio",))[0]
-    assert {*sample} == {"name", "audio"}
+    assert {*sample} == {"name", "room", "audio"}
     assert sample["name"] == full["name"]
     assert torch.equal(sample["audio"], full["audio"])
     table = root / "Attic/train.csv"

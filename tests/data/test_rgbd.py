@@ -57,7 +57,7 @@ def test_the_depth_scale_reaches_the_depth(tmp_path: Path) -> None:
     root = write_rgbd_root(tmp_path)
     sample = open_dataset(rgbd(root, depth_scale=10_000.0), "train", ("depth",))[0]
     assert float(sample["depth"][0, -1, 0]) == pytest.approx(0.5, abs=0.02)
-    assert {*sample} == {"name", "depth", "valid"}
+    assert {*sample} == {"name", "room", "depth", "valid"}
     with pytest.raises(ConfigError, match=r"depth_scale is 0\.0: give the depth image's units per metre"):
         open_dataset(rgbd(root, depth_scale=0.0), "train", ("depth",))
 

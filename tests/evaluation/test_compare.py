@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from echodepth.core.errors import CheckpointError, ConfigError
-from echodepth.evaluation import comparison
 from echodepth.evaluation.compare import build_comparison, compare
-from echodepth.evaluation.comparison import bootstrap_interval, read_curves
+from echodepth.evaluation.comparison import read_curves
 from echodepth.metrics.depth import METRICS
 from echodepth.report.formatting import number
 from tests.configs import compare_config
@@ -144,7 +143,8 @@ def test_the_report(runs: Path) -> None:
     (logs / "metrics.csv").write_text("epoch,train/loss,val/rmse\n1,2.5,3.5\n2,1.5,\n3,1.25,3.0\n")
     folder = compare(compare_config("eyes", "ears", "baseline", name="night", pictures=2, extremes=0))
     assert folder == Path("results/night")
-    assert sorted(p.name for p in folder.iterdir()) == [f"comparison.{e}" for e in ("csv", "html", "json", "md")]
+    files = [*(f"comparison.{end}" for end in ("csv", "html", "json", "md")), "comparison_differences.csv"]
+    assert sorted(p.name for p in folder.iterdir()) == files
 
     told = json.loads((folder / "comparison.json").read_text())
     assert told["protocol"]["name"] == "valid"
@@ -189,25 +189,6 @@ def test_same_seed_same_numbers(runs: Path) -> None:
     config = compare_config("ears", pictures=0, extremes=0)
     first, second = build_comparison(config), build_comparison(config)
     assert [row.intervals for row in first.rows] == [row.intervals for row in second.rows]
-
-
-def test_resamples_are_the_same_in_any_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All resamples at once took 32 kB per image: 2 GB for 60,000."""
-    values = np.random.default_rng(3).gamma(2.0, size=301)
-    at_once = bootstrap_interval(values, seed=5)
-    for batch in (1, 301, 7 * 301):
-        monkeypatch.setattr(comparison, "_BATCH", batch)
-        assert bootstrap_interval(values, seed=5) == at_once
-
-
-def test_bootstrap_interval_is_that_of_the_mean() -> None:
-    values = np.random.default_rng(0).normal(5, 2, 400)
-    low, high = bootstrap_interval(values, seed=0) or (np.nan, np.nan)
-    error = values.std(ddof=1) / 20  # of a mean of 400, by the textbook
-    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.2 * error)
-    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.2 * error)
-    assert bootstrap_interval(values[:1], seed=0) is None
-    assert bootstrap_interval(np.full(5, 2.0), seed=0) == (2.0, 2.0)
 
 
 def test_runs_that_cannot_be_compared_are_refused(runs: Path, root: Path, tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ import torch
 
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
+from echodepth.core.source_commit import source_commit
+from echodepth.core.strict_json import to_json
 from echodepth.data.dataset import open_dataset
 from echodepth.data.recorded import trained_data
 from echodepth.evaluation.config import ScoringConfig
 from echodepth.evaluation.controls import ShuffledAudio, derangement
-from echodepth.evaluation.evaluate import evaluate, score_model, scored_data, source_commit, to_json
+from echodepth.evaluation.evaluate import evaluate, score_model, scored_data
 from echodepth.metrics.depth import METRICS
 from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model
 from echodepth.models.run_record import RunRecord
@@ -77,7 +79,7 @@ def test_files_hold_everything_a_figure_depends_on(ears: DepthModel, root: Path)
     assert told["metrics"]["pooled_rmse"] == result.metrics["pooled_rmse"]
     with (folder / "evaluate_val_official.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["name", "pixels", *METRICS]
+    assert list(rows[0]) == ["name", "room", "pixels", *METRICS]
     for name in METRICS:
         assert np.mean([float(row[name]) for row in rows]) == pytest.approx(told["metrics"][name])
 

@@ -38,8 +38,8 @@ class PreparedDecoder(Decoder):
     def __call__(self, record: Record | StoredRecord) -> Sample:
         """One instance, with ``spectrogram`` in place of ``audio`` if spectrograms are stored."""
         batch = self.batch([record], [self.depth_known])
-        sample = Sample(name=record.name)
-        for key in batch.keys() - {"name"}:
+        sample = Sample(name=record.name, room=record.room)
+        for key in batch.keys() - {"name", "room"}:
             sample[key] = batch[key][0]  # type: ignore[literal-required]
         return sample
 
@@ -55,7 +55,7 @@ class PreparedDecoder(Decoder):
     def packed_batch(self, records: Sequence[Record | StoredRecord], depth_known: Sequence[bool]) -> Sample:
         """``batch`` in the stored types, see ``unpack``."""
         names = [record.name for record in records]
-        batch = Sample(name=names)  # type: ignore[typeddict-item]
+        batch = Sample(name=names, room=[record.room for record in records])  # type: ignore[typeddict-item]
         if "image" in self.modalities:
             batch["image"] = torch.from_numpy(self.store.take("image", names))
         if "audio" in self.modalities:

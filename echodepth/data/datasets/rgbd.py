@@ -36,6 +36,7 @@ class RGBD(DatasetReader[DataConfig]):
     max_depth = 10.0
     layout = f"ROOT/{ASSOCIATION_FILES[0]} with lines `time image time depth`"
     licence = "a folder of RGB-D frames, under its owner's terms"
+    has_rooms = False
     has_locations = False
 
     @classmethod
