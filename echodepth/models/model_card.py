@@ -47,6 +47,7 @@ def _training(run: RunRecord) -> list[str]:
         "run": run.kind,
         "data": run.data.get("dataset"),
         "locations": ", ".join(run.data.get("locations") or ()) or None,
+        "field of view of the camera": run.field_of_view,
         "left out": run.data.get("leave_out"),
         "fraction of the rooms with labels": run.flags.get("label_fraction"),
         "teacher": run.teacher,

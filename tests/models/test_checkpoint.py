@@ -57,6 +57,7 @@ def test_the_camera_is_saved_as_two_angles(tmp_path: Path) -> None:
     save_model(model, tmp_path / "best")
     saved = json.loads((tmp_path / "best" / "config.json").read_text())
     assert saved["run"]["field_of_view"] == [86.0, 57.5]
+    assert "- field of view of the camera: 86 x 57.5 degrees" in (tmp_path / "best" / "README.md").read_text()
     checkpoint = {"model_spec": vars(model.spec), "run": model.run.to_plain(), "format": 2}
     torch.save({**checkpoint, "model_state_dict": model.network.state_dict()}, tmp_path / "epoch_0001.pth")
     for path in (tmp_path / "best", tmp_path / "epoch_0001.pth"):
