@@ -31,7 +31,7 @@ class SimulateConfig:
     preset: Preset = "batvision-like"
     """Size of the set: demo is 120 rooms x 6 poses at 128 pixels, batvision-like is 312 x 10 at 256."""
     rooms: int | None = None
-    """Number of rooms, split by room: about 70 % train, 10 % val, 20 % test. Default: the preset's."""
+    """Number of rooms; of each ten, 7 are train, 1 val, 2 test, in sets of all sizes. Default: the preset's."""
     poses: int | None = None
     """Number of recordings per room. Default: the preset's."""
     image_size: int | None = None

@@ -24,7 +24,7 @@ from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.plan import Instance
 from echodepth.simulate.rooms.scene import ROBOT_HEIGHT
 
-VERSION = 2
+VERSION = 3
 """Version of the simulation. A change means that the same seed gives other samples."""
 
 CARD_NAME = "simulation.json"

@@ -1,10 +1,10 @@
 """Plan of a simulated set: its recordings, their splits and the paths of their files."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from echodepth.core.errors import ConfigError
 from echodepth.simulate.config import SimulateConfig
@@ -17,6 +17,7 @@ LISTED_KINDS: tuple[FileKind, ...] = ("audio", "camera", "depth")
 """Kinds of files that the CSV tables list."""
 _SUFFIXES: dict[FileKind, str] = {"audio": ".wav", "camera": ".jpeg", "depth": ".npy", "depth_exact": ".npy"}
 _ROOMS_PER_LOCATION = 10
+_VAL, _TEST = 1, 2  # of the ten rooms of a block; the other seven are for training
 
 
 @dataclass(frozen=True)
@@ -49,23 +50,54 @@ def file_kinds(config: SimulateConfig) -> tuple[FileKind, ...]:
     return (*LISTED_KINDS, "depth_exact") if config.keep_exact else LISTED_KINDS
 
 
+def _hash(seed: int, room: int) -> bytes:
+    # SHA-256 rather than a random generator, whose stream may change with NumPy's version.
+    return hashlib.sha256(f"{seed}/{room}".encode()).digest()
+
+
+@cache
+def _split_block(seed: int, block: int) -> tuple[Split, ...]:
+    """Splits of the ten rooms of a block, from the first room on."""
+    start = block * _ROOMS_PER_LOCATION
+    ranked = sorted(range(_ROOMS_PER_LOCATION), key=lambda number: _hash(seed, start + number))
+    if block == 0:
+        # The first three rooms get one split each, so that a set of three rooms has all of them.
+        first = [number for number in ranked if number < len(SPLITS)]
+        others = [number for number in ranked if number >= len(SPLITS)]
+        ranked = [*first[:2], *others, first[2]]
+    splits: list[Split] = ["train"] * _ROOMS_PER_LOCATION
+    for number in ranked[:_VAL]:
+        splits[number] = "val"
+    for number in ranked[_VAL : _VAL + _TEST]:
+        splits[number] = "test"
+    return tuple(splits)
+
+
+def split_of(seed: int, room: int) -> Split:
+    """Split of a room, from a hash of seed and room alone: the same in sets of all sizes.
+
+    Of rooms 0 to 9, 10 to 19 and so on, the one with the lowest hash is for validation, the next two are for testing
+    and the other seven for training. Rooms 0, 1 and 2 have a split each, so that no split of a small set is empty.
+    """
+    block, number = divmod(room, _ROOMS_PER_LOCATION)
+    return _split_block(seed, block)[number]
+
+
 def plan(config: SimulateConfig) -> list[Instance]:
-    """List all recordings of a set. Each location has at least one room in every split.
+    """List all recordings of a set, ordered by room and pose. Each location has at least one room in every split.
 
     Raises:
         ConfigError: a setting is out of range, or there are fewer rooms than splits.
     """
     check(config)
     rooms, poses, _ = config.amount
-    order = np.random.default_rng(config.seed).permutation(rooms)
-    instances = []
-    for number, members in enumerate(np.array_split(order, max(1, rooms // _ROOMS_PER_LOCATION))):
-        val, test = max(1, round(0.1 * members.size)), max(1, round(0.2 * members.size))
-        for position, room in enumerate(members):
-            split: Split = "val" if position < val else "test" if position < val + test else "train"
-            location = f"simulated_{number:02d}"
-            instances += [Instance(int(room), pose, location, split) for pose in range(poses)]
-    return sorted(instances, key=lambda instance: (instance.room, instance.pose))
+    # An incomplete block joins the location before it, since a block's first rooms may lack a split.
+    last = max(1, rooms // _ROOMS_PER_LOCATION) - 1
+    return [
+        Instance(room, pose, f"simulated_{min(room // _ROOMS_PER_LOCATION, last):02d}", split_of(config.seed, room))
+        for room in range(rooms)
+        for pose in range(poses)
+    ]
 
 
 def check(config: SimulateConfig) -> None:

@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from echodepth import cli
 from echodepth.core.atomic_io import remove_unfinished
 from echodepth.core.errors import ConfigError
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
-from echodepth.simulate.plan import file_kinds, plan
+from echodepth.simulate.plan import file_kinds, plan, split_of
 from echodepth.simulate.writer import simulate, write_room
 from tests.conftest import ROOT
 
@@ -204,6 +205,27 @@ def test_splits_share_no_room_and_every_location_has_all_three(rooms: int) -> No
         assert 0.6 < train < 0.8
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_room_has_the_same_split_in_sets_of_all_sizes(seed: int) -> None:
+    """Splits depended on the number of rooms: 75 % of the demo set's test rooms were training rooms of the larger."""
+    sets = [
+        {i.room: i.split for i in plan(SimulateConfig(Path("unused"), rooms=rooms, poses=1, seed=seed))}
+        for rooms in (3, 17, 100, 312, 2400)
+    ]
+    for smaller, larger in pairwise(sets):
+        assert smaller.items() <= larger.items()
+        assert set(smaller.values()) == {"train", "val", "test"}
+    assert Counter(sets[-1].values()) == {"train": 1680, "val": 240, "test": 480}
+    # Not a pattern in the room's number: every place of a block of ten occurs in every split.
+    for split in ("train", "val", "test"):
+        assert {room % 10 for room, name in sets[-1].items() if name == split} == set(range(10))
+
+
+def test_splits_depend_on_the_seed_and_not_on_the_version_of_a_generator() -> None:
+    assert "".join(split_of(0, room)[1] for room in range(30)) == "arererrrrrerrrerarrrrrrrererar"
+    assert [split_of(0, room) for room in range(100)] != [split_of(1, room) for room in range(100)]
+
+
 def test_a_preset_gives_the_amounts_that_no_flag_gives() -> None:
     assert SimulateConfig(Path("o")).amount == Amount(312, 10, 256)
     assert SimulateConfig(Path("o"), preset="demo").amount == PRESETS["demo"] == Amount(120, 6, 128)
@@ -299,10 +321,10 @@ def test_a_default_set_of_another_version_is_refused(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ECHODEPTH_CACHE", str(tmp_path))
     (tmp_path / "simulated").mkdir()
-    (tmp_path / "simulated" / "simulation.json").write_text('{"settings": {"simulator": 1}}')
+    (tmp_path / "simulated" / "simulation.json").write_text('{"settings": {"simulator": 2}}')
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", "rgb", "--dataset", "simulated", "--num_workers", "0", "--device", "cpu"])
     assert stop.value.code == 2
     error = capsys.readouterr().err
-    assert "simulator 1 (requested: 2)" in error
+    assert "simulator 2 (requested: 3)" in error
     assert "delete the folder" in error
