@@ -42,6 +42,10 @@ class SimulateConfig:
     """Number of worker processes; 1 uses the current process. With ray or dask: number of rooms in flight."""
     backend: Backend = "loky"
     """Backend that runs the workers: loky on this machine; ray or dask on a running cluster."""
+    robot_height: float = 0.35
+    """Height of camera and head, metres; each recording's is within 2 cm. The default is BatVision V2's robot's."""
+    isolation: float = 12.0
+    """Attenuation of the direct sound by the robot's body, between loudspeaker and microphones, dB."""
     depth_holes: float = 1.0
     """Strength of the depth camera's missing pixels (occlusion, glossy and far surfaces); 0 writes exact depth."""
     keep_exact: bool = False

@@ -22,7 +22,6 @@ from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.camera.render import FIELD_OF_VIEW
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.plan import Instance
-from echodepth.simulate.rooms.scene import ROBOT_HEIGHT
 
 VERSION = 3
 """Version of the simulation. A change means that the same seed gives other samples."""
@@ -34,7 +33,7 @@ _FAR_DEPTH = 8000  # millimetres
 
 def make_loudspeaker(config: SimulateConfig) -> Loudspeaker:
     """Loudspeaker and air of a set."""
-    return Loudspeaker(speed_of_sound=config.speed_of_sound)
+    return Loudspeaker(isolation=config.isolation, speed_of_sound=config.speed_of_sound)
 
 
 def _settings(config: SimulateConfig) -> dict[str, object]:
@@ -69,7 +68,7 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
         "settings": settings,
         "conventions": {
             "field_of_view_degrees": FIELD_OF_VIEW.degrees,
-            "robot_height_m": ROBOT_HEIGHT,
+            "robot_height_m": config.robot_height,
             "rig": asdict(make_loudspeaker(config)),
             "head": "MIT KEMAR, Gardner and Martin 1994",
         },

@@ -121,5 +121,9 @@ def check(config: SimulateConfig) -> None:
         raise ConfigError(f"--snr is {config.snr}: give decibels above 0, or inf for no noise")
     if not 0 <= config.depth_holes <= 5:
         raise ConfigError(f"--depth_holes is {config.depth_holes}: give 0 (exact depth) to 5")
+    if not 0.3 <= config.robot_height <= 1.8:
+        raise ConfigError(f"--robot_height is {config.robot_height}: give metres above the floor, 0.3 to 1.8")
+    if not 0 <= config.isolation <= 60:
+        raise ConfigError(f"--isolation is {config.isolation}: give decibels, 0 (none) to 60")
     if not 300 <= config.speed_of_sound <= 400:
         raise ConfigError(f"--speed_of_sound is {config.speed_of_sound}: give metres per second, 300 to 400")

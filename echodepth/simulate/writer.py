@@ -142,7 +142,7 @@ def write_room(config: SimulateConfig, instances: list[Instance]) -> tuple[int, 
 
 def _write_sample(config: SimulateConfig, instance: Instance, room: Room, patches: Patches) -> None:
     rng = np.random.default_rng([config.seed, instance.room, instance.pose + 1])
-    pose = draw_pose(rng, room)
+    pose = draw_pose(rng, room, config.robot_height)
     view = render(room, pose, config.amount.image_size, rng)
     measured = measure_depth(view, config.depth_holes, rng)
     arrivals = propagate(room, patches, pose, make_loudspeaker(config), rng)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from echodepth.simulate.acoustics.image_sources import image_source_paths, large
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker, air_absorption
 from echodepth.simulate.acoustics.paths import Endpoints
 from echodepth.simulate.acoustics.propagation import Arrivals
-from echodepth.simulate.acoustics.ray_tracing import draw_rays
+from echodepth.simulate.acoustics.ray_tracing import _chord, _listener_radius, draw_rays
 from echodepth.simulate.acoustics.scattering import Patches, draw_patches
 from echodepth.simulate.rooms.materials import OCTAVES, Material, Vector
 from echodepth.simulate.rooms.scene import Block, Pose, Room
@@ -27,8 +27,11 @@ C = 343.0
 KILOHERTZ = OCTAVES.index(1000.0)
 
 
+@dataclass(frozen=True)
 class LosslessAir(Loudspeaker):
-    """Air without absorption, as the formulas of room acoustics assume."""
+    """Air without absorption and a robot without a body, as the formulas of room acoustics assume."""
+
+    isolation: float = 0.0
 
     @property
     def air_absorption(self) -> Float[ndarray, " 8"]:
@@ -86,11 +89,31 @@ def decibels(arrivals: Arrivals) -> float:
 def test_direct_sound_comes_first_after_distance_over_c(seed: int) -> None:
     room, pose = shoebox(seed, material(0.1, 0.2))
     loudspeaker, rng = Loudspeaker(), np.random.default_rng(seed)
+    # The wall of the genuine recording is 1.33 m away: its echo came 7.1 ms after the direct sound, 2 cm either way.
+    assert (2 * 1.33 - 0.07 - math.hypot(0.07, 0.14)) / C == pytest.approx(7.1e-3, abs=1.2e-4)
     sounds = propagation.propagate(room, draw_patches(room, rng), pose, loudspeaker, rng)
-    assert sounds.path_length[0] == pytest.approx(math.hypot(0.25, 0.25))
+    assert sounds.path_length[0] == pytest.approx(math.hypot(0.07, 0.14))
     assert sounds.path_length.argmin() == 0
-    np.testing.assert_allclose(sounds.direction[0], np.array([1, 0, -1]) / math.sqrt(2), atol=1e-9)
+    np.testing.assert_allclose(sounds.direction[0], np.array([1, 0, -2]) / math.sqrt(5), atol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(sounds.direction, axis=1), 1, atol=1e-9)
+
+
+def test_the_body_weakens_the_direct_sound_and_the_floor_under_the_robot_alone() -> None:
+    room, pose = room_of(6, 5, 3, walls=material(0.1, 0.2)), Pose((3.0, 2.5, 0.35), 0.3)
+    patches = draw_patches(room, np.random.default_rng(0))
+    robots = OMNI, replace(OMNI, isolation=12.0)
+    for without, isolated in (
+        [propagation.specular_reflections(room, pose, robot) for robot in robots],
+        [propagation.first_scattering(room, patches, pose, robot) for robot in robots],
+    ):
+        weaker = 20 * np.log10(np.abs(without.gain / isolated.gain))
+        is_direct = without.path_length < 0.16
+        is_below = without.direction[:, 2] < -math.sqrt(0.5)
+        np.testing.assert_allclose(weaker, 12.0 * (is_direct | is_below)[:, None] * np.ones(8), atol=1e-9)
+        assert 0 < is_below.sum() < 0.2 * is_below.size
+    # The floor's echo comes to the loudspeaker's place and from below the head: 0.35 + 0.21 m down and 0.07 m ahead.
+    floor = propagation.specular_reflections(room, pose, OMNI, order=1)
+    assert math.hypot(0.07, 0.56) == pytest.approx(floor.path_length[floor.direction[:, 2] < -0.9][0], abs=1e-9)
 
 
 def face_images(room: Room, pose: Pose) -> Float[ndarray, "6 3"]:
@@ -157,9 +180,9 @@ def test_furniture_occludes_the_wall_behind_it_and_reflects_sound() -> None:
     empty, screened = room_of(8, 6, 3), room_of(8, 6, 3, screen)
     arrivals = [propagation.specular_reflections(room, pose, OMNI, order=1) for room in (empty, screened)]
     frontal = [sounds.direction[:, 0] > 0.99 for sounds in arrivals]
-    assert arrivals[0].path_length[frontal[0]] == pytest.approx([math.hypot(2 * 6 - 0.25, 0.25)])
-    assert arrivals[1].path_length[frontal[1]] == pytest.approx([math.hypot(2 * 1.9 - 0.25, 0.25)])
-    assert arrivals[1].gain[frontal[1], 0] == pytest.approx([1 / math.hypot(3.55, 0.25)])
+    assert arrivals[0].path_length[frontal[0]] == pytest.approx([math.hypot(2 * 6 - 0.07, 0.14)])
+    assert arrivals[1].path_length[frontal[1]] == pytest.approx([math.hypot(2 * 1.9 - 0.07, 0.14)])
+    assert arrivals[1].gain[frontal[1], 0] == pytest.approx([1 / math.hypot(3.73, 0.14)])
 
 
 def test_double_reflections_of_large_faces_are_found_in_a_corner() -> None:
@@ -324,6 +347,22 @@ def test_no_energy_is_lost_or_counted_twice(scattering: float) -> None:
     assert np.mean(excess) == pytest.approx(0, abs=1)
 
 
+def test_sphere_that_detects_rays_lies_inside_the_room() -> None:
+    """A head 0.35 m above the floor would have a part of a sphere of 0.4 m below it, which no ray reaches."""
+    room = room_of(6, 5, 3)
+    for position, radius in (((3.0, 2.0, 0.9), 0.4), ((3.0, 2.0, 0.35), 0.35), ((5.8, 2.0, 0.35), 0.2)):
+        assert _listener_radius(room.scene.blocks[0], np.array(position)) == pytest.approx(radius)
+    # The mean energy of a chord over parallel rays is that of a plane wave, 1 per cross-section, whatever the radius.
+    for radius in (0.2, 0.4):
+        grid = np.linspace(-0.5, 0.5, 201)
+        chords = [
+            _chord((0.0, 2.0 + y, 1.0 + z), (1.0, 0.0, 0.0), 6.0, np.array([3.0, 2.0, 1.0]), radius)[0]
+            for y in grid
+            for z in grid
+        ]
+        assert np.mean(chords) / (4 / 3 * math.pi * radius**3) == pytest.approx(1, rel=0.02)
+
+
 @pytest.mark.parametrize("absorption", [0.1, 0.2, 0.3])
 def test_closed_room_decays_by_eyrings_formula(absorption: float) -> None:
     # Eyring's formula (1930) assumes diffuse sound, so the walls scatter half of the reflected energy. With high
@@ -356,7 +395,9 @@ def test_loudspeaker_is_directional_at_high_frequency_only() -> None:
     table = Loudspeaker().directivity
     np.testing.assert_allclose(table[0], 1)
     assert 20 * math.log10(table[180, 0]) == pytest.approx(0, abs=0.1)
-    assert abs(table[180, -1]) < 0.1
+    # The rear is no weaker than -20 dB, where the cone in its body would leave -45 dB at 16 kHz.
+    assert 20 * math.log10(abs(table[180, -1])) == pytest.approx(-20, abs=0.1)
+    assert 20 * np.log10(np.abs(table[120:]).min()) > -23
     assert (np.diff(table[90, :6]) < 0).all()
     # A 20 mm cone has its first zero at ka sin = 3.832: beyond 16 kHz's ka of 5.86 at 40.8 degrees.
     assert abs(table[41, -1]) < 0.02

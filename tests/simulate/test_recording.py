@@ -12,7 +12,7 @@ from echodepth.core.constants import SAMPLE_RATE, V2_RECORDING_SAMPLES
 from echodepth.data.audio import find_onset
 from echodepth.simulate.acoustics import propagation
 from echodepth.simulate.acoustics import recording as recorder
-from echodepth.simulate.acoustics.hrtf import kemar
+from echodepth.simulate.acoustics.hrtf import diffuse_field_power, kemar
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.acoustics.propagation import Arrivals
 from echodepth.simulate.acoustics.scattering import draw_patches
@@ -114,6 +114,31 @@ def test_pressure_is_linear_in_gain_and_sounds_add_up() -> None:
     np.testing.assert_allclose(recorder.impulse_responses(both), apart, atol=1e-6)
     louder = recorder.impulse_responses(replace(one, gain=3 * one.gain))
     np.testing.assert_allclose(louder, 3 * recorder.impulse_responses(one), atol=1e-5)
+
+
+@pytest.mark.parametrize("isolation", [0.0, 12.0, 30.0])
+def test_the_recorder_gives_the_direct_sound_one_level_whatever_its_isolation(isolation: float) -> None:
+    half, soft = (8.0, 8.0, 8.0), Material("test", "plain", 1.0, (0.5, 0.5, 0.5), (1.0,) * 8, (0.0,) * 8)
+    room, pose = Room("office", Block(half, half, 0.0, (soft,) * 6), (), ()), Pose(half, 0.0)
+    direct = propagation.specular_reflections(room, pose, Loudspeaker(isolation=isolation), order=0)
+    waveforms = recorder.receive(direct, recorder.batvision_chirp())
+    assert math.sqrt((waveforms**2).sum() / (2 * 132)) == pytest.approx(0.17, rel=1e-4)
+
+
+def test_microphones_have_their_diffuse_field_response_and_do_not_ring_before_a_sound() -> None:
+    frequency = np.fft.rfftfreq(recorder._FFT_SIZE, 1 / SAMPLE_RATE)
+    response = recorder._microphone_response()
+    power = np.abs(response) ** 2 * diffuse_field_power(kemar(), recorder._FFT_SIZE)
+    levels = []
+    for octave in recorder._MICROPHONES:
+        third = (frequency > octave / 2 ** (1 / 6)) & (frequency < octave * 2 ** (1 / 6))
+        levels.append(10 * math.log10(power[third].mean()))
+    relative = np.array(levels) - levels[2]
+    expected = np.array([*recorder._MICROPHONES.values()]) - recorder._MICROPHONES[1000.0]
+    np.testing.assert_allclose(relative, expected, atol=1.5)
+    impulse = np.fft.irfft(response, recorder._FFT_SIZE)
+    assert (impulse[:64] ** 2).sum() > 0.99 * (impulse**2).sum()
+    assert (impulse[-2000:] ** 2).sum() < 1e-5 * (impulse**2).sum()
 
 
 def test_table_covers_all_directions_and_names_its_source() -> None:

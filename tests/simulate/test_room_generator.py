@@ -56,9 +56,27 @@ def test_poses_have_free_floor_around_them_and_a_small_tilt(seed: int) -> None:
     for _ in range(4):
         pose = room_generator.draw_pose(rng, room)
         x, y, z = pose.position
-        assert z == 0.9
-        assert room_generator.clearance(room.scene, x, y) > 0.4
+        assert 0.33 <= z <= 0.37
+        assert room_generator.clearance(room.scene, x, y, z) > 0.4
         assert max(abs(pose.pitch), abs(pose.roll)) < math.radians(8)
+
+
+@pytest.mark.parametrize("height", [0.35, 1.2])
+def test_the_head_is_within_2_cm_of_its_height(height: float) -> None:
+    room, rng = drawn(1)
+    heights = [room_generator.draw_pose(rng, room, height).position[2] for _ in range(60)]
+    assert height - 0.02 <= min(heights) < height - 0.015
+    assert height + 0.015 < max(heights) <= height + 0.02
+
+
+def test_a_table_stands_in_the_way_of_all_robots_and_a_shelf_of_tall_ones() -> None:
+    wood = materials.WOODS[0]
+    shelf = Block((2.0, 2.0, 1.5), (0.5, 0.5, 0.02), 0.0, (wood,) * 6)
+    table = Block((6.0, 2.0, 0.7), (0.5, 0.5, 0.02), 0.0, (wood,) * 6)
+    room = Room("office", Block((4.0, 2.0, 1.5), (4.0, 2.0, 1.5), 0.0, (wood,) * 6), ((shelf,), (table,)), ())
+    assert room_generator.clearance(room.scene, 2.0, 2.0, 0.35) == pytest.approx(2.0)
+    assert room_generator.clearance(room.scene, 2.0, 2.0, 1.2) == 0
+    assert room_generator.clearance(room.scene, 6.0, 2.0, 0.35) == 0
 
 
 def test_clearance_is_the_distance_to_walls_and_rotated_blocks() -> None:
@@ -66,11 +84,11 @@ def test_clearance_is_the_distance_to_walls_and_rotated_blocks() -> None:
     turned = Block((3.0, 3.0, 0.5), (0.5, 0.2, 0.5), math.pi / 2, (wood,) * 6)
     beam = Block((6.0, 3.0, 2.5), (0.2, 3.0, 0.2), 0.0, (wood,) * 6)
     room = Room("office", Block((4.0, 3.0, 1.5), (4.0, 3.0, 1.5), 0.0, (wood,) * 6), ((turned,), (beam,)), ())
-    assert room_generator.clearance(room.scene, 1.0, 3.0) == pytest.approx(1.0)
-    assert room_generator.clearance(room.scene, 4.0, 3.0) == pytest.approx(0.8)
-    assert room_generator.clearance(room.scene, 3.2 + 0.3, 3.5 + 0.4) == pytest.approx(0.5)
-    assert room_generator.clearance(room.scene, 3.0, 3.2) == 0
-    assert room_generator.clearance(room.scene, 6.0, 3.0) == pytest.approx(2.0)  # the robot passes below a beam
+    assert room_generator.clearance(room.scene, 1.0, 3.0, 0.35) == pytest.approx(1.0)
+    assert room_generator.clearance(room.scene, 4.0, 3.0, 0.35) == pytest.approx(0.8)
+    assert room_generator.clearance(room.scene, 3.2 + 0.3, 3.5 + 0.4, 0.35) == pytest.approx(0.5)
+    assert room_generator.clearance(room.scene, 3.0, 3.2, 0.35) == 0
+    assert room_generator.clearance(room.scene, 6.0, 3.0, 0.35) == pytest.approx(2.0)  # the robot passes below a beam
 
 
 def test_corner_of_an_l_room_is_solid() -> None:
@@ -78,7 +96,7 @@ def test_corner_of_an_l_room_is_solid() -> None:
         corner = room.pieces[0][0]
         assert corner.half[2] == pytest.approx(room.size[2] / 2)
         x, y, _ = corner.centre
-        assert room_generator.clearance(room.scene, x, y) == 0
+        assert room_generator.clearance(room.scene, x, y, 0.35) == 0
         assert is_occluded(room.scene, (x - corner.half[0] - 0.1, y, 1.0), (x + corner.half[0] - 0.1, y, 1.0))
 
 
@@ -134,8 +152,9 @@ def test_depths_are_those_of_public_buildings() -> None:
         room, rng = drawn(seed)
         depth += [render.depth_map(room, room_generator.draw_pose(rng, room), 32) for _ in range(3)]
     low, median, high = np.percentile(depth, (5, 50, 95))
+    # At 0.35 m above the floor, the floor in the lower half of the image is at most 3.5 m away up to 6 degrees down.
     assert low > 0.5
-    assert 2.5 < median < 4
+    assert 1.5 < median < 3
     assert high > 8
     assert 20 < np.max(depth) < 31
 

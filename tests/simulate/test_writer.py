@@ -268,6 +268,8 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
         (lambda c: replace(c, seed=-1), "seed is -1"),
         (lambda c: replace(c, depth_holes=-0.1), "depth_holes is -0.1"),
         (lambda c: replace(c, snr=float("nan")), "snr is nan"),
+        (lambda c: replace(c, robot_height=0.2), "robot_height is 0.2: .* 0.3 to 1.8"),
+        (lambda c: replace(c, isolation=-3.0), "isolation is -3.0"),
         (lambda c: replace(c, speed_of_sound=34.0), "speed_of_sound is 34.0"),
     ],
 )

@@ -15,6 +15,7 @@ from scipy.signal import resample
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.simulate.jit import jit
 
+_WEIGHTED_ELEVATIONS = np.cos(np.radians(np.arange(-90, 91)))  # solid angle of each whole degree of elevation
 _PHASES = 8  # arrival times are rounded to an eighth of a sample: 2.8 microseconds
 
 
@@ -53,6 +54,14 @@ def kemar() -> HRTF:
     )
     nearest = (grid.reshape(-1, 3) @ directions.T).argmax(axis=1).reshape(360, 181)
     return HRTF(np.ascontiguousarray(np.stack(delayed, axis=1), dtype=np.float32), nearest, centre + 1)
+
+
+def diffuse_field_power(hrtf: HRTF, fft_size: int) -> Float[np.ndarray, " f"]:
+    """Mean power response over all directions of the sphere, at the frequencies of a real FFT of ``fft_size``."""
+    weights = np.bincount(hrtf.nearest.ravel(), np.tile(_WEIGHTED_ELEVATIONS, 360), hrtf.taps.shape[0])
+    power = np.abs(np.fft.rfft(hrtf.taps[:, 0].astype(np.float64), fft_size)) ** 2
+    mean: np.ndarray = weights @ power / weights.sum()
+    return mean
 
 
 @jit

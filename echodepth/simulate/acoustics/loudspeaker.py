@@ -14,22 +14,25 @@ from echodepth.simulate.rooms.ray_casting import Point
 
 _CONE_RADIUS = 0.02  # metres: the JBL Flip 4 that BatVision used has two 40 mm drivers (its data sheet)
 _BODY_RADIUS = 0.034  # metres: its body is a cylinder of 68 mm diameter (its data sheet)
+_REAR_LEVEL = -20.0  # dB, straight behind: below it the sound of leaks and of the vibrating body remains
 _DIRECTIONS = 181  # rows of the directivity table: whole degrees
 
 
 @dataclass(frozen=True)
 class Loudspeaker:
-    """Loudspeaker and air.
+    """Loudspeaker, its place on the robot, and air.
 
     Attributes:
         emitter: position in the head frame, metres forward, left and up; the loudspeaker faces forward.
+        isolation: dB by which the robot's body weakens the direct sound, and what the floor under the robot returns.
         omnidirectional: whether it radiates equally in all directions, rather than as a small cone in a small body.
         speed_of_sound: m/s; 343 in dry air at 20 °C.
         temperature: temperature of the air, °C.
         humidity: relative humidity, %; indoor comfort lies between 30 and 60 (EN 16798-1).
     """
 
-    emitter: Vector = (0.25, 0.0, -0.25)
+    emitter: Vector = (0.07, 0.0, -0.14)
+    isolation: float = 12.0
     omnidirectional: bool = False
     speed_of_sound: float = 343.0
     temperature: float = 20.0
@@ -51,7 +54,7 @@ def _cone_directivity(speed_of_sound: float) -> Float[np.ndarray, "181 8"]:
     """Directivity of a piston (Kinsler et al., Fundamentals of Acoustics, 4th ed., eq. 7.4.17) times the body's shadow.
 
     The body's directivity turns from omnidirectional to a cardioid where its circumference equals the wavelength
-    (ka = 1).
+    (ka = 1). The product vanishes behind the body; real loudspeakers radiate there too.
     """
     angle = np.radians(np.arange(_DIRECTIONS))[:, None]
     wave_number = 2 * np.pi * np.array(OCTAVES) / speed_of_sound
@@ -59,7 +62,8 @@ def _cone_directivity(speed_of_sound: float) -> Float[np.ndarray, "181 8"]:
     beam = np.where(phase > 1e-6, 2 * j1(np.maximum(phase, 1e-6)) / np.maximum(phase, 1e-6), 1.0)
     size = (wave_number * _BODY_RADIUS) ** 2
     shadow = 1 - size / (1 + size) * (1 - np.cos(angle)) / 2
-    directivity: np.ndarray = beam * shadow
+    rear = 10 ** (_REAR_LEVEL / 20) * (1 - np.cos(angle)) / 2
+    directivity: np.ndarray = np.copysign(np.hypot(beam * shadow, rear), beam)
     return directivity
 
 

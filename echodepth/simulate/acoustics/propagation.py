@@ -5,7 +5,8 @@ Four methods each find one kind of path, and the energy of a path is counted by 
 (`ray_tracing`).
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +21,9 @@ from echodepth.simulate.rooms.scene import Pose, Room
 
 RAYS = 768
 """Number of rays of the late sound. More rays change only the speckle of their random signs."""
+
+_BODY_CONE = math.sin(math.radians(45))
+"""Sound from within 45 degrees below the head passes through the robot's body, which hides the floor at its feet."""
 
 LONGEST_PATH = 156.0
 """Metres after which a ray ends: the duration of a recording, 0.4535 s, at 343 m/s."""
@@ -44,7 +48,7 @@ class Arrivals:
 def specular_reflections(room: Room, pose: Pose, loudspeaker: Loudspeaker, order: int = MAX_ORDER) -> Arrivals:
     """Direct sound, which comes first, and specular reflections of up to ``order`` faces."""
     paths = image_source_paths(room.scene, large_faces(room.scene), order, _endpoints(pose, loudspeaker))
-    return _to_head(paths, pose, loudspeaker)
+    return _through_body(_to_head(paths, pose, loudspeaker), loudspeaker)
 
 
 def edge_diffraction(room: Room, pose: Pose, loudspeaker: Loudspeaker) -> Arrivals:
@@ -55,7 +59,8 @@ def edge_diffraction(room: Room, pose: Pose, loudspeaker: Loudspeaker) -> Arriva
 
 def first_scattering(room: Room, patches: Patches, pose: Pose, loudspeaker: Loudspeaker) -> Arrivals:
     """Sound scattered once, by the patches of the room's surfaces."""
-    return _to_head(scattered_paths(room.scene, patches, _endpoints(pose, loudspeaker)), pose, loudspeaker)
+    paths = scattered_paths(room.scene, patches, _endpoints(pose, loudspeaker))
+    return _through_body(_to_head(paths, pose, loudspeaker), loudspeaker)
 
 
 def late_sound(room: Room, pose: Pose, loudspeaker: Loudspeaker, rays: Float[np.ndarray, "count 97 3"]) -> Arrivals:
@@ -96,3 +101,11 @@ def _to_head(paths: Paths, pose: Pose, loudspeaker: Loudspeaker) -> Arrivals:
     """Rotate paths into the head frame and apply the absorption by the air."""
     transmitted = 10 ** (-loudspeaker.air_absorption * paths.path_length[:, None] / 20)
     return Arrivals(paths.direction @ pose.axes, paths.path_length, paths.gain * transmitted)
+
+
+def _through_body(arrivals: Arrivals, loudspeaker: Loudspeaker) -> Arrivals:
+    """Weaken the direct sound, and sound from below, by the isolation of the robot's body."""
+    is_direct = arrivals.path_length < math.hypot(*loudspeaker.emitter) + 1e-6
+    is_isolated = is_direct | (arrivals.direction[:, 2] < -_BODY_CONE)
+    gain = np.where(is_isolated[:, None], 10 ** (-loudspeaker.isolation / 20), 1.0) * arrivals.gain
+    return replace(arrivals, gain=gain)

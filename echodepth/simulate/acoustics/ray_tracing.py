@@ -27,8 +27,13 @@ from echodepth.simulate.rooms.ray_casting import face_normal, first_hit, is_occl
 from echodepth.simulate.rooms.scene import Scene
 
 LISTENER_RADIUS = 0.4
-"""Radius of the sphere that detects rays, metres; less than the 0.5 m that a pose keeps free around the head."""
+"""Radius of the sphere that detects rays, metres; less than the 0.5 m that a pose keeps free around the head.
 
+A head that is nearer to the floor, to a wall or to the ceiling has a smaller sphere, which touches it: the part of a
+sphere behind a surface detects nothing, and the energy would be too low.
+"""
+
+_SMALLEST_RADIUS = 0.05  # metres
 _BOUNCES = 96  # at 2 m a bounce, the mean in a small room, 0.56 s; a recording lasts 0.45 s
 _DIFFUSE_AFTER = 4  # events after which the sound field is taken as diffuse
 _THINNING = 6  # from then on one ray in six is traced, with six times the energy
@@ -52,11 +57,22 @@ def draw_rays(count: int, rng: np.random.Generator) -> Float[np.ndarray, "count 
 
 
 @jit
-def _chord(start: Vector, direction: Vector, reach: float, listener: Float[np.ndarray, " 3"]) -> tuple[float, float]:
+def _listener_radius(shell: Float[np.ndarray, " 8"], listener: Float[np.ndarray, " 3"]) -> float:
+    """Radius of the listener's sphere, metres."""
+    radius = LISTENER_RADIUS
+    for axis in range(3):
+        radius = min(radius, shell[3 + axis] - abs(listener[axis] - shell[axis]))
+    return float(max(radius, _SMALLEST_RADIUS))
+
+
+@jit
+def _chord(
+    start: Vector, direction: Vector, reach: float, listener: Float[np.ndarray, " 3"], radius: float
+) -> tuple[float, float]:
     """Length of a ray inside the listener's sphere before ``reach``, and the distance of its middle; metres."""
     sx, sy, sz = listener[0] - start[0], listener[1] - start[1], listener[2] - start[2]
     along = sx * direction[0] + sy * direction[1] + sz * direction[2]
-    squared = LISTENER_RADIUS**2 - (sx * sx + sy * sy + sz * sz - along * along)
+    squared = radius**2 - (sx * sx + sy * sy + sz * sz - along * along)
     if squared <= 0:
         return 0.0, 0.0
     half = np.sqrt(squared)
@@ -70,6 +86,7 @@ def _add_crossing(
     found: int,
     path_length: float,
     chord: float,
+    radius: float,
     spread: float,
     direction: Vector,
     drawn: Float[np.ndarray, " 3"],
@@ -81,7 +98,7 @@ def _add_crossing(
     A ray stands for a beam that contains many image sources of the loudspeaker, each with a pressure of one over its
     path length. The energy is therefore split into as many paths, at random lengths within the spacing of the rays.
     """
-    share, spread = chord / (4 / 3 * np.pi * LISTENER_RADIUS**3), min(spread, path_length / 4)
+    share, spread = chord / (4 / 3 * np.pi * radius**3), min(spread, path_length / 4)
     parts = min(max(int(ray_energy * share * path_length * path_length), 1), _MAX_PARTS)
     for part in range(parts):
         chance = drawn[2] * (1 + 89 * part)
@@ -188,6 +205,7 @@ def _trace_ray(
     longest: float,
     energy: Float[np.ndarray, " bands"],
     ray_energy: float,
+    radius: float,
     spread: float,
     is_kept: bool,
 ) -> int:
@@ -201,10 +219,10 @@ def _trace_ray(
         drawn = ray[bounce]
         reach, block, face = first_hit(scene, (px, py, pz), direction)
         if is_specular and (was_scattered or not is_image_source_path(reflections, all_large, all_shell)):
-            chord, middle = _chord((px, py, pz), direction, reach, listener)
+            chord, middle = _chord((px, py, pz), direction, reach, listener, radius)
             if chord > 0:
                 length = travelled + middle
-                found = _add_crossing(paths, found, length, chord, spread, direction, drawn, energy, ray_energy)
+                found = _add_crossing(paths, found, length, chord, radius, spread, direction, drawn, energy, ray_energy)
         travelled += reach
         material = scene.material[block, face]
         largest, scattered_share = _absorb(scene, material, energy)
@@ -257,12 +275,13 @@ def ray_traced_paths(
     paths, found, energy = empty_paths((_MAX_PARTS + 1) * count * _BOUNCES, bands), 0, np.empty(bands)
     ray_energy = 4 * np.pi / count  # a pressure of 1 at 1 m is a power of 4 pi
     # Mean path length between two crossings of the sphere by all rays: the room's volume over what the rays sweep.
-    spread = 8 * scene.blocks[0, 3] * scene.blocks[0, 4] * scene.blocks[0, 5] / (count * np.pi * LISTENER_RADIUS**2)
+    radius = _listener_radius(scene.blocks[0], ends.listener)
+    spread = 8 * scene.blocks[0, 3] * scene.blocks[0, 4] * scene.blocks[0, 5] / (count * np.pi * radius**2)
     for ray in range(count):
         directivity_gain(ends, _drawn_direction(axes, rays[ray, 0]), energy)
         energy[:] = energy**2 * ray_energy
         is_kept = ray % _THINNING == 0
         found = _trace_ray(
-            paths, found, scene, large, rays[ray], axes, ends, longest, energy, ray_energy, spread, is_kept
+            paths, found, scene, large, rays[ray], axes, ends, longest, energy, ray_energy, radius, spread, is_kept
         )
     return first_paths(paths, found)

@@ -11,14 +11,18 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.signal import butter, chirp, sosfilt
 
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET, V2_RECORDING_SAMPLES
-from echodepth.simulate.acoustics.hrtf import convolve_hrir, kemar
+from echodepth.simulate.acoustics.hrtf import convolve_hrir, diffuse_field_power, kemar
 from echodepth.simulate.acoustics.propagation import Arrivals
 from echodepth.simulate.rooms.materials import OCTAVES
 
 _CHIRP_SECONDS = 3e-3  # BatVision: linear, 20 Hz to 20 kHz
 _PASSBAND = (70.0, 20e3)  # Hz: range of the JBL Flip 4 (its data sheet), with slopes of 12 dB per octave
+_MICROPHONES = {250.0: -4.0, 500.0: -5.0, 1000.0: -3.0, 2000.0: -1.5, 4000.0: 10.0, 8000.0: 6.0, 16000.0: -5.5}
+"""Diffuse-field response of the ears' microphones with the loudspeaker, dB per octave: chosen so that the echoes of the
+genuine recording's place, from 5 to 50 ms, have its octave spectrum (`python -m benchmarks.genuine_frame`)."""
+_THIRD_OCTAVE = 2 ** (1 / 6)  # from a band's centre to its edge
+_EQUALISED = (100.0, 17e3)  # Hz: range in which KEMAR was measured well; the values at its ends hold beyond
 _DIRECT_RMS = 0.17  # of full scale, over both ears' first 3 ms, as in a real V2 recording
-_LEVEL = 0.215  # gain that gives the direct sound of the default loudspeaker that RMS
 _GAIN_JITTER = 0.5  # dB, standard deviation: charge of the battery and steps of the volume control, assumed
 _ONSET_JITTER = 4.0  # samples, either way: the computer's clock starts the recording, assumed
 _MOUNT_JITTER = np.radians(1.0)  # standard deviation of the head's rotation against the camera, assumed
@@ -45,14 +49,35 @@ def batvision_chirp() -> Float[np.ndarray, "132"]:
     return samples
 
 
+@cache
+def _microphone_response() -> Complex[np.ndarray, " f"]:
+    """Response that turns KEMAR's ears into those of the robot, at minimum phase.
+
+    KEMAR's microphones sit at the eardrum, behind the resonance of the ear canal, and were measured with a loudspeaker
+    of their own. Diffuse-field equalisation in third octaves removes both; then follows the robot's own response.
+    """
+    frequency = rfftfreq(_FFT_SIZE, 1 / SAMPLE_RATE)
+    power = np.cumsum(diffuse_field_power(kemar(), _FFT_SIZE))
+    centre = np.clip(frequency, *_EQUALISED)
+    low, high = (np.interp(centre * edge, frequency, power) for edge in (1 / _THIRD_OCTAVE, _THIRD_OCTAVE))
+    equalised = -10 * np.log10((high - low) / centre)
+    robot = np.interp(np.log2(np.maximum(frequency, 1.0)), np.log2([*_MICROPHONES]), [*_MICROPHONES.values()])
+    # The real cepstrum of a magnitude, folded to positive times, is that of the minimum-phase response.
+    cepstrum = irfft((equalised - equalised.mean() + robot) * np.log(10) / 20, _FFT_SIZE)
+    cepstrum[1 : _FFT_SIZE // 2] *= 2
+    cepstrum[_FFT_SIZE // 2 + 1 :] = 0
+    return np.asarray(np.exp(rfft(cepstrum, _FFT_SIZE)))
+
+
 def _emitted_spectrum(signal: Float[np.ndarray, " n"]) -> Complex[np.ndarray, " f"]:
-    """Spectrum of a signal after the loudspeaker's band-pass filter."""
+    """Spectrum of a signal after the loudspeaker's band-pass filter and the response of the microphones."""
     if signal.size > _LONGEST_SIGNAL:
         raise ValueError(f"signal has {signal.size} samples: at most {_LONGEST_SIGNAL} fit without wrap-around")
     padded = np.zeros(_LONGEST_SIGNAL)
     padded[: signal.size] = signal
     bandpass = butter(2, _PASSBAND, "bandpass", fs=SAMPLE_RATE, output="sos")
-    return np.asarray(rfft(sosfilt(bandpass, padded), _FFT_SIZE))
+    spectrum: np.ndarray = rfft(sosfilt(bandpass, padded), _FFT_SIZE) * _microphone_response()
+    return spectrum
 
 
 @cache
@@ -131,6 +156,22 @@ def _onset_delay(arrivals: Arrivals, speed_of_sound: float) -> float:
     return V2_ONSET - float(arrivals.path_length[0]) / speed_of_sound * SAMPLE_RATE
 
 
+@cache
+def _direct_rms(direction: tuple[float, ...], gain: tuple[float, ...]) -> float:
+    """RMS of the direct sound of a chirp over both ears and the chirp's duration, before the recorder's gain."""
+    direct = Arrivals(np.array([direction]), np.zeros(1), np.array([gain]))
+    waveforms = _to_waveform(_transfer_functions(direct, 343.0, float(V2_ONSET)) * _chirp_spectrum())
+    return float(np.sqrt((waveforms**2).sum() / (2 * batvision_chirp().size)))
+
+
+def _recording_gain(arrivals: Arrivals) -> float:
+    """Gain of the recorder: that at which the direct sound has the RMS of a real recording, whatever its isolation."""
+    # Rounded, because the direct sound is the same in all poses but for the last digits.
+    direction, gain = (tuple(np.round(values[0], 6).tolist()) for values in (arrivals.direction, arrivals.gain))
+    rms = _direct_rms(direction, gain)
+    return _DIRECT_RMS / rms if rms > 0 else 1.0
+
+
 def receive(arrivals: Arrivals, signal: Float[np.ndarray, " n"], speed_of_sound: float = 343.0) -> np.ndarray:
     """Waveforms at both ears for any short signal, without gain jitter, noise or clipping.
 
@@ -147,7 +188,7 @@ def receive(arrivals: Arrivals, signal: Float[np.ndarray, " n"], speed_of_sound:
     """
     delay = _onset_delay(arrivals, speed_of_sound)
     spectra = _transfer_functions(arrivals, speed_of_sound, delay) * _emitted_spectrum(signal)
-    waveforms: np.ndarray = _LEVEL * _to_waveform(spectra)
+    waveforms: np.ndarray = _recording_gain(arrivals) * _to_waveform(spectra)
     return waveforms
 
 
@@ -166,7 +207,7 @@ def record(
     Returns:
         ``V2_RECORDING_SAMPLES`` samples per ear, left first, full scale 1; louder samples clip, as in a recorder.
     """
-    gain = _LEVEL * 10 ** (rng.normal(0, _GAIN_JITTER) / 20)
+    gain = _recording_gain(arrivals) * 10 ** (rng.normal(0, _GAIN_JITTER) / 20)
     delay = _onset_delay(arrivals, speed_of_sound) + rng.uniform(-_ONSET_JITTER, _ONSET_JITTER)
     rotated = _rotate_head(arrivals, float(rng.normal(0, _MOUNT_JITTER)))
     echoes = _to_waveform(_transfer_functions(rotated, speed_of_sound, float(delay)) * _chirp_spectrum())

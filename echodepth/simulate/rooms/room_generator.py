@@ -30,7 +30,8 @@ _SIZES: dict[RoomKind, tuple[tuple[float, float, float], tuple[float, float, flo
 _PARTITION = 0.12  # thickness, metres
 _MAX_BLOCKS = 90  # in one room
 _CLEARANCE = 0.55  # metres along the floor between the head's centre and the nearest obstacle
-_OVERHEAD = 1.3  # metres: a block whose underside is higher is no obstacle to the robot
+_HEADROOM = 0.4  # metres: a block whose underside is higher above the head is no obstacle to the robot
+_HEIGHT_TOLERANCE = 0.02  # metres either way: carpets, tyres; more would leave the scale of an image unknown
 _TILT = math.radians(1.5)  # standard deviation of pitch and roll on an uneven floor
 _POSITIONS, _HEADINGS = 128, 48  # candidates for a pose
 
@@ -232,13 +233,16 @@ class _Furnisher:
 
 
 @jit
-def clearance(scene: Scene, x: float, y: float) -> float:
-    """Distance along the floor from a position to the nearest wall or obstacle, metres; 0 inside an obstacle."""
+def clearance(scene: Scene, x: float, y: float, height: float) -> float:
+    """Distance along the floor from a position to the nearest wall or obstacle, metres; 0 inside an obstacle.
+
+    A block that is 0.4 m above a head at ``height`` metres is no obstacle.
+    """
     shell = scene.blocks[0]
     nearest = min(shell[3] - abs(x - shell[0]), shell[4] - abs(y - shell[1]))
     for index in range(1, scene.blocks.shape[0]):
         block = scene.blocks[index]
-        if block[2] - block[5] > _OVERHEAD:
+        if block[2] - block[5] > height + _HEADROOM:
             continue
         u, v, _ = block_coordinates(block, (x, y, 0.0))
         gap_u, gap_v = max(abs(u) - block[3], 0.0), max(abs(v) - block[4], 0.0)
@@ -248,16 +252,16 @@ def clearance(scene: Scene, x: float, y: float) -> float:
 
 @jit
 def _free_distances(
-    scene: Scene, x: float, y: float, yaws: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"]
+    scene: Scene, head: Vector, yaws: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"]
 ) -> None:
     """Write the distance to the first surface at the height of the head in each direction, metres."""
     for index in range(yaws.size):
         direction = (np.cos(yaws[index]), np.sin(yaws[index]), 0.0)
-        distances[index] = first_hit(scene, (x, y, ROBOT_HEIGHT), direction)[0]
+        distances[index] = first_hit(scene, head, direction)[0]
 
 
-def draw_pose(rng: np.random.Generator, room: Room) -> Pose:
-    """Draw a position with free floor around it, and a heading.
+def draw_pose(rng: np.random.Generator, room: Room, height: float = ROBOT_HEIGHT) -> Pose:
+    """Draw a position with free floor around it, a height within 2 cm of ``height`` metres, and a heading.
 
     The probability of a heading grows with the free distance in its direction, since a robot drives where it has room.
     If no candidate position is free enough, the freest one is taken.
@@ -266,11 +270,12 @@ def draw_pose(rng: np.random.Generator, room: Room) -> Pose:
     positions = rng.uniform((0, 0), (length, width), (_POSITIONS, 2))
     offset, quantile = float(rng.uniform(0, 2 * math.pi)), float(rng.random())
     pitch, roll = (float(angle) for angle in rng.normal(0, _TILT, 2))
-    clearances = np.array([clearance(room.scene, float(x), float(y)) for x, y in positions])
+    z = height + float(rng.uniform(-_HEIGHT_TOLERANCE, _HEIGHT_TOLERANCE))
+    clearances = np.array([clearance(room.scene, float(x), float(y), height) for x, y in positions])
     is_free = clearances > _CLEARANCE
     chosen = int(np.argmax(is_free)) if is_free.any() else int(np.argmax(clearances))
     x, y = (float(value) for value in positions[chosen])
     yaws, distances = offset + 2 * math.pi * np.arange(_HEADINGS) / _HEADINGS, np.empty(_HEADINGS)
-    _free_distances(room.scene, x, y, yaws, distances)
+    _free_distances(room.scene, (x, y, z), yaws, distances)
     heading = int(np.searchsorted(np.cumsum(distances**2.5) / (distances**2.5).sum(), quantile))
-    return Pose((x, y, ROBOT_HEIGHT), float(yaws[min(heading, _HEADINGS - 1)]), pitch, roll)
+    return Pose((x, y, z), float(yaws[min(heading, _HEADINGS - 1)]), pitch, roll)

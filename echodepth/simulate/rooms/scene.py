@@ -18,8 +18,8 @@ from echodepth.simulate.rooms.materials import PATTERNS, Material, Vector
 
 RoomKind = Literal["office", "corridor", "hall", "l-room", "two rooms"]
 
-ROBOT_HEIGHT = 0.9
-"""Height of the camera and of the head's centre, metres. It is fixed: otherwise an image leaves the scale unknown."""
+ROBOT_HEIGHT = 0.35
+"""Height of the camera and of the head's centre, metres: that of BatVision V2's robot, by its depth maps' floor."""
 
 
 class Scene(NamedTuple):
