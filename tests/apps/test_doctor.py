@@ -32,7 +32,7 @@ FIRST, SECOND = "simulated_00", "simulated_01"
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two locations of ten rooms, 20 recordings each; read only."""
     config = SimulateConfig(
-        tmp_path_factory.mktemp("doctor") / "set", rooms=20, poses=2, image_size=32, workers=1, seed=1
+        tmp_path_factory.mktemp("doctor") / "set", rooms=20, poses=2, image_size=32, workers=1, seed=7
     )
     return simulate(config)
 

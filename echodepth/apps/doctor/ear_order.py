@@ -5,7 +5,7 @@ each distance bin, the sign of the interaural level difference (ILD): the *later
 (left positive) of the surfaces at that distance. The ILD is the log ratio of left to right energy in the same bin,
 above 5 kHz, where the head casts an acoustic shadow. The agreement of a frame is the correlation of the two over
 distance, weighted by the share of the view at each distance. It is noisy for one frame and reliable over many: in
-simulated rooms its mean lies 0.9 standard deviations above zero, so 20 frames give t = 4. It is negative where the
+simulated rooms its mean lies 0.7 standard deviations above zero, so 20 frames give t = 3. It is negative where the
 ears are swapped or the depth is mirrored.
 """
 
