@@ -56,7 +56,7 @@ def test_the_other_simulator_is_given_the_same_closed_room(tmp_path: Path) -> No
             8 * sum(block.half[i] * block.half[(i + 1) % 3] for i in range(3)), rel=1e-5
         )
     left, right = simulate.pyroomacoustics_responses(room, pose)
-    # The loudspeaker is 0.16 m from the head's middle and 0.18 m from the ears, and 40 samples are pyroomacoustics' own delay.
+    # The loudspeaker is 0.18 m from the ears, and 40 samples are pyroomacoustics' own delay.
     assert abs(np.argmax(np.abs(left[:400])) - 40 - 0.179 / 343 * 44100) < 2
     assert np.argmax(np.abs(left[:400])) == np.argmax(np.abs(right[:400]))
 
