@@ -35,8 +35,7 @@ def main() -> None:
     with atomic_write(PAGE) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
     page = DEVICES.read_text(encoding="utf-8")
-    for file in sorted(KEPT.parent.glob("benchmarks-*.json")):
-        page = insert(page, file.stem.removeprefix("benchmarks-"), tables(json.loads(file.read_text())))
+    page = insert(page, "cuda", tables(json.loads(KEPT.with_name("benchmarks-cuda.json").read_text())))
     with atomic_write(DEVICES) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
 

@@ -64,5 +64,5 @@ def _share(kept: Kept, name: str, row: Kept) -> str:
     precision = next((each for each in kept.get("ceiling", {}) if f", {each}" in name), None)
     if precision is None:
         return ""
-    largest = max(kept["ceiling"][precision].values())
+    largest = max(rate for name, rate in kept["ceiling"][precision].items() if name.endswith("tflops"))
     return f"{row['tflops'] / largest:.0%}"

@@ -81,7 +81,13 @@ def test_a_spec_has_every_setting_as_a_plain_value() -> None:
         **{"convolution": "full", "attention": "band", "output_size": 64, "max_depth": 10.0, "ear_channels": 10},
     }
     assert spec.front_end == {
-        **{"name": "echo", "image_size": 64, "spectrogram": "log", "binaural_cues": True},
+        **{
+            "name": "echo",
+            "image_size": 64,
+            "spectrogram": "log",
+            "binaural_cues": True,
+            "spectrogram_antialias": True,
+        },
         **{"n_fft": 512, "win_length": 64, "hop_length": 16},
     }
 
