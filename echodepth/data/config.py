@@ -42,7 +42,7 @@ class DataConfig:
     data_dir: OptionalAddress = None
     """Root of the dataset (default: data/<dataset>; simulated: created in the cache), or address of its shards."""
     image_size: int = 256
-    """Side in pixels of image, depth map and spectrogram at the network's input and output."""
+    """Side in pixels of image and depth map."""
     max_depth: float | None = None
     """Clip depth at this many metres. Default: 30 for batvisionv2 and simulated, 12 for batvisionv1, 10 for rgbd."""
     audio_start: Literal["onset", "zero"] | int = "onset"

@@ -62,7 +62,7 @@ def build_spec(
         network_config: has the flags of the network's config as attributes.
         front_end: a name in ``FRONT_ENDS``.
         front_end_config: has the flags of the front end's config as attributes.
-        image_size: side in pixels of the network's input and of the depth map.
+        image_size: side in pixels of the depth map, and of the image of a network that takes one.
         max_depth: upper end of the prediction in metres.
 
     Raises:
@@ -72,7 +72,7 @@ def build_spec(
     net, end = NETWORKS[network], FRONT_ENDS[front_end]
     if net.modality != end.modality:
         raise ConfigError(f"--{FRONT_ENDS.flag} {front_end} is for {end.modality}; {network} takes {net.modality}")
-    built = end(image_size=image_size, **plain(select(front_end_config, end.config)))
+    built = end.from_config(front_end_config, image_size)
     arguments = {
         **plain(select(network_config, net.config)),
         "output_size": image_size,

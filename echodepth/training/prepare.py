@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 from echodepth.core.errors import ConfigError, require_at_least
-from echodepth.core.flags import select
 from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.training.config import PrepareConfig
@@ -30,7 +29,7 @@ def prepare(config: PrepareConfig) -> list[Path]:
     if config.sound == "spectrogram":
         entry = FRONT_ENDS[config.front_end.front_end]
         try:
-            front_end = entry(config.data.image_size, **vars(select(config.front_end, entry.config)))
+            front_end = entry.from_config(config.front_end, config.data.image_size)
         except ValueError as error:
             raise ConfigError(f"--{error}") from error
         audio_format = AudioCacheFormat(front_end.settings, front_end)

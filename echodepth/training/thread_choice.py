@@ -1,13 +1,14 @@
 """The number of CPU threads of a training run, which a resumed run keeps."""
 
 import logging
+import math
 
 import torch
 
 from echodepth.core.flags import flat
 from echodepth.core.threads import choose_threads
 from echodepth.training.config import TrainConfig
-from echodepth.training.validation import is_main_process, on_cuda
+from echodepth.training.validation import input_size, is_main_process, on_cuda
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def training_threads(config: TrainConfig, before: int | None = None) -> int:
         number, reason = before, "as before the resume; --threads names another"
     # Lightning divides the cores among several processes, and a GPU's CPU threads prepare data.
     elif channels and machine.devices * machine.num_nodes == 1 and not on_cuda(machine) and machine.device != "mps":
-        number = choose_threads(config.optimisation.batch_size * channels * config.data.image_size**2)
+        number = choose_threads(config.optimisation.batch_size * channels * math.prod(input_size(config)))
         reason = "faster for so small a network; --threads names another"
     if number != now and is_main_process():
         log.info("%d CPU %s instead of %d (%s)", number, "thread" if number == 1 else "threads", now, reason)

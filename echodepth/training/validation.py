@@ -119,14 +119,22 @@ def _log_in_to_wandb() -> None:
 
 def check_batches(config: TrainConfig, training_frames: int) -> None:
     """Raise a ConfigError where batch norm would get one number per channel: one frame with a map of one pixel."""
-    machine, size = config.machine, config.data.image_size
+    machine = config.machine
+    rows, columns = input_size(config)
     frames_per_device = math.ceil(training_frames / (machine.devices * machine.num_nodes))
     needed = NETWORKS[config.network.model].single_frame_size
-    if size < needed and min(config.optimisation.batch_size, frames_per_device) == 1:
+    if max(rows, columns) < needed and min(config.optimisation.batch_size, frames_per_device) == 1:
+        flags = "--image_size" if config.modality == "image" else "--audio_frames"
         raise ConfigError(
-            f"--image_size {size} ends in maps of a single pixel, of which a batch of one frame has no statistics: "
-            f"give --image_size {needed}, or two frames or more to a batch"
+            f"an input of {rows}x{columns} ends in maps of a single pixel, of which a batch of one frame has no "
+            f"statistics: give {flags} {needed}, or two frames or more to a batch"
         )
+
+
+def input_size(config: TrainConfig) -> tuple[int, int]:
+    """Rows and columns of the network's input: those of the image, or of the spectrogram."""
+    flags, side = flat(config.network), config.data.image_size
+    return flags.get("audio_bins") or side, flags.get("audio_frames") or side
 
 
 def check_resumable(checkpoint: dict[str, Any], spec: ModelSpec, flags: dict[str, Any], path: Path) -> None:

@@ -21,12 +21,12 @@ from echodepth.apps.live.listen import listen, predict_depth
 from echodepth.apps.live.simulated_card import LATENCY, SimulatedCard
 from echodepth.apps.live.sound_card import SoundDeviceCard
 from echodepth.apps.live.terminal import depth_lines, half_blocks, scale_line
+from echodepth.core.chirp import batvision_chirp
 from echodepth.core.constants import V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.data.audio import find_onset, read_wav
 from echodepth.inference.predictor import Predictor
-from echodepth.simulate.acoustics.recording import batvision_chirp
 from tests.tiny import save_tiny, save_tiny_rgb
 
 

@@ -32,7 +32,7 @@ def sine(frequency: float, amplitude: float, samples: int = 7782) -> Tensor:
 )
 def test_the_spectrum_is_that_of_torch_stft(n_fft: int, win_length: int, hop_length: int, samples: int) -> None:
     audio = torch.randn(2, 2, samples) / 10
-    real, imaginary = SpectrumTransform(n_fft, win_length, hop_length, 32)(audio).unbind(2)
+    real, imaginary = SpectrumTransform(n_fft, win_length, hop_length, (32, 32))(audio).unbind(2)
     window, bins = torch.hann_window(win_length), max(n_fft, win_length)
     expected = torch.stft(audio.flatten(0, 1), bins, hop_length, win_length, window, return_complex=True)
     expected = expected.unflatten(0, (2, 2)) / (win_length / 4)
@@ -180,7 +180,7 @@ def test_a_front_end_saved_without_the_setting_antialiases() -> None:
     """As it did when its network was trained."""
     audio = torch.randn(1, 2, 3000) / 10
     saved = {name: value for name, value in EchoFrontEnd(32).settings.items() if name != "spectrogram_antialias"}
-    transform = SpectrumTransform(512, 64, 16, 32)
+    transform = SpectrumTransform(512, 64, 16, (32, 32))
     real, imaginary = transform(audio).unbind(2)
     level = 20 * torch.log10(torch.hypot(real, imaginary) + 10 ** (FLOOR_DB / 20))
     expected = F.interpolate(1 - level / FLOOR_DB, (32, 32), mode="bilinear", antialias=True)

@@ -8,6 +8,7 @@ import pytest
 from jaxtyping import Float
 from numpy import ndarray
 
+from echodepth.core.chirp import batvision_chirp
 from echodepth.core.constants import SAMPLE_RATE, V2_RECORDING_SAMPLES
 from echodepth.data.audio import find_onset
 from echodepth.simulate.acoustics import propagation
@@ -121,7 +122,7 @@ def test_the_recorder_gives_the_direct_sound_one_level_whatever_its_isolation(is
     half, soft = (8.0, 8.0, 8.0), Material("test", "plain", 1.0, (0.5, 0.5, 0.5), (1.0,) * 8, (0.0,) * 8)
     room, pose = Room("office", Block(half, half, 0.0, (soft,) * 6), (), ()), Pose(half, 0.0)
     direct = propagation.specular_reflections(room, pose, Loudspeaker(isolation=isolation), order=0)
-    waveforms = recorder.receive(direct, recorder.batvision_chirp())
+    waveforms = recorder.receive(direct, batvision_chirp())
     assert math.sqrt((waveforms**2).sum() / (2 * 132)) == pytest.approx(0.17, rel=1e-4)
 
 

@@ -14,10 +14,10 @@ from echodepth.apps.doctor.row_checks import flat_samples
 from echodepth.apps.live.config import CardConfig
 from echodepth.apps.live.sound_card import SoundCard
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.chirp import batvision_chirp
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET, V2_RECORDING_SAMPLES
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.audio import find_onset
-from echodepth.simulate.acoustics.recording import batvision_chirp
 
 log = logging.getLogger(__name__)
 

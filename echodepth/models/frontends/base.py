@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from echodepth.core.flags import plain, select
+
 Modality = Literal["image", "audio"]
 """Key of a sample that a model takes as its input."""
 
@@ -17,7 +19,7 @@ class FrontEnd(nn.Module, ABC):
     A front end has no weights. Its settings are saved with the weights of the network that was trained behind it.
 
     Args:
-        image_size: side of the square output in pixels.
+        image_size: side in pixels of the depth map; an image front end's output has the same size.
 
     Attributes:
         name: key in ``FRONT_ENDS``.
@@ -35,6 +37,20 @@ class FrontEnd(nn.Module, ABC):
         super().__init__()
         self.image_size = image_size
 
+    @classmethod
+    def from_config(cls, config: object, image_size: int) -> "FrontEnd":
+        """The front end of some flags.
+
+        Args:
+            config: has the flags of ``config`` as attributes.
+            image_size: side of the depth map in pixels.
+
+        Raises:
+            DataError: a file that a flag names cannot be read.
+            ValueError: a flag is out of range; the message begins with its name.
+        """
+        return cls(image_size=image_size, **plain(select(config, cls.config)))
+
     @property
     def settings(self) -> dict[str, Any]:
         """All constructor arguments, as plain values."""
@@ -51,7 +67,7 @@ class FrontEnd(nn.Module, ABC):
         """Channels of the output, which is the input of the network."""
 
     @abstractmethod
-    def forward(self, raw: Tensor) -> Float[Tensor, "b c s s"]:
+    def forward(self, raw: Tensor) -> Float[Tensor, "b c h w"]:
         """The network's input from images [B,3,H,W] in 0..1 or waveforms [B,2,T] of full scale 1."""
 
     @abstractmethod
@@ -63,8 +79,8 @@ class FrontEnd(nn.Module, ABC):
         """
 
 
-def resize(x: Float[Tensor, "b c h w"], size: int, antialias: bool = True) -> Float[Tensor, "b c s s"]:
-    """Resize to a square by bilinear interpolation, by default antialiased."""
-    if x.shape[-2:] == (size, size):
+def resize(x: Float[Tensor, "b c h w"], size: tuple[int, int], antialias: bool = True) -> Float[Tensor, "b c h2 w2"]:
+    """Resize to rows and columns by bilinear interpolation, by default antialiased."""
+    if x.shape[-2:] == size:
         return x
-    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=antialias)
+    return F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=antialias)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -11,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.core.device import float32_products
-from echodepth.core.flags import TrueOrFalse
+from echodepth.core.flags import TrueOrFalse, plain, select
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.frontends.base import FrontEnd
+from echodepth.models.frontends.pulse_compression import EchoWindow, read_chirp
 from echodepth.models.frontends.spectrum import FLOOR_DB, ExportableSpectrumTransform, Spectrum, SpectrumTransform
 
 MAX_ILD_DB = 40.0
@@ -24,12 +26,24 @@ LONG_WINDOW_FACTOR = 4
 """Length of the second window, and of its hop, as a multiple of the first."""
 CPU_BATCH = 4
 """Frames that a CPU transforms at a time. More of them leave its cache between one step and the next."""
+MINIMUM_SIZE, LARGEST_SIZE = 16, 4096
+"""Rows and columns of a spectrogram: the networks' least input, and a bound on memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EchoConfig:
     """Flags of the echo front end."""
 
+    audio_bins: int | None = 32
+    """Frequency bins of the spectrogram; None: --image_size, as in BatVision's code."""
+    audio_frames: int | None = 128
+    """Time frames of the spectrogram; None: --image_size, as in BatVision's code."""
+    audio_range: float | None = 10.0
+    """Use echoes from up to this many metres; None uses the whole waveform."""
+    pulse_compression: TrueOrFalse = True
+    """Correlate the waveforms with the emitted chirp (matched filter): finer in time, and 18 dB less noise."""
+    chirp: Path | None = None
+    """WAV file of the emitted chirp, for pulse compression. Default: BatVision's, 20 Hz to 20 kHz in 3 ms."""
     spectrogram: Literal["log", "magnitude"] = "log"
     """log: decibels on one fixed scale for all recordings. magnitude: linear, as in BatVision's code."""
     spectrogram_antialias: TrueOrFalse = True
@@ -52,16 +66,20 @@ class EchoFrontEnd(FrontEnd):
     coarser time resolution. Swapped ears swap the channels, signs included.
 
     Args:
-        image_size: side in pixels of the square that frequency and time are resized to.
+        image_size: side in pixels of the depth map.
         spectrogram: ``log`` or ``magnitude``.
         n_fft: bins of the transform.
         win_length: samples of the window.
         hop_length: samples between columns.
         binaural_cues: add the binaural cues and the second resolution.
         spectrogram_antialias: antialias the resizing. Models saved before this setting existed were trained with it.
+        audio_bins: rows that the frequencies are resized to; None for ``image_size``.
+        audio_frames: columns that the times are resized to; None for ``image_size``.
+        audio_range: metres from within which echoes are used; None for the whole waveform.
+        chirp: emitted chirp for pulse compression: ``linear`` is BatVision's, or samples at 44.1 kHz; None does none.
 
     Raises:
-        ValueError: ``spectrogram`` is neither of the two, or ``binaural_cues`` is combined with ``magnitude``.
+        ValueError: a setting is out of range, or ``binaural_cues`` is combined with ``magnitude``.
     """
 
     name = "echo"
@@ -78,8 +96,15 @@ class EchoFrontEnd(FrontEnd):
         hop_length: int = 16,
         binaural_cues: bool = False,
         spectrogram_antialias: bool = True,
+        audio_bins: int | None = None,
+        audio_frames: int | None = None,
+        audio_range: float | None = None,
+        chirp: str | Sequence[float] | None = None,
     ) -> None:
         super().__init__(image_size)
+        for name, number in (("audio_bins", audio_bins), ("audio_frames", audio_frames)):
+            if number is not None and not MINIMUM_SIZE <= number <= LARGEST_SIZE:
+                raise ValueError(f"{name} must be {MINIMUM_SIZE} to {LARGEST_SIZE}, not {number}")
         if spectrogram not in ("log", "magnitude"):
             raise ValueError(f"spectrogram must be log or magnitude, not {spectrogram}")
         if binaural_cues and spectrogram != "log":
@@ -90,17 +115,36 @@ class EchoFrontEnd(FrontEnd):
         self.hop_length = hop_length
         self.binaural_cues = binaural_cues
         self.spectrogram_antialias = spectrogram_antialias
+        self.audio_bins = audio_bins
+        self.audio_frames = audio_frames
+        self.audio_range = audio_range
+        self.chirp = chirp if chirp is None or isinstance(chirp, str) else [float(sample) for sample in chirp]
+        self.window = EchoWindow(audio_range, chirp)
+        size = (audio_bins or image_size, audio_frames or image_size)
         factors = (1, LONG_WINDOW_FACTOR) if binaural_cues else (1,)
         transforms = [
-            SpectrumTransform(n_fft, k * win_length, k * hop_length, image_size, spectrogram_antialias) for k in factors
+            SpectrumTransform(n_fft, k * win_length, k * hop_length, size, spectrogram_antialias) for k in factors
         ]
         self.features = EchoFeatures(transforms, spectrogram, binaural_cues)
+
+    @classmethod
+    def from_config(cls, config: object, image_size: int) -> "EchoFrontEnd":
+        """The front end of some flags. The samples of a chirp become settings: a model names no file to read."""
+        flags = plain(select(config, cls.config))
+        path, compress = flags.pop("chirp"), flags.pop("pulse_compression")
+        if path is not None and not compress:
+            raise ValueError("chirp is for pulse compression: omit it, or --pulse_compression False")
+        chirp = None if not compress else "linear" if path is None else read_chirp(Path(path))
+        return cls(image_size=image_size, chirp=chirp, **flags)
 
     @property
     def settings(self) -> dict[str, Any]:
         """All constructor arguments, as plain values."""
-        names = ("image_size", "spectrogram", "n_fft", "win_length", "hop_length", "binaural_cues")
-        return {name: getattr(self, name) for name in (*names, "spectrogram_antialias")}
+        names = (
+            *("image_size", "spectrogram", "n_fft", "win_length", "hop_length", "binaural_cues"),
+            *("spectrogram_antialias", "audio_bins", "audio_frames", "audio_range", "chirp"),
+        )
+        return {name: getattr(self, name) for name in names}
 
     @property
     def network_arguments(self) -> dict[str, Any]:
@@ -112,7 +156,7 @@ class EchoFrontEnd(FrontEnd):
         """Channels of both ears."""
         return 2 * int(self.network_arguments["ear_channels"])
 
-    def forward(self, audio: Float[Tensor, "b ears t"]) -> Float[Tensor, "b c s s"]:
+    def forward(self, audio: Float[Tensor, "b ears t"]) -> Float[Tensor, "b c f n"]:
         """Spectrograms with low frequencies in the first row and the first echo in the first columns.
 
         Args:
@@ -126,13 +170,14 @@ class EchoFrontEnd(FrontEnd):
         # Single precision whatever the network's: bfloat16 and TF32 would round away echoes of -60 dB.
         with torch.autocast(audio.device.type, enabled=False), float32_products(tf32=False):
             batch = CPU_BATCH if audio.device.type == "cpu" else max(1, len(audio))
-            features = torch.cat([self.features(part) for part in audio.float().split(batch)])
+            features = torch.cat([self.features(self.window(part)) for part in audio.float().split(batch)])
         return features.to(audio.dtype)
 
     def exportable(self, samples: int) -> nn.Module:
         """The same features of waveforms of one length, without complex numbers and interpolation."""
-        transforms = [ExportableSpectrumTransform(transform, samples) for transform in self.features.transforms]
-        return EchoFeatures(transforms, self.spectrogram, self.binaural_cues)
+        length = self.window.length(samples)
+        transforms = [ExportableSpectrumTransform(transform, length) for transform in self.features.transforms]
+        return nn.Sequential(self.window, EchoFeatures(transforms, self.spectrogram, self.binaural_cues))
 
 
 class EchoFeatures(nn.Module):
@@ -155,7 +200,7 @@ class EchoFeatures(nn.Module):
         """The transforms, by resolution."""
         return [module for module in self.resolutions if isinstance(module, SpectrumTransform)]
 
-    def forward(self, audio: Float[Tensor, "b 2 t"]) -> Float[Tensor, "b c s s"]:
+    def forward(self, audio: Float[Tensor, "b 2 t"]) -> Float[Tensor, "b c f n"]:
         """The channels of the left ear, then those of the right ear."""
         if self.binaural_cues:
             ears = [binaural_cues(transform(audio), transform) for transform in self.transforms]
@@ -167,8 +212,8 @@ class EchoFeatures(nn.Module):
         return resized * (transform.win_length / 4 / transform.gain)
 
 
-def level(spectrum: Spectrum, transform: SpectrumTransform) -> Float[Tensor, "b 2 s s"]:
-    """Level in decibels, from ``FLOOR_DB`` at 0 to full scale at 1, resized to a square.
+def level(spectrum: Spectrum, transform: SpectrumTransform) -> Float[Tensor, "b 2 h w"]:
+    """Level in decibels, from ``FLOOR_DB`` at 0 to full scale at 1, resized.
 
     The map to 0..1 follows the resizing, which is linear and leaves fewer numbers.
     """
@@ -178,7 +223,7 @@ def level(spectrum: Spectrum, transform: SpectrumTransform) -> Float[Tensor, "b 
     return full_scale - logarithm * (20 / FLOOR_DB)
 
 
-def binaural_cues(spectrum: Spectrum, transform: SpectrumTransform) -> Float[Tensor, "b 2 cues s s"]:
+def binaural_cues(spectrum: Spectrum, transform: SpectrumTransform) -> Float[Tensor, "b 2 cues h w"]:
     """Level of each ear, and its differences from the other ear: level, phase (cosine, sine) and coherence.
 
     The differences of level and phase are those of duplex theory (Rayleigh 1907). Coherence, by which listeners

@@ -33,7 +33,7 @@ class ImageFrontEnd(FrontEnd):
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 s s"]:
         """Images in 0..1 of any size, at the training size."""
-        return resize(image, self.image_size)
+        return resize(image, (self.image_size, self.image_size))
 
     def exportable(self, samples: int) -> nn.Module:
         """The identity: images are resized before they enter an exported graph."""

@@ -26,25 +26,27 @@ Spectrum = Float[Tensor, "b 2 2 f n"]
 
 
 class SpectrumTransform(nn.Module):
-    """Short-time spectrum of both ears at one window length, and the resizing of maps over it to a square.
+    """Short-time spectrum of both ears at one window length, and the resizing of maps over it.
 
     Args:
         n_fft: bins of the Fourier transform, at least ``win_length`` of which are used.
         win_length: samples of the Hann window.
         hop_length: samples between columns.
-        image_size: side of the square in pixels.
+        size: rows (frequencies) and columns (times) after resizing.
         antialias: antialias the resizing.
     """
 
     gain = 1.0
     """Magnitude of a full-scale sine."""
 
-    def __init__(self, n_fft: int, win_length: int, hop_length: int, image_size: int, antialias: bool = True) -> None:
+    def __init__(
+        self, n_fft: int, win_length: int, hop_length: int, size: tuple[int, int], antialias: bool = True
+    ) -> None:
         super().__init__()
         self.n_fft = max(n_fft, win_length)
         self.win_length = win_length
         self.hop_length = hop_length
-        self.image_size = image_size
+        self.size = size
         self.antialias = antialias
         self.skipped = (self.n_fft - win_length) // 2  # zeros of the frame before the window
         self._fourier: dict[torch.device, Tensor] = {}
@@ -62,9 +64,9 @@ class SpectrumTransform(nn.Module):
         """Absolute value. Complex numbers would take four times as long on a CPU."""
         return torch.hypot(real, imaginary)
 
-    def resize(self, x: Float[Tensor, "b c f n"]) -> Float[Tensor, "b c s s"]:
+    def resize(self, x: Float[Tensor, "b c f n"]) -> Float[Tensor, "b c h w"]:
         """Resize a map over the spectrum by bilinear interpolation."""
-        return resize(x, self.image_size, self.antialias)
+        return resize(x, self.size, self.antialias)
 
     def columns(self, samples: int) -> int:
         """Columns of the spectrum of a waveform of this length."""
@@ -120,10 +122,10 @@ class ExportableSpectrumTransform(SpectrumTransform):
 
     def __init__(self, transform: SpectrumTransform, samples: int) -> None:
         super().__init__(
-            transform.n_fft, transform.win_length, transform.hop_length, transform.image_size, transform.antialias
+            transform.n_fft, transform.win_length, transform.hop_length, transform.size, transform.antialias
         )
-        rows = resize_matrix(self.n_fft // 2 + 1, self.image_size, self.antialias)
-        columns = resize_matrix(self.columns(samples), self.image_size, self.antialias)
+        rows = resize_matrix(self.n_fft // 2 + 1, self.size[0], self.antialias)
+        columns = resize_matrix(self.columns(samples), self.size[1], self.antialias)
         self.register_buffer("kernels", self.gain * self.fourier()[:, None])
         self.register_buffer("row_matrix", rows)
         self.register_buffer("column_matrix", columns.T.contiguous())
@@ -136,7 +138,7 @@ class ExportableSpectrumTransform(SpectrumTransform):
         """Absolute value, as the root of the sum of squares."""
         return torch.sqrt(real * real + imaginary * imaginary)
 
-    def resize(self, x: Float[Tensor, "b c f n"]) -> Float[Tensor, "b c s s"]:
+    def resize(self, x: Float[Tensor, "b c f n"]) -> Float[Tensor, "b c h w"]:
         """Resize a map over the spectrum by one matrix for each axis."""
         return self.row_matrix @ (x @ self.column_matrix)
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from echodepth.core.flags import TrueOrFalse
 from echodepth.models.argument_checks import check_binaural_arguments, check_input, check_network_arguments
 from echodepth.models.attention.cross_attention import ATTENTIONS, CrossAttention
+from echodepth.models.ears import Fusion, as_batch_of_ears, left_and_right
 from echodepth.models.heads import DepthHead, UncertaintyHead
 from echodepth.models.layers import (
     CONVOLUTIONS,
@@ -53,15 +54,6 @@ class BinauralAttentionConfig(UncertaintyConfig):
     """Encoder convolutions. full: 3x3 over frequency and time. factorized: 3x1 along frequency, then 1x3 along time."""
     attention: Literal["band", "full", "time", "pooled"] = "band"
     """Attention pattern. band: ±2 time frames; full: all positions; time: same frequency; pooled: 32x32 keys."""
-
-
-class Fusion(nn.Sequential):
-    """1x1 convolution that reduces the concatenated maps of both ears to the channels of one."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(
-            nn.Conv2d(2 * channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
-        )
 
 
 @NETWORKS.register
@@ -103,6 +95,7 @@ class BinauralAttentionDepthNet(DepthNet):
         convolution: str = "full",
         attention: str = "full",
         uncertainty: bool = False,
+        shared_encoder: bool = False,
     ) -> None:
         super().__init__()
         check_network_arguments(base_channels, output_size)
@@ -116,8 +109,12 @@ class BinauralAttentionDepthNet(DepthNet):
         self.ear_channels = ear_channels
         channels = dict(zip(ENCODER_LEVELS, encoder_channels(base_channels, bilinear), strict=True))
         attended = [f"x{level}" for level in sorted(set(attention_levels))]
-        self.left_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
-        self.right_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
+        self.shared_encoder = shared_encoder
+        if shared_encoder:
+            self.ear_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
+        else:
+            self.left_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
+            self.right_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
         cross_attention = ATTENTIONS[attention]
         self.left_to_right = nn.ModuleDict({level: cross_attention(channels[level]) for level in attended})
         self.right_to_left = nn.ModuleDict({level: cross_attention(channels[level]) for level in attended})
@@ -133,7 +130,8 @@ class BinauralAttentionDepthNet(DepthNet):
 
         All attention patterns have the same weights, so the pattern remains unknown.
         """
-        first = weights.get("left_encoder.stages.0.0.weight")
+        shared = weights.get("ear_encoder.stages.0.0.weight")
+        first = weights.get("left_encoder.stages.0.0.weight") if shared is None else shared
         if first is None:
             return None
         attended = {name.split(".")[1] for name in weights if name.startswith("left_to_right.")}
@@ -143,6 +141,7 @@ class BinauralAttentionDepthNet(DepthNet):
             "attention_levels": [int(level.removeprefix("x")) for level in sorted(attended)],
             "convolution": "full" if first.shape[2:] == (3, 3) else "factorized",
             "uncertainty": "uncertainty_head.conv.weight" in weights,
+            "shared_encoder": shared is not None,
         }
 
     def predict(self, spectrograms: Float[Tensor, "b c f t"]) -> Prediction:
@@ -198,8 +197,12 @@ class BinauralAttentionDepthNet(DepthNet):
     def _encode(self, spectrograms: Tensor) -> tuple[Features, Features]:
         meaning = f"{self.ear_channels} of the left ear, then of the right"
         check_input(spectrograms, 2 * self.ear_channels, "spectrograms", meaning)
-        left, right = spectrograms.split(self.ear_channels, dim=1)
-        return self.left_encoder(left), self.right_encoder(right)
+        if not self.shared_encoder:
+            left, right = spectrograms.split(self.ear_channels, dim=1)
+            return self.left_encoder(left), self.right_encoder(right)
+        both = self.ear_encoder(as_batch_of_ears(spectrograms))  # per level [2B,C,F,T]
+        ears = {level: left_and_right(maps) for level, maps in both.items()}
+        return {level: left for level, (left, _) in ears.items()}, {level: right for level, (_, right) in ears.items()}
 
 
 create_binaural_attention_model = BinauralAttentionDepthNet

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from echodepth.models.argument_checks import check_binaural_arguments, check_input, check_network_arguments
 from echodepth.models.attention.cross_attention import CrossAttention
+from echodepth.models.ears import Fusion, as_batch_of_ears, concatenated, left_and_right
 from echodepth.models.heads import DepthHead, UncertaintyHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
@@ -38,7 +39,6 @@ from echodepth.models.layers import (
     encoder_channels,
 )
 from echodepth.models.networks import NETWORKS
-from echodepth.models.networks.binaural_attention import Fusion
 from echodepth.models.upsampling import upsample
 
 
@@ -168,19 +168,14 @@ class LightBinauralDepthNet(DepthNet):
         """
         meaning = f"{self.ear_channels} of the left ear, then of the right"
         check_input(spectrograms, 2 * self.ear_channels, "spectrograms", meaning)
-        channels_last = spectrograms.is_contiguous(memory_format=torch.channels_last)
-        x = spectrograms.unflatten(1, (2, self.ear_channels)).flatten(0, 1)  # [2B,E,F,T]: both ears of each frame
-        if channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = as_batch_of_ears(spectrograms)  # [2B,E,F,T]
         features: Features = {}
         for level, stage in self.encoder.items():
             x = stage(x)  # [2B,C,F/2,T/2] .. [2B,8C,F/32,T/32]
-            ears = x.unflatten(0, (-1, 2)).unbind(1)
             if level in self.left_to_right:
-                both = self.left_to_right[level](*ears, opposite=self.right_to_left[level])
+                both = self.left_to_right[level](*left_and_right(x), opposite=self.right_to_left[level])
             else:
-                # Ears that follow each other are concatenated already, except in the channels-last format.
-                both = x.view(-1, 2 * x.shape[1], *x.shape[2:]) if x.is_contiguous() else torch.cat(ears, dim=1)
+                both = concatenated(x)
             features[level] = self.fusion[level](both)
         y = features["x5"]
         decoded: Features = {}

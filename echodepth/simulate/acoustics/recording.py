@@ -8,14 +8,14 @@ from functools import cache
 import numpy as np
 from jaxtyping import Complex, Float
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
-from scipy.signal import butter, chirp, sosfilt
+from scipy.signal import butter, sosfilt
 
+from echodepth.core.chirp import batvision_chirp
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET, V2_RECORDING_SAMPLES
 from echodepth.simulate.acoustics.hrtf import convolve_hrir, diffuse_field_power, kemar
 from echodepth.simulate.acoustics.propagation import Arrivals
 from echodepth.simulate.rooms.materials import OCTAVES
 
-_CHIRP_SECONDS = 3e-3  # BatVision: linear, 20 Hz to 20 kHz
 _PASSBAND = (70.0, 20e3)  # Hz: range of the JBL Flip 4 (its data sheet), with slopes of 12 dB per octave
 _MICROPHONES = {250.0: -4.0, 500.0: -5.0, 1000.0: -3.0, 2000.0: -1.5, 4000.0: 10.0, 8000.0: 6.0, 16000.0: -5.5}
 """Diffuse-field response of the ears' microphones with the loudspeaker, dB per octave: chosen so that the echoes of the
@@ -40,13 +40,6 @@ def _octave_weights() -> Float[np.ndarray, "bands f"]:
     distance = np.abs(position - np.arange(len(OCTAVES))[:, None])
     weights: np.ndarray = np.maximum(0, 1 - distance).astype(np.float32)
     return weights
-
-
-def batvision_chirp() -> Float[np.ndarray, "132"]:
-    """Chirp of BatVision: 3 ms, linear from 20 Hz to 20 kHz, full scale 1, at ``SAMPLE_RATE``."""
-    time = np.arange(round(_CHIRP_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
-    samples: np.ndarray = chirp(time, 20, _CHIRP_SECONDS, 20e3, phi=90)
-    return samples
 
 
 @cache
