@@ -104,7 +104,7 @@ def test_the_default_flags_are_batvisions_chirp_within_ten_metres() -> None:
 
 
 def test_wrong_settings_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="audio_range must be 0.1 to 1000 metres, not -1"):
+    with pytest.raises(ValueError, match=r"audio_range must be 0\.1 to 1000 metres, not -1"):
         EchoWindow(-1.0, None)
     with pytest.raises(ValueError, match="chirp must be linear or samples, not square"):
         EchoWindow(None, "square")
