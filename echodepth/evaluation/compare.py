@@ -22,19 +22,13 @@ from echodepth.evaluation.comparison import (
 )
 from echodepth.evaluation.config import CompareConfig, Control, ScoringConfig
 from echodepth.evaluation.differences import HEADLINE, Difference
-from echodepth.evaluation.evaluate import (
-    CONTROL_LABELS,
-    Evaluation,
-    model_label,
-    score_model,
-    scored_data,
-    summary,
-)
+from echodepth.evaluation.evaluate import CONTROL_LABELS, model_label, score_model, scored_data
 from echodepth.evaluation.frame_predictions import FramePrediction, predict_frames
 from echodepth.evaluation.frame_selection import leading_row, select_frames
 from echodepth.evaluation.intervals import MetricTable, metric_table
 from echodepth.evaluation.report_files import write_report
-from echodepth.metrics.depth import METRICS
+from echodepth.evaluation.results import Evaluation, summary
+from echodepth.metrics.direction import SCORES
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.networks import NETWORKS
@@ -241,9 +235,9 @@ def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list
         groups[repr((row.label, model.spec, sorted(data.items()), sorted(flags.items())))][model.run.seed] = row
     means = []
     for group in (list(group.values()) for group in groups.values() if len(group) > 1):
-        table = np.array([[row.means[metric] for metric in METRICS] for row in group])
-        mean = dict(zip(METRICS, table.mean(axis=0).tolist(), strict=True))
-        deviation = dict(zip(METRICS, table.std(axis=0, ddof=1).tolist(), strict=True))
+        table = np.array([[row.means[metric] for metric in SCORES] for row in group])
+        mean = dict(zip(SCORES, table.mean(axis=0).tolist(), strict=True))
+        deviation = dict(zip(SCORES, table.std(axis=0, ddof=1).tolist(), strict=True))
         means.append(SeedMean(group[0].label, [row.run for row in group], mean, deviation))
     return sorted(means, key=lambda each: _order(each.label))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from echodepth.evaluation.differences import Difference
-from echodepth.evaluation.evaluate import Evaluation
 from echodepth.evaluation.frame_predictions import FramePrediction
 from echodepth.evaluation.intervals import Bounds, Resampling
+from echodepth.evaluation.results import Evaluation
 from echodepth.metrics.protocols import Protocol
 
 Curves = dict[str, list[tuple[float, float]]]

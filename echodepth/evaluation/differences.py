@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from echodepth.evaluation.intervals import Bounds
-from echodepth.metrics.depth import METRIC_TABLE, METRICS, Metric
+from echodepth.metrics.depth import Score
+from echodepth.metrics.direction import SCORE_TABLE, SCORES
 
 HEADLINE = "rmse"
 """The metric of the verdicts on the page and in the terminal."""
@@ -31,7 +32,7 @@ class Difference:
 
     def verdict(self, metric: str = HEADLINE) -> str:
         """In words: better or worse by how much, or not distinguishable."""
-        return verdict(METRIC_TABLE[metric], self.intervals[metric])
+        return verdict(SCORE_TABLE[metric], self.intervals[metric])
 
     @property
     def sentence(self) -> str:
@@ -56,10 +57,10 @@ class Difference:
 
     def facts(self) -> dict[str, Any]:
         """For JSON, with the verdicts in all metrics."""
-        return asdict(self) | {"verdicts": {metric: self.verdict(metric) for metric in METRICS}}
+        return asdict(self) | {"verdicts": {metric: self.verdict(metric) for metric in SCORES}}
 
 
-def verdict(metric: Metric, interval: Bounds | None) -> str:
+def verdict(metric: Score, interval: Bounds | None) -> str:
     """A difference in words.
 
     Args:

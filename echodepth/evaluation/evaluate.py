@@ -1,11 +1,8 @@
 """Score a trained model on a split under a named protocol, and write down everything that the figures depend on."""
 
-import csv
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -13,12 +10,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from echodepth import __version__
-from echodepth.core.atomic_io import atomic_write
 from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.core.run_paths import RunPaths
 from echodepth.core.source_commit import source_commit
-from echodepth.core.strict_json import to_json, without_nan
 from echodepth.data.config import DataConfig, change_source
 from echodepth.data.dataset import mean_depth_map
 from echodepth.data.opening import WAVEFORMS, open_split
@@ -28,11 +23,8 @@ from echodepth.data.sample import Sample
 from echodepth.data.split_dataset import SplitDataset
 from echodepth.evaluation.config import Control, EvaluateConfig, ScoringConfig
 from echodepth.evaluation.controls import ShuffledAudio
-from echodepth.evaluation.intervals import metric_table
+from echodepth.evaluation.results import Evaluation, interval_facts, interval_line, summary, write_evaluation
 from echodepth.metrics.accumulator import MetricAccumulator
-from echodepth.metrics.depth import METRICS
-from echodepth.metrics.depth_bins import DepthBin
-from echodepth.metrics.error_map import ErrorMap
 from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.layers import count_parameters
@@ -45,53 +37,6 @@ log = logging.getLogger(__name__)
 Predictor = Callable[[Sample], tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"] | None]]
 """Of a batch, depth and, of a network that predicts it, the uncertainty."""
 CONTROL_LABELS = {"mean_depth": "mean-depth baseline", "shuffled_audio": "shuffled-audio control"}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A model's figures on one split, with all that is needed to doubt or repeat them.
-
-    Attributes:
-        experiment: the name under which the model was trained.
-        label: what it is, as tables say it: "audio", "RGB (upper bound)", "mean-depth baseline", ...
-        control: "none", or which control was scored in the model's place.
-        protocol: the rule's name.
-        split: train, val or test.
-        dataset: the reader's name.
-        data_dir: the dataset's root.
-        left_out: the one location that was scored, under ``loo``.
-        metrics: every figure as mean over images, and pooled over pixels as ``pooled_<name>``.
-        counts: images, pixels, images_without_valid, bad_predictions, bad_rows.
-        bad_rows: one message for each row that was left out.
-        rows: per image its name, its room, its scored pixels, and every figure (NaN where it has none).
-        depth_bins: errors by ground-truth depth, pooled over pixels.
-        error_map: mean absolute error by image region, pooled over pixels.
-        model: network, parameters, size, range, input, seconds of sound, the run's seed and epoch.
-        commit: of the source tree, with "-dirty" when files differ from it; "unknown" outside a repository.
-        version: of this package.
-        seed: of the shuffled control.
-        calibration: see ``UncertaintyCalibration.compute``; None for a model without uncertainty.
-    """
-
-    experiment: str
-    label: str
-    control: str
-    protocol: str
-    split: str
-    dataset: str
-    data_dir: str
-    left_out: str | None
-    metrics: dict[str, float]
-    counts: dict[str, int]
-    bad_rows: list[str]
-    rows: list[dict[str, Any]]
-    depth_bins: list[DepthBin]
-    error_map: ErrorMap
-    model: dict[str, Any]
-    commit: str
-    version: str
-    seed: int
-    calibration: dict[str, Any] | None = None
 
 
 def evaluate(config: EvaluateConfig) -> Evaluation:
@@ -129,6 +74,7 @@ def score_model(model: DepthModel, config: ScoringConfig, control: Control = "no
     dataset, predictor = _contender(model, config, control, data, protocol)
     scores = _score(dataset, predictor, protocol, config)
     metrics = scores.total.compute()
+    correlations, undefined = scores.correlations()
     return Evaluation(
         experiment=model.run.experiment_name,
         label=CONTROL_LABELS.get(control, model_label(model)),
@@ -138,7 +84,7 @@ def score_model(model: DepthModel, config: ScoringConfig, control: Control = "no
         dataset=data.dataset,
         data_dir=str(data.address),
         left_out=data.leave_out if protocol.leave_one_out else None,
-        metrics={name: float(value) for name, value in metrics.items() if value.is_floating_point()},
+        metrics={name: float(value) for name, value in metrics.items() if value.is_floating_point()} | correlations,
         counts={name: int(value) for name, value in metrics.items() if not value.is_floating_point()}
         | {"bad_rows": len(dataset.bad_rows)},
         bad_rows=dataset.bad_rows,
@@ -159,6 +105,7 @@ def score_model(model: DepthModel, config: ScoringConfig, control: Control = "no
         version=__version__,
         seed=config.seed,
         calibration=scores.calibration.compute() or None,
+        undefined=undefined,
     )
 
 
@@ -236,47 +183,3 @@ def _score(dataset: SplitDataset, predictor: Predictor, protocol: Protocol, conf
             scale = None if scale is None else scale.cpu()
             scores.update(batch["name"], batch["room"], depth.cpu(), scale, batch["depth"], scored)
     return scores
-
-
-def summary(evaluation: Evaluation) -> str:
-    """Lines for the terminal: what was scored, the means over images, and those of the uncertainty if there is one."""
-    counts = evaluation.counts
-    bad = f", {counts['bad_predictions']} predictions were no depth" if counts["bad_predictions"] else ""
-    left_out = f", {counts['bad_rows']} bad rows left out" if counts["bad_rows"] else ""
-    figures = "  ".join(f"{name} {evaluation.metrics[name]:.4f}" for name in METRICS)
-    if evaluation.calibration:
-        scalars = {name: value for name, value in evaluation.calibration.items() if isinstance(value, float)}
-        figures += "\n" + "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
-    return (
-        f"{evaluation.experiment}, {evaluation.label}: {evaluation.dataset} {evaluation.split}, protocol "
-        f"{evaluation.protocol}, {counts['images']} images, {counts['pixels']} pixels{bad}{left_out}\n{figures}"
-    )
-
-
-def interval_facts(evaluation: Evaluation) -> dict[str, Any]:
-    """The confidence intervals of the means over images, and what was resampled for them, for JSON."""
-    images = [row["name"] for row in evaluation.rows]
-    table = metric_table([evaluation.rows], images, evaluation.dataset, evaluation.seed)
-    return {"intervals": table.intervals(0), "resampling": table.resampling.facts()}
-
-
-def interval_line(facts: dict[str, Any]) -> str:
-    """A line for the terminal: the interval of the RMSE, or why there is none."""
-    bounds, note = facts["intervals"]["rmse"], facts["resampling"]["note"]
-    return f"rmse [{bounds[0]:.4f}, {bounds[1]:.4f}]. {note}" if bounds else note
-
-
-def write_evaluation(evaluation: Evaluation, intervals: dict[str, Any], stem: Path) -> None:
-    """Write ``<stem>.json``, everything but the rows, and ``<stem>.csv``, a row per image."""
-    facts = plain_facts(evaluation) | intervals
-    with atomic_write(stem.with_name(stem.name + ".json")) as path:
-        path.write_text(to_json(facts), encoding="utf-8")
-    with atomic_write(stem.with_name(stem.name + ".csv")) as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ("name", "room", "pixels", *METRICS))
-        writer.writeheader()
-        writer.writerows(without_nan(row, "") for row in evaluation.rows)
-
-
-def plain_facts(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything but the rows, which are as many as images, as plain values."""
-    return {name: value for name, value in asdict(replace(evaluation, rows=[])).items() if name != "rows"}

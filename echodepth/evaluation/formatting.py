@@ -10,6 +10,11 @@ BINS_SENTENCE = (
     "prediction minus ground truth, negative where the model predicts too near."
 )
 
+DIRECTION_SENTENCE = (
+    "Left-right and up-down corr.: correlation over images of the predicted and the true difference of mean log depth "
+    "between the halves of the image."
+)
+
 
 def describe(comparison: Comparison) -> str:
     """One sentence: how many frames of which data were scored under which protocol."""

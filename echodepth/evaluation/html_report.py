@@ -4,7 +4,14 @@ import math
 from pathlib import Path
 
 from echodepth.evaluation.comparison import Comparison, ComparisonRow
-from echodepth.evaluation.formatting import BINS_SENTENCE, describe, difference_sentence, interval, signed_interval
+from echodepth.evaluation.formatting import (
+    BINS_SENTENCE,
+    DIRECTION_SENTENCE,
+    describe,
+    difference_sentence,
+    interval,
+    signed_interval,
+)
 from echodepth.evaluation.report_charts import (
     calibration_charts,
     depth_bin_charts,
@@ -15,6 +22,7 @@ from echodepth.evaluation.report_charts import (
 )
 from echodepth.evaluation.report_images import error_map_images, frame_cards
 from echodepth.metrics.depth import METRIC_TABLE
+from echodepth.metrics.direction import SCORE_TABLE
 from echodepth.metrics.error_map import GRID
 from echodepth.report.figures import colour_stops
 from echodepth.report.html import template
@@ -31,6 +39,8 @@ def html(comparison: Comparison) -> str:
         sentence=describe(comparison),
         difference_sentence=difference_sentence(comparison.resampling),
         bins_sentence=BINS_SENTENCE,
+        direction_sentence=DIRECTION_SENTENCE,
+        scores=SCORE_TABLE.values(),
         metrics=METRIC_TABLE.values(),
         whiskers=_whiskers(rows),
         bins=filled_bins(rows),

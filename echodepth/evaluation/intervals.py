@@ -1,4 +1,4 @@
-"""Means over images with confidence intervals from resampled rooms, and differences paired over them."""
+"""Means and correlations over images with confidence intervals from resampled rooms, and paired differences."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,15 @@ from echodepth.metrics.bootstrap import (
     student_bounds,
 )
 from echodepth.metrics.depth import METRICS
+from echodepth.metrics.direction import (
+    DIFFERENCES,
+    DIRECTIONS,
+    SCORES,
+    correlation,
+    correlation_of_moments,
+    linearised_correlation,
+    moments,
+)
 
 Bounds = tuple[float, float]
 
@@ -82,6 +91,54 @@ class Resampling:
 
 
 @dataclass(frozen=True)
+class DirectionTable:
+    """Differences of log depth in one direction, of all images that have them for every contender.
+
+    Attributes:
+        predicted: finite differences of the predictions.
+        true: those of the ground truth, which depend on a contender's image size and depth range.
+        clusters: the room, or number, of each image.
+        seed: of the resamples.
+    """
+
+    predicted: Float[np.ndarray, "images contenders"]
+    true: Float[np.ndarray, "images contenders"]
+    clusters: Int[np.ndarray, " images"]
+    seed: int
+
+    @cached_property
+    def values(self) -> Float[np.ndarray, " contenders"]:
+        """The correlations, NaN where undefined."""
+        return correlation(self.predicted, self.true)
+
+    @cached_property
+    def _resampled(self) -> Float[np.ndarray, "resamples contenders"]:
+        columns = moments(self.predicted, self.true)
+        means = resampled_means(columns.reshape(len(columns), -1), self.clusters, self.seed)
+        return correlation_of_moments(means.reshape(RESAMPLES, -1, columns.shape[-1]))
+
+    def interval(self, contender: int, other: int | None = None) -> Bounds | None:
+        """The confidence interval of a correlation or of a difference, see ``MetricTable.intervals``."""
+        contenders = [contender] if other is None else [contender, other]
+        count = len(np.unique(self.clusters))
+        if count < 2 or not np.isfinite(self.values[contenders]).all():
+            return None
+        if count < FEW_CLUSTERS:
+            source = linearised_correlation(self.predicted[:, contenders], self.true[:, contenders])
+        else:
+            source = self._resampled[:, contenders]
+        column = source[:, 0] if other is None else source[:, 0] - source[:, 1]
+        if count < FEW_CLUSTERS:
+            bounds = student_bounds(column[:, None], self.clusters)[:, 0]
+        else:
+            # A resample of one frame, many times, has no correlation.
+            bounds = confidence_bounds(column[np.isfinite(column)], count)
+        limit = len(contenders)  # correlations end at 1, their differences at 2
+        low, high = np.clip(bounds, -limit, limit)
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
 class MetricTable:
     """Metrics of all images for several contenders, which are models and controls.
 
@@ -90,12 +147,14 @@ class MetricTable:
         clusters: the room, or number, of each image.
         resampling: what is resampled.
         seed: of the resamples.
+        directions: what the correlations of ``DIRECTIONS`` are computed from.
     """
 
     values: Float[np.ndarray, "images contenders metrics"]
     clusters: Int[np.ndarray, " images"]
     resampling: Resampling
     seed: int
+    directions: dict[str, DirectionTable]
 
     @cached_property
     def means(self) -> Float[np.ndarray, "contenders metrics"]:
@@ -111,7 +170,7 @@ class MetricTable:
         return resampled_means(self.values.reshape(images, -1), self.clusters, self.seed).reshape(-1, *shape)
 
     def intervals(self, contender: int, other: int | None = None) -> dict[str, Bounds | None]:
-        """The confidence interval of every mean, by metric; all None where there is none.
+        """The confidence interval of every mean and correlation, by name in ``SCORES``; None where there is none.
 
         Args:
             contender: index.
@@ -119,24 +178,29 @@ class MetricTable:
                 resamples.
         """
         if self.resampling.problem:
-            return dict.fromkeys(METRICS)
+            return dict.fromkeys(SCORES)
         source = self.values if self.resampling.is_few else self._resampled
         means = source[:, contender] if other is None else source[:, contender] - source[:, other]
         if self.resampling.is_few:
             bounds = student_bounds(means, self.clusters)
         else:
             bounds = confidence_bounds(means, self.resampling.count)
-        return {metric: (float(low), float(high)) for metric, (low, high) in zip(METRICS, bounds.T, strict=True)}
+        intervals: dict[str, Bounds | None] = {
+            metric: (float(low), float(high)) for metric, (low, high) in zip(METRICS, bounds.T, strict=True)
+        }
+        return intervals | {name: table.interval(contender, other) for name, table in self.directions.items()}
 
     def mean(self, contender: int) -> dict[str, float]:
-        """The means of one contender by metric."""
-        return dict(zip(METRICS, self.means[contender].tolist(), strict=True))
+        """The means and correlations of one contender, by name in ``SCORES``."""
+        means = dict(zip(METRICS, self.means[contender].tolist(), strict=True))
+        return means | {name: float(table.values[contender]) for name, table in self.directions.items()}
 
 
 def metric_table(contenders: list[list[dict[str, Any]]], images: list[str], dataset: str, seed: int) -> MetricTable:
     """The metrics of the images that all contenders have scored.
 
-    An image without a scored pixel has no metrics. It is left out for all contenders.
+    An image without a scored pixel has no metrics. It is left out for all contenders; from a correlation also one
+    without a scored pixel in half of the image.
 
     Args:
         contenders: for each, a row per image with its name, its room and its metrics; see ``Evaluation.rows``.
@@ -144,15 +208,25 @@ def metric_table(contenders: list[list[dict[str, Any]]], images: list[str], data
         dataset: name of the dataset, whose reader says whether it tells rooms apart.
         seed: of the resamples.
     """
-    values = np.empty((len(images), len(contenders), len(METRICS)))
+    columns = METRICS + DIFFERENCES
+    values = np.empty((len(images), len(contenders), len(columns)))
     for index, rows in enumerate(contenders):
         by_name = {row["name"]: row for row in rows}
-        values[:, index] = [[by_name[image][metric] for metric in METRICS] for image in images]
+        values[:, index] = [[by_name[image][column] for column in columns] for image in images]
+    values, differences = np.split(values, [len(METRICS)], axis=2)
     scored = np.isfinite(values).all(axis=(1, 2))
-    values = values[scored]
-    if not DATASETS[dataset].has_rooms:
-        return MetricTable(values, np.arange(len(values)), Resampling("frames", len(values), dataset), seed)
-    rooms = {row["name"]: row["room"] for row in contenders[0]}
-    names, clusters = np.unique([rooms[image] for image in np.array(images)[scored]], return_inverse=True)
-    only = str(names[0]) if len(names) == 1 else None
-    return MetricTable(values, clusters, Resampling("rooms", len(names), dataset, only), seed)
+    values, differences = values[scored], differences[scored]
+    if DATASETS[dataset].has_rooms:
+        rooms = {row["name"]: row["room"] for row in contenders[0]}
+        names, clusters = np.unique([rooms[image] for image in np.array(images)[scored]], return_inverse=True)
+        resampling = Resampling("rooms", len(names), dataset, str(names[0]) if len(names) == 1 else None)
+    else:
+        clusters = np.arange(len(values))
+        resampling = Resampling("frames", len(values), dataset)
+    directions = {}
+    for index, direction in enumerate(DIRECTIONS):
+        pair = differences[:, :, 2 * index : 2 * index + 2]
+        known = np.isfinite(pair).all(axis=(1, 2))
+        _, renumbered = np.unique(clusters[known], return_inverse=True)
+        directions[direction] = DirectionTable(pair[known][..., 0], pair[known][..., 1], renumbered, seed)
+    return MetricTable(values, clusters, resampling, seed, directions)

@@ -10,9 +10,9 @@ from typing import Any
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.strict_json import to_json
 from echodepth.evaluation.comparison import Comparison
-from echodepth.evaluation.evaluate import plain_facts
 from echodepth.evaluation.formatting import (
     BINS_SENTENCE,
+    DIRECTION_SENTENCE,
     describe,
     difference_sentence,
     interval,
@@ -20,7 +20,9 @@ from echodepth.evaluation.formatting import (
 )
 from echodepth.evaluation.html_report import html
 from echodepth.evaluation.report_charts import filled_bins
+from echodepth.evaluation.results import plain_facts
 from echodepth.metrics.depth import METRIC_TABLE, METRICS
+from echodepth.metrics.direction import SCORE_TABLE, SCORES
 from echodepth.report.formatting import number, signed
 
 
@@ -42,28 +44,29 @@ def markdown(comparison: Comparison) -> str:
     """The tables as Markdown."""
     rows = []
     for row in comparison.rows:
-        cells = [row.label, row.run] + [f"{number(row.means[m])} {interval(row, m)}".strip() for m in METRICS]
+        cells = [row.label, row.run] + [f"{number(row.means[m])} {interval(row, m)}".strip() for m in SCORES]
         rows.append([f"**{cell}**" for cell in cells] if row.is_best else cells)
     for group in comparison.seed_means:
-        spread = [f"{number(group.mean[metric])} ± {number(group.deviation[metric])}" for metric in METRICS]
+        spread = [f"{number(group.mean[metric])} ± {number(group.deviation[metric])}" for metric in SCORES]
         rows.append([f"{group.label}, mean ± sd", f"{len(group.runs)} seeds", *spread])
     pooled = [
         [row.label, row.run, str(row.evaluation.counts["images"]), str(row.evaluation.counts["pixels"])]
         + [number(row.evaluation.metrics[f"pooled_{metric}"]) for metric in METRICS]
         for row in comparison.rows
     ]
-    titles = [metric.heading for metric in METRIC_TABLE.values()]
+    titles = [score.heading for score in SCORE_TABLE.values()]
+    pooled_titles = [metric.heading for metric in METRIC_TABLE.values()]
     first = comparison.rows[0].evaluation
     parts = [
         f"# {comparison.name}",
         describe(comparison),
         _table(["model", "run", *titles], rows),
-        f"{comparison.resampling.sentence} Bold: the audio model with the lowest RMSE.",
+        f"{comparison.resampling.sentence} {DIRECTION_SENTENCE} Bold: the audio model with the lowest RMSE.",
         *comparison.notes,
         *(f"**Warning:** {warning}" for warning in comparison.warnings),
         *_difference_parts(comparison),
         "## Pooled over pixels",
-        _table(["model", "run", "images", "pixels", *titles], pooled),
+        _table(["model", "run", "images", "pixels", *pooled_titles], pooled),
         "## By depth range",
         BINS_SENTENCE,
         _bin_table(comparison),
@@ -78,10 +81,10 @@ def _difference_parts(comparison: Comparison) -> list[str]:
         return []
     rows = [
         [each.model, each.other, each.verdict()]
-        + [f"{signed(each.means[metric])} {signed_interval(each, metric)}".strip() for metric in METRICS]
+        + [f"{signed(each.means[metric])} {signed_interval(each, metric)}".strip() for metric in SCORES]
         for each in comparison.differences
     ]
-    header = ["model", "against", "verdict", *(metric.heading for metric in METRIC_TABLE.values())]
+    header = ["model", "against", "verdict", *(score.heading for score in SCORE_TABLE.values())]
     sentence = f"{difference_sentence(comparison.resampling)} The verdict is that of the RMSE."
     return ["## Differences", _table(header, rows), sentence]
 
@@ -104,7 +107,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 def _csv(comparison: Comparison) -> str:
     text = io.StringIO()
-    columns = [*METRICS, *(f"{m}_{end}" for m in METRICS for end in ("low", "high")), *(f"pooled_{m}" for m in METRICS)]
+    columns = [*SCORES, *(f"{m}_{end}" for m in SCORES for end in ("low", "high")), *(f"pooled_{m}" for m in METRICS)]
     provenance = ["label", "run", "control", "protocol", "split", "dataset", "seed", "images", "pixels"]
     table = csv.DictWriter(text, [*provenance, *columns], restval="", lineterminator="\n")
     table.writeheader()
@@ -136,7 +139,7 @@ def _difference_csv(comparison: Comparison) -> str:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(columns)
     for each in comparison.differences:
-        for metric in METRICS:
+        for metric in SCORES:
             mean, (low, high) = each.means[metric], each.intervals[metric] or ("", "")
             value = mean if math.isfinite(mean) else ""
             table.writerow([each.model, each.other, each.control, metric, value, low, high, each.verdict(metric)])

@@ -16,12 +16,15 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import require_at_least
 from echodepth.core.flags import build
 from echodepth.core.run_paths import RunPaths
+from echodepth.core.strict_json import to_json
 from echodepth.data.records import Split
 from echodepth.evaluation.config import Control, ScoringConfig
-from echodepth.evaluation.evaluate import Evaluation, score_model
+from echodepth.evaluation.evaluate import score_model
+from echodepth.evaluation.results import Evaluation
 from echodepth.experiments.config import SCALES, BenchmarkConfig, Preset
 from echodepth.experiments.grid import DISTILLED, UNDISTILLED, Run, runs_of, scale_of
 from echodepth.experiments.table import write_tables
+from echodepth.metrics.direction import DIRECTIONS
 from echodepth.models.checkpoint import load_model
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
@@ -33,7 +36,7 @@ from echodepth.training.train import train
 log = logging.getLogger(__name__)
 ELSEWHERE_SEED = 1_000_000
 """Seed of the teacher's other rooms, far from any seed a user gives."""
-FIGURES = ("rmse", "abs_rel", "delta1", "mae", "silog")
+FIGURES = ("rmse", "abs_rel", "delta1", "mae", "silog", *DIRECTIONS)
 
 
 def benchmark(config: BenchmarkConfig) -> Path:
@@ -151,7 +154,7 @@ def _keep(run: Run, evaluation: Evaluation, path: Path) -> None:
     row = asdict(run) | {"split": evaluation.split} | {name: evaluation.metrics[name] for name in FIGURES}
     row |= {"images": evaluation.counts["images"], "commit": evaluation.commit, "version": evaluation.version}
     with atomic_write(path) as unfinished:
-        unfinished.write_text(json.dumps(row, indent=2) + "\n")
+        unfinished.write_text(to_json(row))
 
 
 def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[dict[str, Any]]:

@@ -56,25 +56,34 @@ _PIXEL_TERMS: dict[str, Callable[[_PixelErrors], Tensor]] = {
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A metric.
+class Score:
+    """A column of tables.
 
     Attributes:
         name: key in result files.
         title: column title in tables, with the unit.
         higher_is_better: direction of improvement.
-        formula: the metric from the mean of every term in ``_PIXEL_TERMS`` over the scored pixels.
     """
 
     name: str
     title: str
     higher_is_better: bool
-    formula: Callable[[Mapping[str, Tensor]], Tensor]
 
     @property
     def heading(self) -> str:
         """The title with an arrow towards better values."""
         return f"{self.title} {'↑' if self.higher_is_better else '↓'}"
+
+
+@dataclass(frozen=True)
+class Metric(Score):
+    """A score of a single image.
+
+    Attributes:
+        formula: the metric from the mean of every term in ``_PIXEL_TERMS`` over the scored pixels.
+    """
+
+    formula: Callable[[Mapping[str, Tensor]], Tensor]
 
 
 def _silog(mean: Mapping[str, Tensor]) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from echodepth.data.audio import AudioCut, cut, find_onset, read_wav
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
-from echodepth.evaluation.evaluate import Evaluation, evaluate
+from echodepth.evaluation.evaluate import evaluate
+from echodepth.evaluation.results import Evaluation
 from echodepth.metrics.protocols import PROTOCOLS
 from echodepth.training import train
 from echodepth.training.compose import train_config

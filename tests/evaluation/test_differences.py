@@ -13,16 +13,19 @@ from echodepth.data.dataset_registry import DATASETS
 from echodepth.evaluation.compare import _differences, _log_verdicts, _row, build_comparison, compare
 from echodepth.evaluation.comparison import Comparison
 from echodepth.evaluation.differences import Difference, verdict
-from echodepth.evaluation.evaluate import Evaluation, evaluate
+from echodepth.evaluation.evaluate import evaluate
 from echodepth.evaluation.html_report import html
 from echodepth.evaluation.intervals import MetricTable, Resampling, metric_table
 from echodepth.evaluation.report_files import markdown
+from echodepth.evaluation.results import Evaluation
 from echodepth.metrics.bootstrap import RESAMPLES, percentiles
 from echodepth.metrics.depth import METRIC_TABLE, METRICS
+from echodepth.metrics.direction import DIFFERENCES, SCORES
 from tests.configs import compare_config, evaluate_config
 from tests.tiny import save_tiny
 
 ROOMS = 12
+DIRECTIONLESS = dict.fromkeys(DIFFERENCES, float("nan"))
 UNLEARNT = "nothing shows that it has learnt more than the mean room."
 UNHEARD = "nothing shows that it uses the echoes."
 
@@ -30,7 +33,12 @@ UNHEARD = "nothing shows that it uses the echoes."
 def scores(rmse: np.ndarray, per_room: int = 2) -> list[dict[str, Any]]:
     """Rows of images whose every metric is ``rmse``, ``per_room`` images a room."""
     return [
-        {"name": f"frame{i}", "room": f"room{i // per_room:02}", **dict.fromkeys(METRICS, float(value))}
+        {
+            "name": f"frame{i}",
+            "room": f"room{i // per_room:02}",
+            **dict.fromkeys(METRICS, float(value)),
+            **DIRECTIONLESS,
+        }
         for i, value in enumerate(rmse)
     ]
 
@@ -230,7 +238,7 @@ def test_without_an_interval_only_an_error_that_is_not_lower_is_warned_of(
     reason = "all frames are of one room (room00), and an interval for other rooms needs at least two"
     assert caplog.messages[0] == f"no intervals and no verdicts: {reason}"
     assert f"No verdicts: {reason}." in html(room)
-    unknown = Difference(ears, mean, "mean_depth", dict.fromkeys(METRICS, np.nan), dict.fromkeys(METRICS))
+    unknown = Difference(ears, mean, "mean_depth", dict.fromkeys(SCORES, np.nan), dict.fromkeys(SCORES))
     assert unknown.warning is None
 
 
@@ -252,9 +260,9 @@ def test_files_hold_intervals_and_verdicts(
     assert told["warnings"] == [text for text in caplog.messages if "is no better than" in text]
     with (folder / "comparison_differences.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(told["differences"]) * len(METRICS) == 5 * len(METRICS)
+    assert len(rows) == len(told["differences"]) * len(SCORES) == 5 * len(SCORES)
     page, text = (folder / "comparison.html").read_text(), (folder / "comparison.md").read_text()
-    for row, difference in zip(rows[:: len(METRICS)], told["differences"], strict=True):
+    for row, difference in zip(rows[:: len(SCORES)], told["differences"], strict=True):
         assert (row["model"], row["against"], row["metric"]) == (difference["model"], difference["other"], "rmse")
         assert [float(row["low"]), float(row["high"])] == difference["intervals"]["rmse"]
         assert row["verdict"] == difference["verdicts"]["rmse"]

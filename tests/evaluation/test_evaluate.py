@@ -21,6 +21,7 @@ from echodepth.evaluation.config import ScoringConfig
 from echodepth.evaluation.controls import ShuffledAudio, derangement
 from echodepth.evaluation.evaluate import evaluate, score_model, scored_data
 from echodepth.metrics.depth import METRICS
+from echodepth.metrics.direction import DIFFERENCES
 from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model
 from echodepth.models.run_record import RunRecord
 from tests.configs import evaluate_config
@@ -79,7 +80,7 @@ def test_files_hold_everything_a_figure_depends_on(ears: DepthModel, root: Path)
     assert told["metrics"]["pooled_rmse"] == result.metrics["pooled_rmse"]
     with (folder / "evaluate_val_official.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["name", "room", "pixels", *METRICS]
+    assert list(rows[0]) == ["name", "room", "pixels", *METRICS, *DIFFERENCES]
     for name in METRICS:
         assert np.mean([float(row[name]) for row in rows]) == pytest.approx(told["metrics"][name])
 

@@ -18,6 +18,7 @@ from echodepth.evaluation.frame_predictions import predict_frames
 from echodepth.evaluation.frame_selection import leading_row, select_frames
 from echodepth.evaluation.html_report import html
 from echodepth.evaluation.report_charts import calibration_charts, palette
+from echodepth.metrics.direction import SCORES
 from tests.configs import compare_config
 from tests.tiny import save_tiny, save_tiny_rgb
 
@@ -157,12 +158,12 @@ def test_a_browser_sorts_the_tables_and_asks_for_nothing_else(page: Path, night:
         assert order() == list(rmse)
         heads.nth(1).locator("button").click()
         assert order() == sorted(rmse, key=lambda name: rmse[name])
-        assert ways() == [None, "ascending", *[None] * 7]
+        assert ways() == [None, "ascending", *[None] * (len(SCORES) - 1)]
         heads.nth(1).locator("button").press("Enter")
         assert order() == sorted(rmse, key=lambda name: -rmse[name])
         assert ways()[1] == "descending"
         heads.nth(4).locator("button").click()  # delta1: the higher is the better
-        assert ways() == [None] * 4 + ["descending"] + [None] * 4
+        assert ways() == [None] * 4 + ["descending"] + [None] * (len(SCORES) - 4)
         heads.nth(0).locator("button").click()
         assert order() == sorted(rmse, key=str.casefold)
 

@@ -12,7 +12,8 @@ from PIL import Image
 from scipy import stats
 
 from echodepth.evaluation.config import ScoringConfig
-from echodepth.evaluation.evaluate import evaluate, score_model, summary
+from echodepth.evaluation.evaluate import evaluate, score_model
+from echodepth.evaluation.results import summary
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
