@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from echodepth.models.activation_checkpointing import checkpointed
 from echodepth.models.frontends.base import Modality
 from echodepth.models.heads import DepthHead, UncertaintyHead
-from echodepth.models.upsampling import upsample
+from echodepth.models.resampling import upsample
 
 ENCODER_LEVELS = ("x1", "x2", "x3", "x4", "x5")
 DECODER_LEVELS = ("d1", "d2", "d3", "d4")

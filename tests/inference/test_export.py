@@ -27,8 +27,8 @@ from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
 from echodepth.models.frontends.echo import EchoFrontEnd
-from echodepth.models.frontends.spectrum import resize_matrix
 from echodepth.models.networks import NETWORKS
+from echodepth.models.resampling import resize_matrix
 from echodepth.models.run_record import RunRecord
 from tests.tiny import SECONDS, SIDE, save_tiny, save_tiny_rgb
 

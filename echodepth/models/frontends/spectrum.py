@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.models.frontends.base import resize
+from echodepth.models.resampling import resize_matrix
 
 FLOOR_DB = -100.0
 """Level that the log spectrogram maps to 0. The noise of a quiet room at BatVision's gain is about 20 dB above it."""
@@ -141,10 +142,3 @@ class ExportableSpectrumTransform(SpectrumTransform):
     def resize(self, x: Float[Tensor, "b c f n"]) -> Float[Tensor, "b c h w"]:
         """Resize a map over the spectrum by one matrix for each axis."""
         return self.row_matrix @ (x @ self.column_matrix)
-
-
-def resize_matrix(length: int, size: int, antialias: bool = True) -> Float[Tensor, "{size} {length}"]:
-    """The matrix that resizes an axis from ``length`` to ``size`` as ``resize`` does."""
-    identity = torch.eye(length, dtype=torch.float64)[None, None]
-    interpolated = F.interpolate(identity, (size, length), mode="bilinear", align_corners=False, antialias=antialias)
-    return interpolated[0, 0].float()

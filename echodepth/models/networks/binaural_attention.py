@@ -28,6 +28,7 @@ from echodepth.models.argument_checks import check_binaural_arguments, check_inp
 from echodepth.models.attention.cross_attention import ATTENTIONS, CrossAttention
 from echodepth.models.ears import Fusion, as_batch_of_ears, left_and_right
 from echodepth.models.heads import DepthHead, UncertaintyHead
+from echodepth.models.image_grid import ImageGrid, image_side
 from echodepth.models.layers import (
     CONVOLUTIONS,
     ENCODER_LEVELS,
@@ -50,6 +51,10 @@ class BinauralAttentionConfig(UncertaintyConfig):
     """Upsample bilinearly; False upsamples by transposed convolutions, with 1.9 times the parameters."""
     attention_levels: tuple[int, ...] = (2, 3, 4, 5)
     """Encoder levels out of 1 to 5 with binaural cross-attention; none is allowed."""
+    shared_encoder: TrueOrFalse = True
+    """Use one encoder for both ears; False trains one for each."""
+    image_grid: TrueOrFalse = True
+    """Resample maps to a square and mix all their positions, since rows and columns are no directions."""
     convolution: Literal["full", "factorized"] = "full"
     """Encoder convolutions. full: 3x3 over frequency and time. factorized: 3x1 along frequency, then 1x3 along time."""
     attention: Literal["band", "full", "time", "pooled"] = "band"
@@ -72,6 +77,8 @@ class BinauralAttentionDepthNet(DepthNet):
             within two time frames (``band``), all times at the same frequency (``time``), or 32x32 averages
             (``pooled``). The default for training is ``band``; bare weights of the original description have ``full``.
         uncertainty: also predict the uncertainty of each pixel.
+        shared_encoder: use one encoder for both ears.
+        image_grid: resample the fused maps to squares and mix their positions, see ``ImageGrid``.
 
     Raises:
         ValueError: an argument is out of range.
@@ -96,6 +103,7 @@ class BinauralAttentionDepthNet(DepthNet):
         attention: str = "full",
         uncertainty: bool = False,
         shared_encoder: bool = False,
+        image_grid: bool = False,
     ) -> None:
         super().__init__()
         check_network_arguments(base_channels, output_size)
@@ -119,6 +127,9 @@ class BinauralAttentionDepthNet(DepthNet):
         self.left_to_right = nn.ModuleDict({level: cross_attention(channels[level]) for level in attended})
         self.right_to_left = nn.ModuleDict({level: cross_attention(channels[level]) for level in attended})
         self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
+        self.image_grid = nn.ModuleDict(
+            {level: ImageGrid(c, 2**i) for i, (level, c) in enumerate(channels.items())} if image_grid else {}
+        )
         self.decoder = Decoder(base_channels, bilinear)
         self.head = DepthHead(base_channels, max_depth)
         if uncertainty:
@@ -142,6 +153,7 @@ class BinauralAttentionDepthNet(DepthNet):
             "convolution": "full" if first.shape[2:] == (3, 3) else "factorized",
             "uncertainty": "uncertainty_head.conv.weight" in weights,
             "shared_encoder": shared is not None,
+            "image_grid": "image_grid.x5.mixing.weight" in weights,
         }
 
     def predict(self, spectrograms: Float[Tensor, "b c f t"]) -> Prediction:
@@ -162,6 +174,9 @@ class BinauralAttentionDepthNet(DepthNet):
             else:
                 both = torch.cat(ears, dim=1)
             features[level] = fuse(both)
+        side = image_side(*spectrograms.shape[2:])
+        for halvings, (level, to_image) in enumerate(self.image_grid.items()):
+            features[level] = to_image(features[level], side // 2**halvings)
         features |= self.decoder(features)  # d1 [B,C,F,T] .. d4 [B,4C,F/8,T/8]
         return self.head_outputs(features)  # [B,1,S,S]
 

@@ -23,10 +23,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from echodepth.core.flags import TrueOrFalse
 from echodepth.models.argument_checks import check_binaural_arguments, check_input, check_network_arguments
 from echodepth.models.attention.cross_attention import CrossAttention
 from echodepth.models.ears import Fusion, as_batch_of_ears, concatenated, left_and_right
 from echodepth.models.heads import DepthHead, UncertaintyHead
+from echodepth.models.image_grid import ImageGrid, image_side
 from echodepth.models.layers import (
     DECODER_LEVELS,
     ENCODER_LEVELS,
@@ -39,7 +41,7 @@ from echodepth.models.layers import (
     encoder_channels,
 )
 from echodepth.models.networks import NETWORKS
-from echodepth.models.upsampling import upsample
+from echodepth.models.resampling import upsample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,8 @@ class LightBinauralConfig(UncertaintyConfig):
 
     attention_levels: tuple[int, ...] = (4, 5)
     """Encoder levels out of 1 to 5 with binaural cross-attention over all positions; none is allowed."""
+    image_grid: TrueOrFalse = True
+    """Resample maps to a square and mix all their positions, since rows and columns are no directions."""
 
 
 class InvertedResidual(nn.Sequential):
@@ -104,6 +108,7 @@ class LightBinauralDepthNet(DepthNet):
         attention_levels: levels out of 1 to 5 with binaural cross-attention; none is allowed.
         ear_channels: spectrogram channels of one ear.
         uncertainty: also predict the uncertainty of each pixel.
+        image_grid: resample the fused maps to squares and mix their positions, see ``ImageGrid``.
 
     Raises:
         ValueError: an argument is out of range.
@@ -123,6 +128,7 @@ class LightBinauralDepthNet(DepthNet):
         attention_levels: Sequence[int] = (4, 5),
         ear_channels: int = 1,
         uncertainty: bool = False,
+        image_grid: bool = False,
     ) -> None:
         super().__init__()
         check_network_arguments(base_channels, output_size)
@@ -143,6 +149,9 @@ class LightBinauralDepthNet(DepthNet):
         self.left_to_right = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.right_to_left = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
+        self.image_grid = nn.ModuleDict(
+            {level: ImageGrid(c, 2**i) for i, (level, c) in enumerate(channels.items(), 1)} if image_grid else {}
+        )
         outputs = dict(zip(DECODER_LEVELS, decoder_channels(first, bilinear=True), strict=True))
         inputs = [*list(outputs.values())[1:], channels["x5"]]
         self.decoder = nn.ModuleDict(
@@ -177,6 +186,9 @@ class LightBinauralDepthNet(DepthNet):
             else:
                 both = concatenated(x)
             features[level] = self.fusion[level](both)
+        side = image_side(*spectrograms.shape[2:])
+        for halvings, (level, to_image) in enumerate(self.image_grid.items(), 1):
+            features[level] = to_image(features[level], max(1, side // 2**halvings))
         y = features["x5"]
         decoded: Features = {}
         for level, up in self.decoder.items():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from echodepth.models import upsampling
 from echodepth.models.layers import Up
-from echodepth.models.upsampling import STEPS, by_matrices, interpolation_matrix, upsample
+from echodepth.models.resampling import STEPS, by_matrices, interpolation_matrix, upsample
 
 CPU = torch.device("cpu")
 

@@ -1,4 +1,4 @@
-"""Bilinear upsampling of feature maps.
+"""Bilinear upsampling and resampling of maps.
 
 Under autocast torch upsamples in single precision, and whatever is concatenated with the result becomes single
 precision too. On CUDA devices maps in half precision are therefore upsampled by two matrix products, one for each axis.
@@ -55,3 +55,29 @@ def interpolation_matrix(
     matrix.scatter_add_(1, before[:, None], 1 - fraction[:, None])
     matrix.scatter_add_(1, (before + 1).clamp(max=size - 1)[:, None], fraction[:, None])
     return matrix.to(device, dtype)
+
+
+def resample(x: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
+    """Antialiased bilinear interpolation, by matrices, which export formats have."""
+    if x.shape[2:] == size:
+        return x
+    rows, columns = (
+        antialiased_matrix(old, new, x.dtype, x.device) for old, new in zip(x.shape[2:], size, strict=True)
+    )
+    return by_matrices(x, rows, columns)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def antialiased_matrix(
+    size: int, new_size: int, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "{new_size} {size}"]:
+    """Weights of antialiased bilinear interpolation along an axis."""
+    return resize_matrix(size, new_size).to(device, dtype)
+
+
+def resize_matrix(length: int, size: int, antialias: bool = True) -> Float[Tensor, "{size} {length}"]:
+    """The matrix that resizes an axis from ``length`` to ``size`` as ``resize`` does."""
+    identity = torch.eye(length, dtype=torch.float64)[None, None]
+    interpolated = F.interpolate(identity, (size, length), mode="bilinear", align_corners=False, antialias=antialias)
+    return interpolated[0, 0].float()
