@@ -177,6 +177,8 @@ def _notes(evaluations: list[Evaluation], shared: int) -> list[str]:
             notes.append(
                 f"The runs differ in {setting} ({listed} {unit}): each is scored against its own ground truth."
             )
+    if any(evaluation.model["mirror_average"] for evaluation in evaluations):
+        notes.append("The models' predictions are averaged with those of the mirrored input (--mirror_average).")
     if any(evaluation.counts["bad_predictions"] for evaluation in evaluations):
         notes.append("Some predictions were no depth (NaN, infinite or not positive); they are scored as 1 mm.")
     return notes

@@ -28,6 +28,7 @@ from echodepth.metrics.accumulator import MetricAccumulator
 from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.layers import count_parameters
+from echodepth.models.mirror_average import MirrorAveraged
 from echodepth.models.networks import NETWORKS
 from echodepth.report.calibration_figure import calibration_figure
 from echodepth.report.figures import save_figure
@@ -42,8 +43,9 @@ CONTROL_LABELS = {"mean_depth": "mean-depth baseline", "shuffled_audio": "shuffl
 def evaluate(config: EvaluateConfig) -> Evaluation:
     """Score a model, log the figures and write them.
 
-    Writes ``evaluate_<split>_<protocol>[_<control>].json``, and ``.csv`` with a row per image, into ``config.out``
-    or ``results/<experiment>``; of a model with uncertainty also a picture of it, ``..._calibration.png``.
+    Writes ``evaluate_<split>_<protocol>[_<control>][_mirror_average].json``, and ``.csv`` with a row per image, into
+    ``config.out`` or ``results/<experiment>``; of a model with uncertainty also a picture of it,
+    ``..._calibration.png``.
 
     Raises:
         CheckpointError: there is no such model.
@@ -54,6 +56,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     model = load_model(config.checkpoint, choose_device(scoring.device))
     evaluation = score_model(model, scoring, config.control)
     stem = f"evaluate_{scoring.split}_{scoring.protocol}" + (f"_{config.control}" if config.control != "none" else "")
+    stem += "_mirror_average" if evaluation.model["mirror_average"] else ""
     folder = config.out if config.out is not None else RunPaths(evaluation.experiment).results
     intervals = interval_facts(evaluation)
     write_evaluation(evaluation, intervals, folder / stem)
@@ -98,6 +101,7 @@ def score_model(model: DepthModel, config: ScoringConfig, control: Control = "no
             "image_size": model.image_size,
             "max_depth": model.max_depth,
             "audio_seconds": trained_data(model).cut_seconds if model.input_key == "audio" else None,
+            "mirror_average": config.mirror_average and control != "mean_depth",
             "seed": model.run.seed,
             "epoch": model.run.epoch,
         },
@@ -148,9 +152,10 @@ def _contender(
 
     def predict(batch: Sample) -> tuple[Tensor, Tensor | None]:
         raw: Tensor = batch[part]
-        depth, uncertainty, _ = model.predict(raw)
+        depth, uncertainty, _ = scored.predict(raw)
         return depth, uncertainty
 
+    scored = MirrorAveraged(model) if config.mirror_average else model
     part: Modality = "image" if model.input_key == "image" else "audio"
     prepared = WAVEFORMS if config.use_prepared else ()
     if control == "mean_depth":

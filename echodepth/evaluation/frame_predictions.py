@@ -19,6 +19,7 @@ from echodepth.evaluation.evaluate import scored_data
 from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.attention.attention_lags import predict_with_lags
 from echodepth.models.checkpoint import DepthModel
+from echodepth.models.mirror_average import MirrorAveraged
 
 log = logging.getLogger(__name__)
 
@@ -65,16 +66,18 @@ def predict_frames(
         for index in range(len(dataset)):
             sample = dataset[index]
             for run in runs:
-                predictions[run].append(_predict_frame(models[run], sample, protocol))
+                predictions[run].append(_predict_frame(models[run], sample, protocol, config.mirror_average))
     return predictions
 
 
-def _predict_frame(model: DepthModel, sample: Sample, protocol: Protocol) -> FramePrediction:
+def _predict_frame(model: DepthModel, sample: Sample, protocol: Protocol, mirror_average: bool) -> FramePrediction:
     inputs = {"RGB": sample["image"].permute(1, 2, 0).numpy()} if "image" in sample else {}
     raw = (sample["image"] if model.input_key == "image" else sample["audio"])[None]
     with torch.inference_mode():
         prepared = model.front_end(raw.to(next(model.parameters()).device))
         (depth, uncertainty, _), lags = predict_with_lags(model.network, prepared)
+        if mirror_average:
+            depth, uncertainty, _ = MirrorAveraged(model).predict(raw)
     if model.input_key == "audio":
         left, right = prepared[0].chunk(2)
         inputs |= {"left ear": left[0].cpu().numpy(), "right ear": right[0].cpu().numpy()}

@@ -35,7 +35,8 @@ class Evaluation:
             ``MetricAccumulator.rows``.
         depth_bins: errors by ground-truth depth, pooled over pixels.
         error_map: mean absolute error by image region, pooled over pixels.
-        model: network, parameters, size, range, input, seconds of sound, the run's seed and epoch.
+        model: network, parameters, size, range, input, seconds of sound, whether each prediction is averaged with that
+            of the mirrored input, the run's seed and epoch.
         commit: of the source tree, with "-dirty" when files differ from it; "unknown" outside a repository.
         version: of this package.
         seed: of the shuffled control.
@@ -70,6 +71,7 @@ def summary(evaluation: Evaluation) -> str:
     counts = evaluation.counts
     bad = f", {counts['bad_predictions']} predictions were no depth" if counts["bad_predictions"] else ""
     left_out = f", {counts['bad_rows']} bad rows left out" if counts["bad_rows"] else ""
+    mirrored = ", averaged with the mirrored input" if evaluation.model["mirror_average"] else ""
     figures = "  ".join(f"{name} {evaluation.metrics[name]:.4f}" for name in METRICS)
     figures += "\n" + "  ".join(
         f"{name} undefined ({evaluation.undefined[name]})"
@@ -81,7 +83,7 @@ def summary(evaluation: Evaluation) -> str:
         scalars = {name: value for name, value in evaluation.calibration.items() if isinstance(value, float)}
         figures += "\n" + "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
     return (
-        f"{evaluation.experiment}, {evaluation.label}: {evaluation.dataset} {evaluation.split}, protocol "
+        f"{evaluation.experiment}, {evaluation.label}{mirrored}: {evaluation.dataset} {evaluation.split}, protocol "
         f"{evaluation.protocol}, {counts['images']} images, {counts['pixels']} pixels{bad}{left_out}\n{figures}"
     )
 

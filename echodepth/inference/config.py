@@ -26,6 +26,8 @@ class PredictConfig:
     """Model: best/ folder, epoch_XXXX.pth, experiment under checkpoints/, ORG/NAME on the Hub, or exported file."""
     backend: BackendName = "torch"
     """Runtime: torch (a checkpoint or a .pt2), onnx (an .onnx) or openvino (an .xml)."""
+    mirror_average: bool = False
+    """Average each prediction with that of the mirrored input (ears or image sides exchanged); twice the time."""
     split: Split | None = None
     """Predict this dataset split instead of files; test if only --dataset or --data_dir is given."""
     dataset: str | None = None
@@ -74,3 +76,5 @@ class ExportConfig:
     """fp16, int8: dataset for calibration and scoring; default: the dataset that the model was trained on."""
     data_dir: Path | None = None
     """fp16, int8: root folder of the dataset; default: the folder that the model was trained from."""
+    mirror_average: bool = False
+    """Average the prediction with that of the mirrored input inside the exported graph; twice the arithmetic."""

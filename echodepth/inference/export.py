@@ -33,11 +33,11 @@ from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import BACKEND_BY_SUFFIX, SUFFIXES, ExportMetadata, import_extra
 from echodepth.inference.exporters import Write, onnx_writer, openvino_writer, pt2_writer, trace_onnx
 from echodepth.inference.quantize import quantize
-from echodepth.inference.runtime import Backend
 from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.checkpoint import load_model as load_depth_model
+from echodepth.models.mirror_average import MirrorAveraged, RawPredictor
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,8 @@ def export(config: ExportConfig) -> Path:
     """Write a trained model as a file for another runtime.
 
     Returns:
-        ``<experiment>_<precision>`` with suffix ``.onnx``, ``.xml`` (beside it a ``.bin``) or ``.pt2``, in
-        ``config.out`` or ``results/<experiment>/exported``.
+        ``<experiment>_<precision>[_mirror_average]`` with suffix ``.onnx``, ``.xml`` (beside it a ``.bin``) or
+        ``.pt2``, in ``config.out`` or ``results/<experiment>/exported``.
 
     Raises:
         CheckpointError: the model does not exist, cannot be exported to this format, or its exported graph computes
@@ -83,21 +83,23 @@ def export(config: ExportConfig) -> Path:
     name = model.run.experiment_name
     folder = config.out if config.out is not None else Path("results") / name / "exported"
     folder.mkdir(parents=True, exist_ok=True)
-    file_name = f"{name}_{config.precision}{SUFFIXES[config.format]}"
+    mirrored = "_mirror_average" if config.mirror_average else ""
+    file_name = f"{name}_{config.precision}{mirrored}{SUFFIXES[config.format]}"
+    reference = MirrorAveraged(model) if config.mirror_average else model
     with tempfile.TemporaryDirectory(prefix=".unfinished_", dir=folder) as scratch, _one_line_errors(config):
         path = Path(scratch) / file_name
         write = _make_writer(model, config, splits, path)
         metadata = _metadata(model, config)
         write(metadata)
         backend = load_backend(path, BACKEND_BY_SUFFIX[path.suffix], "cpu")
-        metadata = replace(metadata, difference=difference(backend, model, trial_inputs(model)))
+        metadata = replace(metadata, difference=difference(backend, reference, trial_inputs(model)))
         if config.precision == "fp32" and not (metadata.difference or 0.0) <= TOLERANCE:
             raise CheckpointError(
                 f"{config.checkpoint} as {config.format} differs from PyTorch by {metadata.difference:.2g} m, more "
                 f"than {TOLERANCE} m: nothing was written"
             )
         if splits is not None:
-            metadata = replace(metadata, accuracy=_accuracy(model, backend, splits.scored, config))
+            metadata = replace(metadata, accuracy=_accuracy(reference, backend, splits.scored, config))
         write(metadata)
         del backend  # some systems cannot move an open file
         move_into_place([path.with_suffix(".bin"), path] if config.format == "openvino" else [path], folder)
@@ -121,7 +123,7 @@ def trial_inputs(model: DepthModel) -> list[Tensor]:
     return [envelope * torch.randn(batch, 2, samples, generator=generator) for batch in TRIAL_BATCHES]
 
 
-def difference(backend: Backend, model: DepthModel, inputs: list[Tensor]) -> float:
+def difference(backend: RawPredictor, model: RawPredictor, inputs: list[Tensor]) -> float:
     """Largest absolute difference from PyTorch in depth and uncertainty, in metres; infinite if a value is NaN."""
     largest = 0.0
     for raw in inputs:
@@ -172,6 +174,7 @@ def _metadata(model: DepthModel, config: ExportConfig) -> ExportMetadata:
         run=model.run,
         sample_rate=SAMPLE_RATE if is_audio else None,
         samples=_samples(model) if is_audio else None,
+        mirror_average=config.mirror_average,
     )
 
 
@@ -192,7 +195,8 @@ def _make_writer(model: DepthModel, config: ExportConfig, splits: _Splits | None
     traced = copy.deepcopy(model)
     if config.precision == "fp16":
         traced.network.half()
-    graph = DepthGraph(traced, _samples(model) if model.input_key == "audio" else 0).eval()
+    samples = _samples(model) if model.input_key == "audio" else 0
+    graph = DepthGraph(traced, samples, config.mirror_average).eval()
     example = trial_inputs(model)[-1][:2]
     if config.format == "pt2":
         return pt2_writer(graph, example, path)
@@ -205,7 +209,9 @@ def _make_writer(model: DepthModel, config: ExportConfig, splits: _Splits | None
     return onnx_writer(source, path) if config.format == "onnx" else openvino_writer(source, path)
 
 
-def _accuracy(before: Backend, after: Backend, dataset: DepthDataset, config: ExportConfig) -> dict[str, object]:
+def _accuracy(
+    before: RawPredictor, after: RawPredictor, dataset: DepthDataset, config: ExportConfig
+) -> dict[str, object]:
     """RMSE in metres of the model in PyTorch and of the exported file, on the same frames."""
     frames = evenly_spaced(len(dataset), config.scored_samples)
     metrics = {"before": DepthMetrics(), "after": DepthMetrics()}

@@ -36,6 +36,7 @@ class ExportMetadata:
         difference: largest difference from PyTorch, in metres, over trial inputs of two batch sizes.
         accuracy: fp16 and int8: RMSE in metres ``before`` and ``after``, with metric, split, protocol and number of
             images; None for fp32.
+        mirror_average: whether the graph averages its outputs with those of the mirrored input.
         format: format of this record.
     """
 
@@ -50,6 +51,7 @@ class ExportMetadata:
     samples: int | None
     difference: float | None = None
     accuracy: dict[str, Any] | None = None
+    mirror_average: bool = False
     format: int = FORMAT
 
     @property
@@ -79,6 +81,7 @@ def parse_metadata(text: str | None, path: Path) -> ExportMetadata:
         raise CheckpointError(f"{path}: its metadata is damaged; {remedy}") from error
     if not isinstance(record, dict) or "format" not in record:
         raise CheckpointError(f"{path} was not made by echodepth export, so its inputs and outputs are unknown")
+    record.setdefault("mirror_average", False)  # files from before it existed
     if record["format"] != FORMAT or set(record) != {field.name for field in fields(ExportMetadata)}:
         raise CheckpointError(
             f"{path} was exported by echodepth {record.get('version', 'of an unknown version')}, with metadata (format "

@@ -51,7 +51,9 @@ def predict(config: PredictConfig) -> list[Path]:
         DataError: no input is found, or, at the end, some files could not be predicted.
     """
     _check_flags(config)
-    predictor = load_model(config.checkpoint, config.device, config.backend, compile="latency")
+    predictor = load_model(
+        config.checkpoint, config.device, config.backend, compile="latency", mirror_average=config.mirror_average
+    )
     camera = CloudCamera.of(predictor, config) if _writes_clouds(config) else None
     folder = config.out if config.out is not None else Path("results") / predictor.name / "predictions"
     sources = find_sources(config, predictor, folder)
@@ -88,6 +90,8 @@ def _writes_clouds(config: PredictConfig) -> bool:
 def _claim_folder(folder: Path, predictor: Predictor, overwrite: bool) -> None:
     """Record the model in the output folder; a ConfigError if the folder holds results of another model."""
     path, record = folder / RUN_RECORD, json.loads(json.dumps(predictor.backend.run.to_plain()))
+    if predictor.mirror_average:
+        record["mirror_average"] = True
     try:
         existing = json.loads(path.read_text())
     except FileNotFoundError:
@@ -95,7 +99,9 @@ def _claim_folder(folder: Path, predictor: Predictor, overwrite: bool) -> None:
     except ValueError:
         existing = None
     if existing != record and not overwrite:
-        raise ConfigError(f"{folder} holds results of another model: give another --out, or --overwrite them")
+        runs = [dict(each or {}) | {"mirror_average": None} for each in (existing, record)]
+        other = "with another --mirror_average" if runs[0] == runs[1] else "of another model"
+        raise ConfigError(f"{folder} holds results {other}: give another --out, or --overwrite them")
     with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(record, indent=2) + "\n")
 

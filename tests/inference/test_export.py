@@ -27,6 +27,7 @@ from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
 from echodepth.models.frontends.echo import EchoFrontEnd
+from echodepth.models.mirror_average import MirrorAveraged
 from echodepth.models.networks import NETWORKS
 from echodepth.models.resampling import resize_matrix
 from echodepth.models.run_record import RunRecord
@@ -457,3 +458,20 @@ def test_an_older_graph_is_never_read_beside_new_weights(tmp_path: Path) -> None
 def test_frames_for_calibration_are_the_models_own(ears: tuple[DepthModel, str]) -> None:
     dataset = open_dataset(trained_data(ears[0]), "train", ("audio",))
     assert dataset[0]["audio"].shape == (2, SAMPLES)
+
+
+def test_a_graph_averages_with_the_mirrored_input(ears: tuple[DepthModel, str], tmp_path: Path) -> None:
+    have("onnxscript", "onnxruntime")
+    path = export(ExportConfig(ears[1], "onnx", out=tmp_path, mirror_average=True))
+    assert path.name == "ears_fp32_mirror_average.onnx"
+    loaded = load_backend(path, "onnx", "cpu")
+    raw = trial_inputs(ears[0])[1]
+    with torch.inference_mode():
+        plain, expected = ears[0].predict(raw), MirrorAveraged(ears[0]).predict(raw)
+    assert (plain.depth - expected.depth).abs().max() > 1e-2
+    depth, uncertainty, _ = loaded.predict(raw)
+    torch.testing.assert_close(depth, expected.depth, atol=1e-4, rtol=0)
+    torch.testing.assert_close(uncertainty, expected.uncertainty, atol=1e-4, rtol=0)
+    # A file that has it is not run twice.
+    assert Predictor(loaded, mirror_average=True)._inference is loaded
+    assert Predictor(loaded).mirror_average

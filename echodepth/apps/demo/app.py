@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +58,8 @@ def open_page(config: DemoConfig) -> "gradio.Blocks":
     check_angle("fov", config.fov)
     if not 0 < config.port < 2**16:
         raise ConfigError(f"--port {config.port}: give a number from 1 to 65535")
-    checkpoints = [config.checkpoint] if config.compare_with is None else [config.checkpoint, config.compare_with]
-    predictors = [load_model(checkpoint, config.device, compile="latency") for checkpoint in checkpoints]
+    load = partial(load_model, device=config.device, compile="latency", mirror_average=config.mirror_average)
+    predictors = [load(each) for each in (config.checkpoint, config.compare_with) if each is not None]
     examples = find_examples(config, predictors)
     # Set before Gradio is imported: otherwise it reports each start to its servers and looks for a newer version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

@@ -24,5 +24,7 @@ class DemoConfig:
     """Port to listen on, 1 to 65535."""
     share: bool = False
     """Also open a public address through a Gradio server; this needs a network connection."""
+    mirror_average: bool = False
+    """Average each prediction with that of the mirrored input (ears or image sides exchanged); twice the time."""
     device: str = "auto"
     """Device that computes: auto, cpu, cuda, cuda:1 or mps."""

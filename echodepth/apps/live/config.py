@@ -55,5 +55,7 @@ class ListenConfig(CardConfig):
     """Width of the depth map in characters, at least 8."""
     match_level: bool = True
     """Scale each recording so that its direct sound has the level of BatVision V2's, as in training."""
+    mirror_average: bool = False
+    """Average each prediction with that of the mirrored input (ears or image sides exchanged); twice the time."""
     device: str = "auto"
     """Device that computes: auto, cpu, cuda, cuda:1 or mps."""

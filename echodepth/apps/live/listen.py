@@ -43,14 +43,14 @@ def listen(config: ListenConfig) -> int:
     if config.checkpoint is None and not config.calibrate:
         raise ConfigError("no model is given: name an audio model with --checkpoint, or measure only, with --calibrate")
     # The model is loaded first, so that a wrong name is reported before a chirp is played.
-    predictor = None if config.checkpoint is None else _audio_predictor(config.checkpoint, config.device)
+    predictor = None if config.checkpoint is None else _audio_predictor(config.checkpoint, config)
     card = open_card(config)
     calibration = load_calibration(card, config)
     return 0 if predictor is None else _loop(config, predictor, card, calibration)
 
 
-def _audio_predictor(checkpoint: str, device: str) -> Predictor:
-    predictor = load_model(checkpoint, device, compile="latency")
+def _audio_predictor(checkpoint: str, config: ListenConfig) -> Predictor:
+    predictor = load_model(checkpoint, config.device, compile="latency", mirror_average=config.mirror_average)
     if predictor.backend.input_key != "audio":
         raise ConfigError(f"{predictor.name} takes images: give --checkpoint an audio model")
     return predictor
