@@ -5,8 +5,8 @@ from typing import Annotated, Literal, NamedTuple
 
 import tyro
 
-Study = Literal["distillation", "cues", "attention", "light"]
-Preset = Literal["tiny", "small"]
+Study = Literal["distillation", "ear", "light"]
+Preset = Literal["tiny", "small", "large"]
 FEW = 0.1
 """Label fraction of the few-labels setting."""
 
@@ -39,6 +39,7 @@ class Scale(NamedTuple):
 SCALES: dict[Preset, Scale] = {
     "tiny": Scale(Rooms(12, 2), Rooms(12, 2), 32, 4, 1),
     "small": Scale(Rooms(320, 4), Rooms(320, 8), 64, 8, 10),
+    "large": Scale(Rooms(2400, 4), Rooms(320, 8), 64, 8, 12),
 }
 
 
@@ -47,9 +48,9 @@ class BenchmarkConfig:
     """Run a declared grid of trainings on simulated rooms; finished runs are kept, interrupted ones resume."""
 
     study: Annotated[Study, tyro.conf.Positional]
-    """distillation: KD methods; cues: binaural cues, factorized convolutions; attention: its forms; light: network."""
+    """distillation: KD methods; ear: front ends and networks of the student; light: the light student."""
     preset: Preset = "small"
-    """small: 320 rooms x 4 poses at 64 pixels, a few minutes a run; tiny only checks that everything works."""
+    """small: 320 rooms x 4 poses at 64 pixels, a few minutes a run; large: 2400 x 4; tiny checks that all works."""
     split: Literal["val", "test"] = "val"
     """Split to score: choose methods on val, report once on test."""
     methods: tuple[str, ...] = ()

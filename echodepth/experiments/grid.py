@@ -1,17 +1,15 @@
 """The runs of each study: methods, label fractions, teachers and seeds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from echodepth.core.errors import ConfigError
 from echodepth.experiments.config import SCALES, BenchmarkConfig, Preset, Scale, Study
 
 TeacherData = Literal["none", "same", "elsewhere"]
-_FULL: dict[str, Any] = {"attention": "full"}
-"""The published tables were made with full attention."""
-_NO_KD: dict[str, Any] = _FULL | {"pseudo_labels": False, "lambda_kd": 0.0, "lambda_feat": 0.0}
+_NO_KD: dict[str, Any] = {"pseudo_labels": False, "lambda_kd": 0.0, "lambda_feat": 0.0}
 _DECODER = ("d1", "d2", "d3", "d4")
-_BEST: dict[str, Any] = _FULL | {
+_BEST: dict[str, Any] = {
     "pseudo_labels": True,
     "lambda_kd": 1.0,
     "lambda_feat": 1.0,
@@ -33,22 +31,48 @@ DISTILLED: dict[str, dict[str, Any]] = {
 }
 """Distilled students: the flags of each method."""
 
-ATTENTION_FORMS = ("full", "band", "time", "pooled")
-"""Forms of binaural cross-attention."""
+_BATVISION_INPUT: dict[str, Any] = {
+    "audio_bins": None,
+    "audio_frames": None,
+    "audio_range": None,
+    "pulse_compression": False,
+}
+"""A spectrogram of the depth map's size over the whole recording."""
+_RESOLUTION: dict[str, Any] = {"audio_bins": 32, "audio_frames": 128, "audio_range": 10.0}
+_BEFORE: dict[str, Any] = _BATVISION_INPUT | {
+    "attention": "band",
+    "attention_levels": (2, 3, 4, 5),
+    "shared_encoder": False,
+    "image_grid": False,
+}
+EAR: dict[str, dict[str, Any]] = {
+    "before": _BEFORE,
+    "no_attention": _BEFORE | {"attention_levels": ()},
+    "shared_encoder": _BEFORE | {"shared_encoder": True},
+    "resolution": _BEFORE | _RESOLUTION,
+    "pulse_compression": _BEFORE | _RESOLUTION | {"pulse_compression": True},
+    "binaural_cues": _BEFORE | {"binaural_cues": True},
+    "image_grid": _BEFORE | {"image_grid": True},
+    "all": {"attention_levels": ()},
+    "all_attention": {"attention": "full", "attention_levels": (4, 5)},
+    "all_band": {"attention": "band", "attention_levels": (2, 3, 4, 5)},
+    "all_cues": {"attention_levels": (), "binaural_cues": True},
+    "all_rays": {"attention_levels": (), "ray_queries": True},
+    "unet_baseline": _BATVISION_INPUT | {"model": "unet_baseline"},
+}
+"""The student that had attention in a band as its only path between distant times, each change to it alone, all
+together, and BatVision's U-Net."""
 UNDISTILLED: dict[str, dict[str, Any]] = {
-    "none": _FULL,
-    "binaural_cues": _FULL | {"binaural_cues": True},
-    "factorized": _FULL | {"convolution": "factorized"},
-    **{form: {"attention": form, "attention_levels": (2, 3, 4, 5)} for form in ATTENTION_FORMS},
-    "standard": _FULL | {"attention_levels": (2, 3, 4, 5), "learning_rate": 1e-3},
+    "none": {},
+    "standard": {"learning_rate": 1e-3},
     "light": {"model": "light"},
+    **EAR,
 }
 """Students without a teacher: the flags of each method."""
 
 METHODS: dict[Study, tuple[str, ...]] = {
     "distillation": ("teacher", "none", *DISTILLED),
-    "cues": ("none", "binaural_cues", "factorized"),
-    "attention": ATTENTION_FORMS,
+    "ear": tuple(EAR),
     "light": ("standard", "light"),
 }
 
@@ -62,6 +86,10 @@ def scale_of(method: str, preset: Preset) -> Scale:
     if method not in METHODS["light"]:
         return scale
     return scale._replace(base_channels=8 * scale.base_channels, epochs=max(1, scale.epochs // 2))
+
+
+MIRRORED = "_mirrored"
+"""Ends the name of a method that is scored with the average over the mirrored input."""
 
 
 @dataclass(frozen=True)
@@ -115,3 +143,8 @@ def runs_of(config: BenchmarkConfig) -> list[Run]:
                 students += [Run(method, fraction, source, seed) for source in sources]
     teachers = {run.teacher: None for run in students if run.method in DISTILLED}
     return [*teachers, *students]
+
+
+def scorings(run: Run) -> list[Run]:
+    """What a run is scored as: in the study of ears also with the average over the mirrored input."""
+    return [run, replace(run, method=f"{run.method}{MIRRORED}")] if run.method in EAR else [run]

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import require_at_least
-from echodepth.core.flags import build
+from echodepth.core.flags import build, flat, select
 from echodepth.core.run_paths import RunPaths
 from echodepth.core.strict_json import to_json
 from echodepth.data.records import Split
@@ -22,10 +22,12 @@ from echodepth.evaluation.config import Control, ScoringConfig
 from echodepth.evaluation.evaluate import score_model
 from echodepth.evaluation.results import Evaluation
 from echodepth.experiments.config import SCALES, BenchmarkConfig, Preset
-from echodepth.experiments.grid import DISTILLED, UNDISTILLED, Run, runs_of, scale_of
-from echodepth.experiments.table import write_tables
+from echodepth.experiments.ear_table import ear_markdown
+from echodepth.experiments.grid import DISTILLED, UNDISTILLED, Run, runs_of, scale_of, scorings
+from echodepth.experiments.table import markdown, write_tables
 from echodepth.metrics.direction import DIRECTIONS
 from echodepth.models.checkpoint import load_model
+from echodepth.models.frontends import FRONT_ENDS
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
 from echodepth.training.compose import Choices, prepare_class, train_config
@@ -53,6 +55,7 @@ def benchmark(config: BenchmarkConfig) -> Path:
     for elsewhere in (False, True):
         if not elsewhere or any(run.teacher_data == "elsewhere" for run in runs):
             _make_rooms(config.preset, elsewhere, config.workers)
+    _prepare(runs, config.preset, config.workers)
     folder = Path("results") / f"benchmark_{config.study}_{config.preset}"
     # A student's teacher must exist before the student starts.
     for stage in ([run for run in runs if run.method == "teacher"], [run for run in runs if run.method != "teacher"]):
@@ -61,7 +64,9 @@ def benchmark(config: BenchmarkConfig) -> Path:
         for _ in tqdm(pool(work), total=len(stage), unit="run", desc=f"benchmark {config.study}"):
             pass
     controls = _controls(runs, config, folder)
-    return write_tables(config, [*_read(runs, config.split, folder), *controls], folder)
+    rows = [*_read(runs, config.split, folder), *controls]
+    text = ear_markdown(config, rows) if config.study == "ear" else markdown(config, rows)
+    return write_tables(config, rows, text, folder)
 
 
 def rooms(preset: Preset, elsewhere: bool) -> Path:
@@ -79,15 +84,19 @@ def _make_rooms(preset: Preset, elsewhere: bool, workers: int) -> None:
                 root, rooms=amount.rooms, poses=amount.poses, image_size=scale.image_size, seed=seed, workers=workers
             )
         )
-    for binaural_cues in (False,) if elsewhere else (False, True):
-        flags = {
-            "dataset": "simulated",
-            "data_dir": root,
-            "image_size": scale.image_size,
-            "binaural_cues": binaural_cues,
-        }
+
+
+def _prepare(runs: list[Run], preset: Preset, workers: int) -> None:
+    """Decode the rooms, once for each front end of the runs; a teacher's images come with any spectrogram."""
+    done = []
+    for config in (config_of(run, preset) for run in runs):
+        flags = flat(select(config.network, FRONT_ENDS[config.network.front_end].config))
+        if (config.data.data_dir, flags) in done:
+            continue
+        done.append((config.data.data_dir, flags))
+        data = {"dataset": "simulated", "data_dir": config.data.data_dir, "image_size": config.data.image_size}
         composed = prepare_class(Choices(dataset="simulated"))
-        prepare(build(composed, flags | {"sound": "spectrogram", "workers": workers}))
+        prepare(build(composed, data | flags | {"sound": "spectrogram", "workers": workers}))
 
 
 def config_of(run: Run, preset: Preset) -> TrainConfig:
@@ -115,9 +124,8 @@ def config_of(run: Run, preset: Preset) -> TrainConfig:
         return train_config("rgb", **common)
     if distilled:
         teacher = f"benchmark_{preset}_{run.teacher.name}"
-        return train_config("distill", **common, attention_levels=(4, 5), teacher=teacher, **DISTILLED[run.method])
-    flags = {"attention_levels": (4, 5)} | UNDISTILLED[run.method]
-    return train_config("binaural", **common | flags)
+        return train_config("distill", **common, teacher=teacher, **DISTILLED[run.method])
+    return train_config("binaural", **common | UNDISTILLED[run.method])
 
 
 def _finish(run: Run, preset: Preset, split: Split, folder: Path, home: Path) -> None:
@@ -131,10 +139,12 @@ def _finish(run: Run, preset: Preset, split: Split, folder: Path, home: Path) ->
         if config.optimisation.nb_epochs not in done:
             # Without a checkpoint there may still be the best model of a run that was killed early: start over.
             train(replace(config, checkpoints=done[-1]) if done else replace(config, overwrite=True))
-        path = folder / split / f"{run.name}.json"
-        if not path.exists():
-            data = rooms(preset, elsewhere=False)
-            _keep(run, _score(config.experiment_name, split, data), path)
+        for scored in scorings(run):
+            path = folder / split / f"{scored.name}.json"
+            if not path.exists():
+                data = rooms(preset, elsewhere=False)
+                mirror_average = scored != run
+                _keep(scored, _score(config.experiment_name, split, data, mirror_average=mirror_average), path)
 
 
 @contextlib.contextmanager
@@ -145,14 +155,17 @@ def _quiet(path: Path) -> Iterator[None]:
         yield
 
 
-def _score(experiment: str, split: Split, data: Path, control: Control = "none") -> Evaluation:
-    scoring = ScoringConfig(split=split, data_dir=data, device="cpu")
+def _score(
+    experiment: str, split: Split, data: Path, control: Control = "none", mirror_average: bool = False
+) -> Evaluation:
+    scoring = ScoringConfig(split=split, data_dir=data, device="cpu", mirror_average=mirror_average)
     return score_model(load_model(experiment), scoring, control)
 
 
 def _keep(run: Run, evaluation: Evaluation, path: Path) -> None:
     row = asdict(run) | {"split": evaluation.split} | {name: evaluation.metrics[name] for name in FIGURES}
     row |= {"images": evaluation.counts["images"], "commit": evaluation.commit, "version": evaluation.version}
+    row |= {"frames": evaluation.rows}
     with atomic_write(path) as unfinished:
         unfinished.write_text(to_json(row))
 
@@ -161,7 +174,7 @@ def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[di
     """Scores of the mean-depth and shuffled-audio controls."""
     rows = []
     controls: tuple[Control, ...] = ("mean_depth", "shuffled_audio")
-    for run in (run for run in runs if run.method in ("none", "full", "standard")):
+    for run in (run for run in runs if run.method in ("none", "before", "standard")):
         for control in controls:
             name = Run(control, run.label_fraction, "none", run.seed)
             path = folder / config.split / f"{name.name}.json"
@@ -173,4 +186,5 @@ def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[di
 
 
 def _read(runs: list[Run], split: str, folder: Path) -> list[dict[str, Any]]:
-    return [json.loads((folder / split / f"{run.name}.json").read_text()) for run in runs]
+    names = [scored.name for run in runs for scored in scorings(run)]
+    return [json.loads((folder / split / f"{name}.json").read_text()) for name in names]
