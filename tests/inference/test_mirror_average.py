@@ -12,7 +12,8 @@ import torch
 from echodepth.core.errors import ConfigError
 from echodepth.evaluation.compare import build_comparison
 from echodepth.evaluation.config import ScoringConfig
-from echodepth.evaluation.evaluate import evaluate, score_model
+from echodepth.evaluation.evaluate import evaluate
+from echodepth.evaluation.scoring import score_model
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor, load_model
