@@ -13,8 +13,8 @@ import numpy as np
 
 from echodepth.data.recorded import trained_data
 from echodepth.evaluation.config import ScoringConfig
-from echodepth.evaluation.evaluate import score_model
 from echodepth.evaluation.frame_predictions import predict_frames
+from echodepth.evaluation.scoring import score_model
 from echodepth.models.checkpoint import load_model
 from echodepth.report.figures import Panel, display_limit, input_panels, picture_grid, save_figure
 

@@ -103,6 +103,32 @@ def evaluation(maps: list[Array], predictions: list[Array], max_depth: float, ru
     }
 
 
+def direction_correlations(
+    maps: list[Array], predictions: list[Array], max_depth: float, rule: Rule
+) -> dict[str, float]:
+    """Over images, of the predicted and the true difference of mean log depth between two halves; even sides only."""
+    pairs: dict[str, list[list[float]]] = {"left_right": [], "up_down": []}
+    for millimetres, prediction in zip(maps, predictions, strict=True):
+        depth, mask = ground_truth(millimetres, len(prediction), max_depth, rule)
+        bad = ~(np.isfinite(prediction) & (prediction > 0))
+        logs = [np.log(np.where(mask, each, 1)) for each in (np.where(bad, 0.001, prediction).astype(float), depth)]
+        half = len(prediction) // 2
+        for name, turned in (("left_right", False), ("up_down", True)):
+            halves = [(each.T if turned else each) for each in (*logs, mask)]
+            inside = halves[-1]
+            if inside[:, :half].any() and inside[:, half:].any():
+                pairs[name].append(
+                    [
+                        each[:, :half][inside[:, :half]].mean() - each[:, half:][inside[:, half:]].mean()
+                        for each in halves[:2]
+                    ]
+                )
+    return {
+        name: float(np.corrcoef(np.transpose(values))[0, 1]) if len(values) > 2 else np.nan
+        for name, values in pairs.items()
+    }
+
+
 def batvision_input(audio: Array, size: int) -> Array:
     """BatVision's input: the magnitude of 512 bins over a Hann window of 64 samples, every 16, without antialiasing."""
     window = np.zeros(512)

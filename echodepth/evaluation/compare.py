@@ -22,12 +22,12 @@ from echodepth.evaluation.comparison import (
 )
 from echodepth.evaluation.config import CompareConfig, Control, ScoringConfig
 from echodepth.evaluation.differences import HEADLINE, Difference
-from echodepth.evaluation.evaluate import CONTROL_LABELS, model_label, score_model, scored_data
 from echodepth.evaluation.frame_predictions import FramePrediction, predict_frames
 from echodepth.evaluation.frame_selection import leading_row, select_frames
 from echodepth.evaluation.intervals import MetricTable, metric_table
 from echodepth.evaluation.report_files import write_report
 from echodepth.evaluation.results import Evaluation, summary
+from echodepth.evaluation.scoring import CONTROL_LABELS, model_label, score_model, scored_data
 from echodepth.metrics.direction import SCORES
 from echodepth.metrics.protocols import get_protocol
 from echodepth.models.checkpoint import DepthModel, load_model

@@ -50,6 +50,8 @@ class EvaluateConfig:
     """Model folder, .pth file, experiment name, or ORG/NAME on the Hugging Face Hub."""
     control: Control = "none"
     """Control: shuffled_audio gives every frame another frame's echoes; mean_depth predicts the mean training map."""
+    ablate: bool = False
+    """Also score an audio model with swapped, single and equal ears, without attention, and its controls."""
     out: Path | None = None
     """Folder of the result files. Default: results/<experiment>."""
     scoring: ScoringConfig = ScoringConfig()

@@ -2,7 +2,7 @@
 
 from echodepth.evaluation.comparison import Comparison, ComparisonRow
 from echodepth.evaluation.differences import Difference
-from echodepth.evaluation.intervals import Resampling
+from echodepth.evaluation.intervals import Bounds, Resampling
 from echodepth.report.formatting import number, signed
 
 BINS_SENTENCE = (
@@ -29,7 +29,11 @@ def describe(comparison: Comparison) -> str:
 
 def interval(row: ComparisonRow, metric: str) -> str:
     """The confidence interval of a mean in brackets; empty where there is none."""
-    bounds = row.intervals[metric]
+    return brackets(row.intervals[metric])
+
+
+def brackets(bounds: Bounds | None) -> str:
+    """A confidence interval in brackets; empty where there is none."""
     return "" if bounds is None else f"[{number(bounds[0])}, {number(bounds[1])}]"
 
 

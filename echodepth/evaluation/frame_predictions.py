@@ -15,7 +15,7 @@ from echodepth.data.dataset import DepthDataset, list_split
 from echodepth.data.records import ALL_MODALITIES, Modality
 from echodepth.data.sample import Sample
 from echodepth.evaluation.config import ScoringConfig
-from echodepth.evaluation.evaluate import scored_data
+from echodepth.evaluation.scoring import scored_data
 from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.attention.attention_lags import predict_with_lags
 from echodepth.models.checkpoint import DepthModel

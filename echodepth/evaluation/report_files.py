@@ -23,7 +23,7 @@ from echodepth.evaluation.report_charts import filled_bins
 from echodepth.evaluation.results import plain_facts
 from echodepth.metrics.depth import METRIC_TABLE, METRICS
 from echodepth.metrics.direction import SCORE_TABLE, SCORES
-from echodepth.report.formatting import number, signed
+from echodepth.report.formatting import markdown_table, number, signed
 
 
 def write_report(comparison: Comparison, folder: Path) -> None:
@@ -60,13 +60,13 @@ def markdown(comparison: Comparison) -> str:
     parts = [
         f"# {comparison.name}",
         describe(comparison),
-        _table(["model", "run", *titles], rows),
+        markdown_table(["model", "run", *titles], rows),
         f"{comparison.resampling.sentence} {DIRECTION_SENTENCE} Bold: the audio model with the lowest RMSE.",
         *comparison.notes,
         *(f"**Warning:** {warning}" for warning in comparison.warnings),
         *_difference_parts(comparison),
         "## Pooled over pixels",
-        _table(["model", "run", "images", "pixels", *pooled_titles], pooled),
+        markdown_table(["model", "run", "images", "pixels", *pooled_titles], pooled),
         "## By depth range",
         BINS_SENTENCE,
         _bin_table(comparison),
@@ -86,7 +86,7 @@ def _difference_parts(comparison: Comparison) -> list[str]:
     ]
     header = ["model", "against", "verdict", *(score.heading for score in SCORE_TABLE.values())]
     sentence = f"{difference_sentence(comparison.resampling)} The verdict is that of the RMSE."
-    return ["## Differences", _table(header, rows), sentence]
+    return ["## Differences", markdown_table(header, rows), sentence]
 
 
 def _bin_table(comparison: Comparison) -> str:
@@ -97,12 +97,7 @@ def _bin_table(comparison: Comparison) -> str:
             each = row.evaluation.depth_bins[i]
             cells = [number(each.rmse), number(each.abs_rel), signed(each.bias)]
             lines.append([row.label, row.run, each.label, f"{100 * each.share:.1f} %", *cells])
-    return _table(["model", "run", "depth (m)", "pixels", "RMSE (m)", "ABS REL", "bias (m)"], lines)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(["model", "run", "depth (m)", "pixels", "RMSE (m)", "ABS REL", "bias (m)"], lines)
 
 
 def _csv(comparison: Comparison) -> str:

@@ -19,8 +19,8 @@ from echodepth.core.run_paths import RunPaths
 from echodepth.core.strict_json import to_json
 from echodepth.data.records import Split
 from echodepth.evaluation.config import Control, ScoringConfig
-from echodepth.evaluation.evaluate import score_model
 from echodepth.evaluation.results import Evaluation
+from echodepth.evaluation.scoring import score_model
 from echodepth.experiments.config import SCALES, BenchmarkConfig, Preset
 from echodepth.experiments.ear_table import ear_markdown
 from echodepth.experiments.grid import DISTILLED, UNDISTILLED, Run, runs_of, scale_of, scorings

@@ -16,3 +16,9 @@ def signed(value: float) -> str:
 def raw(value: float) -> str:
     """All digits, for sorting by a script; empty for NaN or infinity."""
     return repr(float(value)) if math.isfinite(value) else ""
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown; vertical bars within cells are escaped."""
+    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -19,7 +19,8 @@ from echodepth.data.dataset import open_dataset
 from echodepth.data.recorded import trained_data
 from echodepth.evaluation.config import ScoringConfig
 from echodepth.evaluation.controls import ShuffledAudio, derangement
-from echodepth.evaluation.evaluate import evaluate, score_model, scored_data
+from echodepth.evaluation.evaluate import evaluate
+from echodepth.evaluation.scoring import score_model, scored_data
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.direction import DIFFERENCES
 from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from echodepth.data.images import DepthMap, read_depth_array, resize_depth
 from echodepth.evaluation.config import ScoringConfig
-from echodepth.evaluation.evaluate import score_model
+from echodepth.evaluation.scoring import score_model
 from echodepth.metrics.depth import per_image_metrics
 from echodepth.metrics.protocols import PROTOCOLS, get_protocol
 from echodepth.models.frontends.echo import EchoFrontEnd
@@ -71,10 +71,11 @@ def test_figures_are_those_of_numpy(protocol: str, root: Path, tmp_path: Path) -
     assert len(places) == (6 if protocol == "loo" else 4)
     assert {place.parent.name for place in places} == ({"Cellar"} if protocol == "loo" else {"Attic", "Cellar"})
     maps = [np.load(root / place.parent / f"depth/depth_{place.name}.npy") for place in places]
-    expected = reference.evaluation(maps, predictions[: len(maps)], MAX_DEPTH, reference.RULES[protocol])
+    inputs = maps, predictions[: len(maps)], MAX_DEPTH, reference.RULES[protocol]
+    expected = reference.evaluation(*inputs) | reference.direction_correlations(*inputs)
     got = result.metrics | {name: result.counts[name] for name in expected if name in result.counts}
     assert got.keys() == expected.keys()
-    assert got == pytest.approx(expected, abs=1e-6, rel=0)
+    assert got == pytest.approx(expected, abs=1e-6, rel=0, nan_ok=True)
     assert (result.counts["images_without_valid"] > 0) == (protocol != "official")
     assert result.counts["bad_predictions"] > 0
 

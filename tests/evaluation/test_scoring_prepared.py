@@ -13,8 +13,8 @@ from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.evaluation.compare import build_comparison
 from echodepth.evaluation.config import Control, ScoringConfig
-from echodepth.evaluation.evaluate import score_model
 from echodepth.evaluation.results import Evaluation
+from echodepth.evaluation.scoring import score_model
 from echodepth.models.checkpoint import DepthModel
 from tests.configs import compare_config
 from tests.tiny import SECONDS, SIDE, constant, save_tiny, save_tiny_rgb, write_v2

@@ -250,7 +250,7 @@ def test_int8_is_calibrated_and_its_accuracy_is_logged(
 
 
 def test_the_rmse_before_export_equals_evaluations(eyes: tuple[DepthModel, str], tmp_path: Path) -> None:
-    from echodepth.evaluation.evaluate import score_model
+    from echodepth.evaluation.scoring import score_model
 
     have("onnxscript", "onnxruntime")
     path = export(ExportConfig(eyes[1], precision="fp16", out=tmp_path))

@@ -12,11 +12,12 @@ import torch
 from echodepth.core.errors import ConfigError
 from echodepth.evaluation.compare import build_comparison
 from echodepth.evaluation.config import ScoringConfig
-from echodepth.evaluation.evaluate import evaluate, score_model
+from echodepth.evaluation.evaluate import evaluate
+from echodepth.evaluation.scoring import score_model
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor, load_model
-from echodepth.models.checkpoint import DepthModel
+from echodepth.models.checkpoint import DepthModel, save_model
 from echodepth.models.mirror_average import MirrorAveraged
 from tests.configs import compare_config, evaluate_config
 from tests.tiny import RATE, save_tiny, save_tiny_rgb
@@ -69,7 +70,9 @@ def test_a_mirrored_input_has_the_mirrored_map(network: str, tmp_path: Path) -> 
 @pytest.fixture
 def ears(tmp_path: Path, v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> DepthModel:
     monkeypatch.chdir(tmp_path)
-    return save_tiny(Path("checkpoints/ears"), v2_root, uncertainty=True)
+    model = distinct(save_tiny(Path("checkpoints/ears"), v2_root, uncertainty=True))
+    save_model(model, Path("checkpoints/ears/best"))
+    return model
 
 
 @pytest.fixture

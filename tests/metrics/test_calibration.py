@@ -12,8 +12,9 @@ from PIL import Image
 from scipy import stats
 
 from echodepth.evaluation.config import ScoringConfig
-from echodepth.evaluation.evaluate import evaluate, score_model
+from echodepth.evaluation.evaluate import evaluate
 from echodepth.evaluation.results import summary
+from echodepth.evaluation.scoring import score_model
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor

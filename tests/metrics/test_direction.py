@@ -163,15 +163,17 @@ def test_few_rooms_have_students_interval_of_the_influence_function() -> None:
 
 
 def test_a_frame_without_one_half_is_left_out_of_that_correlation_alone() -> None:
-    x, y = correlated(0.6, 12)
+    x, y = correlated(0.6, 18)
     rows: list[dict[str, Any]] = [
         {"name": str(i), "room": f"room{i // 2}", **dict.fromkeys(METRICS, 1.0)}
         | dict(zip(DIFFERENCES, (y[i], x[i], y[i], x[i]), strict=True))
-        for i in range(12)
+        for i in range(18)
     ]
-    rows[0]["left_right_true"] = rows[1]["left_right_true"] = float("nan")
+    for row in rows[2:4]:  # all frames of the second room
+        row["left_right_true"] = float("nan")
     means = metric_table([rows], [row["name"] for row in rows], "simulated", seed=0)
-    assert means.resampling.count == 6
+    kept = np.delete(np.arange(18), [2, 3])
+    assert means.resampling.count == 9
     assert means.mean(0)["up_down"] == pytest.approx(np.corrcoef(x, y)[0, 1])
-    assert means.mean(0)["left_right"] == pytest.approx(np.corrcoef(x[2:], y[2:])[0, 1])
-    assert means.intervals(0)["left_right"] == means.directions["left_right"].interval(0)
+    assert means.mean(0)["left_right"] == pytest.approx(np.corrcoef(x[kept], y[kept])[0, 1])
+    assert means.intervals(0)["left_right"] == table(x[kept], y[kept], per_room=2).interval(0)
