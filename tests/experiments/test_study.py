@@ -3,18 +3,21 @@
 import json
 from collections import Counter
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
 
 from echodepth.core.errors import ConfigError
-from echodepth.core.flags import flat, replace
+from echodepth.core.flags import flat
 from echodepth.distillation.losses.total import distillation_losses
 from echodepth.experiments.config import BenchmarkConfig
+from echodepth.experiments.ear_table import COLUMNS, against, ear_markdown
 from echodepth.experiments.grid import DISTILLED, Run, runs_of
 from echodepth.experiments.study import benchmark, config_of, rooms
 from echodepth.experiments.table import gap_closed, markdown
-from echodepth.models.attention.cross_attention import ATTENTIONS
+from echodepth.metrics.depth import METRICS
+from echodepth.metrics.direction import DIFFERENCES
 from echodepth.models.checkpoint import load_model
 from echodepth.training.compose import train_config
 
@@ -60,6 +63,7 @@ def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None
     assert of_light["base_channels"] == of_default["base_channels"]
     # The light network has no choice of convolution, attention and upsampling.
     own = {"model", "attention", "attention_levels", "learning_rate", "experiment_name", "convolution", "bilinear"}
+    own |= {"shared_encoder", "ray_queries"}
     different = {flag for flag in of_standard if of_light.get(flag) != of_standard[flag]}
     assert different <= own
     assert of_light.keys() <= of_standard.keys()
@@ -71,10 +75,7 @@ def test_each_way_of_teaching_has_a_weight_and_the_control_differs_by_its_pairs_
         assert flat(config)["pseudo_labels"] or any(
             loss.weight_value for loss in distillation_losses(config.distillation)
         )
-    # Apart from the form of attention, the best method is the default.
-    assert train_config("distill", teacher="any", **DISTILLED["best"]) == train_config(
-        "distill", teacher="any", attention="full"
-    )
+    assert train_config("distill", teacher="any", **DISTILLED["best"]) == train_config("distill", teacher="any")
     assert DISTILLED["shuffled_teacher"] == DISTILLED["best"] | {"shuffle_teacher": True}
 
 
@@ -96,22 +97,59 @@ def test_the_gap_closed_by_hand() -> None:
 
 
 def test_an_unknown_method_lists_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"--methods telepathy: cues has none, binaural_cues, factorized"):
-        runs_of(BenchmarkConfig("cues", methods=("telepathy",)))
+    with pytest.raises(ConfigError, match=r"--methods telepathy: light has standard, light"):
+        runs_of(BenchmarkConfig("light", methods=("telepathy",)))
 
 
-def test_forms_of_attention_differ_in_nothing_else_and_clash_with_no_other_study() -> None:
-    runs = runs_of(BenchmarkConfig("attention", seeds=(0,)))
-    assert [(run.method, run.label_fraction, run.teacher_data) for run in runs] == [
-        (form, 1.0, "none") for form in ATTENTIONS
-    ]
-    full, *others = (config_of(run, "small") for run in runs)
-    alone = config_of(Run("none", 1.0, "none", 0), "small")
-    assert replace(full, experiment_name=alone.experiment_name, attention_levels=(4, 5)) == alone
-    for form, other in zip(list(ATTENTIONS)[1:], others, strict=True):
-        assert other == replace(full, experiment_name=other.experiment_name, attention=form)
-    elsewhere = {run.name for study in ("distillation", "cues") for run in runs_of(BenchmarkConfig(study))}
-    assert not elsewhere & {run.name for run in runs}
+def test_each_change_to_the_ear_is_alone_and_all_together_are_the_default() -> None:
+    configs = {run.method: flat(config_of(run, "small")) for run in runs_of(BenchmarkConfig("ear", seeds=(0,)))}
+    before = configs["before"]
+
+    def changes(method: str) -> dict[str, Any]:
+        flags = {name: value for name, value in configs[method].items() if value != before[name]}
+        flags.pop("experiment_name", None)
+        return flags
+
+    resolution = {"audio_bins": 32, "audio_frames": 128, "audio_range": 10.0}
+    assert changes("shared_encoder") == {"shared_encoder": True}
+    assert changes("no_attention") == {"attention_levels": ()}
+    assert changes("binaural_cues") == {"binaural_cues": True}
+    assert changes("image_grid") == {"image_grid": True}
+    assert changes("resolution") == resolution
+    assert changes("pulse_compression") == resolution | {"pulse_compression": True}
+    together = (
+        changes("shared_encoder") | changes("no_attention") | changes("image_grid") | changes("pulse_compression")
+    )
+    assert changes("all") == together
+    default = flat(train_config("binaural"))
+    assert {name: default[name] for name in together} == together
+
+
+def test_the_table_of_ears_by_hand() -> None:
+    """Two rooms of four frames, two seeds; the second student is 0.2 m better in one room and 0.1 m in the other."""
+
+    def run(method: str, seed: int, errors: tuple[float, float]) -> dict[str, Any]:
+        frames = [
+            {"name": f"{room}{frame}", "room": str(room), "pixels": 10}
+            | dict.fromkeys(METRICS, errors[room] + 0.01 * seed)
+            | dict.fromkeys(DIFFERENCES, 0.1 * frame)
+            for room in (0, 1)
+            for frame in range(4)
+        ]
+        figures = dict.fromkeys(COLUMNS, 0.5) | {"rmse": mean(errors) + 0.01 * seed}
+        return {"method": method, "seed": seed, "frames": frames} | figures
+
+    before = [run("before", seed, (1.0, 1.2)) for seed in (0, 1)]
+    better = [run("all", seed, (0.8, 1.1)) for seed in (0, 1)]
+    assert against(better, before) == (
+        # Student's interval of two rooms: 12.7 times the standard error of -0.2 and -0.1 about -0.15, 0.05.
+        "-0.150 m (-13.6%) [-0.785, +0.485]",
+        "-13.6% to -13.5%",
+    )
+    assert against(better[:1], before[1:]) == ("", "")
+    text = ear_markdown(BenchmarkConfig("ear"), [*better, *before])
+    assert "| before | 1.105 ± 0.007 | 0.500 ± 0.000 |" in text
+    assert text.index("| before |") < text.index("| all |")
 
 
 def test_shares_are_those_asked_for_and_a_share_of_nothing_is_refused() -> None:
@@ -162,15 +200,21 @@ def test_a_study_is_done_once_and_tells_what_was_asked(
 
 
 @pytest.mark.slow
-def test_forms_of_attention_are_compared(tmp_path: Path, simulated_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ears_are_compared_with_and_without_the_mirrored_input(
+    tmp_path: Path, simulated_once: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    told = json.loads(
-        (benchmark(BenchmarkConfig("attention", preset="tiny", seeds=(0,), workers=1)) / "val.json").read_text()
-    )
-    assert [row["method"] for row in told] == [*ATTENTIONS, "mean_depth", "shuffled_audio"]
-    for form in ATTENTIONS:
-        arguments = load_model(f"benchmark_tiny_{form}_1_none_0").spec.arguments
-        assert (arguments["attention"], arguments["attention_levels"]) == (form, [2, 3, 4, 5])
+    methods = ("before", "all")
+    folder = benchmark(BenchmarkConfig("ear", preset="tiny", methods=methods, seeds=(0,), workers=1))
+    told = json.loads((folder / "val.json").read_text())
+    assert [row["method"] for row in told] == [
+        *("before", "before_mirrored", "all", "all_mirrored", "mean_depth", "shuffled_audio")
+    ]
+    assert "frames" not in told[0]
+    assert "| all_mirrored |" in capsys.readouterr().out
+    spec = load_model("benchmark_tiny_all_1_none_0").spec
+    assert spec.arguments["image_grid"]
+    assert spec.front_end["chirp"] == "linear"
 
 
 @pytest.mark.slow
@@ -181,5 +225,9 @@ def test_workers_that_were_begun_elsewhere_follow_to_this_folder(
     for place in ("first", "second"):
         (tmp_path / place).mkdir()
         monkeypatch.chdir(tmp_path / place)
-        folder = benchmark(BenchmarkConfig("cues", preset="tiny", methods=("none",), seeds=(0,), workers=2))
+        folder = benchmark(
+            BenchmarkConfig(
+                "distillation", preset="tiny", methods=("none",), label_fractions=(1.0,), seeds=(0,), workers=2
+            )
+        )
         assert (tmp_path / place / folder / "val.json").is_file()

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echodepth.models import upsampling
+from echodepth.models import resampling
 from echodepth.models.layers import Up
 from echodepth.models.resampling import STEPS, by_matrices, interpolation_matrix, upsample
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 @given(size=st.integers(1, 40), new_size=st.integers(1, 80), align_corners=st.booleans())
 def test_a_matrix_interpolates_as_torch_does(size: int, new_size: int, align_corners: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(upsampling, "STEPS", 2**40)
+        patch.setattr(resampling, "STEPS", 2**40)
         matrix = interpolation_matrix.__wrapped__(size, new_size, align_corners, torch.float64, CPU)
     x = torch.randn(1, 1, size, dtype=torch.float64)
     expected = F.interpolate(x, new_size, mode="linear", align_corners=align_corners)
