@@ -36,7 +36,7 @@ example() {
         1) train --batch_size 64 --learning_rate 0.0001 --experiment_name binaural_attn_basic "$@" ;;
         2) train --use_wandb --wandb_project echodepth --experiment_name binaural_attn_wandb "$@" ;;
         3) train --base_channels 32 --attention_levels 3 4 5 --experiment_name binaural_attn_light "$@" ;;
-        4) train --model unet_baseline --spectrogram magnitude --spectrogram_antialias False \
+        4) train --model unet_baseline --front_end batvision \
             --learning_rate 0.001 --experiment_name unet_baseline "$@" ;;
         5) resume binaural_attn_basic train --batch_size 64 --learning_rate 0.0001 "$@" ;;
         6) train --criterion Combined --lambda_edge 0.5 --use_adaptive_loss --spec_masks 2 \

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from echodepth.models.frontends.batvision import BatVisionConfig, BatVisionFrontEnd
 from echodepth.models.frontends.echo import CUE_CHANNELS, MAX_ILD_DB, EchoFrontEnd
 from echodepth.models.frontends.image import ImageFrontEnd
 from echodepth.models.frontends.spectrum import FLOOR_DB, SpectrumTransform
@@ -197,3 +198,10 @@ def test_an_image_of_the_right_size_is_left_alone() -> None:
     image = torch.rand(1, 3, 32, 32)
     assert torch.equal(ImageFrontEnd(32)(image), image)
     assert ImageFrontEnd(16)(torch.full((1, 3, 40, 50), 0.25)).sub(0.25).abs().max() < 1e-6
+
+
+def test_the_front_end_of_batvision_is_its_input() -> None:
+    audio = torch.randn(1, 2, 3000) / 10
+    front_end = BatVisionFrontEnd.from_config(BatVisionConfig(), 64)
+    assert torch.equal(front_end(audio), EchoFrontEnd(64, "magnitude", spectrogram_antialias=False)(audio))
+    assert BatVisionFrontEnd(**front_end.settings).settings == {"image_size": 64}
