@@ -19,7 +19,7 @@ from scipy.signal import ShortTimeFFT, chirp
 
 RATE, SPEED = 44100, 340.0
 ROOM, ROOM_HEIGHT = np.array([5.0, 4.0]), 2.6  # metres; the robot faces along x
-ROBOT, CAMERA_HEIGHT = np.array([1.2, 1.3]), 0.9
+ROBOT, CAMERA_HEIGHT = np.array([1.2, 1.3]), 0.35
 EARS = ROBOT + np.array([[0.0, 0.09], [0.0, -0.09]])  # left, right
 LEFT, RIGHT, INK = "#1f77b4", "#d95f02", "#333333"
 STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "echodepth", "font.size": 9, "axes.titlesize": 10}
@@ -68,7 +68,7 @@ def draw_echo_to_depth(path: Path) -> None:
     _draw_floor_plan(axes[0, 1])
     _draw_recordings(axes[0, 2])
     _draw_spectrograms(axes[1, 0])
-    _draw_attention(axes[1, 1])
+    _draw_image_grid(axes[1, 1])
     image = axes[1, 2].imshow(depth_map(), cmap="magma_r", vmin=0)
     figure.colorbar(image, ax=axes[1, 2], label="m", shrink=0.7)
     axes[1, 2].set(title="6  depth, along the optical axis", xticks=[], yticks=[])
@@ -113,15 +113,25 @@ def _draw_spectrograms(ax: Axes) -> None:
     ax.set_yticks([116, 360], ["right", "left"])
 
 
-def _draw_attention(ax: Axes) -> None:
-    for row, colour in ((1.0, LEFT), (0.0, RIGHT)):
-        for column in range(8):
-            ax.add_patch(Rectangle((column, row), 0.9, 0.42, facecolor=colour, alpha=0.25 + 0.08 * (column % 4)))
-    for key, weight in enumerate((0.1, 0.2, 1.0, 0.6, 0.15, 0.1, 0.3, 0.1)):
-        ax.plot([2.45, key + 0.45], [1.0, 0.42], color=INK, linewidth=0.3 + 3 * weight, alpha=0.25 + 0.7 * weight)
-    ax.text(0, 1.5, "query: one position of the left ear's features")
-    ax.text(0, -0.22, "keys: positions of the right ear's features")
-    ax.set(title="5  binaural cross-attention", xlim=(-0.2, 8.2), ylim=(-0.4, 1.8))
+def _draw_image_grid(ax: Axes) -> None:
+    rows, columns, side = 3, 8, 4
+    direction = (10.45, 0.95)
+    for row in range(rows):
+        for column in range(columns):
+            corner = (0.7 * column, 0.35 + 0.5 * row)
+            ax.add_patch(Rectangle(corner, 0.6, 0.4, facecolor=INK, alpha=0.15 + 0.08 * ((3 * row + column) % 5)))
+            weight = 0.1 + 0.9 * ((5 * row + 3 * column) % 7 == 0)
+            start = corner[0] + 0.6, corner[1] + 0.2
+            ax.plot(*zip(start, direction, strict=True), color=LEFT, linewidth=0.2 + weight, alpha=0.15 + 0.6 * weight)
+    for row in range(side):
+        for column in range(side):
+            corner = (8.6 + 0.7 * column, 0.15 + 0.45 * row)
+            is_direction = (row, column) == (1, 2)
+            ax.add_patch(Rectangle(corner, 0.6, 0.36, facecolor=RIGHT if is_direction else "#dddddd", zorder=3))
+    ax.text(2.75, 2.1, "frequency x time", ha="center")
+    ax.text(9.95, 2.1, "directions", ha="center")
+    ax.text(5.7, -0.35, "every direction depends on every time", ha="center")
+    ax.set(title="5  image grid", xlim=(-0.2, 11.6), ylim=(-0.6, 2.6))
     ax.axis("off")
 
 
