@@ -45,6 +45,8 @@ _BEFORE: dict[str, Any] = _BATVISION_INPUT | {
     "shared_encoder": False,
     "image_grid": False,
 }
+_LIGHT: dict[str, Any] = {"model": "light", "base_channels": 32}
+"""At four times the other students' width the light one still has less arithmetic than they."""
 EAR: dict[str, dict[str, Any]] = {
     "before": _BEFORE,
     "no_attention": _BEFORE | {"attention_levels": ()},
@@ -59,13 +61,16 @@ EAR: dict[str, dict[str, Any]] = {
     "all_cues": {"attention_levels": (), "binaural_cues": True},
     "all_rays": {"attention_levels": (), "ray_queries": True},
     "unet_baseline": _BATVISION_INPUT | {"model": "unet_baseline"},
+    "light_before": _BATVISION_INPUT | _LIGHT | {"attention_levels": (4, 5), "image_grid": False},
+    "light": _LIGHT | {"attention_levels": ()},
+    "light_attention": _LIGHT | {"attention_levels": (4, 5)},
 }
 """The student that had attention in a band as its only path between distant times, each change to it alone, all
-together, and BatVision's U-Net."""
+together, BatVision's U-Net, and the light student."""
 UNDISTILLED: dict[str, dict[str, Any]] = {
     "none": {},
     "standard": {"learning_rate": 1e-3},
-    "light": {"model": "light"},
+    "wide_light": {"model": "light"},
     **EAR,
 }
 """Students without a teacher: the flags of each method."""
@@ -73,7 +78,7 @@ UNDISTILLED: dict[str, dict[str, Any]] = {
 METHODS: dict[Study, tuple[str, ...]] = {
     "distillation": ("teacher", "none", *DISTILLED),
     "ear": tuple(EAR),
-    "light": ("standard", "light"),
+    "light": ("standard", "wide_light"),
 }
 
 

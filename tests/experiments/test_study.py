@@ -97,7 +97,7 @@ def test_the_gap_closed_by_hand() -> None:
 
 
 def test_an_unknown_method_lists_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"--methods telepathy: light has standard, light"):
+    with pytest.raises(ConfigError, match=r"--methods telepathy: light has standard, wide_light"):
         runs_of(BenchmarkConfig("light", methods=("telepathy",)))
 
 
