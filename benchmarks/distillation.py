@@ -25,7 +25,7 @@ from echodepth.distillation.losses.total import levels_of
 from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache
 from echodepth.distillation.teachers.frozen import FrozenTeacher, Teacher
 from echodepth.models.checkpoint import DepthModel
-from echodepth.models.frontends.echo import EchoFrontEnd
+from echodepth.models.frontends.base import FrontEnd
 from echodepth.training.compose import train_config
 from echodepth.training.depth_task import DepthTask, network_input
 from echodepth.training.distillation_task import DistillationTask
@@ -56,8 +56,7 @@ class Stepping:
         return processor_seconds(self.step)
 
 
-def prepared_frames(data: DataConfig) -> tuple[DepthDataset, list[Sample]]:
-    front_end = EchoFrontEnd(SIZE)
+def prepared_frames(data: DataConfig, front_end: FrontEnd) -> tuple[DepthDataset, list[Sample]]:
     audio_format = AudioCacheFormat(front_end.settings, front_end)
     write_prepared(data, "train", audio_format)
     frames = open_prepared(data, "train", ("image", "audio", "depth"), audio_format)
@@ -70,7 +69,7 @@ def measure(scratch: Path) -> None:
     shared: dict[str, Any] = {"data_dir": root, "image_size": SIZE, "base_channels": WIDTH, "batch_size": BATCH}
     plain = train_config("binaural", **shared, attention_levels=LEVELS)
     taught = train_config("distill", **shared, attention_levels=LEVELS, teacher="live")
-    frames, batches = prepared_frames(plain.data)
+    frames, batches = prepared_frames(plain.data, DepthModel(model_spec(plain)).front_end)
     live = FrozenTeacher(DepthModel(model_spec(train_config("rgb", **shared))))
     levels = sorted({level for levels in levels_of(taught.distillation).values() for level in levels})
     folder = fill_cache(live, plain.data, frames, levels, {"batch_size": BATCH, "num_workers": 0}, torch.device("cpu"))

@@ -60,6 +60,7 @@ def decaying_noise(samples: int) -> torch.Tensor:
         {"win_length": 63, "hop_length": 17},
         {"n_fft": 64},
         {"n_fft": 32, "win_length": 128},
+        {"audio_bins": 16, "audio_frames": 40, "audio_range": 2.0, "chirp": "linear"},
     ],
     ids=str,
 )

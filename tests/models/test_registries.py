@@ -79,6 +79,7 @@ def test_a_spec_has_every_setting_as_a_plain_value() -> None:
     assert spec.arguments == {
         **{"base_channels": 8, "uncertainty": False, "bilinear": True, "attention_levels": [4, 5]},
         **{"convolution": "full", "attention": "band", "output_size": 64, "max_depth": 10.0, "ear_channels": 10},
+        **{"shared_encoder": True, "image_grid": True, "ray_queries": False},
     }
     assert spec.front_end == {
         **{
@@ -89,6 +90,7 @@ def test_a_spec_has_every_setting_as_a_plain_value() -> None:
             "spectrogram_antialias": True,
         },
         **{"n_fft": 512, "win_length": 64, "hop_length": 16},
+        **{"audio_bins": 32, "audio_frames": 128, "audio_range": 10.0, "chirp": "linear"},
     }
 
 

@@ -30,7 +30,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"seed": -1}, "--seed must be at least 0"),
         ({"seed": 2**32}, "--seed must be at most 4294967295"),
         ({"strategy": "dpp"}, "--strategy dpp: Lightning has no such strategy"),
-        ({"image_size": 31, "batch_size": 1}, "--image_size 31 ends in maps of a single pixel"),
+        ({"image_size": 31, "batch_size": 1}, "an input of 31x31 ends in maps of a single pixel"),
     ],
     ids=str,
 )
