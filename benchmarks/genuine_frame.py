@@ -22,6 +22,7 @@ from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.acoustics.propagation import propagate
 from echodepth.simulate.acoustics.recording import record
 from echodepth.simulate.acoustics.scattering import draw_patches
+from echodepth.simulate.rig import DEFAULT_RIG
 from echodepth.simulate.rooms.materials import (
     CEILINGS,
     CHAIR,
@@ -34,7 +35,7 @@ from echodepth.simulate.rooms.materials import (
     Material,
     Vector,
 )
-from echodepth.simulate.rooms.scene import ROBOT_HEIGHT, Block, Pose, Room
+from echodepth.simulate.rooms.scene import Block, Pose, Room
 
 WALL_DISTANCE = 1.33
 """Median of the depth map's middle, metres."""
@@ -46,7 +47,7 @@ _DIRECT_MS = 3.0  # duration of the chirp
 
 def frame_pose() -> Pose:
     """The robot in the room, facing the wall."""
-    return Pose((SIZE[0] - WALL_DISTANCE, SIZE[1] / 2, ROBOT_HEIGHT), 0.0)
+    return Pose((SIZE[0] - WALL_DISTANCE, SIZE[1] / 2, DEFAULT_RIG.height), 0.0)
 
 
 def _box(near: Vector, far: Vector, material: Material, yaw: float = 0.0) -> Block:

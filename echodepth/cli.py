@@ -54,6 +54,12 @@ COMMANDS = (
         "echodepth.simulate.config:SimulateConfig",
     ),
     Command(
+        "calibrate",
+        "Measure a robot's rig from a few recordings, for simulate --rig.",
+        "echodepth.apps.calibrate.calibrate:calibrate",
+        "echodepth.apps.calibrate.config:CalibrateConfig",
+    ),
+    Command(
         "record",
         "Play chirps and record binaural echoes.",
         "echodepth.apps.live.record:record",

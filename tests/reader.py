@@ -22,6 +22,7 @@ import soundfile
 from PIL import Image
 
 from echodepth import cli
+from echodepth.apps.calibrate.config import CalibrateConfig
 from echodepth.apps.convert.config import ConvertConfig
 from echodepth.apps.demo.app import open_page
 from echodepth.apps.demo.config import DemoConfig
@@ -210,6 +211,10 @@ class Reader:
                 self._train_small(run, config)
             case SimulateConfig():
                 run(replace(config, **SMALL_ROOMS))
+            case CalibrateConfig():
+                if not config.recordings.is_dir():
+                    self._have_file(config.recordings / "audio_1.wav")
+                run(replace(config, count=2, reference_rooms=8))
             case ShardConfig() | PrepareConfig():
                 run(replace(config, image_size=32, workers=1))
             case CacheTeacherConfig():

@@ -33,6 +33,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     [
         [],
         ["simulate"],
+        ["calibrate"],
         ["record"],
         ["convert"],
         ["doctor"],

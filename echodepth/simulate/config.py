@@ -1,8 +1,13 @@
 """Flags of ``echodepth simulate``. The module imports nothing heavy because ``--help`` needs it."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from echodepth.core.errors import ConfigError
+from echodepth.simulate.rig import BOUNDS, DEFAULT_RIG, Rig, is_in_range, read_rig, require_above_floor
 
 Preset = Literal["demo", "batvision-like"]
 Backend = Literal["loky", "ray", "dask"]
@@ -42,16 +47,18 @@ class SimulateConfig:
     """Number of worker processes; 1 uses the current process. With ray or dask: number of rooms in flight."""
     backend: Backend = "loky"
     """Backend that runs the workers: loky on this machine; ray or dask on a running cluster."""
-    robot_height: float = 0.35
-    """Height of camera and head, metres; each recording's is within 2 cm. The default is BatVision V2's robot's."""
-    isolation: float = 12.0
-    """Attenuation of the direct sound by the robot's body, between loudspeaker and microphones, dB."""
+    rig: Path | None = None
+    """Robot to simulate, rig.json of `echodepth calibrate`; the three flags below replace its values."""
+    robot_height: float | None = None
+    """Height of camera and head, metres; each recording's is within 2 cm. Default: 0.35, BatVision V2's robot's."""
+    isolation: float | None = None
+    """Attenuation of the direct sound by the robot's body, between loudspeaker and microphones, dB. Default: 12."""
+    snr: float | None = None
+    """Direct sound over background noise, dB. Default: 32, that of a real BatVision V2 recording."""
     depth_holes: float = 1.0
     """Strength of the depth camera's missing pixels (occlusion, glossy and far surfaces); 0 writes exact depth."""
     keep_exact: bool = False
     """Also write the exact depth, float32 metres, to depth_exact/."""
-    snr: float = 32.0
-    """Direct sound over background noise, dB. The default is that of a real BatVision V2 recording."""
     speed_of_sound: float = 343.0
     """Speed of sound, m/s. The default is that of dry air at 20 °C; BatVision's own code assumes 340."""
 
@@ -64,3 +71,23 @@ class SimulateConfig:
             preset.poses if self.poses is None else self.poses,
             preset.image_size if self.image_size is None else self.image_size,
         )
+
+    @cached_property
+    def robot(self) -> Rig:
+        """The rig of ``--rig`` with the values of the flags that are given; read once.
+
+        Raises:
+            ConfigError: the file is no rig, or a flag is out of range.
+        """
+        rig = DEFAULT_RIG if self.rig is None else read_rig(self.rig)
+        flags = {"robot_height": "height", "isolation": "isolation", "snr": "snr"}
+        given = {field: value for flag, field in flags.items() if (value := getattr(self, flag)) is not None}
+        for flag, field in flags.items():
+            is_silent = field == "snr" and given.get(field) == math.inf
+            if field in given and not is_silent and not is_in_range(field, given[field]):
+                unit, silent = BOUNDS[field].unit, ", or inf for no noise" if field == "snr" else ""
+                span = f"{BOUNDS[field].least:g} to {BOUNDS[field].most:g}"
+                raise ConfigError(f"--{flag} is {given[field]}: give {unit}, {span}{silent}")
+        rig = replace(rig, **given)
+        require_above_floor(rig, "--robot_height")
+        return rig

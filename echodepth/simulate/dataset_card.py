@@ -22,6 +22,7 @@ from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.camera.render import FIELD_OF_VIEW
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.plan import Instance
+from echodepth.simulate.rig import DEFAULT_RIG, Rig
 
 VERSION = 3
 """Version of the simulation. A change means that the same seed gives other samples."""
@@ -33,14 +34,27 @@ _FAR_DEPTH = 8000  # millimetres
 
 def make_loudspeaker(config: SimulateConfig) -> Loudspeaker:
     """Loudspeaker and air of a set."""
-    return Loudspeaker(isolation=config.isolation, speed_of_sound=config.speed_of_sound)
+    rig = config.robot
+    return Loudspeaker(emitter=rig.emitter, isolation=rig.isolation, speed_of_sound=config.speed_of_sound)
 
 
 def _settings(config: SimulateConfig) -> dict[str, object]:
     """Settings that the bytes of the samples depend on."""
-    values = asdict(config) | config.amount._asdict()
-    excluded = ("out", "workers", "backend", "preset")
-    return {"simulator": VERSION, **{name: value for name, value in values.items() if name not in excluded}}
+    rig = config.robot
+    flags = {"robot_height": rig.height, "isolation": rig.isolation, "snr": rig.snr}
+    values = asdict(config) | config.amount._asdict() | flags
+    excluded = ("out", "workers", "backend", "preset", "rig")
+    settings = {"simulator": VERSION, **{name: value for name, value in values.items() if name not in excluded}}
+    # A set without --rig has the card that it had before there was one, so that it can be resumed.
+    changed = {name: value for name, value in _rig_values(rig).items() if value != _rig_values(DEFAULT_RIG)[name]}
+    others = {name: value for name, value in changed.items() if name not in ("height", "isolation", "snr")}
+    return settings | ({"rig": others} if others else {})
+
+
+def _rig_values(rig: Rig) -> dict[str, object]:
+    """Fields of a rig as JSON gives them back: lists in place of tuples."""
+    values: dict[str, object] = json.loads(json.dumps(asdict(rig)))
+    return values
 
 
 def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
@@ -55,8 +69,9 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
     settings, path = _settings(config), config.out / CARD_NAME
     if path.exists():
         found = json.loads(path.read_text())["settings"]
-        if changed := [name for name in settings if found.get(name) != settings[name]]:
-            differences = ", ".join(f"{name} {found.get(name)} (requested: {settings[name]})" for name in changed)
+        names = [*settings, *(name for name in found if name not in settings)]
+        if changed := [name for name in names if found.get(name) != settings.get(name)]:
+            differences = ", ".join(f"{name} {found.get(name)} (requested: {settings.get(name)})" for name in changed)
             raise ConfigError(
                 f"{config.out} was simulated with {differences}: give the same settings to resume, "
                 "another --out, or delete the folder"
@@ -68,8 +83,8 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
         "settings": settings,
         "conventions": {
             "field_of_view_degrees": FIELD_OF_VIEW.degrees,
-            "robot_height_m": config.robot_height,
-            "rig": asdict(make_loudspeaker(config)),
+            "rig": _rig_values(config.robot),
+            "loudspeaker": asdict(make_loudspeaker(config)),
             "head": "MIT KEMAR, Gardner and Martin 1994",
         },
         "versions": {

@@ -7,6 +7,7 @@ incomplete.
 """
 
 import logging
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -99,6 +100,7 @@ def _write_rooms(config: SimulateConfig, rooms: list[list[Instance]]) -> Iterato
     parent = os.getpid() if config.backend == "loky" else None
     # The working directory of a worker on another machine is a different one.
     absolute = replace(config, out=config.out.absolute())
+    _ = absolute.robot  # read here and sent along: that machine may not have the file
     jobs = [delayed(_write_room_in_worker)(absolute, room, parent) for room in others]
     with parallel_config(config.backend, n_jobs=config.workers):
         if config.backend == "ray":
@@ -142,11 +144,12 @@ def write_room(config: SimulateConfig, instances: list[Instance]) -> tuple[int, 
 
 def _write_sample(config: SimulateConfig, instance: Instance, room: Room, patches: Patches) -> None:
     rng = np.random.default_rng([config.seed, instance.room, instance.pose + 1])
-    pose = draw_pose(rng, room, config.robot_height)
-    view = render(room, pose, config.amount.image_size, rng)
+    pose = draw_pose(rng, room, config.robot.height)
+    camera = replace(pose, pitch=pose.pitch + math.radians(config.robot.pitch))
+    view = render(room, camera, config.amount.image_size, rng)
     measured = measure_depth(view, config.depth_holes, rng)
     arrivals = propagate(room, patches, pose, make_loudspeaker(config), rng)
-    recording = record(arrivals, rng, config.snr, config.speed_of_sound)
+    recording = record(arrivals, rng, config.robot, config.speed_of_sound)
     # BatVision V2 stores 24-bit samples in the upper bits of 32-bit integers.
     samples = np.round(recording.T * _24_BITS).astype(np.int32) << 8
     with atomic_write(instance.path(config.out, "audio")) as unfinished:

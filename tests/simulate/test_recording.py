@@ -17,6 +17,7 @@ from echodepth.simulate.acoustics.hrtf import diffuse_field_power, kemar
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.acoustics.propagation import Arrivals
 from echodepth.simulate.acoustics.scattering import draw_patches
+from echodepth.simulate.rig import DEFAULT_RIG, RIG_OCTAVES
 from echodepth.simulate.rooms import room_generator
 from echodepth.simulate.rooms.materials import OCTAVES, Material
 from echodepth.simulate.rooms.scene import Block, Pose, Room
@@ -128,14 +129,15 @@ def test_the_recorder_gives_the_direct_sound_one_level_whatever_its_isolation(is
 
 def test_microphones_have_their_diffuse_field_response_and_do_not_ring_before_a_sound() -> None:
     frequency = np.fft.rfftfreq(recorder._FFT_SIZE, 1 / SAMPLE_RATE)
-    response = recorder._microphone_response()
+    microphone = DEFAULT_RIG.microphones[0]
+    response = recorder._microphone_response(microphone)
     power = np.abs(response) ** 2 * diffuse_field_power(kemar(), recorder._FFT_SIZE)
     levels = []
-    for octave in recorder._MICROPHONES:
+    for octave in RIG_OCTAVES:
         third = (frequency > octave / 2 ** (1 / 6)) & (frequency < octave * 2 ** (1 / 6))
         levels.append(10 * math.log10(power[third].mean()))
     relative = np.array(levels) - levels[2]
-    expected = np.array([*recorder._MICROPHONES.values()]) - recorder._MICROPHONES[1000.0]
+    expected = np.array(microphone) - microphone[2]
     np.testing.assert_allclose(relative, expected, atol=1.5)
     impulse = np.fft.irfft(response, recorder._FFT_SIZE)
     assert (impulse[:64] ** 2).sum() > 0.99 * (impulse**2).sum()
@@ -162,13 +164,13 @@ def furnished(seed: int) -> tuple[Arrivals, np.random.Generator]:
 @pytest.mark.parametrize("seed", range(4))
 def test_recording_has_the_onset_and_level_of_a_real_one_and_the_requested_snr(seed: int) -> None:
     sounds, rng = furnished(seed)
-    recording = recorder.record(sounds, rng, snr=20.0)
+    recording = recorder.record(sounds, rng, replace(DEFAULT_RIG, snr=20.0))
     assert recording.shape == (2, 20000)
     onset = find_onset(recording)
     assert onset == pytest.approx(282, abs=9)
     assert 0.3 < np.abs(recording).max() <= 1
     assert np.sqrt((recording[:, onset : onset + 132] ** 2).mean()) == pytest.approx(0.17, rel=0.25)
-    noise = recorder.record(replace(sounds, gain=0 * sounds.gain), rng, snr=20.0)
+    noise = recorder.record(replace(sounds, gain=0 * sounds.gain), rng, replace(DEFAULT_RIG, snr=20.0))
     assert 20 * math.log10(noise.std() / 0.17) == pytest.approx(-20, abs=0.1)
 
 

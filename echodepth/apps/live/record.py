@@ -15,7 +15,9 @@ from echodepth.core.errors import ConfigError, require_at_least
 log = logging.getLogger(__name__)
 
 TABLE = "recordings.csv"
-COLUMNS = ("index", "time", "audio path", "audio file name", "latency ms", "peak", "snr db", "volume", "card")
+LATENCY = "latency ms"
+"""Column of the time from the start of playback to the direct sound."""
+COLUMNS = ("index", "time", "audio path", "audio file name", LATENCY, "peak", "snr db", "volume", "card")
 
 
 def record(config: RecordConfig) -> list[Path]:

@@ -14,7 +14,6 @@ from echodepth.simulate.rooms.room_generator import draw_pose, draw_room
 LATENCY = 4410
 """Samples from the start of playback to the direct sound: 0.1 s, as with a computer's buffers."""
 _POSES_PER_ROOM = 4
-_SNR = 32.0  # dB at full volume, as in a genuine BatVision V2 frame
 _SIDE = 64  # pixels of the ground truth
 
 
@@ -43,7 +42,7 @@ class SimulatedCard:
         self._ground_truth = depth_map(self._room, pose, _SIDE)
         echoes = receive(propagate(self._room, self._patches, pose, self._loudspeaker, self._rng), signal)
         blocks = -(-max(frames, LATENCY + V2_RECORDING_SAMPLES) // V2_RECORDING_SAMPLES)
-        recorded = np.concatenate([background_noise(self._rng, _SNR) for _ in range(blocks)], axis=1)
+        recorded = np.concatenate([background_noise(self._rng) for _ in range(blocks)], axis=1)
         start = LATENCY - V2_ONSET
         recorded[:, start : start + V2_RECORDING_SAMPLES] += echoes
         clipped: np.ndarray = np.clip(recorded[:, :frames], -1, 1).astype(np.float32)

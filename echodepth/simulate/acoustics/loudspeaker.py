@@ -9,6 +9,7 @@ from scipy.special import j1
 
 from echodepth.simulate.acoustics.paths import Endpoints
 from echodepth.simulate.jit import jit
+from echodepth.simulate.rig import DEFAULT_RIG
 from echodepth.simulate.rooms.materials import OCTAVES, Vector
 from echodepth.simulate.rooms.ray_casting import Point
 
@@ -31,8 +32,8 @@ class Loudspeaker:
         humidity: relative humidity, %; indoor comfort lies between 30 and 60 (EN 16798-1).
     """
 
-    emitter: Vector = (0.07, 0.0, -0.14)
-    isolation: float = 12.0
+    emitter: Vector = DEFAULT_RIG.emitter
+    isolation: float = DEFAULT_RIG.isolation
     omnidirectional: bool = False
     speed_of_sound: float = 343.0
     temperature: float = 20.0

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from echodepth.simulate.acoustics.diffraction import diffraction_paths
 from echodepth.simulate.acoustics.image_sources import MAX_ORDER, image_source_paths, large_faces
@@ -38,11 +38,18 @@ class Arrivals:
         path_length: distance travelled from the loudspeaker, metres.
         gain: pressure per octave band of ``OCTAVES``, relative to that at 1 m in front of the loudspeaker; the sign is
             the phase.
+        through_body: whether the robot's body weakens the sound; None for none of them.
     """
 
     direction: Float[np.ndarray, "n 3"]
     path_length: Float[np.ndarray, " n"]
     gain: Float[np.ndarray, "n 8"]
+    through_body: Bool[np.ndarray, " n"] | None = None
+
+    def only(self, chosen: Bool[np.ndarray, " n"]) -> "Arrivals":
+        """Some of the sounds."""
+        body = None if self.through_body is None else self.through_body[chosen]
+        return Arrivals(self.direction[chosen], self.path_length[chosen], self.gain[chosen], body)
 
 
 def specular_reflections(room: Room, pose: Pose, loudspeaker: Loudspeaker, order: int = MAX_ORDER) -> Arrivals:
@@ -89,6 +96,12 @@ def propagate(room: Room, patches: Patches, pose: Pose, loudspeaker: Loudspeaker
         np.concatenate([part.direction for part in parts]),
         np.concatenate([part.path_length for part in parts]),
         np.concatenate([part.gain for part in parts]),
+        np.concatenate(
+            [
+                np.zeros(part.path_length.size, bool) if part.through_body is None else part.through_body
+                for part in parts
+            ]
+        ),
     )
 
 
@@ -108,4 +121,4 @@ def _through_body(arrivals: Arrivals, loudspeaker: Loudspeaker) -> Arrivals:
     is_direct = arrivals.path_length < math.hypot(*loudspeaker.emitter) + 1e-6
     is_isolated = is_direct | (arrivals.direction[:, 2] < -_BODY_CONE)
     gain = np.where(is_isolated[:, None], 10 ** (-loudspeaker.isolation / 20), 1.0) * arrivals.gain
-    return replace(arrivals, gain=gain)
+    return replace(arrivals, gain=gain, through_body=is_isolated)

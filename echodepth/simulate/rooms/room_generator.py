@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Float
 
 from echodepth.simulate.jit import jit
+from echodepth.simulate.rig import DEFAULT_RIG
 from echodepth.simulate.rooms import furniture
 from echodepth.simulate.rooms.furniture import DOOR_HEIGHT, block, place
 from echodepth.simulate.rooms.materials import CEILINGS, FLOORS, WALLS, Material, Vector, draw_material
 from echodepth.simulate.rooms.ray_casting import block_coordinates, first_hit
-from echodepth.simulate.rooms.scene import ROBOT_HEIGHT, Block, Piece, Pose, Room, RoomKind, Scene, corners_of
+from echodepth.simulate.rooms.scene import Block, Piece, Pose, Room, RoomKind, Scene, corners_of
 
 _PROBABILITIES: dict[RoomKind, float] = {"office": 0.2, "corridor": 0.3, "hall": 0.2, "l-room": 0.12, "two rooms": 0.18}
 _SIZES: dict[RoomKind, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -260,7 +261,7 @@ def _free_distances(
         distances[index] = first_hit(scene, head, direction)[0]
 
 
-def draw_pose(rng: np.random.Generator, room: Room, height: float = ROBOT_HEIGHT) -> Pose:
+def draw_pose(rng: np.random.Generator, room: Room, height: float = DEFAULT_RIG.height) -> Pose:
     """Draw a position with free floor around it, a height within 2 cm of ``height`` metres, and a heading.
 
     The probability of a heading grows with the free distance in its direction, since a robot drives where it has room.

@@ -18,9 +18,6 @@ from echodepth.simulate.rooms.materials import PATTERNS, Material, Vector
 
 RoomKind = Literal["office", "corridor", "hall", "l-room", "two rooms"]
 
-ROBOT_HEIGHT = 0.35
-"""Height of the camera and of the head's centre, metres: that of BatVision V2's robot, by its depth maps' floor."""
-
 
 class Scene(NamedTuple):
     """A room as arrays. Block 0 is the shell; faces are -x, +x, -y, +y, -z, +z in a block's own frame.
