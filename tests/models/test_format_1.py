@@ -60,6 +60,7 @@ def test_every_renamed_word_is_read() -> None:
     assert model.spec.front_end == {
         **{"name": "echo", "image_size": 32, "spectrogram": "log", "binaural_cues": True},
         **{"n_fft": 512, "win_length": 64, "hop_length": 16, "spectrogram_antialias": True},
+        **dict.fromkeys(("audio_bins", "audio_frames", "audio_range", "chirp")),
     }
     flags = model.run.flags
     renamed = {name: flags[name] for name in ("pseudo_labels", "shuffle_teacher", "binaural_cues", "convolution")}

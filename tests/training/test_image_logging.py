@@ -22,7 +22,7 @@ def test_loggers_are_given_the_pictures_of_the_results(v2_root: Path, monkeypatc
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    train(binaural(v2_root, nb_epochs=3, uncertainty=True, use_tensorboard=True, use_wandb=True))
+    train(binaural(v2_root, nb_epochs=3, attention_levels=(5,), use_tensorboard=True, use_wandb=True))
     kept = accumulators.EventAccumulator("logs/ears/tensorboard", size_guidance={"images": 0}).Reload()
     assert sorted(kept.Tags()["images"]) == ["val/attention", "val/pictures"]
     media = sorted(Path("logs/ears/wandb").glob("offline-run-*/files/media/images/val/*.png"))
