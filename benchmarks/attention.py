@@ -24,15 +24,9 @@ from torch import Tensor, nn
 
 from benchmarks.timing import Outcome, keep, processor_seconds
 from echodepth.models.attention import cross_attention
-from echodepth.models.attention.cross_attention import ATTENTIONS
-from echodepth.models.attention.fused_attention import Parts
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
-TEXTBOOK = "textbook"
-LOCAL = "time"
-"""The form that stands for all local ones at level 2: the fastest."""
-DEFAULT = "band"
-"""What students are trained with, where nothing else is said."""
+TEXTBOOK, EXACT = "textbook", "exact"
 POSITIONS, CHANNELS, SIDE, RUNS = 128, 128, 256, 3
 
 
@@ -41,32 +35,30 @@ class Cost(NamedTuple):
     megabytes: float
 
 
-def textbook(query: Parts, key: Parts, value: Parts) -> list[Tensor]:
-    return [
-        torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), dim=-1) @ v for q, k, v in zip(query, key, value, strict=True)
-    ]
+def textbook(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1) @ value
 
 
-def level2(form: str, side: int = POSITIONS) -> Callable[[], object]:
+def level2(side: int = POSITIONS) -> Callable[[], object]:
     """One direction at 64 base channels: queries and keys an eighth as wide as the values."""
-    maps = [torch.randn(1, side, side, width, requires_grad=True) for width in (CHANNELS // 8, CHANNELS // 8, CHANNELS)]
-    attend = ATTENTIONS["full" if form == TEXTBOOK else form](CHANNELS).attend
-    return lambda: attend(*([each] for each in maps))[0].sum().backward()
+    widths = (CHANNELS // 8, CHANNELS // 8, CHANNELS)
+    query, key, value = (torch.randn(1, side**2, width, requires_grad=True) for width in widths)
+    return lambda: cross_attention.memory_efficient_attention(query, key, value).sum().backward()
 
 
-def step(form: str, base_channels: int, side: int = SIDE) -> Callable[[], object]:
+def step(base_channels: int, side: int = SIDE) -> Callable[[], object]:
     """What training does with a batch of one, but for the optimiser."""
-    network = BinauralAttentionDepthNet(base_channels, output_size=side, attention="full" if form == TEXTBOOK else form)
+    network = BinauralAttentionDepthNet(base_channels, output_size=side)
     for attention in (*network.left_to_right.values(), *network.right_to_left.values()):
         nn.init.ones_(attention.gate)  # type: ignore[arg-type]
     heard, depth = torch.rand(1, 2, side, side), 30 * torch.rand(1, 1, side, side)
     return lambda: F.l1_loss(network(heard), depth).backward()
 
 
-WORK: dict[str, tuple[Callable[[str], Callable[[], object]], Callable[[str], Callable[[], object]]]] = {
-    "level2": (level2, lambda form: level2(form, 8)),
-    "step": (lambda form: step(form, 32), lambda form: step(form, 32, 32)),
-    "step_base64": (lambda form: step(form, 64), lambda form: step(form, 64, 32)),
+WORK: dict[str, tuple[Callable[[], Callable[[], object]], Callable[[], Callable[[], object]]]] = {
+    "level2": (level2, lambda: level2(8)),
+    "step": (lambda: step(32), lambda: step(32, 32)),
+    "step_base64": (lambda: step(64), lambda: step(64, 32)),
 }
 """Each by its name, and the same in small, by which a process warms up."""
 
@@ -82,10 +74,10 @@ def measure_here(name: str, form: str) -> Cost:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if form == TEXTBOOK:
-        patch.object(cross_attention, "grouped_attention", textbook).start()
+        patch.object(cross_attention, "memory_efficient_attention", textbook).start()
     make, make_small = WORK[name]
-    make_small(form)()
-    work = make(form)
+    make_small()()
+    work = make()
     Path("/proc/self/clear_refs").write_text("5")  # what was held at most begins anew (man 5 proc)
     before = megabytes("VmRSS")
     work()
@@ -100,14 +92,12 @@ def measure(name: str, form: str) -> Cost:
     return Cost(*json.loads(run.stdout))
 
 
-def compare(name: str, kept_as: str, suffix: str, local: str, local_as: str) -> None:
-    forms = (TEXTBOOK, "full", local)
-    costs = [[measure(name, form) for form in forms] for _ in range(RUNS)]
-    theirs, exact, few = (Cost(*map(median, zip(*figures, strict=True))) for figures in zip(*costs, strict=True))
+def compare(name: str, kept_as: str, suffix: str) -> None:
+    costs = [[measure(name, form) for form in (TEXTBOOK, EXACT)] for _ in range(RUNS)]
+    theirs, exact = (Cost(*map(median, zip(*figures, strict=True))) for figures in zip(*costs, strict=True))
     for what, ours, other, unit in (
         ("exact_time", exact.seconds, theirs.seconds, "processor s"),
         ("exact_memory", exact.megabytes, theirs.megabytes, "MB"),
-        (f"{local_as}_time", few.seconds, theirs.seconds, "processor s"),
     ):
         keep(f"{kept_as}_{what}{suffix}", Outcome(ours, other, unit, RUNS), ("torch",))
 
@@ -116,9 +106,9 @@ def main() -> None:
     if sys.argv[1:]:
         print(json.dumps(measure_here(*sys.argv[1:])))
         return
-    compare("level2", "attention_level2", "", LOCAL, "local")
-    compare("step", "binaural_step", "", DEFAULT, "default")
-    compare("step_base64", "binaural_step", "_base64", DEFAULT, "default")
+    compare("level2", "attention_level2", "")
+    compare("step", "binaural_step", "")
+    compare("step_base64", "binaural_step", "_base64")
 
 
 if __name__ == "__main__":

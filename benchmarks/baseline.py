@@ -7,7 +7,6 @@ parameters). A step is forward, L1, backward, AdamW.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +21,6 @@ SIZE, RUNS = 256, 3
 NETWORKS: dict[str, Callable[[], DepthNet]] = {
     "baseline": UNetBaseline,
     "student": BinauralAttentionDepthNet,
-    "student_in_a_band": partial(BinauralAttentionDepthNet, attention="band"),
     "light": LightBinauralDepthNet,
 }
 

@@ -42,8 +42,7 @@ def stepping(network: str, base_channels: int, size: int, frames: int) -> Callab
     torch.manual_seed(0)
     net: DepthNet = RGBDepthNet(base_channels, output_size=size)
     if network == "student":
-        levels = (3, 4, 5)
-        net = BinauralAttentionDepthNet(base_channels, output_size=size, attention_levels=levels, attention="band")
+        net = BinauralAttentionDepthNet(base_channels, output_size=size, attention_levels=(3, 4, 5))
     channels = 3 if net.modality == "image" else 2
     optimizer = torch.optim.AdamW(net.train().parameters())
     x, depth = torch.rand(frames, channels, size, size), torch.rand(frames, 1, size, size)

@@ -12,7 +12,7 @@ flags=(
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # two trainings side by side, a core each
 
 rgb() { echodepth train rgb "${flags[@]}" "$@"; }
-binaural() { echodepth train binaural "${flags[@]}" --attention_levels 4 5 --attention full "$@"; }
+binaural() { echodepth train binaural "${flags[@]}" --attention_levels 4 5 "$@"; }
 three_seeds() {
     for seed in 0 1 2; do
         resume "learnability_$1_$seed" "$1" --seed "$seed"

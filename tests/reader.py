@@ -240,7 +240,7 @@ class Reader:
                 self._have_model(config.checkpoint)
                 run(replace(config, count=1, device="cpu"))
             case BenchmarkConfig():
-                method = {"attention": "full", "light": "light"}.get(config.study, "none")
+                method = {"ear": "light", "light": "wide_light"}.get(config.study, "none")
                 run(replace(config, preset="tiny", methods=(method,), seeds=(0,), workers=1))
             case PredictConfig():
                 self._have_model(config.checkpoint)

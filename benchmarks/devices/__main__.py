@@ -11,7 +11,7 @@ gates of the attention are open. Times are medians of runs that each wait for th
 - ``inference``: frames/s of the network alone, for 1 and 16 frames.
 - ``latency``: from a recording or an image in memory to depth in memory, one frame, ``load_model(compile="latency")``
   against the plain model; on a CPU also with two threads and by ONNX Runtime and OpenVINO.
-- ``attention``: error of each pattern in each precision, against the same layer in double precision.
+- ``attention``: error in each precision, against the same layer in double precision.
 - ``determinism``: whether two trainings with ``--deterministic`` end bit-equal, and what their steps cost.
 """
 

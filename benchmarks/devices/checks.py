@@ -9,21 +9,20 @@ from torch import Tensor, nn
 
 from benchmarks.devices.networks import stepping
 from benchmarks.devices.run import MODELS, PRECISIONS, TRAINED_IN_ALL, Run, precision
-from echodepth.models.attention.cross_attention import ATTENTIONS
+from echodepth.models.attention.cross_attention import CrossAttention
 
 
 def attention(run: Run) -> None:
     """Relative error of outputs and gradients, against double precision on the same device."""
-    for form in ATTENTIONS:
-        for kind in PRECISIONS if run.on_cuda else ("fp32",):
-            run.keep("attention", f"{form}, {kind}", partial(_attention_error, run, form, kind))
+    for kind in PRECISIONS if run.on_cuda else ("fp32",):
+        run.keep("attention", kind, partial(_attention_error, run, kind))
 
 
-def _attention_error(run: Run, form: str, kind: str) -> dict[str, float]:
+def _attention_error(run: Run, kind: str) -> dict[str, float]:
     torch.manual_seed(1)
-    layer = ATTENTIONS[form](128).to(run.device)
+    layer = CrossAttention(128).to(run.device)
     nn.init.ones_(layer.gate)
-    exact = ATTENTIONS[form](128).to(run.device, torch.float64)
+    exact = CrossAttention(128).to(run.device, torch.float64)
     exact.load_state_dict(layer.state_dict())
     maps, weight = torch.randn(2, 2, 128, 48, 64, device=run.device), torch.randn(2, 128, 48, 64, device=run.device)
     results = []

@@ -24,17 +24,14 @@ SIZE, BASE, BATCH = 256, 64, 16
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "teacher": ("rgb", {}),
     "teacher, 32 channels": ("rgb", {"base_channels": BASE // 2}),
-    "student, band": ("binaural_attention", {"attention": "band"}),
-    "student, full": ("binaural_attention", {"attention": "full"}),
-    "student, time": ("binaural_attention", {"attention": "time"}),
-    "student, pooled": ("binaural_attention", {"attention": "pooled"}),
+    "student, full": ("binaural_attention", {}),
     "student, no attention": ("binaural_attention", {"attention_levels": ()}),
     "light student": ("light", {}),
     "BatVision's U-Net": ("unet_baseline", {}),
 }
 """Networks in the tables, with their arguments."""
 PRECISIONS = ("bf16", "tf32", "fp32")
-TRAINED_IN_ALL = ("teacher", "student, band", "student, full")
+TRAINED_IN_ALL = ("teacher", "student, full")
 """Networks whose training is measured in every precision."""
 
 

@@ -40,8 +40,7 @@ _BATVISION_INPUT: dict[str, Any] = {
 """A spectrogram of the depth map's size over the whole recording."""
 _RESOLUTION: dict[str, Any] = {"audio_bins": 32, "audio_frames": 128, "audio_range": 10.0}
 _BEFORE: dict[str, Any] = _BATVISION_INPUT | {
-    "attention": "band",
-    "attention_levels": (2, 3, 4, 5),
+    "attention_levels": (4, 5),
     "shared_encoder": False,
     "image_grid": False,
 }
@@ -56,8 +55,7 @@ EAR: dict[str, dict[str, Any]] = {
     "binaural_cues": _BEFORE | {"binaural_cues": True},
     "image_grid": _BEFORE | {"image_grid": True},
     "all": {"attention_levels": ()},
-    "all_attention": {"attention": "full", "attention_levels": (4, 5)},
-    "all_band": {"attention": "band", "attention_levels": (2, 3, 4, 5)},
+    "all_attention": {"attention_levels": (4, 5)},
     "all_cues": {"attention_levels": (), "binaural_cues": True},
     "all_rays": {"attention_levels": (), "ray_queries": True},
     "unet_baseline": _BATVISION_INPUT | {"model": "unet_baseline"},
@@ -65,7 +63,7 @@ EAR: dict[str, dict[str, Any]] = {
     "light": _LIGHT | {"attention_levels": ()},
     "light_attention": _LIGHT | {"attention_levels": (4, 5)},
 }
-"""The student that had attention in a band as its only path between distant times, each change to it alone, all
+"""The student whose only path between distant times is attention at levels 4 and 5, each change to it alone, all
 together, BatVision's U-Net, and the light student."""
 UNDISTILLED: dict[str, dict[str, Any]] = {
     "none": {},

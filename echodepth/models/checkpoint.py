@@ -30,6 +30,7 @@ from echodepth.models.hub import fetch, is_hub_id
 from echodepth.models.layers import MINIMUM_SIZE, DepthNet, Features, Prediction
 from echodepth.models.model_card import write_card
 from echodepth.models.networks import NETWORKS
+from echodepth.models.removed_attention import drop_attention_pattern
 from echodepth.models.run_record import RunRecord
 
 FORMAT = 2
@@ -223,6 +224,7 @@ def _load_folder(folder: Path) -> DepthModel:
         if config["format"] == 1:
             config = {**upgrade_spec(config), "run": upgrade_run(config["run"])}
             weights = upgrade_weights(weights)
+        config = drop_attention_pattern(config, folder)
         spec = ModelSpec(config["network"], config["arguments"], config["front_end"])
         model = DepthModel(spec, RunRecord.from_plain(config["run"]))
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
@@ -239,7 +241,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The plain values and tensors of a ``.pth`` file with ``model_state_dict``, on the CPU, in today's names.
 
     Raises:
-        CheckpointError: the file is damaged, contains other objects, or has no network.
+        CheckpointError: the file is damaged, contains other objects, or has no network of this version.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -252,7 +254,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} has no model_state_dict: give a checkpoint of a depth network")
     saved = checkpoint.get("format", 1)
     _check_format(saved, path)
-    return upgrade_checkpoint(checkpoint) if saved == 1 else checkpoint
+    return drop_attention_pattern(upgrade_checkpoint(checkpoint) if saved == 1 else checkpoint, path)
 
 
 def _load_file(path: Path) -> DepthModel:

@@ -67,18 +67,17 @@ def test_the_textbook_network_computes_the_same_as_ours(monkeypatch: pytest.Monk
     torch.nn.init.ones_(layer.gate)
     own, other = torch.randn(2, 1, 16, 6, 5)
     exact = layer(own, other)
-    monkeypatch.setattr(cross_attention, "grouped_attention", attention.textbook)
+    monkeypatch.setattr(cross_attention, "memory_efficient_attention", attention.textbook)
     torch.testing.assert_close(layer(own, other), exact)
 
 
 def test_costs_of_attention_are_kept_under_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "KEPT", tmp_path / "benchmarks.json")
-    costs = {attention.TEXTBOOK: (40.0, 6000.0), "full": (20.0, 600.0), attention.DEFAULT: (4.0, 500.0)}
+    costs = {attention.TEXTBOOK: (40.0, 6000.0), attention.EXACT: (20.0, 600.0)}
     monkeypatch.setattr(attention, "measure", lambda name, form: attention.Cost(*costs[form]))
-    attention.compare("step_base64", "binaural_step", "_base64", attention.DEFAULT, "default")
+    attention.compare("step_base64", "binaural_step", "_base64")
     kept = json.loads((tmp_path / "benchmarks.json").read_text())
     assert {name: outcome["ratio"] for name, outcome in kept.items()} == {
-        "binaural_step_default_time_base64": 0.1,
         "binaural_step_exact_memory_base64": 0.1,
         "binaural_step_exact_time_base64": 0.5,
     }

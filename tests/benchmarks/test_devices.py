@@ -16,7 +16,7 @@ from benchmarks.devices.tables import tables
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """On the CPU, of one small network."""
-    for name in [each for each in MODELS if each != "student, band"]:
+    for name in [each for each in MODELS if each != "student, full"]:
         monkeypatch.delitem(MODELS, name)
     run = Run(torch.device("cpu"), tmp_path / "figures.json", seconds=1e9, size=32, base=8, batch=2)
     monkeypatch.setattr(Run, "seconds_of", lambda run, work, **limits: [work(), 0.5][1])
@@ -26,18 +26,18 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_figures_are_written_one_by_one_and_become_tables(run: Run) -> None:
     for part in (ceiling, training, attention, determinism):
         part(run)
-    run.keep("latency", "student, band, plain", lambda: frame(run, "student, band", "plain", 1, load(run, "student, band", "plain")))  # fmt: skip  # noqa: E501
+    run.keep("latency", "student, full, plain", lambda: frame(run, "student, full", "plain", 1, load(run, "student, full", "plain")))  # fmt: skip  # noqa: E501
     kept = json.loads(run.path.read_text())
-    assert kept["training"]["student, band, fp32"]["frames_per_second"] == 2 / 0.5
-    assert kept["determinism"]["student, band, bf16"]["bit_equal"] is True
-    assert kept["attention"]["full, fp32"]["gradient_relative"] < 1e-5
-    assert kept["latency"]["student, band, plain"]["hertz"] == 2.0
+    assert kept["training"]["student, full, fp32"]["frames_per_second"] == 2 / 0.5
+    assert kept["determinism"]["student, full, bf16"]["bit_equal"] is True
+    assert kept["attention"]["fp32"]["gradient_relative"] < 1e-5
+    assert kept["latency"]["student, full, plain"]["hertz"] == 2.0
     rate = 2048**3 * 2 / 0.5 / 1e12
     assert kept["ceiling"]["fp32"]["product_tflops"] == pytest.approx(rate)
     lines = tables(kept).splitlines()
     assert f"| fp32 | {kept['ceiling']['fp32']['convolution_tflops']:.3g} | {rate:.3g} |" in lines
-    share = kept["training"]["student, band, fp32"]["tflops"] / rate
-    assert any(line.startswith("| student, band, fp32 | 4 |") and f"| {share:.0%} |" in line for line in lines)
+    share = kept["training"]["student, full, fp32"]["tflops"] / rate
+    assert any(line.startswith("| student, full, fp32 | 4 |") and f"| {share:.0%} |" in line for line in lines)
 
 
 def test_nothing_is_measured_once_the_time_is_over(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,8 +61,8 @@ def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None
     for flag in ("base_channels", "model", "attention_levels"):
         assert of_standard[flag] == of_default[flag]
     assert of_light["base_channels"] == of_default["base_channels"]
-    # The light network has no choice of convolution, attention and upsampling.
-    own = {"model", "attention", "attention_levels", "learning_rate", "experiment_name", "convolution", "bilinear"}
+    # The light network has no choice of convolution and upsampling.
+    own = {"model", "attention_levels", "learning_rate", "experiment_name", "convolution", "bilinear"}
     own |= {"shared_encoder", "ray_queries"}
     different = {flag for flag in of_standard if of_light.get(flag) != of_standard[flag]}
     assert different <= own

@@ -10,8 +10,7 @@ from echodepth.models.attention.attention_lags import (
     relative_attention,
     weight_near_zero,
 )
-from echodepth.models.attention.cross_attention import ATTENTIONS, CrossAttention
-from echodepth.models.attention.local_attention import BAND
+from echodepth.models.attention.cross_attention import CrossAttention
 from echodepth.models.layers import DepthNet
 from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 from echodepth.models.networks.light_binaural import LightBinauralDepthNet
@@ -22,43 +21,31 @@ ROWS, COLUMNS = 3, 7
 LAGS = list(range(1 - COLUMNS, COLUMNS))
 
 
-def layer_and_maps(form: str, samples: int = 2) -> tuple[CrossAttention, Tensor, Tensor]:
+def layer_and_maps() -> tuple[CrossAttention, Tensor, Tensor]:
     torch.manual_seed(0)
-    own, other = torch.randn(2, samples, 8, ROWS, COLUMNS, dtype=torch.float64)
-    return ATTENTIONS[form](8).double(), own, other
+    own, other = torch.randn(2, 2, 8, ROWS, COLUMNS, dtype=torch.float64)
+    return CrossAttention(8).double(), own, other
 
 
 @torch.no_grad()
-def reference(layer: CrossAttention, own: Tensor, other: Tensor, allowed: Tensor) -> Tensor:
-    """The whole matrix softmax(QKᵀ/√d), [B,F,T,F2,T2], of what is allowed."""
+def reference(layer: CrossAttention, own: Tensor, other: Tensor) -> Tensor:
+    """The whole matrix softmax(QKᵀ/√d), [B,F,T,F2,T2]."""
     query, key = layer.query(own), layer.key(other)
     scores = torch.einsum("bdft,bdgs->bftgs", query, key) / query.shape[1] ** 0.5
-    scores = scores.masked_fill(~allowed, -torch.inf)
     return torch.softmax(scores.flatten(3), dim=-1).view_as(scores)
 
 
-def allowed(form: str) -> Tensor:
-    """Of each query [F,T] the keys [F2,T2] of its pattern."""
-    f, t, f2, t2 = torch.meshgrid(*(torch.arange(n) for n in (ROWS, COLUMNS) * 2), indexing="ij")
-    if form == "band":
-        return (t - t2).abs() <= BAND
-    return f == f2 if form == "time" else torch.ones_like(f).bool()
-
-
-@pytest.mark.parametrize("form", list(ATTENTIONS))
-def test_the_weights_are_those_of_the_reference(form: str) -> None:
-    layer, own, other = layer_and_maps(form)  # a map of this size is pooled to itself
-    whole = reference(layer, own, other, allowed(form))
+def test_the_weights_are_those_of_the_reference() -> None:
+    layer, own, other = layer_and_maps()
+    whole = reference(layer, own, other)
     for column in range(COLUMNS):
         torch.testing.assert_close(layer.attention_weights(own, other, column), whole[:, :, column])
 
 
-@pytest.mark.parametrize("form", list(ATTENTIONS))
-def test_they_are_summed_by_lag(form: str) -> None:
-    layer, own, other = layer_and_maps(form)
-    within = allowed(form)
-    matrix = reference(layer, own, other, within).mean(dim=0)  # [F,T,F2,T2]
-    uniform = within / within.sum(dim=(2, 3), keepdim=True)
+def test_they_are_summed_by_lag() -> None:
+    layer, own, other = layer_and_maps()
+    matrix = reference(layer, own, other).mean(dim=0)  # [F,T,F2,T2]
+    uniform = torch.full_like(matrix, 1 / (ROWS * COLUMNS))
     t, t2 = torch.arange(COLUMNS)[:, None, None], torch.arange(COLUMNS)
     expected = [
         [float((each * (t2 - t == lag)).sum() / (ROWS * COLUMNS)) for lag in LAGS] for each in (matrix, uniform)
@@ -70,7 +57,7 @@ def test_they_are_summed_by_lag(form: str) -> None:
 
 def test_uniform_attention_is_a_triangle_with_a_ratio_of_one() -> None:
     """Of 7 columns, 7 - |lag| pairs of 49 are so far apart: a peak at lag 0 without any comparison of the ears."""
-    layer, own, other = layer_and_maps("full")
+    layer, own, other = layer_and_maps()
     nn.init.zeros_(layer.query.weight)
     nn.init.zeros_(torch.as_tensor(layer.query.bias))
     found = lag_weights(layer, own, other)
@@ -96,12 +83,6 @@ def test_attention_to_a_signal_two_columns_later_has_that_lag() -> None:
     assert dict(relative_attention(found))[2] > 5
     assert weight_near_zero(found)[0] < 0.25
     assert lag_weights(layer, other[..., 2:], own[..., 2:])[0].argmax() == 9 - 2
-
-
-def test_a_band_has_the_lags_of_its_width() -> None:
-    found = lag_weights(*layer_and_maps("band"))
-    assert [lag for lag, _ in relative_attention(found)] == [-2, -1, 0, 1, 2]
-    assert found[:, : COLUMNS - 1 - BAND].abs().sum() == 0
 
 
 def test_a_network_returns_them_by_level() -> None:

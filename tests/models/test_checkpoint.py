@@ -10,8 +10,10 @@ from safetensors.torch import load_file
 from echodepth.core.errors import CheckpointError
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model, save_model
+from echodepth.models.networks import NETWORKS
 from echodepth.models.networks.binaural_attention import create_binaural_attention_model
-from echodepth.models.networks.rgb_depth import create_rgb_depth_model
+from echodepth.models.networks.rgb_depth import RGBDepthNet, create_rgb_depth_model
+from echodepth.models.removed_attention import drop_attention_pattern
 from echodepth.models.run_record import RunRecord
 
 SPECS = {
@@ -25,9 +27,6 @@ SPECS = {
         "binaural_attention", {"base_channels": 4, "output_size": 32, "convolution": "factorized"}, {"image_size": 32}
     ),
     "light": ModelSpec("light", {"base_channels": 8, "output_size": 32, "attention_levels": [5]}, {"image_size": 32}),
-    "binaural_attention, in a band": ModelSpec(
-        "binaural_attention", {"base_channels": 4, "output_size": 32, "attention": "band"}, {"image_size": 32}
-    ),
     "unet_baseline": ModelSpec("unet_baseline", {"base_channels": 2, "output_size": 32}, {"image_size": 32}),
 }
 
@@ -118,14 +117,64 @@ def test_the_convolution_is_inferred_from_a_plain_state_dict(convolution: str, b
     assert torch.equal(model.network(spectrograms), network(spectrograms))
 
 
-def test_a_folder_from_before_there_was_a_choice_of_convolution_or_attention_is_read(tmp_path: Path) -> None:
+def test_a_folder_from_before_there_was_a_choice_of_convolution_is_read(tmp_path: Path) -> None:
     spec = SPECS["binaural_attention"]
-    assert not {"convolution", "attention"} & spec.arguments.keys()
+    assert "convolution" not in spec.arguments
     model = DepthModel(spec).eval()
     save_model(model, tmp_path / "best")
     again = load_model(tmp_path / "best")
     x = raw(model)
     assert torch.equal(again(x), model(x))
+
+
+def saved_with_pattern(pattern: str, levels: list[int] | None, folder: Path) -> tuple[DepthModel, list[Path]]:
+    """A model, and its folder and checkpoint from when attention had patterns."""
+    arguments = {"base_channels": 4, "output_size": 32} | ({} if levels is None else {"attention_levels": levels})
+    spec = ModelSpec("binaural_attention", arguments, {"image_size": 32})
+    model = DepthModel(spec, RunRecord(flags={"attention": pattern, "bilinear": True})).eval()
+    save_model(model, folder / "best")
+    config = json.loads((folder / "best" / "config.json").read_text())
+    config["arguments"]["attention"] = pattern
+    (folder / "best" / "config.json").write_text(json.dumps(config))
+    saved = {"model_spec": {key: config[key] for key in ("network", "arguments", "front_end")}, "run": config["run"]}
+    torch.save({**saved, "format": 2, "model_state_dict": model.network.state_dict()}, folder / "epoch_0001.pth")
+    return model, [folder / "best", folder / "epoch_0001.pth"]
+
+
+@pytest.mark.parametrize(("pattern", "levels"), [("full", [3, 5]), ("full", None), ("band", [])])
+def test_full_attention_and_none_are_read_without_their_pattern(
+    pattern: str, levels: list[int] | None, tmp_path: Path
+) -> None:
+    model, paths = saved_with_pattern(pattern, levels, tmp_path)
+    x = raw(model)
+    for path in paths:
+        again = load_model(path)
+        assert torch.equal(again(x), model(x))
+        assert again.spec == model.spec
+        assert again.run.flags == {"bilinear": True}
+
+
+def test_a_network_from_elsewhere_keeps_an_argument_of_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(RGBDepthNet):
+        def __init__(self, attention: str) -> None:
+            super().__init__()
+
+    monkeypatch.setitem(NETWORKS._entries, "own", Own)
+    for network in ("own", "not_loaded"):
+        saved = {"network": network, "arguments": {"attention": "band"}}
+        assert drop_attention_pattern(saved, Path("best")) == saved
+
+
+@pytest.mark.parametrize("levels", [[4], None])
+@pytest.mark.parametrize("pattern", ["band", "time", "pooled"])
+def test_a_removed_attention_pattern_is_refused(pattern: str, levels: list[int] | None, tmp_path: Path) -> None:
+    for path in saved_with_pattern(pattern, levels, tmp_path)[1]:
+        with pytest.raises(CheckpointError) as refused:
+            load_model(path)
+        assert str(refused.value) == (
+            f"{path} has {pattern} attention, which this version no longer has: load it with commit ba0a49b of "
+            "echodepth, the last one that has it, or train the model again"
+        )
 
 
 def test_an_experiment_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

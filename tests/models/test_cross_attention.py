@@ -8,11 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from echodepth.models.attention import memory_efficient_attention as module
 from echodepth.models.attention.cross_attention import CrossAttention
 from echodepth.models.attention.memory_efficient_attention import memory_efficient_attention
+from echodepth.models.networks.binaural_attention import BinauralAttentionDepthNet
 
 
 def naive(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -110,6 +111,46 @@ def test_under_autocast_forward_and_backward_agree_in_dtype() -> None:
     assert torch.isfinite(own.grad).all()
 
 
+def opened() -> CrossAttention:
+    """A layer whose gate lets everything through, in double precision."""
+    torch.manual_seed(0)
+    layer = CrossAttention(8)
+    nn.init.ones_(layer.gate)
+    return layer.double()
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_both_directions_together_are_each_direction_alone(memory_format: torch.memory_format) -> None:
+    there, back = opened(), opened()
+    for parameter in back.parameters():
+        parameter.data.mul_(0.7)
+    left, right = torch.randn(2, 2, 8, 3, 5, dtype=torch.float64)
+    left, right = (x.contiguous(memory_format=memory_format).requires_grad_() for x in (left, right))
+    both = there(left, right, opposite=back)
+    alone = torch.cat([there(left, right), back(right, left)], dim=1)
+    torch.testing.assert_close(both, alone)
+    assert both.is_contiguous(memory_format=memory_format)
+    parameters = [left, right, *there.parameters(), *back.parameters()]
+    weight = torch.randn_like(both)
+    for found, expected in zip(
+        torch.autograd.grad((both * weight).sum(), parameters),
+        torch.autograd.grad((alone * weight).sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.slow
+def test_a_graph_is_traced_for_any_number_of_samples() -> None:
+    student = BinauralAttentionDepthNet(4, output_size=32, attention_levels=(2, 5)).eval()
+    for attention in (*student.left_to_right.values(), *student.right_to_left.values()):
+        nn.init.ones_(attention.gate)  # type: ignore[arg-type]
+    batch = {"x": {0: torch.export.Dim("batch")}}
+    graph = torch.export.export(student, (torch.rand(2, 2, 36, 80),), dynamic_shapes=batch).module()
+    x = torch.rand(3, 2, 36, 80)
+    torch.testing.assert_close(graph(x), student(x), rtol=1e-4, atol=1e-4)
+
+
 def test_an_untrained_layer_passes_its_own_ear_through() -> None:
     layer = CrossAttention(8)
     own, other = torch.randn(2, 8, 5, 7), torch.randn(2, 8, 5, 7)
@@ -117,12 +158,14 @@ def test_an_untrained_layer_passes_its_own_ear_through() -> None:
 
 
 def test_attention_weights_are_those_of_the_output() -> None:
-    layer = CrossAttention(8)
-    torch.nn.init.ones_(layer.gate)
-    own, other = torch.randn(1, 8, 3, 4), torch.randn(1, 8, 3, 4)
-    weights = layer.attention_weights(own, other, column=1)[:, 2]
-    fetched = (layer.value(other) * weights[:, None]).sum(dim=(2, 3))
-    torch.testing.assert_close(layer(own, other)[:, :, 2, 1], own[:, :, 2, 1] + fetched)
+    layer = opened()
+    own, other = torch.randn(2, 2, 8, 5, 9, dtype=torch.float64)
+    found = layer(own, other) - own
+    for row, column in ((0, 0), (4, 8), (2, 4)):
+        weights = layer.attention_weights(own, other, column)[:, row]
+        torch.testing.assert_close(weights.sum(dim=(1, 2)), torch.ones(2, dtype=torch.float64))
+        fetched = (layer.value(other) * weights[:, None]).sum(dim=(2, 3))
+        torch.testing.assert_close(found[:, :, row, column], fetched)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory as Linux counts it")

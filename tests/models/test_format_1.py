@@ -1,6 +1,7 @@
 """Models saved in format 1: two folders as they were written then, with the predictions they made then."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,47 +16,71 @@ from echodepth.models.format_1 import upgrade_run
 from tests.models.golden import DATA, assert_golden, example_image, example_waveform
 
 
-def assert_predicts_as_recorded(model: DepthModel, name: str) -> None:
+@pytest.fixture(params=["old_words", "old_rgb"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder of format 1; ``old_words`` with full attention, with which its predictions are the same.
+
+    It was saved with attention in a band, which is gone, but its gates had hardly opened.
+    """
+    return saved_with(request.param, "full", tmp_path)
+
+
+def saved_with(name: str, attention: str, folder: Path) -> Path:
+    """A copy of a folder of format 1, with another attention pattern where it has one."""
+    copy = shutil.copytree(DATA / name, folder / name)
+    config = (copy / "config.json").read_text()
+    (copy / "config.json").write_text(config.replace('"attention": "band"', f'"attention": "{attention}"'))
+    return copy
+
+
+def assert_predicts_as_recorded(model: DepthModel, folder: Path) -> None:
     raw = example_waveform() if model.input_key == "audio" else example_image(3)
     with torch.inference_mode():
         prediction = model.predict(raw)
     assert prediction.uncertainty is not None
-    with np.load(DATA / name / "prediction.npz") as recorded:
+    with np.load(folder / "prediction.npz") as recorded:
         assert_golden(prediction.depth[0, 0], recorded["depth"])
         assert_golden(prediction.uncertainty[0, 0], recorded["uncertainty"])
 
 
-def as_checkpoint(name: str) -> dict[str, Any]:
+def as_checkpoint(folder: Path) -> dict[str, Any]:
     """The folder as a checkpoint of training, as format 1 wrote it."""
-    config = json.loads((DATA / name / "config.json").read_text())
-    weights = load_file(DATA / name / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    weights = load_file(folder / "model.safetensors")
     spec = {key: config[key] for key in ("network", "arguments", "front_end")}
     state = {f"model.network.{key}": tensor for key, tensor in weights.items()}
     return {"model_spec": spec, "run": config["run"], "model_state_dict": weights, "state_dict": state, "epoch": 2}
 
 
-@pytest.mark.parametrize("name", ["old_words", "old_rgb"])
-def test_a_folder_predicts_as_it_did(name: str, tmp_path: Path) -> None:
-    model = load_model(DATA / name)
-    assert_predicts_as_recorded(model, name)
+def test_a_folder_predicts_as_it_did(folder: Path, tmp_path: Path) -> None:
+    model = load_model(folder)
+    assert_predicts_as_recorded(model, folder)
     save_model(model, tmp_path / "best")
     assert json.loads((tmp_path / "best" / "config.json").read_text())["format"] == 2
     again = load_model(tmp_path / "best")
     assert (again.spec, again.run) == (model.spec, model.run)
-    assert_predicts_as_recorded(again, name)
+    assert_predicts_as_recorded(again, folder)
 
 
-@pytest.mark.parametrize("name", ["old_words", "old_rgb"])
-def test_a_checkpoint_predicts_as_it_did(name: str, tmp_path: Path) -> None:
-    torch.save(as_checkpoint(name), tmp_path / "epoch_0002.pth")
-    assert_predicts_as_recorded(load_model(tmp_path / "epoch_0002.pth"), name)
+def test_a_checkpoint_predicts_as_it_did(folder: Path, tmp_path: Path) -> None:
+    torch.save(as_checkpoint(folder), tmp_path / "epoch_0002.pth")
+    assert_predicts_as_recorded(load_model(tmp_path / "epoch_0002.pth"), folder)
     state = read_checkpoint(tmp_path / "epoch_0002.pth")["state_dict"]
     assert "model.network.uncertainty_head.conv.weight" in state
     assert not any("scale_head" in key for key in state)
 
 
-def test_every_renamed_word_is_read() -> None:
-    model = load_model(DATA / "old_words")
+@pytest.mark.parametrize("pattern", ["band", "time", "pooled"])
+def test_attention_of_a_removed_pattern_is_refused(pattern: str, tmp_path: Path) -> None:
+    folder = saved_with("old_words", pattern, tmp_path)
+    torch.save(as_checkpoint(folder), tmp_path / "epoch_0002.pth")
+    for path in (folder, tmp_path / "epoch_0002.pth"):
+        with pytest.raises(CheckpointError, match=f"{path.name} has {pattern} attention, .* with commit ba0a49b"):
+            load_model(path)
+
+
+def test_every_renamed_word_is_read(tmp_path: Path) -> None:
+    model = load_model(saved_with("old_words", "full", tmp_path))
     assert model.spec.arguments["convolution"] == "factorized"
     assert model.spec.front_end == {
         **{"name": "echo", "image_size": 32, "spectrogram": "log", "binaural_cues": True},
@@ -68,7 +93,7 @@ def test_every_renamed_word_is_read() -> None:
         **{"pseudo_labels": True, "shuffle_teacher": False, "binaural_cues": True, "convolution": "factorized"}
     }
     assert flags["feature_distance"] == "cosine"
-    assert not {"fill_labels", "wrong_pairs", "cues"} & flags.keys()
+    assert not {"fill_labels", "wrong_pairs", "cues", "attention"} & flags.keys()
     assert "depth_scale" not in model.run.data
     assert model.run.data["dataset"] == "simulated"
     assert (model.run.teacher, model.run.epoch) == ("old_rgb", 1)
@@ -88,6 +113,6 @@ def test_a_later_format_is_refused(kind: str, tmp_path: Path) -> None:
         config = tmp_path / "best" / "config.json"
         config.write_text(config.read_text().replace('"format": 2', '"format": 3'))
     else:
-        torch.save({**as_checkpoint("old_rgb"), "format": 3}, tmp_path / "best")
+        torch.save({**as_checkpoint(DATA / "old_rgb"), "format": 3}, tmp_path / "best")
     with pytest.raises(CheckpointError, match="has format 3; this version of echodepth reads 1 to 2"):
         load_model(tmp_path / "best")

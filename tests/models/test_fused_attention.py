@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend
 
 from echodepth.models.attention import fused_attention as module
-from echodepth.models.attention.cross_attention import ATTENTIONS
-from echodepth.models.attention.fused_attention import Groups, Parts, fused_attention
-from echodepth.models.attention.local_attention import band_attention
+from echodepth.models.attention.cross_attention import CrossAttention
+from echodepth.models.attention.fused_attention import fused_attention
 
 
 class OnCuda(Tensor):
@@ -49,21 +48,15 @@ def textbook(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 def inputs(n: int, m: int, d: int, c: int) -> tuple[Tensor, Tensor, Tensor]:
     torch.manual_seed(n)
-    query, key, value = (torch.randn(2, 3, *size, requires_grad=True) for size in ((n, d), (m, d), (m, c)))
+    query, key, value = (torch.randn(6, *size, requires_grad=True) for size in ((n, d), (m, d), (m, c)))
     return query, key, value
-
-
-def in_parts(query: Tensor, key: Tensor, value: Tensor) -> tuple[Parts, Parts, Parts]:
-    """The batch in two parts."""
-    return query.split(1), key.split(1), value.split(1)
 
 
 @pytest.mark.parametrize("channels", [40, 300, 512], ids=str)
 def test_padded_and_split_heads_are_the_same_function(kernel: Mock, channels: int) -> None:
     ours, theirs = inputs(5, 7, 17, channels), inputs(5, 7, 17, channels)
-    attended, expected = module._attend(*in_parts(*ours), module.PLAIN_GROUPS), textbook(*theirs)
-    assert attended is not None
-    found = torch.cat(attended)
+    found, expected = module._attend(*ours), textbook(*theirs)
+    assert found is not None
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     weight = torch.randn_like(expected)
     (found * weight).sum().backward()
@@ -76,40 +69,6 @@ def test_padded_and_split_heads_are_the_same_function(kernel: Mock, channels: in
     assert (given.key.shape[-1] == given.value.shape[-1]) == kernel.equal_widths
 
 
-def test_a_kernel_gets_windows_that_share_their_memory(kernel: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of the windows would hold each key five times: 335 MB for 16 frames at level 2."""
-    monkeypatch.setattr("echodepth.models.attention.local_attention.fused_attention", _as_on_cuda)
-    query, key, value = (torch.randn(2, 6, 9, channels) for channels in (8, 8, 16))
-    band_attention(*in_parts(query, key, value))
-    windows = kernel.call_args.args[0].value
-    assert windows.shape == (2, 9, 5 * 6, 16)
-    assert windows.untyped_storage().nbytes() == 4 * 2 * (9 + 4) * 6 * 16
-
-
-@pytest.mark.parametrize("columns", [1, 2, 3, 4, 5, 9])
-def test_the_band_is_the_same_by_kernel_and_by_tiles(
-    kernel: Mock, columns: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours, theirs = (
-        tuple(torch.randn(2, 3, columns, c, generator=random, requires_grad=True) for c in (3, 3, 9))
-        for random in (torch.Generator().manual_seed(5), torch.Generator().manual_seed(5))
-    )
-    with monkeypatch.context() as patch:
-        patch.setattr("echodepth.models.attention.local_attention.fused_attention", _as_on_cuda)
-        found = torch.cat(band_attention(*in_parts(*ours)))
-    (expected,) = band_attention(*([x] for x in theirs))
-    torch.testing.assert_close(found, expected)
-    weight = torch.randn_like(found)
-    (found * weight).sum().backward()
-    (expected * weight).sum().backward()
-    for own, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(own.grad, other.grad)
-
-
-def _as_on_cuda(query: Parts, key: Parts, value: Parts, groups: Groups = module.PLAIN_GROUPS) -> list[Tensor] | None:
-    return module._attend(query, key, value, groups)
-
-
 @pytest.mark.parametrize("factor", [1e-6, 1.0, 1e6])
 def test_rounding_to_half_precision_keeps_ten_bits_of_values_and_gradients_of_any_size(
     kernel: Mock, factor: float
@@ -118,9 +77,8 @@ def test_rounding_to_half_precision_keeps_ten_bits_of_values_and_gradients_of_an
     ours, theirs = inputs(40, 50, 16, 32), inputs(40, 50, 16, 32)
     for tensors in (ours, theirs):
         tensors[2].data.mul_(factor)
-    rounded, expected = module._rounded(*in_parts(*ours), module.PLAIN_GROUPS), textbook(*theirs)
-    assert rounded is not None
-    found = torch.cat(rounded)
+    found, expected = module._rounded(*ours), textbook(*theirs)
+    assert found is not None
     weight = torch.randn_like(expected) * factor
     (found * weight).sum().backward()
     (expected * weight).sum().backward()
@@ -135,20 +93,20 @@ def test_rounding_to_half_precision_keeps_ten_bits_of_values_and_gradients_of_an
 
 def test_gradients_of_zero_stay_zero(kernel: Mock) -> None:
     query, key, value = inputs(4, 4, 8, 8)
-    found = module._rounded([query], [key], [value], module.PLAIN_GROUPS)
+    found = module._rounded(query, key, value)
     assert found is not None
-    (0 * found[0]).sum().backward()
+    (0 * found).sum().backward()
     assert all(x.grad is not None and not x.grad.any() for x in (query, key, value))
 
 
 def test_the_precision_of_float32_products_decides(kernel: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[torch.dtype] = []
-    monkeypatch.setattr(module, "_attend", lambda query, *rest: taken.append(query[0].dtype))
+    monkeypatch.setattr(module, "_attend", lambda query, *rest: taken.append(query.dtype))
     query, key, value = (x.detach().as_subclass(OnCuda) for x in inputs(4, 4, 8, 8))
     assert query.device.type == "cuda"
     for precision in ("highest", "high"):
         monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda precision=precision: precision)
-        fused_attention([query], [key], [value])
+        fused_attention(query, key, value)
     assert taken == [torch.float32, torch.float16]
 
 
@@ -166,9 +124,8 @@ def test_kernels_are_chosen_by_type_device_and_determinism(monkeypatch: pytest.M
 
 def test_other_devices_and_double_precision_have_no_fused_kernel() -> None:
     query, key, value = (x.detach() for x in inputs(4, 4, 8, 8))
-    assert fused_attention([query], [key], [value]) is None
-    doubles = [x.as_subclass(OnCuda).double() for x in (query, key, value)]
-    assert fused_attention(doubles[:1], doubles[1:2], doubles[2:]) is None
+    assert fused_attention(query, key, value) is None
+    assert fused_attention(*(x.as_subclass(OnCuda).double() for x in (query, key, value))) is None
 
 
 def test_without_a_kernel_the_tiles_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,13 +133,12 @@ def test_without_a_kernel_the_tiles_take_over(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(module, f"can_use_{each}_attention", lambda params: False)
     monkeypatch.setattr(module, "_candidates", lambda query: ALL)
     monkeypatch.setattr(module, "SDPAParams", lambda *tensors: None)
-    assert module._attend(*in_parts(*inputs(4, 4, 8, 8)), module.PLAIN_GROUPS) is None
+    assert module._attend(*inputs(4, 4, 8, 8)) is None
 
 
-@pytest.mark.parametrize("form", list(ATTENTIONS))
-def test_a_layer_keeps_the_type_of_a_mixed_precision(form: str) -> None:
+def test_a_layer_keeps_the_type_of_a_mixed_precision() -> None:
     """The gate has 32 bits. Its product had, too, and so had every map after it: twice the memory traffic."""
-    layer = ATTENTIONS[form](16)
+    layer = CrossAttention(16)
     maps = [torch.randn(1, 16, 6, 6, dtype=torch.bfloat16) for _ in range(2)]
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(*maps).dtype == torch.bfloat16

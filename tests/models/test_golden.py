@@ -16,10 +16,7 @@ CASES: dict[str, tuple[str, dict[str, Any], int, int]] = {
     "rgb_transposed": ("rgb", {"base_channels": 2, "output_size": 32, "bilinear": False}, 3, 32),
     "light": ("light", {"base_channels": 4, "output_size": 32, "uncertainty": True}, 2, 32),
     "unet_baseline": ("unet_baseline", {"base_channels": 1, "output_size": 32}, 2, 32),
-    "binaural_full": ("binaural_attention", SMALL | {"attention": "full"}, 2, 96),
-    "binaural_band": ("binaural_attention", SMALL | {"attention": "band"}, 2, 32),
-    "binaural_time": ("binaural_attention", SMALL | {"attention": "time"}, 2, 32),
-    "binaural_pooled": ("binaural_attention", SMALL | {"attention": "pooled"}, 2, 96),
+    "binaural_full": ("binaural_attention", SMALL, 2, 96),
     "binaural_separated": (
         "binaural_attention",
         {"base_channels": 2, "output_size": 32, "convolution": "factorized", "ear_channels": 10},

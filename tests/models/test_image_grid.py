@@ -118,12 +118,12 @@ def test_every_direction_hears_every_time(make: Callable[[], DepthNet], size: tu
     assert deaf_columns(make(), size) == set()
 
 
-def test_attention_in_a_band_alone_left_a_quarter_of_the_picture_deaf() -> None:
-    """The default until the image grid: depth behind the receptive field could not depend on near echoes.
+def test_convolutions_alone_leave_a_quarter_of_the_picture_deaf() -> None:
+    """Without image grid and attention, depth behind the receptive field cannot depend on near echoes.
 
     Time is the column axis of the maps and the receptive field is 141 columns to either side.
     """
     torch.manual_seed(0)
-    network = BinauralAttentionDepthNet(2, output_size=SIDE, attention_levels=(4, 5), attention="band")
+    network = BinauralAttentionDepthNet(2, output_size=SIDE, attention_levels=())
     deaf = deaf_columns(network, (256, 256))
     assert set(range(50, 64)) <= deaf

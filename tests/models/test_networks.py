@@ -49,7 +49,6 @@ CASES = {
         lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (3, 5), convolution="factorized"), 2
     ),
     "rgb, uncertain": Case(lambda: RGBDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 3),
-    "binaural, in a band": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (2,), attention="band"), 2),
     "binaural, uncertain": Case(lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, uncertainty=True), 2),
     "light": Case(lambda: LightBinauralDepthNet(8, SIDE, MAX_DEPTH), 2),
     "light, uncertain, no attention, two channels an ear": Case(
@@ -222,10 +221,6 @@ def test_parameters_are_as_documented(network: Callable[[], nn.Module], paramete
         (lambda: LightBinauralDepthNet(base_channels=31), "base_channels must be even .* not 31"),
         (lambda: LightBinauralDepthNet(attention_levels=(7,)), r"attention_levels .* not \[7\]"),
         (lambda: BinauralAttentionDepthNet(convolution="depthwise"), "convolution must be full or factorized, not dep"),
-        (
-            lambda: BinauralAttentionDepthNet(attention="all"),
-            "attention must be one of full, band, time, pooled, not all",
-        ),
     ],
 )
 def test_a_wrong_constructor_argument_is_named(make: Callable[[], nn.Module], message: str) -> None:

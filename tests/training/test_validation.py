@@ -45,7 +45,7 @@ def test_a_flag_out_of_range_is_named_before_anything_is_written(
 def test_a_flag_of_the_ears_out_of_range_is_named(v2_root: Path) -> None:
     with pytest.raises(ConfigError, match="--spec_masks must be at least 0"):
         train(binaural(v2_root, spec_masks=-1))
-    for flags in ({"convolution": "factorized"}, {"attention": "full"}):
+    for flags in ({"convolution": "factorized"}, {"shared_encoder": True}):
         with pytest.raises(ConfigError, match=f"--{next(iter(flags))}: there is no such flag here"):
             binaural(v2_root, model="unet_baseline", **flags)
     with pytest.raises(ConfigError, match="--feature_levels names no level"):

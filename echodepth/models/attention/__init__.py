@@ -1,1 +1,1 @@
-"""Binaural cross-attention: forms, kernels, and what a trained layer attends to."""
+"""Binaural cross-attention: kernels, and what a trained layer attends to."""

@@ -34,7 +34,7 @@ def lag_weights(
 
     Returns:
         Means over frames, frequencies and times of the query: in the first row of the attention weights, in the second
-        row of uniform weights over the same keys. Each row sums to 1. Float64.
+        row of uniform weights. Each row sums to 1. Float64.
     """
     rows, columns = query_map.shape[2:]
     weights = torch.zeros(2, 2 * columns - 1, dtype=torch.float64)
@@ -42,8 +42,7 @@ def lag_weights(
     for column in query_columns:
         attended = attention.attention_weights(query_map, context_map, column).sum(dim=(0, 1, 2))  # [T]
         attended = (attended / (len(query_map) * rows)).cpu().double()
-        mask = attention.mask(column, rows, rows, columns).double()
-        uniform = (mask / mask.sum(dim=(1, 2), keepdim=True)).mean(dim=0).sum(dim=0)  # [T]
+        uniform = torch.full_like(attended, 1 / columns)
         weights[:, columns - 1 - column : 2 * columns - 1 - column] += torch.stack([attended, uniform])
     return weights / len(query_columns)
 
@@ -72,15 +71,11 @@ def relative_attention(weights: Float[Tensor, "2 lags"]) -> list[tuple[int, floa
     """Pairs of a lag in columns and the ratio of its attention weight to that of uniform attention.
 
     Args:
-        weights: of ``lag_weights``; lags outside the pattern or beyond ``MAX_LAG`` are left out.
+        weights: of ``lag_weights``; lags beyond ``MAX_LAG`` are left out.
     """
     middle = weights.shape[1] // 2
     longest = int(MAX_LAG * (middle + 1))
-    return [
-        (lag, float(weights[0, middle + lag] / weights[1, middle + lag]))
-        for lag in range(-longest, longest + 1)
-        if weights[1, middle + lag] > 0
-    ]
+    return [(lag, float(weights[0, middle + lag] / weights[1, middle + lag])) for lag in range(-longest, longest + 1)]
 
 
 def weight_near_zero(weights: Float[Tensor, "2 lags"], lag: int = 1) -> tuple[float, float]:

@@ -11,7 +11,6 @@ inputs   kernel                  condition
 """
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -34,88 +33,58 @@ ALIGNMENT = 8
 HOPPER = (9, 0)
 
 
-Parts = Sequence[Tensor]
-"""Parts of a batch, which a kernel takes together: each may be in memory of its own until it is laid out for it."""
-
-
-class Groups:
-    """Layout of queries, keys and values for a kernel: channels zero-padded to a width, groups of queries apart.
-
-    This one is for inputs that already have the axes [b,g,n,c].
-    """
-
-    spare_channels = 0
-    """Channels that ``query`` and ``key`` need beyond their own."""
-
-    def query(self, parts: Parts, width: int) -> Float[Tensor, "b g n {width}"]:
-        """Queries of each group."""
-        return _padded(torch.cat([*parts]) if len(parts) > 1 else parts[0], width)
-
-    def key(self, parts: Parts, width: int) -> Float[Tensor, "b g m {width}"]:
-        """Keys, or values, of each group. Groups may overlap in memory: they are not copied afterwards."""
-        return self.query(parts, width)
-
-    def result(self, found: Float[Tensor, "b g n c"]) -> Tensor:
-        """The result, in the axes of the inputs."""
-        return found
-
-
-PLAIN_GROUPS = Groups()
-
-
-def fused_attention(query: Parts, key: Parts, value: Parts, groups: Groups = PLAIN_GROUPS) -> list[Tensor] | None:
-    """softmax(query keyᵀ / √d) value for each group of queries, by a fused kernel.
-
-    Args:
-        query: parts of the batch, of any float type, of which ``groups`` makes [b,g,n,d].
-        key: of which ``groups`` makes [b,g,m,d].
-        value: of which ``groups`` makes [b,g,m,c].
-        groups: lays them out for the kernel.
+def fused_attention(
+    query: Float[Tensor, "b n d"], key: Float[Tensor, "b m d"], value: Float[Tensor, "b m c"]
+) -> Float[Tensor, "b n c"] | None:
+    """softmax(query keyᵀ / √d) value, of any float type, by a fused kernel.
 
     Returns:
-        The result of each part, in the axes that ``groups`` gives it; None if no fused kernel takes these tensors, as
-        on any device but CUDA.
+        The result; None if no fused kernel takes these tensors, as on any device but CUDA.
     """
-    if query[0].device.type != "cuda" or query[0].dtype == torch.float64:
+    if query.device.type != "cuda" or query.dtype == torch.float64:
         return None
-    if query[0].dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
-        return _rounded(query, key, value, groups)
-    return _attend(query, key, value, groups)
+    if query.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
+        return _rounded(query, key, value)
+    return _attend(query, key, value)
 
 
-def _attend(query: Parts, key: Parts, value: Parts, groups: Groups) -> list[Tensor] | None:
-    channels, scale = value[0].shape[-1], 1 / math.sqrt(query[0].shape[-1])
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor | None:
+    channels, scale = value.shape[-1], 1 / math.sqrt(query.shape[-1])
     heads = math.ceil(channels / WIDEST_HEAD)
     width = _multiple(math.ceil(channels / heads), ALIGNMENT)
-    # Each head is one more part of the batch: its queries and keys are those of all heads.
-    values = [_padded(x[..., start : start + width], width) for start in range(0, heads * width, width) for x in value]
-    found = _kernel([*query] * heads, [*key] * heads, values, groups, scale, width)
-    if found is None:
-        return None
-    parts = groups.result(found).split([len(x) for x in values])
-    by_part = [parts[index :: len(query)] for index in range(len(query))]
-    return [(torch.cat(part, dim=-1) if heads > 1 else part[0])[..., :channels] for part in by_part]
+    if heads > 1:
+        # Each head is one more part of the batch: its queries and keys are those of all heads.
+        query, key = query.repeat(heads, 1, 1), key.repeat(heads, 1, 1)
+        value = torch.cat(_padded(value, heads * width).split(width, dim=-1))
+    found = _kernel(query, key, value, scale, width)
+    if found is not None and heads > 1:
+        found = torch.cat(found.chunk(heads), dim=-1)
+    return None if found is None else found[..., :channels]
 
 
-def _kernel(query: Parts, key: Parts, value: Parts, groups: Groups, scale: float, width: int) -> Tensor | None:
-    narrow = _multiple(query[0].shape[-1] + groups.spare_channels, ALIGNMENT)
+def _kernel(query: Tensor, key: Tensor, value: Tensor, scale: float, width: int) -> Tensor | None:
+    narrow = _multiple(query.shape[-1], ALIGNMENT)
     wide = max(narrow, width)
+
+    def padded(key_width: int, value_width: int) -> tuple[Tensor, ...]:
+        widths = ((query, key_width), (key, key_width), (value, value_width))
+        return tuple(_padded(x, size)[:, None] for x, size in widths)
+
     if torch.compiler.is_compiling():
         # The compiler chooses the kernel itself, and cannot trace the questions below.
-        tensors = groups.query(query, wide), groups.key(key, wide), groups.key(value, wide)
-        return F.scaled_dot_product_attention(*tensors, scale=scale)[..., :width]
-    candidates = _candidates(query[0])
-    for backend, can_use, key_width, value_width in (
+        return F.scaled_dot_product_attention(*padded(wide, wide), scale=scale)[:, 0, :, :width]
+    candidates = _candidates(query)
+    for backend, can_use, *widths in (
         (SDPBackend.CUDNN_ATTENTION, can_use_cudnn_attention, narrow, width),
         (SDPBackend.FLASH_ATTENTION, can_use_flash_attention, wide, wide),
         (SDPBackend.EFFICIENT_ATTENTION, can_use_efficient_attention, narrow, width),
     ):
         if backend not in candidates:
             continue
-        tensors = groups.query(query, key_width), groups.key(key, key_width), groups.key(value, value_width)
+        tensors = padded(*widths)
         if can_use(SDPAParams(*tensors, None, 0.0, False, False)):
             with sdpa_kernel(backend):
-                return F.scaled_dot_product_attention(*tensors, scale=scale)[..., :width]
+                return F.scaled_dot_product_attention(*tensors, scale=scale)[:, 0, :, :width]
     return None
 
 
@@ -143,59 +112,41 @@ def _padded(x: Tensor, width: int) -> Tensor:
     return x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1]))
 
 
-class _GradientScale:
-    """The power of two by which gradients are divided on their way through half precision."""
+class _ScaledGradient(torch.autograd.Function):
+    """Identity. The gradient of the result is divided by a power of two, by which those of the inputs are multiplied.
 
-    factor: Tensor
-
-
-class _DivideGradient(torch.autograd.Function):
-    """Identity, whose gradient is divided so that no sum of the backward pass exceeds half precision."""
+    The backward pass meets the result first: ``powers`` hands its power of two on to the inputs.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: _GradientScale) -> Tensor:
-        ctx.scale = scale
+    def forward(ctx: Any, x: Tensor, powers: list[Tensor], is_result: bool) -> Tensor:
+        ctx.powers, ctx.is_result = powers, is_result
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        if not ctx.is_result:
+            return grad * ctx.powers[-1], None, None
         # A row's sum bounds its products with values in -1..1, and thereby the gradients of the weights.
-        ctx.scale.factor = _power_of_two(grad.abs().sum(dim=-1).amax())
-        return grad / ctx.scale.factor, None
+        ctx.powers.append(_power_of_two(grad.abs().sum(dim=-1).amax()))
+        return grad / ctx.powers[-1], None, None
 
 
-class _MultiplyGradient(torch.autograd.Function):
-    """Identity, whose gradient is multiplied by what ``_DivideGradient`` divided by."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: _GradientScale) -> Tensor:
-        ctx.scale = scale
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad * ctx.scale.factor, None
-
-
-def _rounded(query: Parts, key: Parts, value: Parts, groups: Groups) -> list[Tensor] | None:
+def _rounded(query: Tensor, key: Tensor, value: Tensor) -> Tensor | None:
     """Attention of float32 tensors with factors of TF32's precision and sums in float32.
 
     A factor in TF32 has 10 bits of mantissa, and so has one in half precision, whose kernels are three times as fast
     and for which more of them exist. Half precision has a shorter range: values and gradients are therefore divided by
     a power of two, which is exact, and the result is multiplied by it.
     """
-    scale = _GradientScale()
-    size = _power_of_two(torch.stack([x.detach().abs().amax() for x in value]).amax())
+    powers: list[Tensor] = []
+    size = _power_of_two(value.detach().abs().amax())
 
-    def half(x: Tensor) -> Tensor:
-        return cast(Tensor, _MultiplyGradient.apply(x, scale)).half()  # type: ignore[no-untyped-call]
+    def scaled(x: Tensor, is_result: bool) -> Tensor:
+        return cast(Tensor, _ScaledGradient.apply(x, powers, is_result))  # type: ignore[no-untyped-call]
 
-    found = _attend([half(x) for x in query], [half(x) for x in key], [half(x / size) for x in value], groups)
-    if found is None:
-        return None
-    # In one tensor, because all parts go through one backward pass.
-    together = cast(Tensor, _DivideGradient.apply(torch.cat(found).float(), scale))  # type: ignore[no-untyped-call]
-    return [*(size * together).split([len(x) for x in found])]
+    found = _attend(*(scaled(x, is_result=False).half() for x in (query, key, value / size)))
+    return None if found is None else size * scaled(found.float(), is_result=True)
 
 
 def _power_of_two(x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from echodepth.models.attention.fused_attention import Parts, fused_attention
+from echodepth.models.attention.fused_attention import fused_attention
 
 TILE_BYTES = 2**20
 """Size of one tile of weights on a CPU: two of them and their values fit into the cache of a core."""
@@ -113,30 +113,18 @@ def memory_efficient_attention(
     Returns:
         For each query the weighted mean of the values. Only first derivatives are available.
     """
-    return grouped_attention([query[:, None]], [key[:, None]], [value[:, None]])[0][:, 0]
-
-
-def grouped_attention(query: Parts, key: Parts, value: Parts) -> list[Tensor]:
-    """``memory_efficient_attention`` in each group of [b,g,n,d], for several parts of a batch at once."""
     # The backward pass runs without autocast, and the forward pass must compute the same.
-    with torch.autocast(query[0].device.type, enabled=False):
-        if (fused := fused_attention(query, key, value)) is not None:
-            return fused
-        return [
-            tiled_attention(*(x.flatten(0, 1) for x in part)).unflatten(0, part[0].shape[:2])
-            for part in zip(query, key, value, strict=True)
-        ]
+    with torch.autocast(query.device.type, enabled=False):
+        fused = fused_attention(query, key, value)
+        return _tiled(query, key, value) if fused is None else fused
 
 
-def tiled_attention(
-    query: Float[Tensor, "b n d"], key: Float[Tensor, "b m d"], value: Float[Tensor, "b m c"]
-) -> Float[Tensor, "b n c"]:
-    """``memory_efficient_attention`` without fused kernels; to be called without autocast."""
+def _tiled(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if torch.compiler.is_compiling():
         return _traced(query, key, value)
     if value.dtype in (torch.float16, torch.bfloat16):
         # Sums over thousands of positions need single precision, which only a fused kernel uses internally.
-        return tiled_attention(query.float(), key.float(), value.float()).to(value.dtype)
+        return _tiled(query.float(), key.float(), value.float()).to(value.dtype)
     if 4 * query.shape[1] * key.shape[1] <= TILE_BYTES:
         # The whole matrix is one tile.
         scores = torch.baddbmm(query.new_empty(1), query, key.mT, beta=0, alpha=1 / math.sqrt(query.shape[-1]))

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from echodepth.core.flags import TrueOrFalse
 from echodepth.models.argument_checks import check_binaural_arguments, check_input, check_network_arguments
-from echodepth.models.attention.cross_attention import ATTENTIONS, CrossAttention
+from echodepth.models.attention.cross_attention import CrossAttention
 from echodepth.models.ears import Fusion, as_batch_of_ears, left_and_right
 from echodepth.models.heads import DepthHead, UncertaintyHead
 from echodepth.models.image_grid import ImageGrid, image_side
@@ -52,7 +52,7 @@ class BinauralAttentionConfig(UncertaintyConfig):
     bilinear: TrueOrFalse = True
     """Upsample bilinearly; False upsamples by transposed convolutions, with 1.9 times the parameters."""
     attention_levels: tuple[int, ...] = ()
-    """Encoder levels out of 1 to 5 with binaural cross-attention. Default: none."""
+    """Encoder levels out of 1 to 5 with binaural cross-attention over all positions. Default: none."""
     shared_encoder: TrueOrFalse = True
     """Use one encoder for both ears; False trains one for each."""
     image_grid: TrueOrFalse = True
@@ -61,8 +61,6 @@ class BinauralAttentionConfig(UncertaintyConfig):
     """Add learned queries of 16x16 directions that attend to 64 times."""
     convolution: Literal["full", "factorized"] = "full"
     """Encoder convolutions. full: 3x3 over frequency and time. factorized: 3x1 along frequency, then 1x3 along time."""
-    attention: Literal["band", "full", "time", "pooled"] = "band"
-    """Attention pattern. band: ±2 time frames; full: all positions; time: same frequency; pooled: 32x32 keys."""
 
 
 @NETWORKS.register
@@ -74,12 +72,9 @@ class BinauralAttentionDepthNet(DepthNet):
         bilinear: upsample bilinearly; otherwise by transposed convolutions.
         output_size: side in pixels of the square depth map.
         max_depth: metres; the output lies in (0, max_depth).
-        attention_levels: levels out of 1 to 5 with binaural cross-attention; none is allowed.
+        attention_levels: levels out of 1 to 5 with binaural cross-attention over all positions; none is allowed.
         ear_channels: spectrogram channels of one ear.
         convolution: of the encoders: ``full`` (3x3), or ``factorized`` along frequency (3x1), then time (1x3).
-        attention: keys of a query at one frequency and time of the other ear: all positions (``full``), all frequencies
-            within two time frames (``band``), all times at the same frequency (``time``), or 32x32 averages
-            (``pooled``). The default for training is ``band``; bare weights of the original description have ``full``.
         uncertainty: also predict the uncertainty of each pixel.
         shared_encoder: use one encoder for both ears.
         image_grid: resample the fused maps to squares and mix their positions, see ``ImageGrid``.
@@ -105,7 +100,6 @@ class BinauralAttentionDepthNet(DepthNet):
         attention_levels: Sequence[int] = (2, 3, 4, 5),
         ear_channels: int = 1,
         convolution: str = "full",
-        attention: str = "full",
         uncertainty: bool = False,
         shared_encoder: bool = False,
         image_grid: bool = False,
@@ -116,8 +110,6 @@ class BinauralAttentionDepthNet(DepthNet):
         check_binaural_arguments(attention_levels, ear_channels)
         if convolution not in CONVOLUTIONS:
             raise ValueError(f"convolution must be {' or '.join(CONVOLUTIONS)}, not {convolution}")
-        if attention not in ATTENTIONS:
-            raise ValueError(f"attention must be one of {', '.join(ATTENTIONS)}, not {attention}")
         self.output_size = output_size
         self.max_depth = max_depth
         self.ear_channels = ear_channels
@@ -129,9 +121,8 @@ class BinauralAttentionDepthNet(DepthNet):
         else:
             self.left_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
             self.right_encoder = Encoder(ear_channels, base_channels, bilinear, convolution)
-        cross_attention = ATTENTIONS[attention]
-        self.left_to_right = nn.ModuleDict({level: cross_attention(channels[level]) for level in attended})
-        self.right_to_left = nn.ModuleDict({level: cross_attention(channels[level]) for level in attended})
+        self.left_to_right = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
+        self.right_to_left = nn.ModuleDict({level: CrossAttention(channels[level]) for level in attended})
         self.fusion = nn.ModuleDict({level: Fusion(c) for level, c in channels.items()})
         self.image_grid = nn.ModuleDict(
             {level: ImageGrid(c, 2**i) for i, (level, c) in enumerate(channels.items())} if image_grid else {}
@@ -144,10 +135,7 @@ class BinauralAttentionDepthNet(DepthNet):
 
     @classmethod
     def arguments_from_weights(cls, weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """Constructor arguments that a bare state dict reveals; None if it is not recognised as this network's.
-
-        All attention patterns have the same weights, so the pattern remains unknown.
-        """
+        """Constructor arguments that a bare state dict reveals; None if it is not recognised as this network's."""
         shared = weights.get("ear_encoder.stages.0.0.weight")
         first = weights.get("left_encoder.stages.0.0.weight") if shared is None else shared
         if first is None:
