@@ -1,4 +1,4 @@
-"""The table of the study of ears: each student against the one before, paired over rooms."""
+"""The table of the study of ears: each student against the original one, paired over rooms."""
 
 from collections import defaultdict
 from statistics import mean
@@ -13,14 +13,14 @@ from echodepth.experiments.table import Rows, setting, spread
 from echodepth.metrics.direction import SCORE_TABLE
 
 COLUMNS = ("rmse", "abs_rel", "delta1", "left_right", "up_down")
-REFERENCE = "before"
+REFERENCE = "original"
 FrameRows = list[dict[str, Any]]
 
 
 def ear_markdown(config: BenchmarkConfig, rows: Rows) -> str:
     """The table, a row per method.
 
-    The last columns compare its RMSE with that of ``before``: the difference of the means over seeds, its confidence
+    The last columns compare its RMSE with that of ``original``: the difference of the means over seeds, its confidence
     interval over rooms, and the range of the relative differences of the single seeds.
 
     Args:

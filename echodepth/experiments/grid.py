@@ -39,31 +39,30 @@ _BATVISION_INPUT: dict[str, Any] = {
 }
 """A spectrogram of the depth map's size over the whole recording."""
 _RESOLUTION: dict[str, Any] = {"audio_bins": 32, "audio_frames": 128, "audio_range": 10.0}
-_BEFORE: dict[str, Any] = _BATVISION_INPUT | {
-    "attention_levels": (4, 5),
+_ORIGINAL: dict[str, Any] = _BATVISION_INPUT | {
+    "attention_levels": (2, 3, 4, 5),
     "shared_encoder": False,
     "image_grid": False,
 }
 _LIGHT: dict[str, Any] = {"model": "light", "base_channels": 32}
 """At four times the other students' width the light one still has less arithmetic than they."""
 EAR: dict[str, dict[str, Any]] = {
-    "before": _BEFORE,
-    "no_attention": _BEFORE | {"attention_levels": ()},
-    "shared_encoder": _BEFORE | {"shared_encoder": True},
-    "resolution": _BEFORE | _RESOLUTION,
-    "pulse_compression": _BEFORE | _RESOLUTION | {"pulse_compression": True},
-    "binaural_cues": _BEFORE | {"binaural_cues": True},
-    "image_grid": _BEFORE | {"image_grid": True},
+    "original": _ORIGINAL,
+    "no_attention": _ORIGINAL | {"attention_levels": ()},
+    "shared_encoder": _ORIGINAL | {"shared_encoder": True},
+    "resolution": _ORIGINAL | _RESOLUTION,
+    "pulse_compression": _ORIGINAL | _RESOLUTION | {"pulse_compression": True},
+    "binaural_cues": _ORIGINAL | {"binaural_cues": True},
+    "image_grid": _ORIGINAL | {"image_grid": True},
     "all": {"attention_levels": ()},
     "all_attention": {"attention_levels": (4, 5)},
     "all_cues": {"attention_levels": (), "binaural_cues": True},
-    "all_rays": {"attention_levels": (), "ray_queries": True},
     "unet_baseline": _BATVISION_INPUT | {"model": "unet_baseline"},
-    "light_before": _BATVISION_INPUT | _LIGHT | {"attention_levels": (4, 5), "image_grid": False},
+    "light_original": _BATVISION_INPUT | _LIGHT | {"attention_levels": (4, 5), "image_grid": False},
     "light": _LIGHT | {"attention_levels": ()},
     "light_attention": _LIGHT | {"attention_levels": (4, 5)},
 }
-"""The student whose only path between distant times is attention at levels 4 and 5, each change to it alone, all
+"""The network of the original description on a spectrogram of the depth map's size, each change to it alone, all
 together, BatVision's U-Net, and the light student."""
 UNDISTILLED: dict[str, dict[str, Any]] = {
     "none": {},

@@ -174,7 +174,7 @@ def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[di
     """Scores of the mean-depth and shuffled-audio controls."""
     rows = []
     controls: tuple[Control, ...] = ("mean_depth", "shuffled_audio")
-    for run in (run for run in runs if run.method in ("none", "before", "standard")):
+    for run in (run for run in runs if run.method in ("none", "original", "standard")):
         for control in controls:
             name = Run(control, run.label_fraction, "none", run.seed)
             path = folder / config.split / f"{name.name}.json"

@@ -63,7 +63,7 @@ def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None
     assert of_light["base_channels"] == of_default["base_channels"]
     # The light network has no choice of convolution and upsampling.
     own = {"model", "attention_levels", "learning_rate", "experiment_name", "convolution", "bilinear"}
-    own |= {"shared_encoder", "ray_queries"}
+    own |= {"shared_encoder"}
     different = {flag for flag in of_standard if of_light.get(flag) != of_standard[flag]}
     assert different <= own
     assert of_light.keys() <= of_standard.keys()
@@ -103,10 +103,10 @@ def test_an_unknown_method_lists_those_there_are() -> None:
 
 def test_each_change_to_the_ear_is_alone_and_all_together_are_the_default() -> None:
     configs = {run.method: flat(config_of(run, "small")) for run in runs_of(BenchmarkConfig("ear", seeds=(0,)))}
-    before = configs["before"]
+    original = configs["original"]
 
     def changes(method: str) -> dict[str, Any]:
-        flags = {name: value for name, value in configs[method].items() if value != before[name]}
+        flags = {name: value for name, value in configs[method].items() if value != original[name]}
         flags.pop("experiment_name", None)
         return flags
 
@@ -139,17 +139,17 @@ def test_the_table_of_ears_by_hand() -> None:
         figures = dict.fromkeys(COLUMNS, 0.5) | {"rmse": mean(errors) + 0.01 * seed}
         return {"method": method, "seed": seed, "frames": frames} | figures
 
-    before = [run("before", seed, (1.0, 1.2)) for seed in (0, 1)]
+    original = [run("original", seed, (1.0, 1.2)) for seed in (0, 1)]
     better = [run("all", seed, (0.8, 1.1)) for seed in (0, 1)]
-    assert against(better, before) == (
+    assert against(better, original) == (
         # Student's interval of two rooms: 12.7 times the standard error of -0.2 and -0.1 about -0.15, 0.05.
         "-0.150 m (-13.6%) [-0.785, +0.485]",
         "-13.6% to -13.5%",
     )
-    assert against(better[:1], before[1:]) == ("", "")
-    text = ear_markdown(BenchmarkConfig("ear"), [*better, *before])
-    assert "| before | 1.105 ± 0.007 | 0.500 ± 0.000 |" in text
-    assert text.index("| before |") < text.index("| all |")
+    assert against(better[:1], original[1:]) == ("", "")
+    text = ear_markdown(BenchmarkConfig("ear"), [*better, *original])
+    assert "| original | 1.105 ± 0.007 | 0.500 ± 0.000 |" in text
+    assert text.index("| original |") < text.index("| all |")
 
 
 def test_shares_are_those_asked_for_and_a_share_of_nothing_is_refused() -> None:
@@ -204,11 +204,11 @@ def test_ears_are_compared_with_and_without_the_mirrored_input(
     tmp_path: Path, simulated_once: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    methods = ("before", "all")
+    methods = ("original", "all")
     folder = benchmark(BenchmarkConfig("ear", preset="tiny", methods=methods, seeds=(0,), workers=1))
     told = json.loads((folder / "val.json").read_text())
     assert [row["method"] for row in told] == [
-        *("before", "before_mirrored", "all", "all_mirrored", "mean_depth", "shuffled_audio")
+        *("original", "original_mirrored", "all", "all_mirrored", "mean_depth", "shuffled_audio")
     ]
     assert "frames" not in told[0]
     assert "| all_mirrored |" in capsys.readouterr().out

@@ -57,9 +57,6 @@ CASES = {
     "binaural, image grid, one encoder": Case(
         lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (), shared_encoder=True, image_grid=True), 2
     ),
-    "binaural, ray queries": Case(
-        lambda: BinauralAttentionDepthNet(4, True, SIDE, MAX_DEPTH, (4,), ray_queries=True), 2
-    ),
     "light, image grid": Case(lambda: LightBinauralDepthNet(8, SIDE, MAX_DEPTH, image_grid=True), 2),
     "baseline": Case(lambda: UNetBaseline(2, SIDE, MAX_DEPTH), 2),
 }

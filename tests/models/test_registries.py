@@ -79,7 +79,7 @@ def test_a_spec_has_every_setting_as_a_plain_value() -> None:
     assert spec.arguments == {
         **{"base_channels": 8, "uncertainty": False, "bilinear": True, "attention_levels": [4, 5]},
         **{"convolution": "full", "output_size": 64, "max_depth": 10.0, "ear_channels": 10},
-        **{"shared_encoder": True, "image_grid": True, "ray_queries": False},
+        **{"shared_encoder": True, "image_grid": True},
     }
     assert spec.front_end == {
         **{

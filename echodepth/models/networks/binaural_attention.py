@@ -41,8 +41,6 @@ from echodepth.models.layers import (
     encoder_channels,
 )
 from echodepth.models.networks import NETWORKS
-from echodepth.models.ray_queries import RayQueries
-from echodepth.models.resampling import resample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +55,6 @@ class BinauralAttentionConfig(UncertaintyConfig):
     """Use one encoder for both ears; False trains one for each."""
     image_grid: TrueOrFalse = True
     """Resample maps to a square and mix all their positions, since rows and columns are no directions."""
-    ray_queries: bool = False
-    """Add learned queries of 16x16 directions that attend to 64 times."""
     convolution: Literal["full", "factorized"] = "full"
     """Encoder convolutions. full: 3x3 over frequency and time. factorized: 3x1 along frequency, then 1x3 along time."""
 
@@ -78,7 +74,6 @@ class BinauralAttentionDepthNet(DepthNet):
         uncertainty: also predict the uncertainty of each pixel.
         shared_encoder: use one encoder for both ears.
         image_grid: resample the fused maps to squares and mix their positions, see ``ImageGrid``.
-        ray_queries: add ``RayQueries`` of level 3 to level 4.
 
     Raises:
         ValueError: an argument is out of range.
@@ -103,7 +98,6 @@ class BinauralAttentionDepthNet(DepthNet):
         uncertainty: bool = False,
         shared_encoder: bool = False,
         image_grid: bool = False,
-        ray_queries: bool = False,
     ) -> None:
         super().__init__()
         check_network_arguments(base_channels, output_size)
@@ -127,7 +121,6 @@ class BinauralAttentionDepthNet(DepthNet):
         self.image_grid = nn.ModuleDict(
             {level: ImageGrid(c, 2**i) for i, (level, c) in enumerate(channels.items())} if image_grid else {}
         )
-        self.rays = RayQueries(channels["x3"], channels["x4"]) if ray_queries else None
         self.decoder = Decoder(base_channels, bilinear)
         self.head = DepthHead(base_channels, max_depth)
         if uncertainty:
@@ -149,7 +142,6 @@ class BinauralAttentionDepthNet(DepthNet):
             "uncertainty": "uncertainty_head.conv.weight" in weights,
             "shared_encoder": shared is not None,
             "image_grid": "image_grid.x5.mixing.weight" in weights,
-            "ray_queries": "rays.query" in weights,
         }
 
     def predict(self, spectrograms: Float[Tensor, "b c f t"]) -> Prediction:
@@ -170,13 +162,9 @@ class BinauralAttentionDepthNet(DepthNet):
             else:
                 both = torch.cat(ears, dim=1)
             features[level] = fuse(both)
-        rays = None if self.rays is None else self.rays(features["x3"], (16, 16))
         side = image_side(*spectrograms.shape[2:])
         for halvings, (level, to_image) in enumerate(self.image_grid.items()):
             features[level] = to_image(features[level], side // 2**halvings)
-        if rays is not None:
-            x4 = features["x4"]
-            features["x4"] = x4 + resample(rays, (x4.shape[2], x4.shape[3]))
         features |= self.decoder(features)  # d1 [B,C,F,T] .. d4 [B,4C,F/8,T/8]
         return self.head_outputs(features)  # [B,1,S,S]
 
