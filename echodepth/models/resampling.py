@@ -79,5 +79,7 @@ def antialiased_matrix(
 def resize_matrix(length: int, size: int, antialias: bool = True) -> Float[Tensor, "{size} {length}"]:
     """The matrix that resizes an axis from ``length`` to ``size`` as ``resize`` does."""
     identity = torch.eye(length, dtype=torch.float64)[None, None]
-    interpolated = F.interpolate(identity, (size, length), mode="bilinear", align_corners=False, antialias=antialias)
-    return interpolated[0, 0].float()
+    # Autocast would round the matrix to the precision of whatever needs it first.
+    with torch.autocast("cpu", enabled=False):
+        resized = F.interpolate(identity, (size, length), mode="bilinear", align_corners=False, antialias=antialias)
+    return resized[0, 0].float()
