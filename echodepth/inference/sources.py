@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.safe_paths import relative_path
 from echodepth.data.config import DataConfig, change_source
 from echodepth.data.dataset import list_split
 from echodepth.data.decoder import Decoder
@@ -183,7 +184,7 @@ def _record_source(record: Record, decoder: Decoder, image: Path | None) -> Sour
         except DataError as error:
             raise DataError(f"{record.source}: {error}") from error
 
-    stem = Path(record.name)  # in an RGB-D folder this is the file name of the depth map
+    stem = relative_path(record.name, record.source)  # in an RGB-D folder the file name of the depth map
     return Source(
         name=record.name,
         stem=stem.with_suffix("") if stem.suffix.lower() in IMAGE_SUFFIXES else stem,
