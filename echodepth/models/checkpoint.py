@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.core.flags import plain, select
 from echodepth.core.registry import Registry
-from echodepth.core.run_paths import model_folders, trained_experiments
+from echodepth.core.run_paths import experiment_name, model_folders, trained_experiments
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
 from echodepth.models.frontends import FRONT_ENDS, default_front_end
 from echodepth.models.frontends.base import FrontEnd
@@ -262,7 +262,7 @@ def _load_file(path: Path) -> DepthModel:
         if "model_spec" in checkpoint:
             model = DepthModel(ModelSpec(**checkpoint["model_spec"]), RunRecord.from_plain(checkpoint["run"]))
         else:
-            model = DepthModel(_infer_spec(weights, path), RunRecord(experiment_name=path.stem))
+            model = DepthModel(_infer_spec(weights, path), RunRecord(experiment_name=experiment_name(path.stem)))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a complete checkpoint: {error!r}") from error
     return _fill(model, weights, path)

@@ -24,6 +24,8 @@ class DemoConfig:
     """Port to listen on, 1 to 65535."""
     share: bool = False
     """Also open a public address through a Gradio server; this needs a network connection."""
+    trust_code: bool = False
+    """Open a .pt2 file, which can hold code that runs on opening: only one that you exported yourself."""
     mirror_average: bool = False
     """Average each prediction with that of the mirrored input (ears or image sides exchanged); twice the time."""
     device: str = "auto"
