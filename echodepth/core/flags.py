@@ -7,7 +7,6 @@ shows one section for each group, and a run's record holds all flags by name, wi
 import builtins
 import dataclasses
 import functools
-import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -22,6 +21,10 @@ from echodepth.core.registry import did_you_mean
 Config = TypeVar("Config")
 TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
 """A flag that takes its value: --bilinear False."""
+
+
+_LARGEST = 10**18
+"""Numbers from JSON have any size, but arithmetic has not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +163,7 @@ def has_type(value: Any, annotation: Any) -> bool:
         case builtins.tuple:
             return isinstance(value, list | tuple) and all(has_type(each, options[0]) for each in value)
     if annotation in (int, float):
-        return type(value) in (int, annotation) and math.isfinite(value)
+        return type(value) in (int, annotation) and -_LARGEST < value < _LARGEST
     return isinstance(value, str) if annotation is Path else isinstance(value, annotation)
 
 

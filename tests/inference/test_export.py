@@ -226,11 +226,11 @@ def test_a_file_holds_no_paths_of_source_code(ears_onnx: Path) -> None:
 
 
 def test_int8_is_calibrated_and_its_accuracy_is_logged(
-    ears: tuple[DepthModel, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ears: tuple[DepthModel, str], v2_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     have("onnxscript", "onnxruntime")
     with caplog.at_level(logging.INFO, logger="echodepth"):
-        path = export(ExportConfig(ears[1], precision="int8", out=tmp_path, calibration_samples=3, scored_samples=4))
+        path = export(ExportConfig(ears[1], "onnx", "int8", tmp_path, 3, 4, data_dir=v2_root))
     backend = load_backend(path, "onnx")
     assert isinstance(backend, ExportedModel)
     accuracy = backend.metadata.accuracy
@@ -254,11 +254,11 @@ def test_int8_is_calibrated_and_its_accuracy_is_logged(
     assert [path.name for path in tmp_path.iterdir()] == ["ears_int8.onnx"]
 
 
-def test_the_rmse_before_export_equals_evaluations(eyes: tuple[DepthModel, str], tmp_path: Path) -> None:
+def test_the_rmse_before_export_equals_evaluations(eyes: tuple[DepthModel, str], v2_root: Path, tmp_path: Path) -> None:
     from echodepth.evaluation.scoring import score_model
 
     have("onnxscript", "onnxruntime")
-    path = export(ExportConfig(eyes[1], precision="fp16", out=tmp_path))
+    path = export(ExportConfig(eyes[1], precision="fp16", out=tmp_path, data_dir=v2_root))
     backend = load_backend(path, "onnx")
     assert isinstance(backend, ExportedModel)
     assert backend.metadata.accuracy is not None
@@ -268,9 +268,9 @@ def test_the_rmse_before_export_equals_evaluations(eyes: tuple[DepthModel, str],
     assert 0 < (backend.metadata.difference or 0) < 0.2
 
 
-def test_openvino_int8_is_the_quantised_onnx_graph(eyes: tuple[DepthModel, str], tmp_path: Path) -> None:
+def test_openvino_int8_is_the_quantised_onnx_graph(eyes: tuple[DepthModel, str], v2_root: Path, tmp_path: Path) -> None:
     have("onnxscript", "onnxruntime", "openvino")
-    path = export(ExportConfig(eyes[1], "openvino", "int8", tmp_path, calibration_samples=2, scored_samples=2))
+    path = export(ExportConfig(eyes[1], "openvino", "int8", tmp_path, 2, 2, data_dir=v2_root))
     assert "FakeQuantize" in path.read_text()
     backend = load_backend(path, "openvino")
     assert isinstance(backend, ExportedModel)
