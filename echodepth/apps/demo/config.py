@@ -20,6 +20,8 @@ class DemoConfig:
     """Initial horizontal field of view of the point cloud, in degrees; default: that of the model's camera."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 accepts connections from other machines."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names that the page is reached under, as behind a proxy; addresses and the machine's name are known."""
     port: int = 7860
     """Port to listen on, 1 to 65535."""
     share: bool = False
