@@ -27,8 +27,10 @@ def check_binaural_arguments(attention_levels: Sequence[int], ear_channels: int)
     """Raise a ValueError that names an argument of a binaural network out of range."""
     if wrong := sorted(set(attention_levels) - {1, 2, 3, 4, 5}):
         raise ValueError(f"attention_levels must be out of 1 to 5, not {wrong}")
-    if not 1 <= ear_channels <= LARGEST_WIDTH:
-        raise ValueError(f"ear_channels must be at least 1 and at most {LARGEST_WIDTH}, not {ear_channels}")
+    if ear_channels < 1:
+        raise ValueError(f"ear_channels must be at least 1, not {ear_channels}")
+    if ear_channels > LARGEST_WIDTH:
+        raise ValueError(f"ear_channels must be at most {LARGEST_WIDTH}, not {ear_channels}")
 
 
 def check_input(x: Tensor, channels: int, argument: str, meaning: str) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from echodepth.apps.demo import app as pages
 from echodepth.apps.demo.config import DemoConfig
-from echodepth.apps.demo.limits import KEPT_SESSIONS, LARGEST_REQUEST, QUEUE_SIZE, RequestGate
+from echodepth.apps.demo.limits import KEPT_SESSIONS, LARGEST_REQUEST, QUEUE_SIZE, RequestGate, limit_queue
 from echodepth.core.errors import ConfigError
 from tests.tiny import save_tiny_rgb
 
@@ -120,6 +122,43 @@ def test_the_server_is_behind_the_gate(served: tuple[str, Any]) -> None:
     assert large.status_code == 413
     small = httpx.post(f"{address}/gradio_api/upload", files={"files": ("a.wav", bytes(1000))})
     assert small.status_code == 200
+
+
+def waiting(queue: Any) -> set[str]:
+    return {event.session_hash for each in queue.event_queue_per_concurrency_id.values() for event in each.queue}
+
+
+def test_a_page_that_was_left_leaves_the_queue() -> None:
+    gr = pytest.importorskip("gradio", reason="pip install 'echodepth[demo]'")
+    import httpx
+
+    done = threading.Event()
+    with gr.Blocks(analytics_enabled=False) as page:
+        gr.Button().click(lambda: done.wait(60), None, gr.Textbox())
+    limit_queue(page)
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, server_port=None)
+    function = next(iter(page.fns))
+
+    def join(session: str) -> int:
+        body = {"data": [], "fn_index": function, "session_hash": session}
+        return httpx.post(f"{address}gradio_api/queue/join", json=body, timeout=30).status_code
+
+    try:
+        assert join("first") == 200
+        while waiting(page._queue):  # until it is being answered, which holds up all others
+            time.sleep(0.05)
+        answers = [join(str(number)) for number in range(QUEUE_SIZE + 2)]
+        assert answers == [200] * QUEUE_SIZE + [503] * 2
+        with httpx.stream("GET", f"{address}gradio_api/queue/data?session_hash=3", timeout=30) as stream:
+            next(stream.iter_lines())
+        started = time.monotonic()
+        while "3" in waiting(page._queue) and time.monotonic() < started + 30:
+            time.sleep(0.05)
+        assert waiting(page._queue) == {str(number) for number in range(QUEUE_SIZE)} - {"3"}
+        assert join("next") == 200
+    finally:
+        done.set()
+        page.close()
 
 
 def test_the_queue_is_short_and_answers_are_not_kept(served: tuple[str, Any]) -> None:
