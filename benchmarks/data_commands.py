@@ -1,11 +1,13 @@
 """The commands that ``benchmarks.data_scaling`` measures, with what each needs."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from echodepth.core.run_paths import RunPaths
 from echodepth.data.config import DataConfig
 
 SIDE, SECONDS, MAX_DEPTH, SHARD_MB = 16, 0.01, 3.0, 1
@@ -114,6 +116,9 @@ def save_model(data: DataConfig, network: str) -> str:
     torch.manual_seed(0)
     spec = checkpoint.ModelSpec(network, arguments, {"image_size": SIDE})
     checkpoint.save_model(checkpoint.DepthModel(spec, run).eval(), Path("checkpoints") / network / "best")
+    log = RunPaths(network).config  # by which a run is known to have been trained from here
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(json.dumps({"flags": settings}))
     return network
 
 

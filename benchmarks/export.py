@@ -94,7 +94,7 @@ def engines(model: DepthModel, scratch: Path) -> dict[str, Backend]:
             path = scratch / f"model_{precision}{suffix}"
             writer(source, path)(metadata)
             backend = BACKEND_BY_SUFFIX[suffix]
-            made[f"{backend}_{precision}"] = load_backend(path, backend, "cpu")
+            made[f"{backend}_{precision}"] = load_backend(path, backend, "cpu", trust_code=True)
     return made
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from echodepth.data.recorded import trained_data
+from echodepth.data.recorded import data_to_read
 from echodepth.evaluation.config import ScoringConfig
 from echodepth.evaluation.frame_predictions import predict_frames
 from echodepth.evaluation.scoring import score_model
@@ -26,7 +26,7 @@ def main(experiments: list[str], target: Path) -> None:
     """Score the first model, choose the frames, and plot the predictions of all three."""
     models = [load_model(experiment) for experiment in experiments]
     # The teacher may be trained on other rooms: all three predict the first model's test frames.
-    data = trained_data(models[0])
+    data = data_to_read(models[0], None, None)
     scoring = ScoringConfig(dataset=data.dataset, data_dir=data.root, device="cpu")
     rows = sorted(score_model(models[0], scoring).rows, key=lambda row: float(row["rmse"]))
     steps = np.linspace(0.1, 0.9, FRAMES) * (len(rows) - 1)

@@ -1,5 +1,6 @@
 """Small datasets in the formats on disk, for the tests of the readers: V2, V1 and a TUM-like folder."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def write_real_v2_root(
     for location in locations:
         for part, name in (("audio", "audio_47.wav"), ("camera", "camera_47.jpeg"), ("depth", "depth_47.npy")):
             (root / location / part).mkdir(parents=True)
-            (root / location / part / name).symlink_to(sample.resolve() / name)
+            shutil.copyfile(sample / name, root / location / part / name)
         for split in SPLITS:
             rows = [v2_row(location, 47)] * (training_rows if split == "train" else 1)
             (root / location / f"{split}.csv").write_text("\n".join([V2_COLUMNS, *rows]) + "\n")

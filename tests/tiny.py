@@ -80,6 +80,10 @@ def save_tiny(
         torch.manual_seed(6)
         model = DepthModel(ModelSpec(network, arguments, {"image_size": SIDE}), run).eval()
     save_model(model, folder / "best")
+    if folder.parent.name == "checkpoints":  # as if it had been trained from the folder above: its data are known
+        log = folder.parent.parent / "logs" / folder.name / "config.json"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(json.dumps({"flags": settings}))
     return model
 
 

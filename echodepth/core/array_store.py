@@ -18,6 +18,7 @@ from numpy.lib.format import open_memmap
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError
+from echodepth.core.safe_paths import plain_name
 
 log = logging.getLogger(__name__)
 INDEX = "index.json"
@@ -102,13 +103,16 @@ class ArrayStore:
         arrays: names of the arrays to read.
         rows: name of each row, in order.
 
+    Raises:
+        DataError: the name of an array is not that of a file in the folder.
+
     Attributes:
         rows: index of each row by its name.
     """
 
     def __init__(self, folder: Path, arrays: Iterable[str], rows: Iterable[str]) -> None:
         self.folder = folder
-        self.names = list(arrays)
+        self.names = [plain_name(name, str(folder / INDEX)) for name in arrays]
         self.rows = {name: row for row, name in enumerate(rows)}
 
     def __getstate__(self) -> dict[str, Any]:

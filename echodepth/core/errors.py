@@ -1,6 +1,7 @@
 """Errors that a user can mend: the command line prints their message alone, without a traceback."""
 
 import math
+from collections.abc import Iterable
 
 
 class EchodepthError(Exception):
@@ -24,6 +25,12 @@ def require_at_least(least: int, **flags: int | float) -> None:
     for name, value in flags.items():
         if not (math.isfinite(value) and value >= least):
             raise ConfigError(f"--{name} must be at least {least}, not {value:g}")
+
+
+def listed(words: Iterable[object]) -> str:
+    """Words as a list in a sentence: "a, b and c"."""
+    *first, last = map(str, words)
+    return f"{', '.join(first)} and {last}"
 
 
 def plain_message(error: EchodepthError) -> str:

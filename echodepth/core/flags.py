@@ -4,8 +4,10 @@ A group is a frozen dataclass whose fields are flags and whose fields' docstring
 shows one section for each group, and a run's record holds all flags by name, without the groups.
 """
 
+import builtins
 import dataclasses
 import functools
+import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +21,10 @@ from echodepth.core.registry import did_you_mean
 Config = TypeVar("Config")
 TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
 """A flag that takes its value: --bilinear False."""
+
+
+_LARGEST = 10**18
+"""Numbers from JSON have any size, but arithmetic has not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +150,21 @@ def flag_types(cls: type) -> dict[str, Any]:
             flag_types(typing.cast(type, annotation)) if dataclasses.is_dataclass(annotation) else {name: annotation}
         )
     return types
+
+
+def has_type(value: Any, annotation: Any) -> bool:
+    """Whether a value read from JSON is of a flag's type: paths as text, tuples as lists, numbers finite."""
+    options = typing.get_args(annotation)
+    match typing.get_origin(annotation):
+        case typing.Literal:
+            return any(type(value) is type(option) and value == option for option in options)
+        case typing.Union | types.UnionType:
+            return any(has_type(value, option) for option in options)
+        case builtins.tuple:
+            return isinstance(value, list | tuple) and all(has_type(each, options[0]) for each in value)
+    if annotation in (int, float):
+        return type(value) in (int, annotation) and -_LARGEST < value < _LARGEST
+    return isinstance(value, str) if annotation is Path else isinstance(value, annotation)
 
 
 def _hints(cls: type) -> dict[str, Any]:

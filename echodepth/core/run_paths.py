@@ -10,6 +10,8 @@ from echodepth.core.errors import CheckpointError, ConfigError
 
 CHECKPOINTS = Path("checkpoints")
 BEST = "best"
+EXPERIMENT_NAMES = "letters, digits and . _ + - only, at most 100"
+"""What the name of an experiment may consist of, for messages."""
 
 
 def model_folders(name: str | Path) -> tuple[Path, ...]:
@@ -30,7 +32,13 @@ def cache_folder() -> Path:
 
 def is_experiment_name(name: str) -> bool:
     """Whether a name can be that of an experiment, and so of folders."""
-    return re.fullmatch(r"[\w.+-]+", name) is not None and name not in (".", "..")
+    return re.fullmatch(r"[\w.+-]{1,100}", name) is not None and name not in (".", "..")
+
+
+def experiment_name(text: str) -> str:
+    """The name of an experiment for any text, such as a file's name."""
+    name = re.sub(r"[^\w.+-]+", "_", text)[:100]
+    return name if is_experiment_name(name) else "unnamed"
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class RunPaths:
 
     def __post_init__(self) -> None:
         if not is_experiment_name(self.experiment):
-            raise ConfigError(f"--experiment_name {self.experiment!r}: use letters, digits and . _ + - only")
+            raise ConfigError(f"--experiment_name {self.experiment!r}: use {EXPERIMENT_NAMES}")
 
     @property
     def checkpoints(self) -> Path:
@@ -66,6 +74,11 @@ class RunPaths:
     def logs(self) -> Path:
         """The resolved configuration and the curves."""
         return Path("logs") / self.experiment
+
+    @property
+    def config(self) -> Path:
+        """All flags of the run, as training wrote them."""
+        return self.logs / "config.json"
 
     def checkpoint(self, epoch: int) -> Path:
         """The file written at the end of an epoch, counted from 1."""

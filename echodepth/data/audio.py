@@ -5,7 +5,11 @@ that a recording begins with the direct sound; an echo t seconds later has trave
 direct sound's onset therefore maps distance zero to sample zero.
 """
 
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from math import gcd
 from typing import Literal
 
@@ -16,10 +20,19 @@ from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
 
 from echodepth.core.constants import SAMPLE_RATE, SPEED_OF_SOUND
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.data.arrays import read_array
 from echodepth.data.records import File, as_file
 
 MAX_AMPLITUDE = 8.0
 """Floating-point audio beyond this (18 dB over full scale) is rejected as unscaled integers."""
+SAMPLE_RATES = (4000, 384_000)
+"""Lowest and highest sample rate in Hz: below, no echo of a chirp is left; above, no converter works."""
+LONGEST_SECONDS = 60.0
+LONGEST_SAMPLES = 6_000_000
+"""Length of the longest recording that is read, of each ear. Depth needs a fifth of a second."""
+LONGEST_CUT = 10.0
+"""Seconds of the longest cut: the round trip of sound over 1.7 km."""
+_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC")
 DEFAULT_RANGE = 30.0
 """Metres: the range of BatVision V2, which determines the default length of a cut."""
 
@@ -50,6 +63,10 @@ class AudioCut:
     def __post_init__(self) -> None:
         if isinstance(self.start, int) and self.start < 0:
             raise ConfigError(f"audio_start is {self.start}: give a sample number from 0, or onset, or zero")
+        if not self.seconds <= LONGEST_CUT:
+            raise ConfigError(
+                f"audio_seconds is {self.seconds:g}: it, or the round trip to --max_depth, is {LONGEST_CUT:g} s at most"
+            )
         if self.frames < 1:
             raise ConfigError(f"audio_seconds is {self.seconds}: it must be longer than one sample")
 
@@ -69,13 +86,49 @@ def read_wav(path: File) -> tuple[Float[np.ndarray, "2 t"], int]:
         The waveforms as float32 with full scale 1, left ear first, and the sample rate in Hz.
 
     Raises:
-        DataError: the file is unreadable, empty, not two-channel, not finite, or far beyond full scale.
+        DataError: the file is unreadable, empty, not two-channel, not finite, or far beyond full scale; its rate is not
+            4 to 384 kHz, or it is longer than a minute.
     """
     try:
-        samples, rate = soundfile.read(as_file(path), dtype="float32", always_2d=True)
+        with _open_wav(path) as file:
+            check_length(file.frames, file.samplerate, str(path))
+            _check_channels(file.channels, str(path))
+            samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate
     except (soundfile.SoundFileError, OSError) as error:
         raise DataError(f"{path} cannot be read as audio: {error}") from error
     return check_ears(samples.T, str(path)), int(rate)
+
+
+@contextmanager
+def _open_wav(path: File) -> Iterator[soundfile.SoundFile]:
+    """Open a WAV or FLAC file; libsndfile knows many more formats, whose decoders never see a file from here."""
+    opened = as_file(path)
+    with contextlib.nullcontext(opened) if isinstance(opened, BytesIO) else opened.open("rb") as stream:
+        if stream.read(4) not in _MAGIC:
+            raise DataError(f"{path} cannot be read as audio: it is no WAV or FLAC file")
+    with soundfile.SoundFile(as_file(path)) as file:
+        yield file
+
+
+def check_length(samples: int, rate: int, name: str) -> None:
+    """Raise a DataError for a sample rate or length that no recording of an echo has, before any of it is read.
+
+    Args:
+        samples: number of samples of one ear.
+        rate: sample rate in Hz.
+        name: the recording's file, for messages.
+    """
+    slowest, fastest = SAMPLE_RATES
+    if not slowest <= rate <= fastest:
+        raise DataError(
+            f"{name} has a sample rate of {rate:g} Hz: recordings of {slowest} to {fastest} Hz can be used; correct "
+            "its header, or resample it"
+        )
+    if samples > min(LONGEST_SECONDS * rate, LONGEST_SAMPLES):
+        raise DataError(
+            f"{name} has {samples} samples, {samples / rate:.4g} s: cut it to the time of one chirp and its echoes, at "
+            f"most {LONGEST_SECONDS:g} s and {LONGEST_SAMPLES} samples"
+        )
 
 
 def read_ear_arrays(left: File, right: File) -> Float[np.ndarray, "2 t"]:
@@ -99,13 +152,10 @@ def read_ear_arrays(left: File, right: File) -> Float[np.ndarray, "2 t"]:
 
 
 def _read_ear(path: File) -> Float[np.ndarray, " t"]:
-    try:
-        samples: np.ndarray = np.load(as_file(path), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as a NumPy array: {error}") from error
-    samples = np.squeeze(samples)
+    samples = np.squeeze(read_array(path))
     if samples.ndim != 1:
         raise DataError(f"{path} has shape {samples.shape}: one ear's samples are a one-dimensional array")
+    check_length(samples.size, SAMPLE_RATE, str(path))
     return to_full_scale(samples, str(path))
 
 
@@ -128,21 +178,25 @@ def check_ears(audio: Shaped[np.ndarray, "c t"], name: str) -> Float[np.ndarray,
     Raises:
         DataError: there are not two channels, no samples, or values that are not finite or far beyond full scale.
     """
-    if audio.shape[0] != 2:
-        raise DataError(
-            f"{name} has {audio.shape[0]} channel(s): two are needed, left ear then right, because direction is "
-            "derived from the difference between the ears"
-        )
+    _check_channels(audio.shape[0], name)
     if audio.shape[1] == 0:
         raise DataError(f"{name} holds no samples")
     if not np.isfinite(audio).all():
         raise DataError(f"{name} holds samples that are not finite numbers: leave the recording out or repair it")
-    if (peak := float(np.abs(audio).max())) > MAX_AMPLITUDE:
+    if (peak := float(max(audio.max(), -audio.min()))) > MAX_AMPLITUDE:
         raise DataError(
             f"{name} reaches {peak:.4g} where full scale is 1: integers saved as floats must be divided by their "
             "full scale first (32768 for 16 bits, 2147483648 for 32 bits)"
         )
     return np.ascontiguousarray(audio)
+
+
+def _check_channels(channels: int, name: str) -> None:
+    if channels != 2:
+        raise DataError(
+            f"{name} has {channels} channel(s): two are needed, left ear then right, because direction is derived from "
+            "the difference between the ears"
+        )
 
 
 def resample(audio: Float[np.ndarray, "2 t"], rate: int) -> Float[np.ndarray, "2 n"]:

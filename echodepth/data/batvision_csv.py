@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from echodepth.core.errors import DataError
+from echodepth.core.safe_paths import DataRoot, relative_path
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DatasetReader
 from echodepth.data.images import DepthMap, read_depth_array
@@ -53,7 +54,8 @@ class BatVisionReader(DatasetReader[DataConfig]):
                 f"no {split}.csv in {config.root}: {cls.title} is laid out as {cls.layout}; "
                 "check --data_dir (the root, not a location) and --dataset"
             )
-        records = [record for table in tables for record in cls._read_table(config.root, table, modalities)]
+        root = DataRoot(config.root)
+        records = [record for table in tables for record in cls._read_table(root, table, modalities)]
         if config.locations or config.leave_out is not None:
             selected = cls._selected_locations(config, left_out_test)
             records = [record for record in records if record.location in selected]
@@ -103,7 +105,8 @@ class BatVisionReader(DatasetReader[DataConfig]):
     @classmethod
     def _selected_locations(cls, config: DataConfig, left_out_test: bool) -> set[str]:
         tables = [table for split in SPLITS for table in cls._tables(config.root, split)]
-        known = {location for table in tables for location in cls._locations(config.root, table)}
+        root = DataRoot(config.root)
+        known = {location for table in tables for location in cls._locations(root, table)}
         left_out = set() if config.leave_out is None else {config.leave_out}
         chosen = {*config.locations}
         if unknown := sorted((chosen | left_out) - known):
@@ -111,12 +114,13 @@ class BatVisionReader(DatasetReader[DataConfig]):
         return left_out if left_out_test else (chosen or known) - left_out
 
     @classmethod
-    def _locations(cls, root: Path, table: Path) -> set[str]:
+    def _locations(cls, root: DataRoot, table: Path) -> set[str]:
         """All locations of a list."""
         return {record.location for record in cls._read_table(root, table, ("depth",))}
 
     @classmethod
-    def _read_table(cls, root: Path, table: Path, modalities: tuple[Modality, ...]) -> list[Record]:
+    def _read_table(cls, root: DataRoot, table: Path, modalities: tuple[Modality, ...]) -> list[Record]:
+        table = root.join(str(root.folder), str(table.relative_to(root.folder)))
         try:
             with table.open(newline="", encoding="utf-8-sig") as file:
                 reader = csv.reader(file)
@@ -143,7 +147,7 @@ class BatVisionReader(DatasetReader[DataConfig]):
 
     @classmethod
     def _record(
-        cls, root: Path, table: Path, line: int, row: dict[str, str], modalities: tuple[Modality, ...]
+        cls, root: DataRoot, table: Path, line: int, row: dict[str, str], modalities: tuple[Modality, ...]
     ) -> Record:
         source = f"{table}, line {line}"
         for column in (column for modality in modalities for path in cls.columns[modality] for column in path):
@@ -151,9 +155,12 @@ class BatVisionReader(DatasetReader[DataConfig]):
                 raise DataError(f"{source}: column {column!r} is empty; complete the row or delete it")
         # The depth map's path comes first, so that an instance's name does not depend on the requested modalities.
         named: tuple[Modality, ...] = ("depth", *modalities)
-        first = next(path for modality in named for path in cls._paths(Path(), row, modality) if path.name)
-        files = {modality: cls._paths(root, row, modality) for modality in modalities}
-        name, location = cls.identify(table, first)
+        cells = {modality: cls._cells(row, modality) for modality in named}
+        files = {modality: tuple([root.join(source, *path) for path in cells[modality]]) for modality in modalities}
+        first = next(path for modality in named for path in cells[modality] if path)
+        if "depth" not in files:
+            first = [str(relative_path(cell, source)) for cell in first]
+        name, location = cls.identify(table, Path(*first))
         return Record(
             name=name,
             location=location,
@@ -165,6 +172,6 @@ class BatVisionReader(DatasetReader[DataConfig]):
         )
 
     @classmethod
-    def _paths(cls, folder: Path, row: dict[str, str], modality: Modality) -> tuple[Path, ...]:
-        """The paths of a modality's files below a folder."""
-        return tuple(folder.joinpath(*(row.get(column, "") for column in path)) for path in cls.columns[modality])
+    def _cells(cls, row: dict[str, str], modality: Modality) -> list[list[str]]:
+        """For each of a modality's files, the cells that joined make its path; none that are empty."""
+        return [[cell for column in path if (cell := row.get(column, ""))] for path in cls.columns[modality]]

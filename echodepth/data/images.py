@@ -13,10 +13,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from echodepth.core.errors import DataError
 from echodepth.core.sampling import pixel_centres
+from echodepth.data.arrays import LARGEST_ARRAY, read_array
 from echodepth.data.records import File, as_file
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
 """Exceptions that Pillow raises for damaged files."""
+
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+"""Formats that are opened, whatever a file's name says. Pillow knows others that start a program, such as EPS."""
+MAX_PIXELS = 64_000_000
+"""Pixels of the largest image that is opened; Pillow's own limit, ``Image.MAX_IMAGE_PIXELS``, may be lower."""
+MAX_DEPTH_PIXELS = LARGEST_ARRAY
+"""Pixels of the largest depth map."""
 
 DepthResize = Literal["nearest", "bilinear", "bilinear_antialias"]
 
@@ -35,19 +43,22 @@ class DepthMap:
 
 
 def open_image(path: File) -> Image.Image:
-    """Open an image of any format that Pillow supports.
+    """Open an image of one of ``IMAGE_FORMATS``.
 
     Raises:
-        DataError: the file is missing, is no image, or exceeds Pillow's limit on the number of pixels.
+        DataError: the file is missing, is no such image, or exceeds the limit on the number of pixels.
     """
     try:
         with warnings.catch_warnings():
             # Pillow warns at its limit and raises at twice that; check_area applies the first limit alone.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(as_file(path))
+            image = Image.open(as_file(path), formats=IMAGE_FORMATS)
     except Image.DecompressionBombError as error:
         raise DataError(f"{path} is too large: {error}; scale it down first") from error
-    except (UnidentifiedImageError, *UNDECODABLE) as error:
+    except UnidentifiedImageError as error:
+        listed = f"{', '.join(IMAGE_FORMATS[:-1])} or {IMAGE_FORMATS[-1]}"
+        raise DataError(f"{path} cannot be read as an image: it is no {listed}") from error
+    except UNDECODABLE as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
     check_area(image, str(path))
     return image
@@ -62,10 +73,16 @@ def open_upright(path: Path) -> Image.Image:
             raise DataError(f"{path} cannot be decoded: {error}") from error
 
 
-def check_area(image: Image.Image, name: str) -> None:
-    """Raise a DataError if an image has more pixels than ``Image.MAX_IMAGE_PIXELS`` (89 million by default)."""
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
+def open_only_listed_formats() -> None:
+    """Have libraries in this process, which open images on their own, open those of ``IMAGE_FORMATS`` only too."""
+    Image.init()
+    Image.ID[:] = [name for name in Image.ID if name in IMAGE_FORMATS]
+
+
+def check_area(image: Image.Image, name: str, limit: int = MAX_PIXELS) -> None:
+    """Raise a DataError if an image has more pixels than ``limit``, or than Pillow's ``Image.MAX_IMAGE_PIXELS``."""
+    limit = min(limit, Image.MAX_IMAGE_PIXELS or limit)
+    if image.width * image.height > limit:
         raise DataError(
             f"{name} is {image.width}x{image.height} pixels, over the limit of {limit / 1e6:.0f} million: "
             "scale it down first"
@@ -132,7 +149,8 @@ def to_rgb(image: Image.Image, size: tuple[int, int], name: str) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         raise DataError(f"{name} holds {image.mode} pixels, as depth maps do: a colour image is expected")
     try:
-        return image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+        # Conversion would copy an image that is RGB already.
+        return (image if image.mode == "RGB" else image.convert("RGB")).resize(size, Image.Resampling.BILINEAR)
     except UNDECODABLE as error:
         raise DataError(f"{name} cannot be decoded: {error}") from error
 
@@ -149,10 +167,7 @@ def read_depth_array(path: File) -> DepthMap:
     Raises:
         DataError: the file is unreadable, has another shape or type, or is evidently in metres.
     """
-    try:
-        raw = np.load(as_file(path), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as a NumPy array: {error}") from error
+    raw = read_array(path)
     if raw.ndim != 2 or raw.dtype.kind not in "iuf":
         raise DataError(f"{path} holds {raw.dtype} of shape {raw.shape}: a depth map is a 2-D array of millimetres")
     # In place: a BatVision V2 map has 0.9 M pixels, and this is the slowest step of reading a sample.
@@ -181,9 +196,10 @@ def read_depth_image(path: File, units: float) -> DepthMap:
     with open_image(path) as image:
         if not image.mode.startswith("I"):
             raise DataError(f"{path} holds {image.mode} pixels: depth is a one-channel 16-bit PNG")
+        check_area(image, str(path), MAX_DEPTH_PIXELS)
         try:
             stored = np.asarray(image, dtype=np.float32)
-        except (OSError, SyntaxError) as error:
+        except UNDECODABLE as error:
             raise DataError(f"{path} cannot be decoded: {error}") from error
     return DepthMap(stored / np.float32(units), stored > 0)
 

@@ -1,13 +1,17 @@
 """The data settings that a trained model recorded, for reading further data in the same way."""
 
+import json
 import logging
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError
 from echodepth.core.field_of_view import FieldOfView
-from echodepth.data.config import DataConfig, data_config, flag_names
+from echodepth.core.flags import flag_types, has_type
+from echodepth.core.run_paths import RunPaths
+from echodepth.data.config import SOURCE_FLAGS, DataConfig, change_source, data_config, flag_names
 from echodepth.data.dataset_registry import DATASETS
 
 log = logging.getLogger(__name__)
@@ -33,6 +37,10 @@ class RecordOfRun(Protocol):
     def field_of_view(self) -> FieldOfView | None:
         """Field of view of the camera of its data; None if it is not recorded."""
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the record was read from a file, which may be anyone's."""
+
 
 @runtime_checkable
 class TrainedModel(Protocol):
@@ -52,9 +60,10 @@ class TrainedModel(Protocol):
 
 
 def trained_data(model: TrainedModel) -> DataConfig:
-    """The data settings a model was trained with, all of them resolved to numbers.
+    """The data settings a model was trained with, all of them resolved to numbers; for reading files of one's own.
 
-    A checkpoint of weights alone does not record them: BatVision V2's defaults are used then, with a warning.
+    A checkpoint of weights alone does not record them: BatVision V2's defaults are used then, with a warning. The
+    source is that of training for a run of one's own alone, see ``data_to_read``, which reads a dataset's splits.
 
     Raises:
         CheckpointError: the record names a dataset or settings that this version does not know.
@@ -69,14 +78,68 @@ def trained_data(model: TrainedModel) -> DataConfig:
             f"version that trained it ({model.run.version or 'unknown'})"
         )
     try:
-        reader = DATASETS[settings.pop("dataset", DataConfig.dataset)]
+        reader = DATASETS[str(settings.pop("dataset", DataConfig.dataset))]
     except ConfigError as error:
         raise CheckpointError(f"{name} was trained on a dataset that is not registered: {error}") from error
-    own = {field.name for field in fields(reader.config)}  # older runs hold the flags of all datasets
-    data = data_config(reader.name, **{flag: value for flag, value in settings.items() if flag in own})
+    own = flag_types(reader.config)  # older runs hold the flags of all datasets
+    settings = {flag: value for flag, value in settings.items() if flag in own}
+    for flag, value in settings.items():
+        if not has_type(value, own[flag]):
+            raise CheckpointError(f"{name} records {value!r} as --{flag} of its training: its config is damaged")
+    if model.run.is_loaded:
+        trusted = _is_own_source(model.run, reader.name)
+        settings = {flag: value for flag, value in settings.items() if flag not in SOURCE_FLAGS} | (
+            {"data_dir": settings["data_dir"]} if trusted and "data_dir" in settings else {}
+        )
+    data = data_config(reader.name, **settings)
     return replace(
         data, image_size=model.image_size, max_depth=data.depth_limit, audio_seconds=data.cut_seconds, skip_bad=False
     )
+
+
+def data_to_read(model: TrainedModel, dataset: str | None, data_dir: Path | str | None) -> DataConfig:
+    """The data settings a model was trained with, for reading a split: of its own dataset, or the one that flags name.
+
+    A model is data, and may come from anyone: its record alone makes nothing read, fetched or written. A local folder
+    that it names is read if it is the dataset's default root, or if the run was trained from here, so that its
+    ``logs/<experiment>/config.json`` names the same folder. An address is never fetched from, and no cache written.
+
+    Args:
+        model: the model.
+        dataset: ``--dataset``, if it is given.
+        data_dir: ``--data_dir``, if it is given.
+
+    Raises:
+        CheckpointError: the record names a dataset or settings that this version does not know.
+        ConfigError: only the model's record names the source, and it is not one's own.
+    """
+    data, name, recorded = trained_data(model), model.run.experiment_name, model.run.data.get("data_dir")
+    if model.run.is_loaded and data_dir is None and dataset in (None, data.dataset):
+        if recorded is not None and data.data_dir is None:
+            raise ConfigError(
+                f"{name} was trained on {recorded!a}, as its own record alone says, and nothing is read because of a "
+                "model: give the folder or address of the dataset with --data_dir"
+            )
+        if dataset is None and not data.root.exists() and not _is_own_source(model.run, data.dataset):
+            raise ConfigError(
+                f"{name} was trained on {data.dataset}, which is not in {data.root}: give --dataset {data.dataset} to "
+                "have it there, or its folder with --data_dir"
+            )
+    return change_source(data, dataset, data_dir)
+
+
+def _is_own_source(run: RecordOfRun, dataset: str) -> bool:
+    """Whether the user, not the record alone, has chosen the folder that a run was trained on."""
+    recorded = run.data.get("data_dir")
+    if isinstance(recorded, str) and "://" in recorded:
+        return False
+    if isinstance(recorded, str) and Path(recorded) == DATASETS[dataset].default_root():
+        return True
+    try:
+        flags = json.loads(RunPaths(run.experiment_name).config.read_text(encoding="utf-8"))["flags"]
+        return bool(flags["data_dir"] == recorded)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, EchodepthError):
+        return False
 
 
 def trained_camera(model: TrainedModel) -> FieldOfView | None:

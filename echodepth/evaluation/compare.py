@@ -10,7 +10,7 @@ import numpy as np
 
 from echodepth.core.device import choose_device
 from echodepth.core.errors import ConfigError, DataError, require_at_least
-from echodepth.core.run_paths import RunPaths, is_experiment_name
+from echodepth.core.run_paths import EXPERIMENT_NAMES, RunPaths, is_experiment_name
 from echodepth.data.config import SOURCE_FLAGS
 from echodepth.data.streaming.index import is_sharded
 from echodepth.evaluation.comparison import (
@@ -60,9 +60,7 @@ def build_comparison(config: CompareConfig) -> Comparison:
     if not config.runs:
         raise ConfigError("no run is given: name experiments, such as: echodepth compare rgb_depth binaural_attention")
     if not is_experiment_name(config.name):
-        raise ConfigError(
-            f"--name {config.name!r}: use letters, digits and . _ + - only; it names a folder in results/"
-        )
+        raise ConfigError(f"--name {config.name!r}: use {EXPERIMENT_NAMES}; it names a folder in results/")
     require_at_least(0, pictures=config.pictures, extremes=config.extremes, seed=config.scoring.seed)
     device = choose_device(config.scoring.device)
     models = {run: load_model(run, device) for run in config.runs}

@@ -11,10 +11,10 @@ from tqdm import tqdm
 from echodepth import __version__
 from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.core.source_commit import source_commit
-from echodepth.data.config import DataConfig, change_source
+from echodepth.data.config import DataConfig
 from echodepth.data.dataset import mean_depth_map
 from echodepth.data.opening import WAVEFORMS, open_split
-from echodepth.data.recorded import trained_data
+from echodepth.data.recorded import data_to_read, trained_data
 from echodepth.data.records import Modality
 from echodepth.data.sample import Sample
 from echodepth.data.split_dataset import SplitDataset
@@ -117,12 +117,12 @@ def scored_data(model: DepthModel, config: ScoringConfig) -> DataConfig:
             )
         if config.split != "test":
             raise ConfigError(f"--protocol loo scores the location left out: use --split test, not {config.split}")
-        return _read_from(trained, config)
-    return replace(_read_from(trained, config), leave_out=None)
+        return _read_from(model, config)
+    return replace(_read_from(model, config), leave_out=None)
 
 
-def _read_from(trained: DataConfig, config: ScoringConfig) -> DataConfig:
-    return replace(change_source(trained, config.dataset, config.data_dir), skip_bad=config.skip_bad)
+def _read_from(model: DepthModel, config: ScoringConfig) -> DataConfig:
+    return replace(data_to_read(model, config.dataset, config.data_dir), skip_bad=config.skip_bad)
 
 
 def _contender(
@@ -144,7 +144,7 @@ def _contender(
     part: Modality = "image" if model.input_key == "image" else "audio"
     prepared = WAVEFORMS if config.use_prepared else ()
     if control == "mean_depth":
-        training = _read_from(trained_data(model), config)
+        training = _read_from(model, config)
         mean = mean_depth_map(open_split(training, "train", ("depth",), prepared=prepared, exact=True))
         frames = open_split(data, config.split, ("depth",), protocol.depth_resize, prepared=prepared, exact=True)
         return frames, lambda batch: (mean.expand(len(batch["depth"]), -1, -1, -1), None)

@@ -59,7 +59,11 @@ class ExportedModel:
 
 
 def load_backend(
-    checkpoint: str | Path, backend: BackendName = "torch", device: str = "auto", compile: CompileMode | None = None
+    checkpoint: str | Path,
+    backend: BackendName = "torch",
+    device: str = "auto",
+    compile: CompileMode | None = None,
+    trust_code: bool = False,
 ) -> Backend:
     """Load a model into a runtime.
 
@@ -71,10 +75,12 @@ def load_backend(
             graphs use as many threads as torch does.
         compile: ``latency`` prepares a checkpoint for the shortest time of one frame, see ``LatencyModel``; exported
             files stay as they are.
+        trust_code: open a ``.pt2``. It may contain pickled objects, which can run any code when they are read.
 
     Raises:
         CheckpointError: the file is missing or damaged, or another version wrote it.
-        ConfigError: the file needs another backend, the backend is not installed, or the device is not available.
+        ConfigError: the file is a ``.pt2`` that is not trusted, or needs another backend; the backend is not installed,
+            or the device is not available.
     """
     path = Path(checkpoint)
     required = BACKEND_BY_SUFFIX.get(path.suffix)
@@ -90,6 +96,11 @@ def load_backend(
         raise ConfigError(f"{checkpoint} is not for --backend {backend}: use --backend {required}")
     if not path.is_file():
         raise CheckpointError(f"{checkpoint} does not exist: make it with echodepth export")
+    if backend == "torch" and not trust_code:
+        raise ConfigError(
+            f"{checkpoint}: a .pt2 can hold code that runs when it is opened; give an .onnx or .xml file, or the model "
+            "folder, or --trust_code (trust_code=True) if you exported this file yourself"
+        )
     return {"torch": _load_pt2, "onnx": _load_onnx, "openvino": _load_openvino}[backend](path, device)
 
 

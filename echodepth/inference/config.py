@@ -26,6 +26,8 @@ class PredictConfig:
     """Model: best/ folder, epoch_XXXX.pth, experiment under checkpoints/, ORG/NAME on the Hub, or exported file."""
     backend: BackendName = "torch"
     """Runtime: torch (a checkpoint or a .pt2), onnx (an .onnx) or openvino (an .xml)."""
+    trust_code: bool = False
+    """Open a .pt2 file, which can hold code that runs on opening: only one that you exported yourself."""
     mirror_average: bool = False
     """Average each prediction with that of the mirrored input (ears or image sides exchanged); twice the time."""
     split: Split | None = None

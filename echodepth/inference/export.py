@@ -23,9 +23,8 @@ from echodepth.core.atomic_io import move_into_place
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError, require_at_least
 from echodepth.data.audio import AudioCut
-from echodepth.data.config import change_source
 from echodepth.data.dataset import DepthDataset, open_dataset
-from echodepth.data.recorded import trained_data
+from echodepth.data.recorded import data_to_read, trained_data
 from echodepth.data.records import Modality
 from echodepth.inference.backends import load_backend
 from echodepth.inference.config import ExportConfig
@@ -91,7 +90,7 @@ def export(config: ExportConfig) -> Path:
         write = _make_writer(model, config, splits, path)
         metadata = _metadata(model, config)
         write(metadata)
-        backend = load_backend(path, BACKEND_BY_SUFFIX[path.suffix], "cpu")
+        backend = load_backend(path, BACKEND_BY_SUFFIX[path.suffix], "cpu", trust_code=True)  # just written
         metadata = replace(metadata, difference=difference(backend, reference, trial_inputs(model)))
         if config.precision == "fp32" and not (metadata.difference or 0.0) <= TOLERANCE:
             raise CheckpointError(
@@ -183,7 +182,7 @@ def _modality(model: DepthModel) -> Modality:
 
 
 def _open_splits(model: DepthModel, config: ExportConfig) -> _Splits:
-    data = change_source(trained_data(model), config.dataset, config.data_dir)
+    data = data_to_read(model, config.dataset, config.data_dir)
     modality = _modality(model)
     calibration = open_dataset(data, "train", (modality,)) if config.precision == "int8" else None
     scored = open_dataset(data, config.split, (modality, "depth"), get_protocol(_PROTOCOL).depth_resize)

@@ -2,16 +2,24 @@
 
 import importlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.flags import has_type
+from echodepth.data.audio import LONGEST_CUT
 from echodepth.inference.config import BackendName, ExportFormat
 from echodepth.models.format_1 import upgrade_run
+from echodepth.models.frontends.base import LARGEST_SIZE
+from echodepth.models.heads import LARGEST_DEPTH
 from echodepth.models.run_record import RunRecord
 
 FORMAT = 1
+_OTHERS = ("run", "accuracy", "difference")
+"""Entries that are checked elsewhere, or only shown."""
 METADATA_KEY = "echodepth"
 """Entry of the file's own metadata that holds this record as JSON."""
 SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
@@ -77,7 +85,7 @@ def parse_metadata(text: str | None, path: Path) -> ExportMetadata:
     remedy = "make it again with echodepth export"
     try:
         record = json.loads(text or "{}")
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged; {remedy}") from error
     if not isinstance(record, dict) or "format" not in record:
         raise CheckpointError(f"{path} was not made by echodepth export, so its inputs and outputs are unknown")
@@ -88,10 +96,27 @@ def parse_metadata(text: str | None, path: Path) -> ExportMetadata:
             f"{record['format']}) that this version does not read; {remedy}"
         )
     try:
+        if not isinstance(record["run"], dict):
+            raise TypeError("it is no mapping")
         run = RunRecord.from_plain(upgrade_run(record["run"]))
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: the record of its training cannot be read ({error}); {remedy}") from error
+    types = get_type_hints(ExportMetadata)
+    wrong = [name for name, value in record.items() if name not in _OTHERS and not has_type(value, types[name])]
+    if wrong or not _is_in_range(record):
+        raise CheckpointError(f"{path}: its metadata has another type, or a size out of range; {remedy}")
     return ExportMetadata(**{**record, "run": run})
+
+
+def _is_in_range(record: Mapping[str, Any]) -> bool:
+    """Whether the numbers that inputs and outputs are allocated by are those of a model."""
+    samples = record["samples"]
+    return (
+        1 <= record["image_size"] <= LARGEST_SIZE
+        and 0 < record["max_depth"] <= LARGEST_DEPTH
+        and record["input_key"] == ("image" if samples is None else "audio")
+        and (samples is None or 1 <= samples <= LONGEST_CUT * SAMPLE_RATE)
+    )
 
 
 def import_extra(module: str) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import AudioCut, check_ears, cut, read_wav, resample, to_full_scale
+from echodepth.data.audio import AudioCut, check_ears, check_length, cut, read_wav, resample, to_full_scale
 from echodepth.data.images import UNDECODABLE, check_area, open_image, to_square
 
 log = logging.getLogger(__name__)
@@ -155,6 +155,7 @@ def prepare_audio(x: Input, sample_rate: int | None, audio_cut: Callable[[], Aud
         rate = sample_rate
     if rate < 1:
         raise ConfigError(f"sample_rate must be at least 1 Hz, not {rate}")
+    check_length(audio.shape[1], rate, name)
     if rate != SAMPLE_RATE:
         log.info("%s was recorded at %d Hz and is resampled to the %d Hz of training", name, rate, SAMPLE_RATE)
     if rate < SAMPLE_RATE:

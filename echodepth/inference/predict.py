@@ -52,7 +52,12 @@ def predict(config: PredictConfig) -> list[Path]:
     """
     _check_flags(config)
     predictor = load_model(
-        config.checkpoint, config.device, config.backend, compile="latency", mirror_average=config.mirror_average
+        config.checkpoint,
+        config.device,
+        config.backend,
+        compile="latency",
+        mirror_average=config.mirror_average,
+        trust_code=config.trust_code,
     )
     camera = CloudCamera.of(predictor, config) if _writes_clouds(config) else None
     folder = config.out if config.out is not None else Path("results") / predictor.name / "predictions"

@@ -82,6 +82,7 @@ class Predictor:
         backend: BackendName = "torch",
         compile: CompileMode | None = None,
         mirror_average: bool = False,
+        trust_code: bool = False,
     ) -> "Predictor":
         """Load a model from disk or from the Hugging Face Hub.
 
@@ -99,12 +100,13 @@ class Predictor:
             mirror_average: average each prediction, and its uncertainty, with that of the mirrored input: exchanged
                 ears, or a flipped image. It lowers the error and takes twice the time. A file that was exported with it
                 needs no second time.
+            trust_code: open a ``.pt2``, which can hold code that runs on opening.
 
         Raises:
             CheckpointError: the model is missing or unreadable, or its weights do not fit the network.
-            ConfigError: the device is not available.
+            ConfigError: the device is not available, or a ``.pt2`` is not trusted.
         """
-        predictor = cls(load_backend(checkpoint, backend, device, compile), mirror_average)
+        predictor = cls(load_backend(checkpoint, backend, device, compile, trust_code), mirror_average)
         if isinstance(predictor.backend, DepthModel):
             predictor._use(fused_copy(predictor.backend), mirror_average)
         return predictor
@@ -210,9 +212,10 @@ def load_model(
     backend: BackendName = "torch",
     compile: CompileMode | None = None,
     mirror_average: bool = False,
+    trust_code: bool = False,
 ) -> Predictor:
     """Load a model; arguments and errors are those of ``Predictor.from_pretrained``."""
-    return Predictor.from_pretrained(checkpoint, device, backend, compile, mirror_average)
+    return Predictor.from_pretrained(checkpoint, device, backend, compile, mirror_average, trust_code)
 
 
 def _resize(maps: Float[Tensor, "c s s"], size: tuple[int, int] | None) -> Estimate:

@@ -10,11 +10,12 @@ from pathlib import Path
 from PIL import Image
 
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.config import DataConfig, change_source
+from echodepth.core.safe_paths import relative_path
+from echodepth.data.config import DataConfig
 from echodepth.data.dataset import list_split
 from echodepth.data.decoder import Decoder
 from echodepth.data.images import open_image, open_upright
-from echodepth.data.recorded import trained_data
+from echodepth.data.recorded import data_to_read
 from echodepth.data.records import Modality, Record
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.inputs import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, ModelInput
@@ -152,7 +153,7 @@ class _ImageFinder:
 
 
 def _split_sources(config: PredictConfig, predictor: Predictor) -> list[Source]:
-    data = replace(change_source(trained_data(predictor.backend), config.dataset, config.data_dir), leave_out=None)
+    data = replace(data_to_read(predictor.backend, config.dataset, config.data_dir), leave_out=None)
     split = config.split or "test"
     modality: Modality = "image" if predictor.backend.input_key == "image" else "audio"
     records, decoder = list_split(data, split, (modality,))
@@ -183,7 +184,7 @@ def _record_source(record: Record, decoder: Decoder, image: Path | None) -> Sour
         except DataError as error:
             raise DataError(f"{record.source}: {error}") from error
 
-    stem = Path(record.name)  # in an RGB-D folder this is the file name of the depth map
+    stem = relative_path(record.name, record.source)  # in an RGB-D folder the file name of the depth map
     return Source(
         name=record.name,
         stem=stem.with_suffix("") if stem.suffix.lower() in IMAGE_SUFFIXES else stem,

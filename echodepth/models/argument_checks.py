@@ -4,15 +4,23 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from echodepth.models.frontends.base import LARGEST_SIZE
 from echodepth.models.layers import MINIMUM_SIZE
+
+LARGEST_WIDTH = 512
+"""Largest base_channels: eight times the usual, 64 times as many weights."""
 
 
 def check_network_arguments(base_channels: int, output_size: int) -> None:
     """Raise a ValueError that names a constructor argument out of range."""
     if base_channels < 1:
         raise ValueError(f"base_channels must be at least 1, not {base_channels}")
+    if base_channels > LARGEST_WIDTH:
+        raise ValueError(f"base_channels must be at most {LARGEST_WIDTH}, not {base_channels}")
     if output_size < 1:
         raise ValueError(f"output_size must be at least 1 pixel, not {output_size}")
+    if output_size > LARGEST_SIZE:
+        raise ValueError(f"output_size must be at most {LARGEST_SIZE} pixels, not {output_size}")
 
 
 def check_binaural_arguments(attention_levels: Sequence[int], ear_channels: int) -> None:
@@ -21,6 +29,8 @@ def check_binaural_arguments(attention_levels: Sequence[int], ear_channels: int)
         raise ValueError(f"attention_levels must be out of 1 to 5, not {wrong}")
     if ear_channels < 1:
         raise ValueError(f"ear_channels must be at least 1, not {ear_channels}")
+    if ear_channels > LARGEST_WIDTH:
+        raise ValueError(f"ear_channels must be at most {LARGEST_WIDTH}, not {ear_channels}")
 
 
 def check_input(x: Tensor, channels: int, argument: str, meaning: str) -> None:

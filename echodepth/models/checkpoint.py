@@ -9,7 +9,7 @@ import json
 import logging
 import pickle
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.errors import CheckpointError, ConfigError, listed
 from echodepth.core.flags import plain, select
 from echodepth.core.registry import Registry
-from echodepth.core.run_paths import model_folders, trained_experiments
+from echodepth.core.run_paths import experiment_name, model_folders, trained_experiments
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
 from echodepth.models.frontends import FRONT_ENDS, default_front_end
 from echodepth.models.frontends.base import FrontEnd
@@ -32,8 +32,8 @@ from echodepth.models.model_card import write_card
 from echodepth.models.networks import NETWORKS
 from echodepth.models.removed_attention import drop_attention_pattern
 from echodepth.models.run_record import RunRecord
+from echodepth.models.saved_weights import FORMAT, check_format, read_config, stored_shapes, tensor_shapes
 
-FORMAT = 2
 log = logging.getLogger(__name__)
 
 
@@ -218,23 +218,19 @@ def find_checkpoint(checkpoint: str | Path) -> Path:
 
 def _load_folder(folder: Path) -> DepthModel:
     try:
-        config = json.loads((folder / "config.json").read_text())
-        _check_format(config["format"], folder / "config.json")
-        weights = load_file(folder / "model.safetensors")
-        if config["format"] == 1:
+        config = read_config(folder / "config.json")
+        saved = config["format"]
+        check_format(saved, folder / "config.json")
+        if saved == 1:
             config = {**upgrade_spec(config), "run": upgrade_run(config["run"])}
-            weights = upgrade_weights(weights)
         config = drop_attention_pattern(config, folder)
         spec = ModelSpec(config["network"], config["arguments"], config["front_end"])
-        model = DepthModel(spec, RunRecord.from_plain(config["run"]))
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        shapes, run = stored_shapes(folder / "model.safetensors"), RunRecord.from_plain(config["run"])
+        _check_fit(spec, upgrade_weights(shapes) if saved == 1 else shapes, folder)
+        model, weights = DepthModel(spec, run), load_file(folder / "model.safetensors")
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is not a complete model folder: {error!r}") from error
-    return _fill(model, weights, folder)
-
-
-def _check_format(saved: object, path: Path) -> None:
-    if saved not in (1, FORMAT):
-        raise CheckpointError(f"{path} has format {saved}; this version of echodepth reads 1 to {FORMAT}: update it")
+    return _fill(model, upgrade_weights(weights) if saved == 1 else weights, folder)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -253,7 +249,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or "model_state_dict" not in checkpoint:
         raise CheckpointError(f"{path} has no model_state_dict: give a checkpoint of a depth network")
     saved = checkpoint.get("format", 1)
-    _check_format(saved, path)
+    check_format(saved, path)
     return drop_attention_pattern(upgrade_checkpoint(checkpoint) if saved == 1 else checkpoint, path)
 
 
@@ -262,12 +258,20 @@ def _load_file(path: Path) -> DepthModel:
     weights = checkpoint["model_state_dict"]
     try:
         if "model_spec" in checkpoint:
-            model = DepthModel(ModelSpec(**checkpoint["model_spec"]), RunRecord.from_plain(checkpoint["run"]))
+            spec, run = ModelSpec(**checkpoint["model_spec"]), RunRecord.from_plain(checkpoint["run"])
         else:
-            model = DepthModel(_infer_spec(weights, path), RunRecord(experiment_name=path.stem))
-    except (KeyError, TypeError, ValueError) as error:
+            spec, run = _infer_spec(weights, path), RunRecord(experiment_name=experiment_name(path.stem))
+        _check_fit(spec, tensor_shapes(weights, path), path)
+        model = DepthModel(spec, run)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a complete checkpoint: {error!r}") from error
     return _fill(model, weights, path)
+
+
+def _check_fit(spec: ModelSpec, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Raise a CheckpointError if weights of these shapes are not the model's; nothing is allocated."""
+    with torch.device("meta"):
+        _fill(DepthModel(spec), {name: torch.empty(shape) for name, shape in shapes.items()}, path)
 
 
 def _fill(model: DepthModel, weights: Mapping[str, Tensor], path: Path) -> DepthModel:
@@ -290,11 +294,6 @@ def _infer_spec(weights: Mapping[str, Tensor], path: Path) -> ModelSpec:
             size, depth = (defaults[name].default for name in ("output_size", "max_depth"))
             assumed = {"image size": f"{size} pixels", "range": f"{depth:g} m"}
             assumed |= {flag: defaults[flag].default for flag in plain(network.config()) if flag not in arguments}
-            log.warning("%s does not contain its %s: taken as %s", path, _listed(assumed), _listed(assumed.values()))
+            log.warning("%s does not contain its %s: taken as %s", path, listed(assumed), listed(assumed.values()))
             return ModelSpec(network.name, arguments)
     raise CheckpointError(f"{path} does not contain the weights of any network that can be recognised without a config")
-
-
-def _listed(words: Iterable[object]) -> str:
-    *first, last = map(str, words)
-    return f"{', '.join(first)} and {last}"

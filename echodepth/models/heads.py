@@ -8,6 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+LARGEST_DEPTH = 10_000
+"""Metres of the largest max_depth."""
+
 
 class BoundedHead(nn.Module, ABC):
     """Features to one bounded number per pixel, with a gradient that does not vanish within the range.
@@ -60,8 +63,8 @@ class DepthHead(BoundedHead):
     """
 
     def __init__(self, in_channels: int, max_depth: float, initial_depth: float = 3.0) -> None:
-        if not (math.isfinite(max_depth) and max_depth > 0):
-            raise ValueError(f"max_depth must be a positive number of metres, not {max_depth}")
+        if not 0 < max_depth <= LARGEST_DEPTH:
+            raise ValueError(f"max_depth must be a positive number of metres, not {max_depth}, {LARGEST_DEPTH} at most")
         super().__init__(in_channels, start=min(initial_depth / max_depth, 0.25))
         self.max_depth = max_depth
 

@@ -6,6 +6,13 @@ from typing import Any
 
 from echodepth.core.errors import ConfigError
 from echodepth.core.field_of_view import FieldOfView
+from echodepth.core.run_paths import EXPERIMENT_NAMES, is_experiment_name
+
+_TYPES: dict[Any, tuple[str, ...]] = {
+    str: ("kind", "experiment_name", "version", "teacher", "data_licence", "data_limits"),
+    int: ("seed", "epoch"),
+    Mapping: ("data", "flags", "validation"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +32,8 @@ class RunRecord:
         data_licence: title and licence of the training data, for the model card.
         data_limits: what models trained on these data are not known to do, for the model card.
         field_of_view: of the camera of the training data, for point clouds; on disk two angles in degrees.
+        is_loaded: whether the record was read from a file, which may be anyone's: it then chooses no file to read, see
+            ``echodepth.data.recorded``. Not part of the file.
     """
 
     kind: str | None = None
@@ -39,27 +48,51 @@ class RunRecord:
     data_licence: str | None = None
     data_limits: str | None = None
     field_of_view: FieldOfView | None = None
+    is_loaded: bool = field(default=False, compare=False, metadata={"saved": False})
 
     def to_plain(self) -> dict[str, Any]:
         """The known fields by name, as plain values for JSON."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values = {name: getattr(self, name) for name in _saved_fields()}
         plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
         if self.field_of_view is not None:
             plain["field_of_view"] = list(self.field_of_view.degrees)
         return {name: value for name, value in plain.items() if value is not None and value != {}}
 
     @classmethod
-    def from_plain(cls, values: Mapping[str, Any]) -> "RunRecord":
-        """The record of plain values.
+    def from_plain(cls, values: Any) -> "RunRecord":
+        """The record in a file.
 
         Raises:
-            ValueError: a name is not that of a field, or the field of view is not two angles.
+            ValueError: it has another field, or a field has another type; the experiment's name cannot be that of a
+                folder, or the field of view is not two angles.
         """
-        if unknown := sorted(set(values) - {each.name for each in fields(cls)}):
-            raise ValueError(f"a run record has no {', '.join(unknown)}")
+        _check(values)
         if "field_of_view" in values:
             try:
                 values = {**values, "field_of_view": FieldOfView(*values["field_of_view"])}
             except (ConfigError, TypeError) as error:
                 raise ValueError(f"field_of_view: {error}") from error
-        return cls(**values)
+        return cls(**values, is_loaded=True)
+
+
+def _saved_fields() -> list[str]:
+    return [each.name for each in fields(RunRecord) if each.metadata.get("saved", True)]
+
+
+def _check(values: Any) -> None:
+    """Raise a ValueError if a record from a file has other fields or types, or a name that is none of a folder."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"the run record is {values!r}")
+    if unknown := sorted(map(str, set(values) - {*_saved_fields()})):
+        raise ValueError(f"a run record has no {', '.join(unknown)}")
+    for expected, names in _TYPES.items():
+        for name in names:
+            value = values.get(name)
+            if value is not None and not isinstance(value, expected):
+                raise ValueError(f"{name} of the run record is {value!r}")
+            if isinstance(value, str) and not value.replace("\n", " ").isprintable():
+                raise ValueError(f"{name} of the run record is {value!r}, which cannot be printed")
+    experiment = values.get("experiment_name", RunRecord.experiment_name)
+    if experiment is None or not is_experiment_name(experiment):
+        # It names folders below results/.
+        raise ValueError(f"the run record names its experiment {experiment!r}: a name has {EXPERIMENT_NAMES}")

@@ -11,13 +11,13 @@ import numpy as np
 import PIL
 import scipy
 import soundfile
-from PIL import Image
 from scipy.signal import stft
 
 import echodepth
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
+from echodepth.data.images import open_image
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.camera.render import FIELD_OF_VIEW
 from echodepth.simulate.config import SimulateConfig
@@ -158,7 +158,7 @@ def _draw_contact_sheet(
     width = 2.3 * len(chosen) + 0.6
     figure, axes = grid_figure(width, len(chosen), [1.0] * 4, captioned, bars, left=0.45, bottom=0.42)
     for column, instance, depth in zip(axes.T, chosen, depths, strict=True):
-        column[0].imshow(Image.open(instance.path(config.out, "camera")))
+        column[0].imshow(open_image(instance.path(config.out, "camera")))
         title = f"{room_kinds[instance.room]} {instance.room}, pose {instance.pose} ({instance.split})"
         column[0].set_title(title, size=8)
         column[1].imshow(depth_to_rgb(depth, depth > 0, limit), interpolation="nearest")

@@ -77,7 +77,7 @@ def log_picture(trainer: L.Trainer, name: str, path: Path) -> None:
     """Send an image file to the run's TensorBoard and W&B loggers."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            with Image.open(path) as picture:
+            with Image.open(path, formats=["PNG"]) as picture:
                 pixels = np.asarray(picture.convert("RGB"))
             logger.experiment.add_image(name, pixels, trainer.global_step, dataformats="HWC")
         elif isinstance(logger, WandbLogger):

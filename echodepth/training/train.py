@@ -291,4 +291,4 @@ def _write_config(
         "model": dataclasses.asdict(model.spec),
         "facts": facts,
     }
-    (paths.logs / "config.json").write_text(json.dumps(resolved, indent=2) + "\n")
+    paths.config.write_text(json.dumps(resolved, indent=2) + "\n")

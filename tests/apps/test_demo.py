@@ -183,9 +183,10 @@ def test_square_maps_are_shown_in_the_shape_of_the_camera(ears_model: Predictor)
 
 
 def test_examples_come_from_the_models_dataset_or_from_flags(
-    folder: Path, ears_model: Predictor, tmp_path: Path
+    folder: Path, ears_model: Predictor, v2_root: Path, tmp_path: Path
 ) -> None:
-    from_dataset = find_examples(DemoConfig("ears"), [ears_model])
+    assert find_examples(DemoConfig("ears"), [ears_model]) == []  # it was trained elsewhere
+    from_dataset = find_examples(DemoConfig("ears", data_dir=v2_root), [ears_model])
     assert len(from_dataset) == 6
     assert all(each.recording and each.image and each.ground_truth for each in from_dataset)
     assert all(each.ground_truth.is_file() for each in from_dataset if each.ground_truth)

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForDepthEstimation, GLPNConfig, GLPNForDepthEstimation
 
-from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError
 from echodepth.data.sample import Sample
 from echodepth.distillation.teachers.huggingface import HuggingFaceTeacher, Preprocessing
 from echodepth.distillation.teachers.loading import load_teacher
@@ -166,6 +166,31 @@ def test_another_family_is_refused() -> None:
     Path("other/preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
     with pytest.raises(ConfigError, match=r"--teacher is a glpn model.*depth_anything or dpt"):
         load_teacher("hf:other")
+
+
+@pytest.mark.parametrize("model_type", ["their_own", "dpt"])
+def test_code_that_comes_with_a_model_is_never_run(model_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers asked "Do you wish to run the custom code? [y/N]" in the middle of ``train distill``."""
+    folder = save_tiny_hf(Path("tiny"))
+    (folder / "code.py").write_text(
+        "import pathlib\npathlib.Path('ran').touch()\nclass Config: ...\nclass Model: ...\n"
+    )
+    code = {"AutoConfig": "code.Config", "AutoModelForDepthEstimation": "code.Model"}
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": model_type, "auto_map": code}
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
+    with pytest.raises(EchodepthError) as refused:
+        load_teacher("hf:tiny")
+    assert model_type == "dpt" or "code that comes with a model is never run" in str(refused.value)
+    assert not Path("ran").exists()
+
+
+def test_a_teacher_fetches_no_other_model() -> None:
+    folder = save_tiny_hf(Path("tiny"))
+    config = json.loads((folder / "config.json").read_text()) | {"backbone": "org/name", "backbone_config": None}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="--teacher fetches its backbone 'org/name' from another repository"):
+        load_teacher("hf:tiny")
 
 
 def test_the_fingerprint_depends_on_weights_and_preprocessing() -> None:

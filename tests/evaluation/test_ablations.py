@@ -118,6 +118,7 @@ def test_a_network_without_attention_has_no_such_row(tmp_path: Path, v2_root: Pa
 def test_the_command_writes_a_table_and_a_file(
     ears: DepthModel,
     study: AblationStudy,
+    v2_root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -125,7 +126,7 @@ def test_the_command_writes_a_table_and_a_file(
     monkeypatch.chdir(tmp_path)
     save_model(ears, tmp_path / "checkpoints" / "ears" / "best")
     with caplog.at_level(logging.INFO, logger="echodepth"):
-        evaluate(evaluate_config("ears", ablate=True, device="cpu"))
+        evaluate(evaluate_config("ears", ablate=True, data_dir=v2_root, device="cpu"))
     folder = tmp_path / "results" / "ears"
     assert {path.name for path in folder.iterdir()} == {
         "evaluate_test_valid.json",

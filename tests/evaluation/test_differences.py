@@ -55,7 +55,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Comparison
     for name in ("ears", "owl"):
         save_tiny(folder / name, v2_root)
     runs = [str(folder / name / "best") for name in ("ears", "owl")]
-    return build_comparison(compare_config(*runs, pictures=0, extremes=0, device="cpu"))
+    return build_comparison(compare_config(*runs, data_dir=v2_root, pictures=0, extremes=0, device="cpu"))
 
 
 def with_scores(night: Comparison, per_room: int = 2, **rmse: np.ndarray) -> Comparison:

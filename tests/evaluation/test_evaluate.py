@@ -260,7 +260,7 @@ def test_the_genuine_frame_under_both_resizings(tmp_path: Path, real_data: Path)
     sample = real_data / "batvision_v2_sample"
     for kind, name in {"audio": "audio_47.wav", "camera": "camera_47.jpeg", "depth": "depth_47.npy"}.items():
         (tmp_path / "Room" / kind).mkdir(parents=True)
-        (tmp_path / "Room" / kind / name).symlink_to(sample / name)
+        shutil.copyfile(sample / name, tmp_path / "Room" / kind / name)
     header = "audio path,audio file name,camera path,camera file name,depth path,depth file name"
     row = "Room/audio/,audio_47.wav,Room/camera/,camera_47.jpeg,Room/depth/,depth_47.npy"
     for split in ("train", "val", "test"):

@@ -30,7 +30,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Comparison
     save_tiny_rgb(folder / "eyes", v2_root)
     save_tiny(folder / "ears", v2_root, uncertainty=True)
     runs = tuple(str(folder / name / "best") for name in ("eyes", "ears"))
-    return build_comparison(compare_config(*runs, pictures=2, extremes=1, device="cpu"))
+    return build_comparison(compare_config(*runs, data_dir=v2_root, pictures=2, extremes=1, device="cpu"))
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_files_are_read_once_for_all_models(
     monkeypatch.setattr("echodepth.evaluation.compare.predict_frames", view)
     monkeypatch.setattr(Decoder, "__call__", lambda self, record: read.update([record.name]) or decode(self, record))
     runs = tuple(str(tmp_path / name / "best") for name in ("one", "two"))
-    comparison = build_comparison(compare_config(*runs, pictures=2, extremes=1, device="cpu"))
+    comparison = build_comparison(compare_config(*runs, data_dir=v2_root, pictures=2, extremes=1, device="cpu"))
     assert read == dict.fromkeys(comparison.selected, 1)
 
 

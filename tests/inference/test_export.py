@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from echodepth.apps.demo.app import open_page
+from echodepth.apps.demo.config import DemoConfig
+from echodepth.apps.live.config import ListenConfig
+from echodepth.apps.live.listen import listen
 from echodepth.core.atomic_io import move_into_place
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
@@ -136,7 +141,7 @@ def eyes_xml(eyes: tuple[DepthModel, str], tmp_path_factory: pytest.TempPathFact
 
 
 def assert_same(path: Path, backend: Any, model: DepthModel, atol: float = 1e-4) -> ExportedModel:
-    backend = load_backend(path, backend, "cpu")
+    backend = load_backend(path, backend, "cpu", trust_code=True)
     assert isinstance(backend, ExportedModel)
     (one, _) = trial_inputs(model)
     for raw in (one, one.expand(5, *one.shape[1:])):
@@ -222,11 +227,11 @@ def test_a_file_holds_no_paths_of_source_code(ears_onnx: Path) -> None:
 
 
 def test_int8_is_calibrated_and_its_accuracy_is_logged(
-    ears: tuple[DepthModel, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ears: tuple[DepthModel, str], v2_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     have("onnxscript", "onnxruntime")
     with caplog.at_level(logging.INFO, logger="echodepth"):
-        path = export(ExportConfig(ears[1], precision="int8", out=tmp_path, calibration_samples=3, scored_samples=4))
+        path = export(ExportConfig(ears[1], "onnx", "int8", tmp_path, 3, 4, data_dir=v2_root))
     backend = load_backend(path, "onnx")
     assert isinstance(backend, ExportedModel)
     accuracy = backend.metadata.accuracy
@@ -250,11 +255,11 @@ def test_int8_is_calibrated_and_its_accuracy_is_logged(
     assert [path.name for path in tmp_path.iterdir()] == ["ears_int8.onnx"]
 
 
-def test_the_rmse_before_export_equals_evaluations(eyes: tuple[DepthModel, str], tmp_path: Path) -> None:
+def test_the_rmse_before_export_equals_evaluations(eyes: tuple[DepthModel, str], v2_root: Path, tmp_path: Path) -> None:
     from echodepth.evaluation.scoring import score_model
 
     have("onnxscript", "onnxruntime")
-    path = export(ExportConfig(eyes[1], precision="fp16", out=tmp_path))
+    path = export(ExportConfig(eyes[1], precision="fp16", out=tmp_path, data_dir=v2_root))
     backend = load_backend(path, "onnx")
     assert isinstance(backend, ExportedModel)
     assert backend.metadata.accuracy is not None
@@ -264,9 +269,9 @@ def test_the_rmse_before_export_equals_evaluations(eyes: tuple[DepthModel, str],
     assert 0 < (backend.metadata.difference or 0) < 0.2
 
 
-def test_openvino_int8_is_the_quantised_onnx_graph(eyes: tuple[DepthModel, str], tmp_path: Path) -> None:
+def test_openvino_int8_is_the_quantised_onnx_graph(eyes: tuple[DepthModel, str], v2_root: Path, tmp_path: Path) -> None:
     have("onnxscript", "onnxruntime", "openvino")
-    path = export(ExportConfig(eyes[1], "openvino", "int8", tmp_path, calibration_samples=2, scored_samples=2))
+    path = export(ExportConfig(eyes[1], "openvino", "int8", tmp_path, 2, 2, data_dir=v2_root))
     assert "FakeQuantize" in path.read_text()
     backend = load_backend(path, "openvino")
     assert isinstance(backend, ExportedModel)
@@ -322,11 +327,48 @@ def test_a_missing_or_damaged_file_is_named(suffix: str, backend: Any, tmp_path:
         have("onnxruntime", "openvino")
     path = tmp_path / f"model{suffix}"
     with pytest.raises(CheckpointError, match=rf"model\{suffix} does not exist: make it with echodepth export"):
-        load_backend(path, backend, "cpu")
+        load_backend(path, backend, "cpu", trust_code=True)
     path.write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=rf"model\{suffix} cannot be read .*make it again") as refused:
-        load_backend(path, backend, "cpu")
+        load_backend(path, backend, "cpu", trust_code=True)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("open_file", ["python", "backend", "predict", "demo", "listen"])
+def test_a_pt2_is_not_opened_unless_it_is_trusted(
+    open_file: str, ears: tuple[DepthModel, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``torch.export.load`` unpickles what it finds: ``predict --checkpoint x.pt2`` ran a stranger's code."""
+    path = str(tmp_path / "x.pt2")
+    Path(path).touch()
+    monkeypatch.setattr("torch.export.load", lambda *_, **__: pytest.fail("the file was opened"))
+    refused: dict[str, Callable[[], object]] = {
+        "python": lambda: Predictor.from_pretrained(path),
+        "backend": lambda: load_backend(path),
+        "predict": lambda: predict(PredictConfig((tmp_path / "a.wav",), path)),
+        "demo": lambda: open_page(DemoConfig(path)),
+        "listen": lambda: listen(ListenConfig(checkpoint=path, card="simulated")),
+    }
+    with pytest.raises(ConfigError, match=r"x\.pt2: a \.pt2 can hold code .* give an \.onnx .*--trust_code"):
+        refused[open_file]()
+
+
+def test_an_onnx_file_reads_no_other_file(ears_onnx: Path, tmp_path: Path) -> None:
+    """ONNX can keep weights in files that it names; ours are inside, and a path to elsewhere is an error."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(ears_onnx)
+    weight = model.graph.initializer[0]
+    (tmp_path / "secret").write_bytes(bytes(10**6))
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    (tmp_path / "in").mkdir()
+    for location in ("../secret", str(tmp_path / "secret")):
+        del weight.external_data[:]
+        entry = weight.external_data.add()
+        entry.key, entry.value = "location", location
+        (tmp_path / "in/a.onnx").write_bytes(model.SerializeToString())
+        with pytest.raises(CheckpointError, match=r"a\.onnx cannot be read"):
+            load_backend(tmp_path / "in/a.onnx", "onnx", "cpu")
 
 
 def test_a_file_of_another_version_or_maker_is_refused(ears_onnx: Path, tmp_path: Path) -> None:
@@ -380,7 +422,7 @@ def test_a_graph_that_computes_something_else_is_not_written(
 ) -> None:
     """Tracer and runtime are replaced: the test covers the check after them."""
     monkeypatch.setattr(exporting, "pt2_writer", lambda graph, example, path: lambda metadata: path.write_text("new"))
-    monkeypatch.setattr(exporting, "load_backend", lambda *_: ears[0])
+    monkeypatch.setattr(exporting, "load_backend", lambda *_, **__: ears[0])
     monkeypatch.setattr(exporting, "difference", lambda *_: 0.25)
     (tmp_path / "ears_fp32.pt2").write_text("older")
     with pytest.raises(CheckpointError, match=r"differs from PyTorch by 0\.25 m, more than 0\.001 m: nothing was"):
@@ -398,7 +440,7 @@ def test_a_model_that_cannot_be_exported_is_one_line(
         raise RuntimeError("\nConstraints violated (batch)!\nSpecializations unexpectedly required")
 
     monkeypatch.setattr(exporting, "pt2_writer", lambda graph, example, path: lambda metadata: path.write_text("new"))
-    monkeypatch.setattr(exporting, "load_backend", lambda *_: ears[0])
+    monkeypatch.setattr(exporting, "load_backend", lambda *_, **__: ears[0])
     monkeypatch.setattr(exporting, where, fail)
     with pytest.raises(
         CheckpointError, match=r"ears cannot be exported as pt2 \(Constraints violated \(batch\)!\)"

@@ -112,7 +112,7 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
         EchoWindow(None, [0.5] * 5000)
     with pytest.raises(ValueError, match="chirp has samples that are not finite, or all are zero"):
         EchoWindow(None, [0.0, 0.0, 0.0])
-    with pytest.raises(ValueError, match="audio_bins must be 16 to 4096, not 3"):
+    with pytest.raises(ValueError, match="audio_bins must be 16 to 1024, not 3"):
         EchoFrontEnd(64, audio_bins=3)
     with pytest.raises(ValueError, match="chirp is for pulse compression: omit it, or --pulse_compression False"):
         EchoFrontEnd.from_config(EchoConfig(chirp=tmp_path, pulse_compression=False), 64)

@@ -14,9 +14,10 @@ from echodepth.apps.convert.pairing import FileTriple, match_files
 from echodepth.core.batvision_tables import FILE_COLUMNS, INDEX, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.data.arrays import read_array
 from echodepth.data.audio import find_onset, read_wav, resample
 from echodepth.data.datasets.rgbd import TIME_RANGES
-from echodepth.data.images import open_image, read_image
+from echodepth.data.images import MAX_DEPTH_PIXELS, UNDECODABLE, check_area, open_image, read_image
 from echodepth.data.records import SPLITS, Split
 
 log = logging.getLogger(__name__)
@@ -125,11 +126,12 @@ def read_millimetres(path: Path, unit: DepthUnit) -> UInt16[np.ndarray, "h w"]:
     """
     try:
         if path.suffix == ".npy":
-            raw = np.load(path, allow_pickle=False)
+            raw = read_array(path)
         else:
             with open_image(path) as image:
+                check_area(image, str(path), MAX_DEPTH_PIXELS)
                 raw = np.asarray(image)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except UNDECODABLE as error:
         raise DataError(f"{path} cannot be read as a depth map: {error}") from error
     if raw.ndim != 2 or raw.dtype.kind not in "iuf" or raw.dtype.itemsize == 1:
         raise DataError(f"{path} holds {raw.dtype} of shape {raw.shape}: a 2-D map of at least 16 bits is expected")

@@ -24,8 +24,11 @@ from echodepth.apps.demo.backend import (
 )
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
+from echodepth.apps.demo.limits import UPLOAD_LIFETIME
+from echodepth.apps.demo.serving import serve
 from echodepth.apps.demo.view import ASSETS, depth_limit, empty_html, maps_html, spectrograms_html, summary
 from echodepth.core.errors import ConfigError, EchodepthError, plain_message
+from echodepth.data.images import open_only_listed_formats
 from echodepth.inference.cloud_camera import check_angle
 from echodepth.inference.predictor import Predictor, load_model
 
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _KEPT_POINT_CLOUDS = 32
-_UPLOAD_LIFETIME = 86400  # seconds
 
 
 def demo(config: DemoConfig) -> None:
@@ -58,48 +60,14 @@ def open_page(config: DemoConfig) -> "gradio.Blocks":
     check_angle("fov", config.fov)
     if not 0 < config.port < 2**16:
         raise ConfigError(f"--port {config.port}: give a number from 1 to 65535")
-    load = partial(load_model, device=config.device, compile="latency", mirror_average=config.mirror_average)
+    shared = {"mirror_average": config.mirror_average, "trust_code": config.trust_code}
+    load = partial(load_model, device=config.device, compile="latency", **shared)
     predictors = [load(each) for each in (config.checkpoint, config.compare_with) if each is not None]
     examples = find_examples(config, predictors)
+    open_only_listed_formats()  # Gradio opens uploads before the handlers do
     # Set before Gradio is imported: otherwise it reports each start to its servers and looks for a newer version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     return _Page(predictors, config.fov or initial_fov(predictors[0]), examples).blocks()
-
-
-def serve(page: "gradio.Blocks", config: DemoConfig) -> str:
-    """Start to serve the page in the background; log and return its address.
-
-    Raises:
-        ConfigError: the server cannot listen on the address or port.
-    """
-    import gradio as gr
-
-    theme = gr.themes.Default(
-        primary_hue="orange",
-        neutral_hue="stone",
-        font=[gr.themes.LocalFont("IBM Plex Sans"), "system-ui", "sans-serif"],
-        font_mono=[gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"],
-    )
-    try:
-        _, local, public = page.launch(
-            server_name=config.host,
-            server_port=config.port,
-            share=config.share,
-            prevent_thread_lock=True,
-            show_error=True,
-            quiet=True,
-            footer_links=[],
-            ssr_mode=False,
-            pwa=False,
-            theme=theme,
-            css_paths=ASSETS / "demo.css",
-        )
-    except OSError as error:
-        raise ConfigError(
-            f"--host {config.host} --port {config.port} cannot be listened on ({error}): give another --port"
-        ) from error
-    log.info("the page is at %s; Ctrl-C ends it", public or local)
-    return str(local)
 
 
 @dataclass
@@ -138,7 +106,7 @@ class _Page:
         import gradio as gr
 
         with gr.Blocks(
-            title="echodepth", analytics_enabled=False, delete_cache=(_UPLOAD_LIFETIME, _UPLOAD_LIFETIME)
+            title="echodepth", analytics_enabled=False, delete_cache=(UPLOAD_LIFETIME, UPLOAD_LIFETIME)
         ) as page:
             names = " and ".join(html.escape(predictor.name) for predictor in self.predictors)
             gr.HTML(

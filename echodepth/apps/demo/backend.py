@@ -14,6 +14,7 @@ from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.sampling import pixel_centres
+from echodepth.data.arrays import array_shape
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.images import DepthMap, open_upright, read_depth_array, read_depth_image, to_rgb
 from echodepth.data.recorded import trained_data
@@ -170,7 +171,7 @@ def display_shape(
         with open_upright(demo_input.image) as image:
             height, width = image.height, image.width
     elif demo_input.ground_truth is not None and demo_input.ground_truth.suffix.lower() == ".npy":
-        height, width = np.load(demo_input.ground_truth, mmap_mode="r").shape
+        height, width = array_shape(demo_input.ground_truth)
     else:
         height, width = results[0].estimate.depth.shape
     aspect_ratio = camera.aspect_ratio if camera is not None and height == width else width / height

@@ -20,10 +20,14 @@ class DemoConfig:
     """Initial horizontal field of view of the point cloud, in degrees; default: that of the model's camera."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 accepts connections from other machines."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names that the page is reached under, as behind a proxy; addresses and the machine's name are known."""
     port: int = 7860
     """Port to listen on, 1 to 65535."""
     share: bool = False
     """Also open a public address through a Gradio server; this needs a network connection."""
+    trust_code: bool = False
+    """Open a .pt2 file, which can hold code that runs on opening: only one that you exported yourself."""
     mirror_average: bool = False
     """Average each prediction with that of the mirrored input (ears or image sides exchanged); twice the time."""
     device: str = "auto"

@@ -9,9 +9,8 @@ import numpy as np
 from echodepth.apps.demo.backend import DemoInput
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.config import change_source
 from echodepth.data.dataset import list_split
-from echodepth.data.recorded import trained_data
+from echodepth.data.recorded import data_to_read
 from echodepth.data.records import Modality, Record
 from echodepth.inference.inputs import AUDIO_SUFFIXES, IMAGE_SUFFIXES
 from echodepth.inference.predictor import Predictor
@@ -67,7 +66,7 @@ def _with_companions(path: Path) -> DemoInput:
 
 
 def _from_dataset(predictor: Predictor, data_dir: Path | None, input_keys: set[str]) -> list[DemoInput]:
-    data = replace(change_source(trained_data(predictor.backend), None, data_dir), leave_out=None)
+    data = replace(data_to_read(predictor.backend, None, data_dir), leave_out=None)
     modalities: tuple[Modality, ...] = ("image", "depth") if input_keys == {"image"} else ("image", "audio", "depth")
     records, _ = list_split(data, "test", modalities)
     usable = [example for record in records if (example := _from_record(record, input_keys)) is not None]

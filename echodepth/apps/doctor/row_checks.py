@@ -7,16 +7,24 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from jaxtyping import Float
-from PIL import Image
 
 from echodepth.apps.doctor.ear_order import laterality, level_differences
 from echodepth.apps.doctor.findings import Finding
 from echodepth.apps.doctor.registration import EdgeMatch, match_edges, side_of
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import DataError
+from echodepth.data.arrays import read_array
 from echodepth.data.audio import find_onset, read_ear_arrays, read_wav
 from echodepth.data.decoder import Decoder
-from echodepth.data.images import DepthMap, read_image, resize_depth
+from echodepth.data.images import (
+    MAX_DEPTH_PIXELS,
+    UNDECODABLE,
+    DepthMap,
+    check_area,
+    open_image,
+    read_image,
+    resize_depth,
+)
 from echodepth.data.records import Record, Split
 
 DEPTH_BINS = np.geomspace(0.1, 100, 49)
@@ -120,7 +128,7 @@ def _check_depth(row: CheckedRow, path: Path, decoder: Decoder) -> DepthMap | No
     except DataError as error:
         row.report(_depth_issue(path), str(error))
         return None
-    if path.suffix == ".npy" and np.load(path, mmap_mode="r").dtype.itemsize == 1:
+    if path.suffix == ".npy" and read_array(path).dtype.itemsize == 1:
         row.report("depth format", f"{path} has 8-bit values, at most 255 mm: too small for a room")
         return None
     known = depth.metres[depth.valid]
@@ -140,8 +148,13 @@ def _check_depth(row: CheckedRow, path: Path, decoder: Decoder) -> DepthMap | No
 
 def _depth_issue(path: Path) -> str:
     try:
-        raw = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.asarray(Image.open(path))
-    except (OSError, ValueError, EOFError, SyntaxError):
+        if path.suffix == ".npy":
+            raw = read_array(path)
+        else:
+            with open_image(path) as image:
+                check_area(image, str(path), MAX_DEPTH_PIXELS)
+                raw = np.asarray(image)
+    except (DataError, *UNDECODABLE):
         return "corrupt"
     # The readers reject a two-dimensional array of numbers only for its unit.
     is_map = raw.ndim == 2 and raw.dtype.kind in "iuf"
@@ -172,8 +185,8 @@ def _check_audio(row: CheckedRow, decoder: Decoder) -> None:
 
 def _audio_issue(paths: tuple[Path, ...]) -> str:
     try:
-        frames = [soundfile.info(path).frames if len(paths) == 1 else np.load(path).size for path in paths]
-    except (soundfile.SoundFileError, OSError, ValueError, EOFError):
+        frames = [soundfile.info(path).frames if len(paths) == 1 else read_array(path).size for path in paths]
+    except (DataError, soundfile.SoundFileError, OSError):
         return "corrupt"
     return "audio format" if min(frames) else "corrupt"
 
@@ -240,7 +253,7 @@ def _check_image(row: CheckedRow, path: Path, depth: DepthMap | None) -> None:
     side = side_of(depth) if depth is not None else 16
     try:
         image = read_image(path, side)
-        with Image.open(path) as opened:
+        with open_image(path) as opened:
             row.image_size = opened.size
     except DataError as error:
         row.report(_image_issue(path), str(error))
@@ -252,8 +265,8 @@ def _check_image(row: CheckedRow, path: Path, depth: DepthMap | None) -> None:
 
 def _image_issue(path: Path) -> str:
     try:
-        with Image.open(path) as opened:
+        with open_image(path) as opened:
             opened.load()
-    except (OSError, SyntaxError):
+    except (DataError, *UNDECODABLE):
         return "corrupt"
     return "image format"

@@ -55,6 +55,8 @@ class ListenConfig(CardConfig):
     """Width of the depth map in characters, at least 8."""
     match_level: bool = True
     """Scale each recording so that its direct sound has the level of BatVision V2's, as in training."""
+    trust_code: bool = False
+    """Open a .pt2 file, which can hold code that runs on opening: only one that you exported yourself."""
     mirror_average: bool = False
     """Average each prediction with that of the mirrored input (ears or image sides exchanged); twice the time."""
     device: str = "auto"

@@ -50,7 +50,13 @@ def listen(config: ListenConfig) -> int:
 
 
 def _audio_predictor(checkpoint: str, config: ListenConfig) -> Predictor:
-    predictor = load_model(checkpoint, config.device, compile="latency", mirror_average=config.mirror_average)
+    predictor = load_model(
+        checkpoint,
+        config.device,
+        compile="latency",
+        mirror_average=config.mirror_average,
+        trust_code=config.trust_code,
+    )
     if predictor.backend.input_key != "audio":
         raise ConfigError(f"{predictor.name} takes images: give --checkpoint an audio model")
     return predictor

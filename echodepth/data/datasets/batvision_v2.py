@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from echodepth.core.field_of_view import BATVISION_V2
+from echodepth.core.safe_paths import DataRoot
 from echodepth.data.batvision_csv import BATVISION_LICENCE, DOWNLOAD, BatVisionReader
 from echodepth.data.dataset_registry import DATASETS
 
@@ -37,5 +38,5 @@ class BatVisionV2(BatVisionReader):
         return f"{DOWNLOAD}, or make a simulated set with `echodepth simulate --out {root}`"
 
     @classmethod
-    def _locations(cls, root: Path, table: Path) -> set[str]:
+    def _locations(cls, root: DataRoot, table: Path) -> set[str]:
         return {table.parent.name}

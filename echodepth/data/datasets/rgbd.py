@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.safe_paths import DataRoot
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS, DatasetReader
 from echodepth.data.images import DepthMap, open_image, read_depth_image
@@ -52,24 +53,26 @@ class RGBD(DatasetReader[DataConfig]):
         Raises:
             DataError: the list is missing, malformed or too short.
         """
-        table = _find_table(config.root)
+        table, root = _find_table(config.root), DataRoot(config.root)
         pairs = _read_pairs(table)
-        image_first = _image_first(config.root, pairs[0][1:3])
+        image_first = _image_first(root, table, pairs[0])
         start, end = TIME_RANGES[split]
         records = []
         for index, (_, first, second, line) in enumerate(pairs):
             if not start <= index / len(pairs) < end:
                 continue
             image, depth = (first, second) if image_first else (second, first)
+            source = f"{table}, line {line}"
+            paths = {"image": root.join(source, image), "depth": root.join(source, depth)}
             records.append(
                 Record(
                     name=depth,
                     location=config.root.name,
                     room=config.root.name,
-                    image=config.root / image if "image" in modalities else None,
+                    image=paths["image"] if "image" in modalities else None,
                     audio=(),
-                    depth=config.root / depth if "depth" in modalities else None,
-                    source=f"{table}, line {line}",
+                    depth=paths["depth"] if "depth" in modalities else None,
+                    source=source,
                 )
             )
         if not records:
@@ -136,10 +139,11 @@ def _read_pairs(table: Path) -> list[tuple[float, str, str, int]]:
     return sorted(pairs)
 
 
-def _image_first(root: Path, pair: tuple[str, str]) -> bool:
+def _image_first(root: DataRoot, table: Path, pair: tuple[float, str, str, int]) -> bool:
     """Whether the list names the image before the depth: by the paths, otherwise by the first pair's pixels."""
-    names_depth = ["depth" in name.lower() for name in pair]
+    _, *names, line = pair
+    names_depth = ["depth" in str(name).lower() for name in names]
     if names_depth[0] != names_depth[1]:
         return names_depth[1]
-    with open_image(root / pair[0]) as first:
+    with open_image(root.join(f"{table}, line {line}", str(names[0]))) as first:
         return not first.mode.startswith("I")

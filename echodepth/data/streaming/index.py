@@ -12,6 +12,7 @@ readers are known before any shard is opened.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
+from echodepth.core.safe_paths import plain_name
 from echodepth.data.camera_file import DEGREES, parse_camera
 from echodepth.data.config import DataConfig
 from echodepth.data.records import Modality
@@ -49,6 +51,10 @@ class Shard:
         bytes: file size.
         sha256: file hash.
         rooms: number of samples by room, see ``Record.room``.
+
+    Raises:
+        DataError: the name is not that of a file beside the index.
+        ValueError: a number or the hash is none.
     """
 
     name: str
@@ -56,6 +62,15 @@ class Shard:
     bytes: int
     sha256: str
     rooms: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        # Name and hash become parts of paths, in the folder of the shards and in the cache.
+        plain_name(self.name, INDEX)
+        if not (isinstance(self.sha256, str) and re.fullmatch(r"[0-9a-f]{64}", self.sha256)):
+            raise ValueError(f"the hash of shard {self.name} is no SHA-256")
+        counts = [self.samples, self.bytes, *dict(self.rooms).values()]
+        if not all(isinstance(count, int) and count >= 0 for count in counts):
+            raise ValueError(f"shard {self.name} has a number of samples or bytes that is none")
 
 
 @dataclass(frozen=True)
@@ -112,23 +127,27 @@ class ShardIndex:
             content: dict[str, Any] = json.loads(text)
             if content["format"] != FORMAT:
                 raise ValueError(f"its format is {content['format']}")
-        except (ValueError, KeyError, TypeError) as error:
+            if content["version"] != VERSION:
+                raise DataError(
+                    f"{name} has version {content['version']}, and this program reads version {VERSION}: pack the "
+                    "dataset again with `echodepth shard`, or use the program version that packed it"
+                )
+            return _parsed(content)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
             raise DataError(f"{name} is no index of shards ({error}): `echodepth shard` writes one") from error
-        if content["version"] != VERSION:
-            raise DataError(
-                f"{name} has version {content['version']}, and this program reads version {VERSION}: pack the dataset "
-                "again with `echodepth shard`, or use the program version that packed it"
-            )
-        splits = content["splits"]
-        return ShardIndex(
-            dataset=content["dataset"],
-            depth_units=content["depth_units_per_metre"],
-            modalities=tuple(content["parts"]),
-            rooms=content["rooms"],
-            splits={split: tuple(Shard(**shard) for shard in splits[split]["shards"]) for split in splits},
-            bad_rows={split: splits[split]["bad_rows"] for split in splits},
-            field_of_view=parse_camera(content) if DEGREES in content else None,
-        )
+
+
+def _parsed(content: Mapping[str, Any]) -> ShardIndex:
+    splits = content["splits"]
+    return ShardIndex(
+        dataset=str(content["dataset"]),
+        depth_units=float(content["depth_units_per_metre"]),
+        modalities=tuple(content["parts"]),
+        rooms=dict(content["rooms"]),
+        splits={split: tuple(Shard(**shard) for shard in splits[split]["shards"]) for split in splits},
+        bad_rows={split: [str(row) for row in splits[split]["bad_rows"]] for split in splits},
+        field_of_view=parse_camera(content) if DEGREES in content else None,
+    )
 
 
 def is_sharded(config: DataConfig) -> bool:

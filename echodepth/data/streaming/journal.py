@@ -11,6 +11,7 @@ from typing import Any
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError
+from echodepth.core.safe_paths import plain_name
 from echodepth.data.streaming.index import Shard, ShardIndex
 
 FILE = ".packing.jsonl"
@@ -62,6 +63,7 @@ class Journal:
             except ValueError:
                 break  # an interrupted run wrote half a line
             name, shard = entry.pop("name"), entry.pop("shard")
+            plain_name(name, str(self.path))  # the shards of a list are deleted when they are out of date
             self.shards[name] = Packed(**entry, shard=Shard(**shard) if shard else None)
 
     def rewrite(self) -> None:

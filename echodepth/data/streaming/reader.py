@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.safe_paths import relative_path
 from echodepth.data.records import Modality, StoredFile, StoredRecord
 from echodepth.data.streaming.index import INSTALL, Shard, Stream, chunks, join, open_file
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 RETRIES = (1.0, 10.0)
 """Seconds to wait before a shard is opened again after a broken connection, which occurs in runs of days."""
 _BLOCK = 2**20  # bytes
+LARGEST_FILE = 2**28
+"""Bytes of the largest file in a shard that is read."""
 FILE_NAMES: dict[Modality, tuple[str, ...]] = {
     "image": ("image",),
     "audio": ("audio", "audio_left", "audio_right"),
@@ -126,7 +129,13 @@ class ShardReader:
         on_disk = isinstance(stream, io.BufferedReader)
         with tarfile.open(None, "r:" if on_disk else "r|", cast(IO[bytes], stream), _BLOCK) as tar:
             for member in tar:
-                if self._is_requested(member.name) and (file := tar.extractfile(member)):
+                if not self._is_requested(member.name):
+                    continue
+                # A link would lead to another member, and a sparse file to more bytes than the shard holds.
+                if not member.isreg() or member.issparse() or member.size > LARGEST_FILE:
+                    raise _damaged_error(name, f"{member.name!a} is no file of at most {LARGEST_FILE >> 20} MB")
+                relative_path(member.name, name)
+                if file := tar.extractfile(member):
                     yield {"__url__": name, "fname": member.name, "data": file.read()}
 
     def _is_requested(self, member: str) -> bool:
@@ -148,7 +157,10 @@ class ShardReader:
         try:
             metadata = json.loads(sample["json"])
             name, location, room, source = (metadata[field] for field in ("name", "location", "room", "source"))
-        except (KeyError, ValueError) as error:
+            relative_path(name, f"{shard}, sample {key}")
+            if not all(isinstance(each, str) for each in (location, room, source)):
+                raise TypeError("location, room and source are text")
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise _damaged_error(shard, f"sample {key} has no metadata ({error})") from error
         image, depth = extract("image"), extract("depth")
         return StoredRecord(

@@ -93,11 +93,7 @@ class HuggingFaceTeacher(LiveTeacher):
 
     def __init__(self, model: nn.Module, preprocess: Preprocessing) -> None:
         config: Any = model.config
-        if config.model_type not in FAMILIES:
-            raise ConfigError(
-                f"--teacher is a {config.model_type} model, whose kind of depth is unknown: "
-                f"give a model of the family {' or '.join(FAMILIES)}"
-            )
+        _check_family(config.model_type)
         settings = json.loads(json.dumps(config.to_dict(), default=str))
         super().__init__(model, {"config": settings, "preparation": asdict(preprocess)})
         metric = getattr(config, "depth_estimation_type", "relative") == "metric"
@@ -106,7 +102,7 @@ class HuggingFaceTeacher(LiveTeacher):
 
     @classmethod
     def load(cls, name: str) -> "HuggingFaceTeacher":
-        """Load a model from the hub or a local folder; only complete safetensors weights are accepted.
+        """Load a model from the hub or a local folder; only complete safetensors weights are accepted, and no code.
 
         Args:
             name: ``ORG/NAME``, searched in the user's cache and then on the hub; or a folder.
@@ -124,8 +120,11 @@ class HuggingFaceTeacher(LiveTeacher):
                 f"({_first_line(error)})"
             ) from error
         try:
+            with open(cached_file(name, "config.json"), encoding="utf-8") as file:  # noqa: PTH123
+                _check_settings(json.load(file))
+            # Without this argument, transformers asks whether to run code from the model's repository.
             model, found = AutoModelForDepthEstimation.from_pretrained(
-                name, use_safetensors=True, output_loading_info=True
+                name, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
             with open(cached_file(name, "preprocessor_config.json"), encoding="utf-8") as file:  # noqa: PTH123
                 preprocess = Preprocessing.read(json.load(file))
@@ -157,6 +156,26 @@ class HuggingFaceTeacher(LiveTeacher):
         depth = self.model(pixel_values=self.preprocess(image)).predicted_depth[:, None]  # [B, 1, rows, columns]
         # Under mixed precision the model returns bfloat16.
         return Prediction(resize_like(depth.to(image), image), None, {})
+
+
+def _check_settings(settings: Any) -> None:
+    """Raise a ConfigError for a config.json whose model needs code of its own, or another repository."""
+    if not isinstance(settings, dict):
+        raise TypeError("config.json is no mapping")
+    _check_family(settings.get("model_type"))
+    if settings.get("backbone") is not None:
+        raise ConfigError(
+            f"--teacher fetches its backbone {settings['backbone']!a} from another repository, which nobody asked for: "
+            "give a model that holds its backbone's settings itself, in backbone_config"
+        )
+
+
+def _check_family(model_type: object) -> None:
+    if model_type not in FAMILIES:
+        raise ConfigError(
+            f"--teacher is a {model_type!s:.100} model, whose kind of depth is unknown, and code that comes "
+            f"with a model is never run: give a model of the family {' or '.join(FAMILIES)}"
+        )
 
 
 def _first_line(error: Exception) -> str:

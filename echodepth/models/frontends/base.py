@@ -13,6 +13,10 @@ Modality = Literal["image", "audio"]
 """Key of a sample that a model takes as its input."""
 
 
+LARGEST_SIZE = 1024
+"""Pixels of the largest side of images, depth maps and spectrograms: a bound on memory, whatever a model asks for."""
+
+
 class FrontEnd(nn.Module, ABC):
     """Base class of the front ends.
 
@@ -35,6 +39,8 @@ class FrontEnd(nn.Module, ABC):
 
     def __init__(self, image_size: int) -> None:
         super().__init__()
+        if not 1 <= image_size <= LARGEST_SIZE:
+            raise ValueError(f"image_size must be 1 to {LARGEST_SIZE} pixels, not {image_size}")
         self.image_size = image_size
 
     @classmethod

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from echodepth.core.device import float32_products
 from echodepth.core.flags import TrueOrFalse, plain, select
 from echodepth.models.frontends import FRONT_ENDS
-from echodepth.models.frontends.base import FrontEnd
+from echodepth.models.frontends.base import LARGEST_SIZE, FrontEnd
 from echodepth.models.frontends.pulse_compression import EchoWindow, read_chirp
 from echodepth.models.frontends.spectrum import FLOOR_DB, ExportableSpectrumTransform, Spectrum, SpectrumTransform
 
@@ -26,8 +26,10 @@ LONG_WINDOW_FACTOR = 4
 """Length of the second window, and of its hop, as a multiple of the first."""
 CPU_BATCH = 4
 """Frames that a CPU transforms at a time. More of them leave its cache between one step and the next."""
-MINIMUM_SIZE, LARGEST_SIZE = 16, 4096
-"""Rows and columns of a spectrogram: the networks' least input, and a bound on memory."""
+MINIMUM_SIZE = 16
+"""Least rows and columns of a spectrogram: the networks' least input."""
+RANGES = {"n_fft": (2, 4096), "win_length": (2, 1024), "hop_length": (4, 1024)}
+"""Samples of transform, window and hop: beyond them a spectrum has gigabytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,9 @@ class EchoFrontEnd(FrontEnd):
         for name, number in (("audio_bins", audio_bins), ("audio_frames", audio_frames)):
             if number is not None and not MINIMUM_SIZE <= number <= LARGEST_SIZE:
                 raise ValueError(f"{name} must be {MINIMUM_SIZE} to {LARGEST_SIZE}, not {number}")
+        for (name, (least, most)), number in zip(RANGES.items(), (n_fft, win_length, hop_length), strict=True):
+            if not least <= number <= most:
+                raise ValueError(f"{name} must be {least} to {most} samples, not {number}")
         if spectrogram not in ("log", "magnitude"):
             raise ValueError(f"spectrogram must be log or magnitude, not {spectrogram}")
         if binaural_cues and spectrogram != "log":

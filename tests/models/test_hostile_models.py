@@ -1,0 +1,157 @@
+"""Models that claim more than they hold, or settings that need gigabytes: refused before anything is allocated."""
+
+import json
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from echodepth.core.errors import CheckpointError, EchodepthError
+from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, parse_metadata
+from echodepth.models import saved_weights
+from echodepth.models.checkpoint import load_model
+from echodepth.models.run_record import RunRecord
+from tests.tiny import save_tiny
+
+
+@pytest.fixture
+def folder(tmp_path: Path, v2_root: Path) -> Path:
+    save_tiny(tmp_path / "ears", v2_root)
+    return tmp_path / "ears/best"
+
+
+@pytest.fixture(autouse=True)
+def little_memory() -> Iterator[None]:
+    """The largest memory that this process has had so far rises by less than 500 MB."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500e3  # kB
+
+
+def change(folder: Path, **groups: dict[str, object]) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    for group, values in groups.items():
+        config[group] |= values
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+HUGE = 10**9
+ARGUMENTS: tuple[dict[str, object], ...] = (
+    *({"base_channels": HUGE}, {"base_channels": 512}, {"base_channels": 2.5}, {"base_channels": "2"}),
+    *({"output_size": HUGE}, {"output_size": 1025}, {"ear_channels": HUGE}, {"ear_channels": 500}),
+    *({"max_depth": 1e300}, {"max_depth": float("inf")}, {"max_depth": float("nan")}, {"max_depth": "30"}),
+    *({"attention_levels": [HUGE]}, {"attention_levels": HUGE}, {"unknown": 1}, {"uncertainty": True}),
+)
+FRONT_ENDS: tuple[dict[str, object], ...] = (
+    *({"image_size": HUGE}, {"image_size": 1025}, {"image_size": 0}, {"n_fft": HUGE}, {"n_fft": 0}),
+    *({"win_length": HUGE}, {"win_length": 0}, {"hop_length": 0}, {"hop_length": 1}, {"audio_bins": HUGE}),
+    *({"audio_frames": 4096}, {"audio_range": 1e9}, {"audio_range": float("nan")}, {"chirp": 5000 * [0.5]}),
+    *({"chirp": "/etc/passwd"}, {"binaural_cues": 3, "spectrogram": "magnitude"}, {"name": "no such"}, {"name": ["a"]}),
+)
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
+def test_arguments_of_a_network_have_bounds(arguments: dict[str, object], folder: Path) -> None:
+    """``base_channels`` of a billion was built before anyone saw that the weights are others."""
+    change(folder, arguments=arguments)
+    with pytest.raises(CheckpointError, match="best"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("settings", FRONT_ENDS, ids=lambda settings: str(settings)[:40])
+def test_settings_of_a_front_end_have_bounds(settings: dict[str, object], folder: Path) -> None:
+    change(folder, front_end=settings)
+    with pytest.raises(CheckpointError):
+        load_model(folder)
+
+
+def test_no_network_is_built_that_the_weights_do_not_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(folder, arguments={"base_channels": 512})
+    built: list[str] = []
+    original = torch.nn.Conv2d.__init__
+
+    def watched(self: torch.nn.Conv2d, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        built.append(self.weight.device.type)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "__init__", watched)
+    with pytest.raises(CheckpointError, match=r"the weights in .* do not fit .*size mismatch"):
+        load_model(folder)
+    assert set(built) == {"meta"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[", "[]", "3", '"a"', 100_000 * "[", '{"format": 2}', '{"format": [], "network": 3}'),
+        *('{"format": 1, "network": [], "arguments": {}, "front_end": {}, "run": {}}', "\ud800"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_config_of_another_shape_is_one_error(text: str, folder: Path) -> None:
+    (folder / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(CheckpointError, match="best"):
+        load_model(folder)
+
+
+def test_a_config_has_a_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_weights, "LARGEST_CONFIG", 100)
+    with pytest.raises(CheckpointError, match=r"config\.json has more than"):
+        load_model(folder)
+
+
+def test_weights_that_are_larger_than_their_file_are_refused(tmp_path: Path, folder: Path) -> None:
+    """A tensor without strides repeats one number: 4 bytes in the file claim to be all of a network."""
+    weights = load_model(folder).network.state_dict()
+    expanded = {name: torch.zeros(()).expand(value.shape) for name, value in weights.items()}
+    wide = {name: torch.zeros(()).expand([HUGE, *value.shape[1:]]) for name, value in weights.items()}
+    for claimed in (expanded, wide, {**weights, "x": 3}, {**weights, "x": torch.zeros(1).as_strided((9, 9), (0, 0))}):
+        torch.save({"model_state_dict": claimed}, tmp_path / "claimed.pth")
+        with pytest.raises(CheckpointError, match=r"claimed\.pth .*(no whole tensor|cannot be read)"):
+            load_model(tmp_path / "claimed.pth")
+    save_file({"a": torch.zeros(3)}, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load_model(folder)
+
+
+METADATA: dict[str, Any] = {
+    **{"version": "1", "checkpoint": "a", "precision": "fp32", "input_key": "audio", "image_size": 32},
+    **{"max_depth": 30.0, "run": RunRecord(), "sample_rate": 44100, "samples": 882},
+}
+CLAIMS: tuple[dict[str, object], ...] = (
+    *({"image_size": HUGE}, {"image_size": "32"}, {"image_size": True}, {"samples": HUGE}, {"samples": None}),
+    *({"samples": 0.5}, {"max_depth": "a"}, {"max_depth": float("nan")}, {"input_key": "image"}, {"input_key": []}),
+    *({"run": []}, {"run": {"experiment_name": "../../x"}}, {"run": {"data": []}}, {"mirror_average": "yes"}),
+)
+
+
+@pytest.mark.parametrize("claims", CLAIMS, ids=str)
+def test_an_exported_file_claims_no_size_of_its_own(claims: dict[str, object]) -> None:
+    """The record is checked before it becomes an ``ExportMetadata``, whose types pytest checks."""
+    text = ExportMetadata(**METADATA).to_json()
+    assert parse_metadata(text, Path("a.onnx")).samples == 882
+    with pytest.raises(CheckpointError, match=r"^a\.onnx: .*make it again"):
+        parse_metadata(json.dumps(json.loads(text) | claims), Path("a.onnx"))
+
+
+@pytest.mark.parametrize("text", ["[", 100_000 * "[", "3", "[]", f'{{"{METADATA_KEY}": 1}}'], ids=lambda text: text[:5])
+def test_metadata_of_another_shape_is_one_error(text: str) -> None:
+    with pytest.raises(EchodepthError, match=r"^a\.onnx"):
+        parse_metadata(text, Path("a.onnx"))
+
+
+def test_a_trained_cut_has_a_length(folder: Path) -> None:
+    """Seconds of the training's cut become samples of an exported graph's input."""
+    from echodepth.data.audio import AudioCut
+    from echodepth.data.recorded import trained_data
+
+    config = json.loads((folder / "config.json").read_text())
+    config["run"]["data"]["audio_seconds"] = 1e9
+    (folder / "config.json").write_text(json.dumps(config))
+    refused: Callable[[], object] = lambda: AudioCut(seconds=trained_data(load_model(folder)).cut_seconds)  # noqa: E731
+    with pytest.raises(EchodepthError, match=r"audio_seconds is 1e\+09: .* 10 s at most"):
+        refused()
