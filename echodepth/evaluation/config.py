@@ -25,7 +25,7 @@ class ScoringConfig:
     dataset: str | None = None
     """Dataset to score on, if it is not the one of training."""
     data_dir: OptionalAddress = None
-    """Dataset root, if it is not the one of training."""
+    """Dataset root, or address of shards; default: that of a model trained from here, or data/<dataset>."""
     skip_bad: bool = False
     """Skip and count bad rows; without it the first one is an error."""
     use_prepared: TrueOrFalse = True

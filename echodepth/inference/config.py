@@ -35,7 +35,7 @@ class PredictConfig:
     dataset: str | None = None
     """Dataset of --split; default: the dataset that the model was trained on."""
     data_dir: Path | None = None
-    """Root folder of the dataset; default: the folder that the model was trained from."""
+    """Root folder of the dataset; default: that of a model trained from here, or data/<dataset>."""
     save: tuple[OutputFormat, ...] = ()
     """npy (m), png (16-bit mm), color, ply, glb (point clouds), sheet; default: npy png color, of videos color."""
     image: Path | None = None
@@ -77,6 +77,6 @@ class ExportConfig:
     dataset: str | None = None
     """fp16, int8: dataset for calibration and scoring; default: the dataset that the model was trained on."""
     data_dir: Path | None = None
-    """fp16, int8: root folder of the dataset; default: the folder that the model was trained from."""
+    """fp16, int8: root folder of the dataset; default: that of a model trained from here, or data/<dataset>."""
     mirror_average: bool = False
     """Average the prediction with that of the mirrored input inside the exported graph; twice the arithmetic."""

@@ -15,7 +15,7 @@ class DemoConfig:
     examples: tuple[Path, ...] = ()
     """Example files or folders, with image and depth map of the same name; default: six of the model's test split."""
     data_dir: Path | None = None
-    """Root folder of the dataset for the default examples; default: the folder that the model was trained from."""
+    """Root folder of the dataset for the default examples; default: as for evaluate."""
     fov: float | None = None
     """Initial horizontal field of view of the point cloud, in degrees; default: that of the model's camera."""
     host: str = "127.0.0.1"
