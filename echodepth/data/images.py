@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from echodepth.core.errors import DataError
@@ -153,6 +153,20 @@ def to_rgb(image: Image.Image, size: tuple[int, int], name: str) -> Image.Image:
         return (image if image.mode == "RGB" else image.convert("RGB")).resize(size, Image.Resampling.BILINEAR)
     except UNDECODABLE as error:
         raise DataError(f"{name} cannot be decoded: {error}") from error
+
+
+def read_stored_depth(path: Path) -> Shaped[np.ndarray, "..."]:
+    """The values of a depth map as they are stored, in whatever unit: of a ``.npy``, or of an image.
+
+    Raises:
+        DataError: it is unreadable, too large, or of a format that is not opened.
+        Exception: one of ``UNDECODABLE``: the image is damaged.
+    """
+    if path.suffix == ".npy":
+        return read_array(path)
+    with open_image(path) as image:
+        check_area(image, str(path), MAX_DEPTH_PIXELS)
+        return np.asarray(image)
 
 
 def read_depth_array(path: File) -> DepthMap:

@@ -14,10 +14,9 @@ from echodepth.apps.convert.pairing import FileTriple, match_files
 from echodepth.core.batvision_tables import FILE_COLUMNS, INDEX, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.arrays import read_array
 from echodepth.data.audio import find_onset, read_wav, resample
 from echodepth.data.datasets.rgbd import TIME_RANGES
-from echodepth.data.images import MAX_DEPTH_PIXELS, UNDECODABLE, check_area, open_image, read_image
+from echodepth.data.images import UNDECODABLE, open_image, read_image, read_stored_depth
 from echodepth.data.records import SPLITS, Split
 
 log = logging.getLogger(__name__)
@@ -125,12 +124,7 @@ def read_millimetres(path: Path, unit: DepthUnit) -> UInt16[np.ndarray, "h w"]:
         DataError: the file is unreadable, of another shape or type, or its values are implausible in this unit.
     """
     try:
-        if path.suffix == ".npy":
-            raw = read_array(path)
-        else:
-            with open_image(path) as image:
-                check_area(image, str(path), MAX_DEPTH_PIXELS)
-                raw = np.asarray(image)
+        raw = read_stored_depth(path)
     except UNDECODABLE as error:
         raise DataError(f"{path} cannot be read as a depth map: {error}") from error
     if raw.ndim != 2 or raw.dtype.kind not in "iuf" or raw.dtype.itemsize == 1:

@@ -17,12 +17,11 @@ from echodepth.data.arrays import read_array
 from echodepth.data.audio import find_onset, read_ear_arrays, read_wav
 from echodepth.data.decoder import Decoder
 from echodepth.data.images import (
-    MAX_DEPTH_PIXELS,
     UNDECODABLE,
     DepthMap,
-    check_area,
     open_image,
     read_image,
+    read_stored_depth,
     resize_depth,
 )
 from echodepth.data.records import Record, Split
@@ -148,12 +147,7 @@ def _check_depth(row: CheckedRow, path: Path, decoder: Decoder) -> DepthMap | No
 
 def _depth_issue(path: Path) -> str:
     try:
-        if path.suffix == ".npy":
-            raw = read_array(path)
-        else:
-            with open_image(path) as image:
-                check_area(image, str(path), MAX_DEPTH_PIXELS)
-                raw = np.asarray(image)
+        raw = read_stored_depth(path)
     except (DataError, *UNDECODABLE):
         return "corrupt"
     # The readers reject a two-dimensional array of numbers only for its unit.
