@@ -43,7 +43,8 @@ def level2(side: int = POSITIONS) -> Callable[[], object]:
     """One direction at 64 base channels: queries and keys an eighth as wide as the values."""
     widths = (CHANNELS // 8, CHANNELS // 8, CHANNELS)
     query, key, value = (torch.randn(1, side**2, width, requires_grad=True) for width in widths)
-    return lambda: cross_attention.memory_efficient_attention(query, key, value).sum().backward()
+    attend = vars(cross_attention)["memory_efficient_attention"]  # or the textbook formula in its place
+    return lambda: attend(query, key, value).sum().backward()
 
 
 def step(base_channels: int, side: int = SIDE) -> Callable[[], object]:

@@ -96,4 +96,5 @@ def _project(maps: Float[Tensor, "b c f t"], weights: list[Weights]) -> tuple[Fl
 
 
 def _as_map(attended: Float[Tensor, "b2 n c"], like: Float[Tensor, "b c f t"]) -> Float[Tensor, "b2 c f t"]:
-    return attended.mT.unflatten(2, like.shape[2:])
+    maps: Tensor = attended.mT.unflatten(2, like.shape[2:])
+    return maps

@@ -66,9 +66,9 @@ def _kernel(query: Tensor, key: Tensor, value: Tensor, scale: float, width: int)
     narrow = _multiple(query.shape[-1], ALIGNMENT)
     wide = max(narrow, width)
 
-    def padded(key_width: int, value_width: int) -> tuple[Tensor, ...]:
-        widths = ((query, key_width), (key, key_width), (value, value_width))
-        return tuple(_padded(x, size)[:, None] for x, size in widths)
+    def padded(key_width: int, value_width: int) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = _padded(query, key_width), _padded(key, key_width), _padded(value, value_width)
+        return q[:, None], k[:, None], v[:, None]
 
     if torch.compiler.is_compiling():
         # The compiler chooses the kernel itself, and cannot trace the questions below.
