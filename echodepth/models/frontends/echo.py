@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -85,7 +85,7 @@ class EchoFrontEnd(FrontEnd):
     """
 
     name = "echo"
-    config = EchoConfig
+    config: ClassVar[type] = EchoConfig
     modality = "audio"
     is_default = True
 
