@@ -18,9 +18,10 @@ from echodepth.losses.base import LossInputs
 from echodepth.losses.total import build_losses
 from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
-from echodepth.models.checkpoint import FORMAT, DepthModel
+from echodepth.models.checkpoint import DepthModel
 from echodepth.models.format_1 import upgrade_checkpoint
 from echodepth.models.layers import Prediction
+from echodepth.models.saved_weights import FORMAT
 from echodepth.training.config import AudioTrainingDataConfig, TrainConfig
 from echodepth.training.epoch_means import EpochMeans
 from echodepth.training.validation import uses_channels_last

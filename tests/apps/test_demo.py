@@ -26,6 +26,7 @@ from echodepth.apps.demo.backend import (
 )
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
+from echodepth.apps.demo.serving import serve
 from echodepth.apps.demo.view import depth_limit, maps_html, spectrograms_html, summary
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.inference.predictor import Estimate, Predictor
@@ -220,7 +221,7 @@ def address(folder: Path) -> Iterator[str]:
         config = DemoConfig(audio, rgb, examples=(folder,), port=port, device="cpu")
         page = app.open_page(config)
         try:
-            address = app.serve(page, config)
+            address = serve(page, config)
         except ConfigError:  # the port is in use
             continue
         yield address
@@ -233,7 +234,7 @@ def test_a_taken_port_is_named(address: str, folder: Path) -> None:
     port = int(address.rstrip("/").rpartition(":")[2])
     config = DemoConfig(str(folder / "eyes" / "best"), examples=(folder,), port=port, device="cpu")
     with pytest.raises(ConfigError, match=f"--port {port} cannot be listened on"):
-        app.serve(app.open_page(config), config)
+        serve(app.open_page(config), config)
 
 
 @pytest.mark.browser

@@ -13,6 +13,7 @@ import pytest
 from echodepth.apps.demo import app as pages
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.limits import KEPT_SESSIONS, LARGEST_REQUEST, QUEUE_SIZE, RequestGate, limit_queue
+from echodepth.apps.demo.serving import serve
 from echodepth.core.errors import ConfigError
 from tests.tiny import save_tiny_rgb
 
@@ -98,7 +99,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Iterator[
         config = DemoConfig(str(folder / "eyes/best"), port=port, device="cpu")
         page = pages.open_page(config)
         try:
-            address = pages.serve(page, config).rstrip("/")
+            address = serve(page, config).rstrip("/")
         except ConfigError:  # the port is in use
             continue
         yield address, page

@@ -32,7 +32,7 @@ def model(tmp_path: Path, v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def change(folder: Path, **run: object) -> None:
     config = json.loads((folder / "config.json").read_text())
-    data = config["run"]["data"] | run.pop("data", {})  # type: ignore[operator]
+    data = config["run"]["data"] | run.pop("data", {})
     config["run"] |= {**run, "data": data}
     (folder / "config.json").write_text(json.dumps(config))
 

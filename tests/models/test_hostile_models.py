@@ -40,13 +40,13 @@ def change(folder: Path, **groups: dict[str, object]) -> None:
 
 
 HUGE = 10**9
-ARGUMENTS: tuple[dict[str, object], ...] = (
+ARGUMENTS: tuple[dict[str, Any], ...] = (
     *({"base_channels": HUGE}, {"base_channels": 512}, {"base_channels": 2.5}, {"base_channels": "2"}),
     *({"output_size": HUGE}, {"output_size": 1025}, {"ear_channels": HUGE}, {"ear_channels": 500}),
     *({"max_depth": 1e300}, {"max_depth": float("inf")}, {"max_depth": float("nan")}, {"max_depth": "30"}),
     *({"attention_levels": [HUGE]}, {"attention_levels": HUGE}, {"unknown": 1}, {"uncertainty": True}),
 )
-FRONT_ENDS: tuple[dict[str, object], ...] = (
+FRONT_ENDS: tuple[dict[str, Any], ...] = (
     *({"image_size": HUGE}, {"image_size": 1025}, {"image_size": 0}, {"n_fft": HUGE}, {"n_fft": 0}),
     *({"win_length": HUGE}, {"win_length": 0}, {"hop_length": 0}, {"hop_length": 1}, {"audio_bins": HUGE}),
     *({"audio_frames": 4096}, {"audio_range": 1e9}, {"audio_range": float("nan")}, {"chirp": 5000 * [0.5]}),
@@ -122,7 +122,7 @@ METADATA: dict[str, Any] = {
     **{"version": "1", "checkpoint": "a", "precision": "fp32", "input_key": "audio", "image_size": 32},
     **{"max_depth": 30.0, "run": RunRecord(), "sample_rate": 44100, "samples": 882},
 }
-CLAIMS: tuple[dict[str, object], ...] = (
+CLAIMS: tuple[dict[str, Any], ...] = (
     *({"image_size": HUGE}, {"image_size": "32"}, {"image_size": True}, {"samples": HUGE}, {"samples": None}),
     *({"samples": 0.5}, {"max_depth": "a"}, {"max_depth": float("nan")}, {"input_key": "image"}, {"input_key": []}),
     *({"run": []}, {"run": {"experiment_name": "../../x"}}, {"run": {"data": []}}, {"mirror_average": "yes"}),

@@ -60,8 +60,13 @@ def open_page(config: DemoConfig) -> "gradio.Blocks":
     check_angle("fov", config.fov)
     if not 0 < config.port < 2**16:
         raise ConfigError(f"--port {config.port}: give a number from 1 to 65535")
-    shared = {"mirror_average": config.mirror_average, "trust_code": config.trust_code}
-    load = partial(load_model, device=config.device, compile="latency", **shared)
+    load = partial(
+        load_model,
+        device=config.device,
+        compile="latency",
+        mirror_average=config.mirror_average,
+        trust_code=config.trust_code,
+    )
     predictors = [load(each) for each in (config.checkpoint, config.compare_with) if each is not None]
     examples = find_examples(config, predictors)
     open_only_listed_formats()  # Gradio opens uploads before the handlers do
