@@ -198,7 +198,7 @@ def test_weights_of_invalid_pixels_have_no_effect() -> None:
 @pytest.mark.parametrize("configure", [rgb, binaural])
 def test_a_run_learns_the_same_depth_with_uncertainty_and_without(v2_root: Path, configure: Callable[..., Any]) -> None:
     plain, uncertain = (
-        configure(v2_root, nb_epochs=4, experiment_name=name, uncertainty=name == "uncertain")
+        configure(v2_root, nb_epochs=4, learning_rate=3e-3, experiment_name=name, uncertainty=name == "uncertain")
         for name in ("plain", "uncertain")
     )
     train(plain)
