@@ -174,9 +174,9 @@ def test_a_recording_is_plotted_beside_simulated_ones(
 def test_distillation_examples_are_frames_at_even_steps_of_the_error(
     v2_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_tiny(Path("student"), v2_root)
-    save_tiny(Path("distilled"), v2_root, "distill")
-    save_tiny_rgb(Path("teacher"), v2_root)
+    save_tiny(Path("checkpoints/student"), v2_root)
+    save_tiny(Path("checkpoints/distilled"), v2_root, "distill")
+    save_tiny_rgb(Path("checkpoints/teacher"), v2_root)
     main = runpy.run_path(str(ROOT / "examples" / "distillation_examples.py"))["main"]
     main(["student", "distilled", "teacher"], Path("picture.png"))
     assert capsys.readouterr().out == "picture.png\n"

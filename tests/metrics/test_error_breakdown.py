@@ -152,7 +152,7 @@ def test_every_pixel_lies_in_one_region(height: int, width: int) -> None:
 
 def test_evaluate_writes_both(v2_root: Path, tmp_path: Path) -> None:
     save_tiny(tmp_path / "ears", v2_root)
-    evaluate(evaluate_config(str(tmp_path / "ears" / "best"), out=tmp_path / "out", device="cpu"))
+    evaluate(evaluate_config(str(tmp_path / "ears" / "best"), data_dir=v2_root, out=tmp_path / "out", device="cpu"))
     result = json.loads((tmp_path / "out" / "evaluate_test_valid.json").read_text())
     assert [each["start"] for each in result["depth_bins"]] == list(BIN_STARTS)
     assert result["depth_bins"][-1]["end"] is None

@@ -3,12 +3,12 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from echodepth.core.errors import require_at_least
 from echodepth.models.layers import Prediction
+from echodepth.models.resampling import resample
 
 EncoderLevel = Literal["x1", "x2", "x3", "x4", "x5"]
 Level = Literal["x1", "x2", "x3", "x4", "x5", "d1", "d2", "d3", "d4"]
@@ -92,6 +92,4 @@ class DistillationLossConfig(ABC):
 
 def resize_like(x: Float[Tensor, "b c h w"], reference: Float[Tensor, "b c2 h2 w2"]) -> Float[Tensor, "b c h2 w2"]:
     """Resize a map to the rows and columns of another: bilinear, antialiased."""
-    if x.shape[-2:] == reference.shape[-2:]:
-        return x
-    return F.interpolate(x, reference.shape[-2:], mode="bilinear", antialias=True)
+    return resample(x, (reference.shape[-2], reference.shape[-1]))

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -29,6 +28,7 @@ from echodepth.models.layers import (
     Prediction,
 )
 from echodepth.models.networks import NETWORKS
+from echodepth.models.resampling import resample
 
 INPUT_SIZE = 256
 
@@ -89,9 +89,7 @@ class UNetBaseline(DepthNet):
             ValueError: ``spectrograms`` has the wrong number of channels or is too small.
         """
         check_input(spectrograms, 2 * self.ear_channels, "spectrograms", "the left ear's, then the right's")
-        if spectrograms.shape[-2:] != (INPUT_SIZE, INPUT_SIZE):
-            spectrograms = F.interpolate(spectrograms, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", antialias=True)
-        encoded = [self.first(spectrograms)]
+        encoded = [self.first(resample(spectrograms, (INPUT_SIZE, INPUT_SIZE)))]
         for halve in self.down:
             encoded.append(halve(encoded[-1]))
         decoded = [self.up[0](encoded[-1])]
