@@ -11,8 +11,10 @@ decoder produces the map::
                        x1   x2   x3   x4   x5 ── d4 ── d3 ── d2 ── d1 ── head ── depth [B,1,S,S]
 
 Rows of the input are frequencies and columns are times. Rows and columns of the output are those of an image. The
-decoder learns this change of axes. As frequency and time are different quantities, the encoders can convolve along one
-after the other (HTF-EchoDepth, 2026). The decoder produces an image and always convolves over both axes.
+decoder learns this change of axes. With an image grid, the maps are resampled to squares after fusion, and all their
+positions mixed: convolutions alone do not reach from every time to every direction. As frequency and time are different
+quantities, the encoders can convolve along one after the other (HTF-EchoDepth, 2026). The decoder produces an image and
+always convolves over both axes. One encoder can serve both ears.
 """
 
 from collections.abc import Mapping, Sequence
