@@ -5,8 +5,11 @@ set -euo pipefail
 
 size=${1:-full}
 case $size in
-    full) name=demo amount=(--preset demo) image_size=64 epochs=12 ;;
-    quick) name=demo_quick amount=(--rooms 40 --poses 5 --image_size 32) image_size=32 epochs=12 ;;
+    full) name=demo amount=(--preset demo) image_size=64 epochs=12 spectrogram=() ;;
+    quick)
+        name=demo_quick amount=(--rooms 30 --poses 4 --image_size 32) image_size=32 epochs=6
+        spectrogram=(--audio_bins 16 --audio_frames 64)
+        ;;
     *)
         echo "$0: the argument is full or quick, not $size" >&2
         exit 2
@@ -22,6 +25,8 @@ flags=(
     --learning_rate 0.002 --nb_epochs "$epochs" --save_frequency "$epochs" --num_workers 0 --overwrite
 )
 
+audio=("${flags[@]}" "${spectrogram[@]}")
+
 step "1/5  Simulating rooms, images, depth and binaural echoes"
 echodepth simulate --out "$data" "${amount[@]}"
 
@@ -29,10 +34,10 @@ step "2/5  Training the teacher, an RGB network"
 echodepth train rgb "${flags[@]}" --experiment_name "${name}_rgb"
 
 step "3/5  Training the student, an audio network, without the teacher"
-echodepth train binaural "${flags[@]}" --attention_levels 3 4 5 --experiment_name "${name}_audio"
+echodepth train binaural "${audio[@]}" --experiment_name "${name}_audio"
 
 step "4/5  Training the student by distillation"
-echodepth train distill "${flags[@]}" --attention_levels 3 4 5 --teacher "${name}_rgb" --experiment_name "${name}_distilled"
+echodepth train distill "${audio[@]}" --teacher "${name}_rgb" --experiment_name "${name}_distilled"
 
 step "5/5  Comparing them on test rooms"
 echodepth compare "${name}_rgb" "${name}_audio" "${name}_distilled" --name "$name"
