@@ -32,9 +32,8 @@ _CONTACT_SHEET = "contact_sheet.png"
 _FAR_DEPTH = 8000  # millimetres
 
 
-def make_loudspeaker(config: SimulateConfig) -> Loudspeaker:
-    """Loudspeaker and air of a set."""
-    rig = config.robot
+def make_loudspeaker(rig: Rig, config: SimulateConfig) -> Loudspeaker:
+    """Loudspeaker and air of a room."""
     return Loudspeaker(emitter=rig.emitter, isolation=rig.isolation, speed_of_sound=config.speed_of_sound)
 
 
@@ -43,7 +42,9 @@ def _settings(config: SimulateConfig) -> dict[str, object]:
     rig = config.robot
     flags = {"robot_height": rig.height, "isolation": rig.isolation, "snr": rig.snr}
     values = asdict(config) | config.amount._asdict() | flags
-    excluded = ("out", "workers", "backend", "preset", "rig")
+    excluded = ["out", "workers", "backend", "preset", "rig"]
+    # A set of one robot has the card that it had before there were several, so that it can be resumed.
+    excluded += [] if config.rig_variation else ["rig_variation"]
     settings = {"simulator": VERSION, **{name: value for name, value in values.items() if name not in excluded}}
     # A set without --rig has the card that it had before there was one, so that it can be resumed.
     changed = {name: value for name, value in _rig_values(rig).items() if value != _rig_values(DEFAULT_RIG)[name]}
@@ -84,7 +85,7 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
         "conventions": {
             "field_of_view_degrees": FIELD_OF_VIEW.degrees,
             "rig": _rig_values(config.robot),
-            "loudspeaker": asdict(make_loudspeaker(config)),
+            "loudspeaker": asdict(make_loudspeaker(config.robot, config)),
             "head": "MIT KEMAR, Gardner and Martin 1994",
         },
         "versions": {

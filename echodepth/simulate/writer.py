@@ -34,6 +34,8 @@ from echodepth.simulate.camera.render import render
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.dataset_card import complete_card, create_or_verify_card, make_loudspeaker
 from echodepth.simulate.plan import LISTED_KINDS, SPLITS, FileKind, Instance, Split, file_kinds, plan
+from echodepth.simulate.rig import Rig
+from echodepth.simulate.rig_variation import varied_rig
 from echodepth.simulate.rooms.room_generator import draw_pose, draw_room
 from echodepth.simulate.rooms.scene import Room
 
@@ -133,23 +135,31 @@ def write_room(config: SimulateConfig, instances: list[Instance]) -> tuple[int, 
     # The third number of the seed is 0 for the room itself and pose + 1 for a recording.
     rng = np.random.default_rng([config.seed, number, 0])
     room = draw_room(rng)
+    rig = rig_of(config, number)
     patches = None
     for instance in instances:
         if all(instance.path(config.out, kind).exists() for kind in file_kinds(config)):
             continue
         patches = patches or draw_patches(room, rng)
-        _write_sample(config, instance, room, patches)
+        _write_sample(config, instance, room, rig, patches)
     return number, room.kind, len(instances)
 
 
-def _write_sample(config: SimulateConfig, instance: Instance, room: Room, patches: Patches) -> None:
+def rig_of(config: SimulateConfig, room: int) -> Rig:
+    """The robot in a room: the set's, or with ``--rig_variation`` one that is drawn for the room."""
+    if not config.rig_variation:
+        return config.robot
+    return varied_rig(config.robot, config.rig_variation, np.random.default_rng([config.seed, room, 0, 1]))
+
+
+def _write_sample(config: SimulateConfig, instance: Instance, room: Room, rig: Rig, patches: Patches) -> None:
     rng = np.random.default_rng([config.seed, instance.room, instance.pose + 1])
-    pose = draw_pose(rng, room, config.robot.height)
-    camera = replace(pose, pitch=pose.pitch + math.radians(config.robot.pitch))
+    pose = draw_pose(rng, room, rig.height)
+    camera = replace(pose, pitch=pose.pitch + math.radians(rig.pitch))
     view = render(room, camera, config.amount.image_size, rng)
     measured = measure_depth(view, config.depth_holes, rng)
-    arrivals = propagate(room, patches, pose, make_loudspeaker(config), rng)
-    recording = record(arrivals, rng, config.robot, config.speed_of_sound)
+    arrivals = propagate(room, patches, pose, make_loudspeaker(rig, config), rng)
+    recording = record(arrivals, rng, rig, config.speed_of_sound)
     # BatVision V2 stores 24-bit samples in the upper bits of 32-bit integers.
     samples = np.round(recording.T * _24_BITS).astype(np.int32) << 8
     with atomic_write(instance.path(config.out, "audio")) as unfinished:
