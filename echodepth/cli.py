@@ -150,10 +150,10 @@ COMMANDS = (
         "echodepth.apps.demo.config:DemoConfig",
     ),
     Command(
-        "benchmark",
+        "experiment",
         "Run a declared study: many trainings, one table.",
-        "echodepth.experiments.study:benchmark",
-        "echodepth.experiments.config:BenchmarkConfig",
+        "echodepth.experiments.study:experiment",
+        "echodepth.experiments.config:ExperimentConfig",
     ),
 )
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def is_due(trainer: L.Trainer, frequency: int) -> bool:
     """Whether this epoch's files are written: every ``frequency`` epochs, and after the last."""
     done = trainer.current_epoch + 1
-    return done % frequency == 0 or done == trainer.max_epochs
+    return done % frequency == 0 or done == trainer.max_epochs or trainer.should_stop
 
 
 class EpochCheckpoints(Checkpoint):
@@ -121,7 +121,9 @@ class History(Checkpoint):
         metrics = trainer.callback_metrics
         if not trainer.is_global_zero:
             return
-        names = sorted(name for name in metrics if "/" in name)
+        # Lightning keeps the scores of an earlier validation.
+        is_validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        names = sorted(name for name in metrics if "/" in name and (is_validated or not name.startswith("val/")))
         row = {"epoch": str(trainer.current_epoch + 1), "seconds": f"{time.monotonic() - self.started:.1f}"}
         # Nine digits represent a float32 exactly.
         self.rows.append(row | {name: f"{float(metrics[name]):.9g}" for name in names})

@@ -29,6 +29,8 @@ class TrainingDataConfig:
 
     label_fraction: float = 1.0
     """Share of the training rooms whose ground truth is used; rooms without it serve distillation only."""
+    val_label_fraction: float = 1.0
+    """Share of the validation frames that are scored, chosen likewise; the others are not read."""
     label_seed: int = 0
     """Seed that draws the labelled rooms; a smaller share is a subset of a larger one."""
     flip: TrueOrFalse = True
@@ -57,6 +59,13 @@ class OptimisationConfig:
     """Initial learning rate; the scheduler lowers it."""
     nb_epochs: int = 200
     """Total number of epochs, including those before a resume."""
+    patience: float | None = None
+    """Stop once this share of the epochs so far, such as 0.2, has not lowered the validation RMSE; best with
+    --scheduler none, since cosine reaches zero at --nb_epochs only."""
+    min_epochs: int = 1
+    """Epochs before --patience may stop the run."""
+    val_frequency: int = 1
+    """Epochs between two validations; --nb_epochs must be a multiple of it."""
     optimizer: Literal["Adam", "AdamW", "SGD"] = "AdamW"
     """Optimiser; SGD has momentum 0.9."""
     weight_decay: float = 0.01
@@ -86,7 +95,7 @@ class DistillationConfig:
     kd_schedule: Literal["constant", "warmup", "decay"] = "constant"
     """Schedule of all distillation weights: constant, rising over the first fifth, or falling to zero."""
     shuffle_teacher: bool = False
-    """Control: the teacher is given another frame of the batch."""
+    """Control: the teacher is given another frame of the batch; a batch of one frame has no teacher."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from echodepth.models.networks import NETWORKS
 from echodepth.models.run_record import RunRecord
 from echodepth.training.callbacks import BestModel, EpochCheckpoints, History
 from echodepth.training.config import FLAGS_NOT_COMPARED, DistillConfig, TrainConfig
+from echodepth.training.convergence import StopWhenConverged
 from echodepth.training.depth_task import PROGRESS_STEPS, DepthTask
 from echodepth.training.distillation_task import DistillationTask, require_features
 from echodepth.training.image_logging import ResultPictures
@@ -72,15 +73,20 @@ def train(config: TrainConfig) -> Path:
     """
     # Lightning's import sets the level at which it logs devices and loggers.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    return _fit(config, *new_task(config))
+
+
+def new_task(config: TrainConfig) -> tuple[DepthTask, DepthDataModule, dict[str, Any] | None]:
+    """An untrained model as a Lightning module, its data, and how the teacher was aligned; errors as ``train``."""
     model = new_model(config)
     if not isinstance(config, DistillConfig):
-        return _fit(config, DepthTask(model, config), _open_data(config, model, (config.modality, "depth")))
+        return DepthTask(model, config), _open_data(config, model, (config.modality, "depth")), None
     live = load_teacher(config.distillation.teacher)
     require_features(config, live)
     data = _open_data(config, model, ("image", "audio", "depth"))
     teacher, alignment = open_teacher(config, live, data.train_set)
     del live  # a cached teacher needs no network, and the network may be large
-    return _fit(config, DistillationTask(model, teacher, config), data, alignment)
+    return DistillationTask(model, teacher, config), data, alignment
 
 
 def model_spec(config: TrainConfig) -> ModelSpec:
@@ -145,6 +151,7 @@ def _open_data(config: TrainConfig, model: DepthModel, modalities: tuple[Modalit
         color_jitter=options.color_jitter,
         first_epoch=config.checkpoints or 0,
         labels=LabelSubset(options.label_fraction, options.label_seed, keep_unlabelled),
+        val_labels=LabelSubset(options.val_label_fraction, options.label_seed),
         prepared=(AudioCacheFormat(model.front_end.settings), AudioCacheFormat()) if machine.use_prepared else (),
     )
 
@@ -217,6 +224,8 @@ def _trainer(config: TrainConfig, paths: RunPaths) -> L.Trainer:
         History(paths, config.checkpoints or 0),
         EpochCheckpoints(paths, config.save_frequency),
     ]
+    if optimisation.patience is not None:
+        callbacks.insert(1, StopWhenConverged(optimisation.patience, optimisation.min_epochs))
     if optimisation.ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=optimisation.ema_decay))
     return L.Trainer(
@@ -227,6 +236,7 @@ def _trainer(config: TrainConfig, paths: RunPaths) -> L.Trainer:
         precision=machine.precision,
         sync_batchnorm=uses_sync_batchnorm(machine),
         max_epochs=optimisation.nb_epochs,
+        check_val_every_n_epoch=optimisation.val_frequency,
         gradient_clip_val=optimisation.gradient_clip or None,
         accumulate_grad_batches=optimisation.accumulate,
         logger=_loggers(config, paths) or False,

@@ -22,7 +22,7 @@ from echodepth.training.config import DistillConfig, MachineConfig, TrainConfig
 
 log = logging.getLogger(__name__)
 LEAST = {
-    1: ("batch_size", "nb_epochs", "save_frequency", "accumulate", "devices", "num_nodes"),
+    1: ("batch_size", "nb_epochs", "save_frequency", "accumulate", "devices", "num_nodes", "min_epochs"),
     MINIMUM_SIZE: ("image_size",),
     0: ("learning_rate", "weight_decay", "gradient_clip", "seed", "label_seed", "spec_masks"),
 }
@@ -36,6 +36,17 @@ INSTALL_LOGGERS = "install the loggers with pip install 'echodepth[track]'"
 def is_main_process() -> bool:
     """Whether this is rank zero, the only process that writes files and logs."""
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
+
+
+def _check_length(config: TrainConfig) -> None:
+    patience, frequency = config.optimisation.patience, config.optimisation.val_frequency
+    epochs = config.optimisation.nb_epochs
+    if patience is not None and not 0 < patience < 1:
+        raise ConfigError(f"--patience must be a share of the epochs above 0 and below 1, such as 0.2, not {patience}")
+    if frequency < 1 or epochs % frequency:
+        raise ConfigError(
+            f"--val_frequency must divide --nb_epochs {epochs}, so that the last epoch is validated, not {frequency}"
+        )
 
 
 def check_flags(config: TrainConfig) -> None:
@@ -52,6 +63,7 @@ def check_flags(config: TrainConfig) -> None:
         raise ConfigError(f"--label_fraction must be above 0 and up to 1, such as 0.1, not {fraction}")
     if decay is not None and not 0 <= decay < 1:
         raise ConfigError(f"--ema_decay must be from 0 to below 1, such as 0.999, not {decay}")
+    _check_length(config)
     _check_machine(config)
     if flags.get("uncertainty") and not flags["lambda_uncertainty"]:
         raise ConfigError("--lambda_uncertainty 0 does not train --uncertainty: give it a weight, or leave both out")
