@@ -35,7 +35,7 @@ from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.streaming.config import ShardConfig
 from echodepth.distillation.losses import DISTILLATION_LOSSES
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.experiments.config import BenchmarkConfig
+from echodepth.experiments.config import ExperimentConfig
 from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.inference.video import write_video
 from echodepth.losses import LOSSES
@@ -162,7 +162,7 @@ class Reader:
                 for word in arguments:
                     if word.endswith(".wav"):
                         self._have_file(Path(word))
-                    elif word.startswith("benchmark_"):
+                    elif word.startswith("experiment_"):
                         self._have_model(word)
                 self._python(script, arguments)
             case ["torchrun", *arguments]:
@@ -239,7 +239,7 @@ class Reader:
                 assert config.checkpoint is not None
                 self._have_model(config.checkpoint)
                 run(replace(config, count=1, device="cpu"))
-            case BenchmarkConfig():
+            case ExperimentConfig():
                 method = {"ear": "light", "light": "wide_light"}.get(config.study, "none")
                 run(replace(config, preset="tiny", methods=(method,), seeds=(0,), workers=1))
             case PredictConfig():
