@@ -1,5 +1,6 @@
 """Runtimes for trained models behind one interface: PyTorch, ONNX Runtime and OpenVINO."""
 
+import logging
 import zipfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.integrity import DamageError, check_file
 from echodepth.inference.config import BackendName, CompileMode
 from echodepth.inference.export_metadata import (
     BACKEND_BY_SUFFIX,
@@ -25,6 +27,7 @@ from echodepth.inference.runtime import Backend
 from echodepth.models.checkpoint import load_model as load_depth_model
 from echodepth.models.layers import Prediction
 
+log = logging.getLogger(__name__)
 GraphRunner = Callable[[np.ndarray], Sequence[np.ndarray]]
 """Runs a graph on one input array and returns its output arrays."""
 
@@ -101,7 +104,14 @@ def load_backend(
             f"{checkpoint}: a .pt2 can hold code that runs when it is opened; give an .onnx or .xml file, or the model "
             "folder, or --trust_code (trust_code=True) if you exported this file yourself"
         )
-    return {"torch": _load_pt2, "onnx": _load_onnx, "openvino": _load_openvino}[backend](path, device)
+    try:
+        is_sealed = check_file(path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else []))
+    except DamageError as error:
+        raise _damaged(path, error) from error
+    model = {"torch": _load_pt2, "onnx": _load_onnx, "openvino": _load_openvino}[backend](path, device)
+    if not is_sealed:
+        log.warning("%s holds no sha256: damage in it would not be noticed", path)
+    return model
 
 
 def _load_pt2(path: Path, device: str) -> ExportedModel:

@@ -1,4 +1,4 @@
-"""Writers of exported files: ONNX, OpenVINO and torch.export, each with its metadata inside."""
+"""Writers of exported files: ONNX, OpenVINO and torch.export, each with its metadata and its digest inside."""
 
 import logging
 import warnings
@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from echodepth.core.integrity import seal_file
 from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, import_extra
 
@@ -56,6 +57,7 @@ def onnx_writer(source: Path, path: Path) -> Write:
         del model.metadata_props[:]
         onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
         onnx.save(model, path)
+        seal_file(path)
 
     return write
 
@@ -69,6 +71,7 @@ def openvino_writer(source: Path, path: Path) -> Write:
         model.set_rt_info(metadata.to_json(), METADATA_KEY)
         # The graph keeps the precision that it was traced in: Fourier kernels in fp16 would drown quiet echoes.
         openvino.save_model(model, path, compress_to_fp16=False)
+        seal_file(path, path.with_suffix(".bin"))
 
     return write
 
@@ -81,6 +84,7 @@ def pt2_writer(graph: DepthGraph, example: Tensor, path: Path) -> Write:
     def write(metadata: ExportMetadata) -> None:
         with _quiet():
             torch.export.save(program, path, extra_files={f"{METADATA_KEY}.json": metadata.to_json()})
+        seal_file(path)
 
     return write
 

@@ -5,9 +5,7 @@ and distillation need nothing else. The checkpoints of training (``epoch_0002.pt
 """
 
 import inspect
-import json
 import logging
-import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from echodepth.core.errors import CheckpointError, ConfigError, listed
@@ -32,7 +30,16 @@ from echodepth.models.model_card import write_card
 from echodepth.models.networks import NETWORKS
 from echodepth.models.removed_attention import drop_attention_pattern
 from echodepth.models.run_record import RunRecord
-from echodepth.models.saved_weights import FORMAT, check_format, read_config, stored_shapes, tensor_shapes
+from echodepth.models.saved_weights import (
+    FORMAT,
+    WEIGHTS,
+    check_format,
+    load_checkpoint,
+    read_config,
+    stored_shapes,
+    tensor_shapes,
+    write_weights,
+)
 
 log = logging.getLogger(__name__)
 
@@ -170,10 +177,8 @@ def save_model(model: DepthModel, folder: Path, licence: str | None = None) -> N
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
-    config = {"format": FORMAT, **asdict(model.spec), "run": model.run.to_plain()}
-    (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
-    save_file(weights, new / "model.safetensors")
+    write_weights(new, {"format": FORMAT, **asdict(model.spec), "run": model.run.to_plain()}, weights)
     (new / "README.md").write_text(write_card(model.network, model.image_size, model.run, licence))
     if folder.exists():
         folder.replace(old)
@@ -220,14 +225,13 @@ def _load_folder(folder: Path) -> DepthModel:
     try:
         config = read_config(folder / "config.json")
         saved = config["format"]
-        check_format(saved, folder / "config.json")
         if saved == 1:
             config = {**upgrade_spec(config), "run": upgrade_run(config["run"])}
         config = drop_attention_pattern(config, folder)
         spec = ModelSpec(config["network"], config["arguments"], config["front_end"])
-        shapes, run = stored_shapes(folder / "model.safetensors"), RunRecord.from_plain(config["run"])
+        shapes, run = stored_shapes(folder / WEIGHTS), RunRecord.from_plain(config["run"])
         _check_fit(spec, upgrade_weights(shapes) if saved == 1 else shapes, folder)
-        model, weights = DepthModel(spec, run), load_file(folder / "model.safetensors")
+        model, weights = DepthModel(spec, run), load_file(folder / WEIGHTS)
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is not a complete model folder: {error!r}") from error
     return _fill(model, upgrade_weights(weights) if saved == 1 else weights, folder)
@@ -239,13 +243,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is damaged, contains other objects, or has no network of this version.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
-        # torch's own message recommends weights_only=False, which would execute code from the file.
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or contains other objects"
-        ) from error
+    checkpoint = load_checkpoint(path)
     if not isinstance(checkpoint, dict) or "model_state_dict" not in checkpoint:
         raise CheckpointError(f"{path} has no model_state_dict: give a checkpoint of a depth network")
     saved = checkpoint.get("format", 1)

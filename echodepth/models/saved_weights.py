@@ -1,26 +1,43 @@
 """What a saved model claims, checked against its files before anything of that size is allocated."""
 
 import json
+import logging
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from echodepth.core.errors import CheckpointError
+from echodepth.core.integrity import SEAL, DamageError, check_file, file_digest, seal, unseal
 
+log = logging.getLogger(__name__)
 FORMAT = 2
 """Format of the models that this version writes; it reads those from 1 on."""
+WEIGHTS = "model.safetensors"
+_REMEDY = "copy the model again from where it came, or train it again"
 LARGEST_CONFIG = 2**24
 """Bytes of the largest config.json that is read."""
+
+
+def write_weights(folder: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Write the weights of a model, and its ``config.json`` with their digest and those of its own two parts."""
+    save_file(weights, folder / WEIGHTS)
+    spec = {name: value for name, value in config.items() if name != "run"}
+    sealed = seal(spec, folder, [WEIGHTS]) | {"run": seal(config["run"])}
+    (folder / "config.json").write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The contents of a model's ``config.json``.
 
     Raises:
-        CheckpointError: it is larger than any such file.
+        CheckpointError: it is larger than any such file, its format is not one that this version reads, or it or the
+            weights beside it are damaged.
         OSError, ValueError, RecursionError: it cannot be read as JSON.
     """
     if path.stat().st_size > LARGEST_CONFIG:
@@ -28,7 +45,61 @@ def read_config(path: Path) -> dict[str, Any]:
     config = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(config, dict):
         raise ValueError("config.json is no mapping")
-    return config
+    if "format" in config:
+        check_format(config["format"], path)
+    return _intact(config, path)
+
+
+def _intact(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A config without its digests, once they are those of the network's description and of the weights beside it.
+
+    The record of the training has a digest of its own, and a change of it is only warned of: it may be a user's. A
+    folder that another program wrote has no digests: damage in it stays unseen, and a warning says so.
+
+    Raises:
+        CheckpointError: network, arguments or front end differ from their digest, or the weights from theirs.
+    """
+    run = config.pop("run", None)
+    try:
+        content, digests = unseal(config)
+    except DamageError as error:
+        raise CheckpointError(
+            f"{path} is damaged, or was edited ({error}): {_REMEDY}; if the change is yours, delete its entry {SEAL!r}"
+        ) from error
+    weights = path.with_name(WEIGHTS)
+    if digests is None:
+        log.warning("%s holds no sha256 of the weights: damage in them would not be noticed", path)
+    elif weights.is_file() and file_digest(weights) != digests.get(WEIGHTS):
+        raise CheckpointError(f"{weights} is damaged, its contents differ from their sha256: {_REMEDY}")
+    if isinstance(run, dict):
+        try:
+            run, sealed = unseal(run)
+        except DamageError:
+            run.pop(SEAL, None)
+            sealed = None
+        if sealed is None and digests is not None:
+            log.warning("%s: the record of the training was edited, or is damaged: it differs from its sha256", path)
+    return content if run is None else content | {"run": run}
+
+
+def load_checkpoint(path: Path) -> Any:
+    """The contents of a ``.pth``, once they are those of its digest, or of the checksums of another program's archive.
+
+    Raises:
+        CheckpointError: the file is damaged, or contains other objects than plain values and tensors.
+    """
+    try:
+        check_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except DamageError as error:
+        raise CheckpointError(
+            f"{path} is damaged, {error}: copy it again from where it came, or take another epoch of its run"
+        ) from error
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+        # torch's own message recommends weights_only=False, which would execute code from the file.
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or contains other objects"
+        ) from error
 
 
 def check_format(saved: object, path: Path) -> None:

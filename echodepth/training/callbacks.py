@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.integrity import seal_file
 from echodepth.core.run_paths import RunPaths
 from echodepth.models.checkpoint import save_model
 from echodepth.training.depth_task import DepthTask
@@ -52,6 +53,7 @@ class EpochCheckpoints(Checkpoint):
         unfinished = path.with_suffix(".unfinished")
         trainer.save_checkpoint(unfinished, weights_only=False)
         if trainer.is_global_zero:
+            seal_file(unfinished)
             unfinished.replace(path)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:

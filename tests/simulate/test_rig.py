@@ -67,7 +67,7 @@ def test_a_file_with_the_default_values_makes_the_bytes_of_the_default_set(tmp_p
     written = []
     for name, rig in (("default", None), ("file", file)):
         config = SimulateConfig(tmp_path / name, rooms=3, poses=1, image_size=16, rig=rig)
-        write_room(config, plan(config)[:1])
+        write_room(config, plan(config)[:1], {})
         written.append([path.read_bytes() for path in sorted(config.out.rglob("*_0000_000.*"))])
     assert len(written[0]) == 3
     assert written[0] == written[1]
@@ -92,7 +92,7 @@ def test_the_camera_is_at_the_rigs_height_and_pitch(tmp_path: Path) -> None:
     """Rows of a pitched camera see the floor where the cotangent law puts it."""
     file = write_rig(tmp_path / "rig.json", {"height": 0.8, "pitch": 20.0})
     config = SimulateConfig(tmp_path / "set", rooms=3, poses=1, image_size=64, depth_holes=0.0, rig=file)
-    write_room(config, plan(config)[:1])
+    write_room(config, plan(config)[:1], {})
     metres = np.load(next(config.out.rglob("depth_0000_000.npy"))) / 1000
     row = 60  # 25.4 degrees below the optical axis
     below = math.atan((row + 0.5 - 32) / 32 * math.tan(math.radians(57 / 2)))
@@ -246,7 +246,7 @@ def test_the_card_of_a_set_records_the_rig_and_that_of_a_default_set_its_old_set
 def test_recordings_of_a_rig_are_written(tmp_path: Path) -> None:
     file = write_rig(tmp_path / "rig.json", {"onset": 700, "direct_rms": 0.02, "snr": 50})
     config = SimulateConfig(tmp_path / "set", rooms=3, poses=1, image_size=16, rig=file)
-    write_room(config, plan(config)[:1])
+    write_room(config, plan(config)[:1], {})
     audio, _ = read_wav(next(config.out.rglob("*.wav")))
     onset = find_onset(audio)
     assert onset == pytest.approx(700, abs=12)

@@ -122,7 +122,7 @@ def test_a_larger_set_contains_the_same_samples(small: tuple[SimulateConfig, Pat
     config, root = small
     other = replace(config, out=tmp_path, rooms=23, poses=3)
     (instance,) = (i for i in plan(other) if (i.room, i.pose) == (2, 1))
-    write_room(other, [instance])
+    write_room(other, [instance], {})
     for kind in file_kinds(other):
         (original,) = root.rglob(instance.file_name(kind))
         assert instance.path(other.out, kind).read_bytes() == original.read_bytes()
@@ -166,7 +166,7 @@ def test_depth_outside_holes_is_exact_to_a_few_millimetres(small: tuple[Simulate
         error = np.abs(measured / 1000 - exact)[measured > 0]
         assert np.median(error) < 0.005
     without_holes = replace(config, out=tmp_path, depth_holes=0.0)
-    write_room(without_holes, [i for i in plan(without_holes) if i.room == 0])
+    write_room(without_holes, [i for i in plan(without_holes) if i.room == 0], {})
     for path in tmp_path.rglob("depth_0*.npy"):
         exact = np.load(path.parents[1] / "depth_exact" / path.name.replace("depth_", "depth_exact_"))
         assert np.abs(np.load(path) / 1000 - exact).max() <= 0.0005001

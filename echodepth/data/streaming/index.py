@@ -21,6 +21,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
+from echodepth.core.integrity import seal, unseal
 from echodepth.core.safe_paths import plain_name
 from echodepth.data.camera_file import DEGREES, parse_camera
 from echodepth.data.config import DataConfig
@@ -108,9 +109,8 @@ class ShardIndex:
         facts = {"dataset": self.dataset, "depth_units_per_metre": self.depth_units, "parts": self.modalities}
         if self.field_of_view is not None:
             facts[DEGREES] = self.field_of_view.degrees
-        return json.dumps(
-            {"format": FORMAT, "version": VERSION, **facts, "rooms": self.rooms, "splits": splits}, indent=1
-        )
+        index = {"format": FORMAT, "version": VERSION, **facts, "rooms": self.rooms, "splits": splits}
+        return json.dumps(seal(index), indent=1)
 
     @staticmethod
     def from_json(text: str, name: str) -> "ShardIndex":
@@ -124,7 +124,7 @@ class ShardIndex:
             DataError: the text is no index of shards, or has another version.
         """
         try:
-            content: dict[str, Any] = json.loads(text)
+            content: dict[str, Any] = unseal(json.loads(text))[0]
             if content["format"] != FORMAT:
                 raise ValueError(f"its format is {content['format']}")
             if content["version"] != VERSION:

@@ -1,7 +1,8 @@
 """The journal of ``echodepth shard``: the finished shards, by which an interrupted run resumes.
 
 A line of JSON describes the dataset, and each further line a finished shard. Lines are appended, because writing the
-whole journal after each shard takes time that grows with the square of their number.
+whole journal after each shard takes time that grows with the square of their number. A line that is damaged, or half
+written, does not count: its shard is packed again.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError
+from echodepth.core.integrity import seal, unseal
 from echodepth.core.safe_paths import plain_name
 from echodepth.data.streaming.index import Shard, ShardIndex
 
@@ -43,6 +45,10 @@ class Journal:
         folder: of the shards.
         dataset: what they hold.
 
+    Attributes:
+        shards: by file name.
+        is_damaged: whether shards are missing here because their lines are damaged.
+
     Raises:
         ConfigError: the folder holds shards of another dataset.
     """
@@ -51,17 +57,18 @@ class Journal:
         self.path = folder / FILE
         self.dataset = dataset
         self.shards: dict[str, Packed] = {}
+        self.is_damaged = False
         if not self.path.is_file():
             return
-        header, *lines = self.path.read_text(encoding="utf-8").splitlines()
-        if json.loads(header) != dataset:
-            name = json.loads(header)["dataset"]
-            raise ConfigError(f"{folder} holds shards of {name} with other settings: give another --out")
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break  # an interrupted run wrote half a line
+        # An interrupted run leaves half a line at the end.
+        *lines, _ = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
+        header, *lines = lines or [""]
+        found = _read_line(header)
+        if found is not None and found != dataset:
+            raise ConfigError(f"{folder} holds shards of {found['dataset']} with other settings: give another --out")
+        entries = [_read_line(line) for line in (lines if found else ())]
+        self.is_damaged = found is None or None in entries
+        for entry in filter(None, entries):
             name, shard = entry.pop("name"), entry.pop("shard")
             plain_name(name, str(self.path))  # the shards of a list are deleted when they are out of date
             self.shards[name] = Packed(**entry, shard=Shard(**shard) if shard else None)
@@ -69,7 +76,7 @@ class Journal:
     def rewrite(self) -> None:
         """Write all entries, without half a line and without entries that were replaced or removed."""
         with atomic_write(self.path) as unfinished:
-            lines = [json.dumps(self.dataset), *(_line(name, packed) for name, packed in self.shards.items())]
+            lines = [json.dumps(seal(self.dataset)), *(_line(name, packed) for name, packed in self.shards.items())]
             unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def append(self, name: str, packed: Packed) -> None:
@@ -93,4 +100,13 @@ class Journal:
 
 
 def _line(name: str, packed: Packed) -> str:
-    return json.dumps({"name": name, **asdict(packed)})
+    return json.dumps(seal({"name": name, **asdict(packed)}))
+
+
+def _read_line(line: str) -> dict[str, Any] | None:
+    """The content of a line; None if it is damaged."""
+    try:
+        content, digests = unseal(json.loads(line))
+    except (ValueError, RecursionError):
+        return None
+    return None if digests is None else content

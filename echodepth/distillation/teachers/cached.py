@@ -18,7 +18,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from echodepth.core.array_store import ArrayStore, ResumableWriter, file_stamp, read_index, short_hash
+from echodepth.core.array_store import (
+    ArrayStore,
+    ResumableWriter,
+    damaged_arrays,
+    file_stamp,
+    read_index,
+    short_hash,
+)
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.core.run_paths import cache_folder
 from echodepth.data.augmentation import flip_left_right
@@ -50,19 +57,24 @@ class CachedTeacher(Teacher):
         folder: complete, from ``teacher_cache_folder``.
         records: the frames to be predicted, with their images.
         levels: the feature levels to be returned.
+        verify: read all arrays to compare them with their digests, even if they have not changed since the last time.
 
     Raises:
         CheckpointError: a frame or level is missing, an image has changed since, or the cache is damaged.
     """
 
-    def __init__(self, folder: Path, records: Sequence[Record], levels: Sequence[str]) -> None:
+    def __init__(self, folder: Path, records: Sequence[Record], levels: Sequence[str], verify: bool = False) -> None:
         try:
             index = read_index(folder)
             cached_levels, stamps = index["levels"], index["frames"]
-            self._store = ArrayStore(folder, ["depth", *(level for level in levels if level in cached_levels)], stamps)
+            arrays = ["depth", *(level for level in levels if level in cached_levels)]
+            damaged = damaged_arrays(folder, arrays, verify)
+            self._store = ArrayStore(folder, arrays, stamps)
             self._arrays = self._store.arrays
         except (OSError, LookupError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder} is damaged: {error!r}") from error
+        if damaged:
+            raise CheckpointError(f"{folder / damaged[0]}.npy is damaged, its contents differ from their sha256")
         if absent := [level for level in levels if level not in cached_levels]:
             raise CheckpointError(f"it was made without --levels {' '.join(absent)}")
         for name, stamp in image_stamps(records).items():
@@ -122,7 +134,7 @@ def fill_cache(
         raise ConfigError(f"--levels {' '.join(absent)}: this teacher does not return them; omit --levels")
     folder = teacher_cache_folder(teacher, data)
     try:
-        CachedTeacher(folder, frames.records, levels)
+        CachedTeacher(folder, frames.records, levels, verify=True)
     except CheckpointError as error:
         if folder.exists():
             log.info("%s is replaced: %s", folder, error)
