@@ -17,6 +17,7 @@ from echodepth.core.errors import require_at_least
 from echodepth.core.flags import build, flat, select
 from echodepth.core.run_paths import RunPaths
 from echodepth.core.strict_json import to_json
+from echodepth.core.workers import worker_life
 from echodepth.data.records import Split
 from echodepth.evaluation.config import Control, ScoringConfig
 from echodepth.evaluation.results import Evaluation
@@ -60,7 +61,7 @@ def benchmark(config: BenchmarkConfig) -> Path:
     # A student's teacher must exist before the student starts.
     for stage in ([run for run in runs if run.method == "teacher"], [run for run in runs if run.method != "teacher"]):
         work = (delayed(_finish)(run, config.preset, config.split, folder, Path.cwd()) for run in stage)
-        pool = Parallel(n_jobs=config.workers, return_as="generator_unordered", batch_size=1)
+        pool = Parallel(n_jobs=config.workers, return_as="generator_unordered", batch_size=1, **worker_life())
         for _ in tqdm(pool(work), total=len(stage), unit="run", desc=f"benchmark {config.study}"):
             pass
     controls = _controls(runs, config, folder)

@@ -8,7 +8,6 @@ incomplete.
 
 import logging
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +24,7 @@ from echodepth.core.atomic_io import atomic_write, remove_unfinished
 from echodepth.core.batvision_tables import V2_COLUMNS, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
-from echodepth.core.workers import exit_with_parent
+from echodepth.core.workers import worker_life
 from echodepth.simulate.acoustics.propagation import propagate
 from echodepth.simulate.acoustics.recording import record
 from echodepth.simulate.acoustics.scattering import Patches, draw_patches
@@ -56,13 +55,13 @@ def simulate(config: SimulateConfig) -> Path:
     rooms = [list(members) for _, members in groupby(instances, key=lambda instance: instance.room)]
     _connect_backend(config)
     card = create_or_verify_card(config)
+    remove_unfinished(config.out)
     room_kinds: dict[int, str] = {}
     with tqdm(total=len(instances), unit="sample", desc="simulate") as progress:
         for number, kind, count in _write_rooms(config, rooms):
             room_kinds[number] = kind
             progress.update(count)
     complete_card(config, card, instances, room_kinds)
-    remove_unfinished(config.out)
     _write_tables(config, instances)
     return config.out
 
@@ -97,11 +96,10 @@ def _write_rooms(config: SimulateConfig, rooms: list[list[Instance]]) -> Iterato
         for room in others:
             yield write_room(config, room)
         return
-    parent = os.getpid() if config.backend == "loky" else None
     # The working directory of a worker on another machine is a different one.
     absolute = replace(config, out=config.out.absolute())
     _ = absolute.robot  # read here and sent along: that machine may not have the file
-    jobs = [delayed(_write_room_in_worker)(absolute, room, parent) for room in others]
+    jobs = [delayed(write_room)(absolute, room) for room in others]
     with parallel_config(config.backend, n_jobs=config.workers):
         if config.backend == "ray":
             # joblib supports no generator with Ray: short lists of jobs keep the progress bar moving.
@@ -109,14 +107,8 @@ def _write_rooms(config: SimulateConfig, rooms: list[list[Instance]]) -> Iterato
             for start in range(0, len(jobs), chunk):
                 yield from Parallel(batch_size=1)(jobs[start : start + chunk])
         else:
-            yield from Parallel(return_as="generator_unordered", batch_size=1)(jobs)
-
-
-def _write_room_in_worker(config: SimulateConfig, room: list[Instance], parent: int | None) -> tuple[int, str, int]:
-    """Write a room in a worker process, which exits when its parent process has been killed."""
-    if parent is not None:
-        exit_with_parent(parent)
-    return write_room(config, room)
+            life = worker_life() if config.backend == "loky" else {}
+            yield from Parallel(return_as="generator_unordered", batch_size=1, **life)(jobs)
 
 
 def write_room(config: SimulateConfig, instances: list[Instance]) -> tuple[int, str, int]:
