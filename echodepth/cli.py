@@ -19,6 +19,7 @@ from echodepth.core.flags import CommandFlags
 from echodepth.core.registry import load_plugin
 
 USER_ERROR = 2
+WORKER_DIED = 1
 INTERRUPTED = 130
 """Exit status of a process that Ctrl-C ended: 128 + 2."""
 TYRO: dict[str, Any] = {"use_underscores": True, "config": (OmitArgPrefixes, OmitSubcommandPrefixes)}
@@ -169,6 +170,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message = plain_message(error) if isinstance(error, EchodepthError) else error
         print(f"echodepth: {message}", file=sys.stderr)
         raise SystemExit(USER_ERROR) from None
+    except RuntimeError as error:
+        from echodepth.core.workers import worker_death
+
+        message = worker_death(error)
+        if message is None:
+            raise
+        print(f"echodepth: {message}", file=sys.stderr)
+        raise SystemExit(WORKER_DIED) from None
     except KeyboardInterrupt:
         print("echodepth: stopped", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from echodepth.core.errors import require_at_least
 from echodepth.core.flags import build, flat, select
+from echodepth.core.workers import worker_life
 from echodepth.evaluation.config import Control
 from echodepth.experiments.config import ELSEWHERE_POSES, ExperimentConfig, Study
 from echodepth.experiments.distillation_table import distillation_markdown
@@ -63,7 +64,7 @@ def experiment(config: ExperimentConfig) -> Path:
 
 def _finish_all(setting: Setting, runs: list[Run], config: ExperimentConfig, folder: Path) -> None:
     work = (delayed(finish)(setting, run, config.split, folder, Path.cwd()) for run in runs)
-    pool = Parallel(n_jobs=config.workers, return_as="generator_unordered", batch_size=1)
+    pool = Parallel(n_jobs=config.workers, return_as="generator_unordered", batch_size=1, **worker_life())
     for _ in tqdm(pool(work), total=len(runs), unit="run", desc=f"experiment {config.study}", disable=not runs):
         pass
 

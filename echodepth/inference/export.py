@@ -7,7 +7,6 @@ is measured on the model's own data, in metres.
 
 import copy
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from echodepth import __version__
-from echodepth.core.atomic_io import move_into_place
+from echodepth.core.atomic_io import move_into_place, scratch_folder
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError, require_at_least
 from echodepth.data.audio import AudioCut
@@ -85,8 +84,8 @@ def export(config: ExportConfig) -> Path:
     mirrored = "_mirror_average" if config.mirror_average else ""
     file_name = f"{name}_{config.precision}{mirrored}{SUFFIXES[config.format]}"
     reference = MirrorAveraged(model) if config.mirror_average else model
-    with tempfile.TemporaryDirectory(prefix=".unfinished_", dir=folder) as scratch, _one_line_errors(config):
-        path = Path(scratch) / file_name
+    with scratch_folder(folder / file_name) as scratch, _one_line_errors(config):
+        path = scratch / file_name
         write = _make_writer(model, config, splits, path)
         metadata = _metadata(model, config)
         write(metadata)

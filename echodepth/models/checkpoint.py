@@ -6,7 +6,6 @@ and distillation need nothing else. The checkpoints of training (``epoch_0002.pt
 
 import inspect
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from echodepth.core.atomic_io import atomic_folder
 from echodepth.core.errors import CheckpointError, ConfigError, listed
 from echodepth.core.flags import plain, select
 from echodepth.core.registry import Registry
@@ -26,6 +26,7 @@ from echodepth.models.frontends import FRONT_ENDS, default_front_end
 from echodepth.models.frontends.base import FrontEnd
 from echodepth.models.hub import fetch, is_hub_id
 from echodepth.models.layers import MINIMUM_SIZE, DepthNet, Features, Prediction
+from echodepth.models.load_checks import load_settled, require_finite
 from echodepth.models.model_card import write_card
 from echodepth.models.networks import NETWORKS
 from echodepth.models.removed_attention import drop_attention_pattern
@@ -172,18 +173,12 @@ def _require(registry: Registry[Any], name: str) -> None:
 
 
 def save_model(model: DepthModel, folder: Path, licence: str | None = None) -> None:
-    """Write a model folder, which replaces an older one only once complete; ``licence`` is that of the weights."""
-    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
+    """Write a model folder, which replaces an older one in one step; ``licence`` is that of the weights."""
+    config = {"format": FORMAT, **asdict(model.spec), "run": model.run.to_plain()}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
-    write_weights(new, {"format": FORMAT, **asdict(model.spec), "run": model.run.to_plain()}, weights)
-    (new / "README.md").write_text(write_card(model.network, model.image_size, model.run, licence))
-    if folder.exists():
-        folder.replace(old)
-    new.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with atomic_folder(folder, replace=True) as new:
+        write_weights(new, config, weights)
+        (new / "README.md").write_text(write_card(model.network, model.image_size, model.run, licence))
 
 
 def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> DepthModel:
@@ -195,10 +190,11 @@ def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> De
         device: of the model.
 
     Raises:
-        CheckpointError: there is no such model, it is unreadable, or its weights do not fit the network.
+        CheckpointError: there is no such model, it is unreadable, or its weights do not fit the network or are NaN.
     """
     path = find_checkpoint(checkpoint)
-    model = _load_folder(path) if path.is_dir() else _load_file(path)
+    model = load_settled(path, _load_folder) if path.is_dir() else _load_file(path)
+    require_finite(model.network.state_dict(), path)
     return model.to(device).eval()
 
 

@@ -9,7 +9,6 @@ is incomplete.
 
 import logging
 import math
-import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from echodepth.core.batvision_tables import V2_COLUMNS, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
 from echodepth.core.integrity import append_sums, file_digest, read_sums, write_sums
-from echodepth.core.workers import exit_with_parent
+from echodepth.core.workers import worker_life
 from echodepth.simulate.acoustics.propagation import propagate
 from echodepth.simulate.acoustics.recording import record
 from echodepth.simulate.acoustics.scattering import Patches, draw_patches
@@ -86,6 +85,7 @@ def simulate(config: SimulateConfig) -> Path:
     rooms = [list(members) for _, members in groupby(instances, key=lambda instance: instance.room)]
     _connect_backend(config)
     card = create_or_verify_card(config)
+    remove_unfinished(config.out)
     digests, room_kinds, mended = read_sums(config.out) or {}, dict[int, str](), list[str]()
     # Half a line of an interrupted run would spoil the next one.
     write_sums(config.out, digests, settings_line(config))
@@ -99,7 +99,6 @@ def simulate(config: SimulateConfig) -> Path:
     if mended:
         log.warning("%s: damaged and simulated again: %s", config.out, ", ".join(mended))
     complete_card(config, card, instances, room_kinds)
-    remove_unfinished(config.out)
     tables = [CARD_NAME, *_write_tables(config, instances)]
     listed = [_relative(instance, kind) for instance in instances for kind in file_kinds(config)]
     own = {name: file_digest(config.out / name) or "" for name in tables}
@@ -148,11 +147,10 @@ def _write_rooms(
         for room in others:
             yield write_room(config, room, known(room))
         return
-    parent = os.getpid() if config.backend == "loky" else None
     # The working directory of a worker on another machine is a different one.
     absolute = replace(config, out=config.out.absolute())
     _ = absolute.robot  # read here and sent along: that machine may not have the file
-    jobs = [delayed(_write_room_in_worker)(absolute, room, known(room), parent) for room in others]
+    jobs = [delayed(write_room)(absolute, room, known(room)) for room in others]
     with parallel_config(config.backend, n_jobs=config.workers):
         if config.backend == "ray":
             # joblib supports no generator with Ray: short lists of jobs keep the progress bar moving.
@@ -160,16 +158,8 @@ def _write_rooms(
             for start in range(0, len(jobs), chunk):
                 yield from Parallel(batch_size=1)(jobs[start : start + chunk])
         else:
-            yield from Parallel(return_as="generator_unordered", batch_size=1)(jobs)
-
-
-def _write_room_in_worker(
-    config: SimulateConfig, room: list[Instance], digests: Mapping[str, str], parent: int | None
-) -> WrittenRoom:
-    """Write a room in a worker process, which exits when its parent process has been killed."""
-    if parent is not None:
-        exit_with_parent(parent)
-    return write_room(config, room, digests)
+            life = worker_life() if config.backend == "loky" else {}
+            yield from Parallel(return_as="generator_unordered", batch_size=1, **life)(jobs)
 
 
 def write_room(config: SimulateConfig, instances: list[Instance], digests: Mapping[str, str]) -> WrittenRoom:

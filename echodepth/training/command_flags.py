@@ -14,7 +14,7 @@ from echodepth.core.flags import CommandFlags, build, flat
 from echodepth.data.flag_groups import chosen_values
 from echodepth.training.compose import Choices, config_class, prepare_class, train_config
 
-NOT_REPEATED = ("checkpoints", "overwrite")
+NOT_REPEATED = ("checkpoints", "resume", "overwrite")
 """Flags of a recorded run that ``--config`` does not take over: they belong to that one command."""
 
 

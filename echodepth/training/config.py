@@ -14,6 +14,7 @@ from echodepth.losses.config import Curriculum
 FLAGS_NOT_COMPARED = frozenset(
     {
         *("experiment_name", "seed", "teacher", "checkpoints", "save_frequency", "overwrite"),
+        *("resume", "save_minutes", "on_nan", "spike_factor"),
         *("num_workers", "device", "use_prepared", "compile", "channels_last", "activation_checkpointing"),
         *("deterministic", "cudnn_benchmark", "tf32", "threads"),
         *("use_wandb", "wandb_project", "use_tensorboard", "field_of_view"),
@@ -74,6 +75,10 @@ class OptimisationConfig:
     """Learning rate schedule. cosine: to zero over the run; step: divided by ten after each third."""
     gradient_clip: float = 0.0
     """Largest norm of the gradient; 0 does not clip."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """What a step does whose inputs, loss or gradient are NaN, infinite or a spike: stop the run, or be left out."""
+    spike_factor: float = 1000.0
+    """How many times the usual loss or gradient norm counts as a spike; 0 accepts any."""
     accumulate: int = 1
     """Batches whose gradients are accumulated for one optimiser step."""
     ema_decay: float | None = None
@@ -172,6 +177,10 @@ class TrainConfig:
     """Random seed of the whole run: the same command twice gives the same numbers."""
     checkpoints: int | None = None
     """Resume from the end of this epoch."""
+    resume: Literal["auto"] | None = None
+    """auto: resume from the newest checkpoint that is whole, or begin if there is none."""
+    save_minutes: float = 10.0
+    """Minutes between two checkpoints within an epoch, the most that a kill costs; 0 saves whole epochs only."""
     save_frequency: int = 2
     """Epochs between two checkpoints and pictures of results."""
     overwrite: bool = False

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 LEAST = {
     1: ("batch_size", "nb_epochs", "save_frequency", "accumulate", "devices", "num_nodes", "min_epochs"),
     MINIMUM_SIZE: ("image_size",),
-    0: ("learning_rate", "weight_decay", "gradient_clip", "seed", "label_seed", "spec_masks"),
+    0: ("learning_rate", "weight_decay", "gradient_clip", "seed", "label_seed", "spec_masks", "save_minutes"),
 }
 """Smallest value of a flag."""
 COMPILERS = ("c++", "g++", "clang++", "cl")
@@ -64,6 +64,9 @@ def check_flags(config: TrainConfig) -> None:
     if decay is not None and not 0 <= decay < 1:
         raise ConfigError(f"--ema_decay must be from 0 to below 1, such as 0.999, not {decay}")
     _check_length(config)
+    spike = config.optimisation.spike_factor
+    if not (spike == 0 or 1 < spike < math.inf):
+        raise ConfigError(f"--spike_factor must be above 1, such as 1000, or 0 for none, not {spike:g}")
     _check_machine(config)
     if flags.get("uncertainty") and not flags["lambda_uncertainty"]:
         raise ConfigError("--lambda_uncertainty 0 does not train --uncertainty: give it a weight, or leave both out")

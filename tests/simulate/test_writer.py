@@ -20,7 +20,6 @@ import soundfile
 from PIL import Image
 
 from echodepth import cli
-from echodepth.core.atomic_io import remove_unfinished
 from echodepth.core.errors import ConfigError
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
 from echodepth.simulate.plan import file_kinds, plan, split_of
@@ -86,8 +85,6 @@ def test_a_killed_run_leaves_no_partial_file_and_no_worker_and_resumes_to_the_sa
         assert np.load(path).shape == (48, 48)
     for path in killed.rglob("audio_*.wav"):
         assert soundfile.read(path)[0].shape == (20000, 2)
-    for path in killed.rglob(".*.unfinished"):
-        os.utime(path, (0, 0))
     cli.main(["simulate", "--out", str(killed), *amount])
     cli.main(["simulate", "--out", str(through), *amount, "--workers", "1"])
     assert contents(killed) == contents(through)
@@ -107,15 +104,6 @@ def test_deleted_files_are_restored_and_the_others_are_kept(small: tuple[Simulat
     assert len(deleted) == 8 + 1 + 3
     assert contents(again) == contents(root)
     assert kept.stat().st_mtime_ns == untouched
-
-
-def test_only_old_unfinished_files_are_removed(tmp_path: Path) -> None:
-    old, young, other = (tmp_path / name for name in (".a.wav.7.unfinished", ".b.wav.8.unfinished", "c.wav"))
-    for path in (old, young, other):
-        path.touch()
-    os.utime(old, (0, 0))
-    remove_unfinished(tmp_path)
-    assert sorted(tmp_path.iterdir()) == [young, other]
 
 
 def test_a_larger_set_contains_the_same_samples(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:

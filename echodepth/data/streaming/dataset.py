@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.integrity import find_damaged
+from echodepth.core.workers import loader_life
 from echodepth.data.config import DataConfig
 from echodepth.data.decoder import Decoder, create_decoder
 from echodepth.data.images import DepthResize
@@ -110,6 +111,7 @@ class ShardedDataset(SplitDataset):
         *,
         shuffle_seed: int | None = None,
         first_epoch: int = 0,
+        first_batch: int = 0,
         world_size: int = 1,
         rank: int = 0,
         keep_order: bool = False,
@@ -128,9 +130,10 @@ class ShardedDataset(SplitDataset):
         return DataLoader(
             ShardBatches(self, partition, shuffle_seed),
             batch_size=None,
-            sampler=BatchNumbers(len(partition.batch_sizes), first_epoch),
+            sampler=BatchNumbers(len(partition.batch_sizes), first_epoch, first_batch),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            worker_init_fn=loader_life(num_workers),
             collate_fn=keep_batch,
             pin_memory=pin_memory,
             # A loader draws its workers' seed; its own generator leaves the global random numbers unchanged.

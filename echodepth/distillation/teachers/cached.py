@@ -28,6 +28,7 @@ from echodepth.core.array_store import (
 )
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.core.run_paths import cache_folder
+from echodepth.core.workers import loader_life
 from echodepth.data.augmentation import flip_left_right
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset
@@ -144,7 +145,8 @@ def fill_cache(
     stamps = image_stamps(frames.records)
     remedy = "store fewer --levels, or set ECHODEPTH_CACHE to a larger disk"
     writer = ResumableWriter(folder, {"levels": list(levels), "frames": stamps}, ("depth", *levels), stamps, remedy)
-    loader = DataLoader(Subset(frames, writer.missing()), **loading)  # type: ignore[arg-type]
+    life = loader_life(loading.get("num_workers", 0))
+    loader = DataLoader(Subset(frames, writer.missing()), worker_init_fn=life, **loading)  # type: ignore[arg-type]
     with tqdm(total=len(frames), initial=writer.done, desc="Caching", unit="frame", disable=None) as bar:
         for batch in loader:
             batch["image"] = batch["image"].to(device)
