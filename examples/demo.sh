@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Simulate rooms, train a teacher, a student without a teacher and a student with distillation, and compare them on test
-# rooms in one report. `make demo` runs it; `quick` is a smaller version.
+# Simulate rooms, train a teacher, a student without a teacher and a student with distillation, and compare them, and the
+# model that comes with echodepth, on test rooms in one report. `make demo` runs it; `quick` is a smaller version.
 set -euo pipefail
 
 size=${1:-full}
@@ -40,6 +40,7 @@ step "4/5  Training the student by distillation"
 echodepth train distill "${audio[@]}" --teacher "${name}_rgb" --experiment_name "${name}_distilled"
 
 step "5/5  Comparing them on test rooms"
-echodepth compare "${name}_rgb" "${name}_audio" "${name}_distilled" --name "$name"
+echodepth compare "${name}_rgb" "${name}_audio" "${name}_distilled" echodepth-light --name "$name" \
+    --dataset simulated --data_dir "$data"
 
 printf '\nDone in %d s. Open the report: %s/results/%s/comparison.html\n' "$((SECONDS - started))" "$PWD" "$name"
