@@ -48,8 +48,8 @@ class ScoringConfig:
 class EvaluateConfig:
     """Score a trained model, or a control in its place."""
 
-    checkpoint: str
-    """Model folder, .pth file, experiment name, or ORG/NAME on the Hugging Face Hub."""
+    checkpoint: str | None = None
+    """Model folder, .pth file, experiment name, or ORG/NAME on the Hugging Face Hub; default: echodepth-light."""
     control: Control = "none"
     """Control: shuffled_audio gives every frame another frame's echoes; mean_depth predicts the mean training map."""
     ablate: bool = False

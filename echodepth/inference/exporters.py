@@ -1,17 +1,21 @@
 """Writers of exported files: ONNX, OpenVINO and torch.export, each with its metadata and its digest inside."""
 
+import copy
 import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from echodepth.core.integrity import seal_file
+from echodepth.inference.config import Precision
 from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, import_extra
+from echodepth.models.checkpoint import DepthModel, save_model
 
 Write = Callable[[ExportMetadata], None]
 """Writes the file with the given metadata; a second call replaces the file."""
@@ -85,6 +89,21 @@ def pt2_writer(graph: DepthGraph, example: Tensor, path: Path) -> Write:
         with _quiet():
             torch.export.save(program, path, extra_files={f"{METADATA_KEY}.json": metadata.to_json()})
         seal_file(path)
+
+    return write
+
+
+def folder_writer(model: DepthModel, precision: Precision, path: Path) -> Write:
+    """Return a writer of a model folder, for ``fp16`` with weights in float16, which the reader converts to float32."""
+
+    def write(metadata: ExportMetadata) -> None:
+        saved = copy.copy(model)
+        if precision == "fp16":
+            changes = [metadata.difference or 0.0, (metadata.accuracy or {}).get("largest_change", 0.0)]
+            saved.run = replace(model.run, dtype="float16", dtype_error=max(changes))
+        else:
+            saved.run = replace(model.run, dtype=None, dtype_error=None)
+        save_model(saved, path)
 
     return write
 

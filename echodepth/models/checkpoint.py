@@ -4,7 +4,6 @@ A model folder holds ``config.json``, ``model.safetensors`` and ``README.md``, t
 and distillation need nothing else. The checkpoints of training (``epoch_0002.pth``) can be read as well.
 """
 
-import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -17,10 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from echodepth.core.atomic_io import atomic_folder
-from echodepth.core.errors import CheckpointError, ConfigError, listed
+from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.core.flags import plain, select
+from echodepth.core.packaged import DEFAULT_MODEL, packaged_models, packaged_or_own
 from echodepth.core.registry import Registry
 from echodepth.core.run_paths import experiment_name, model_folders, trained_experiments
+from echodepth.models.bare_weights import recognise_network
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
 from echodepth.models.frontends import FRONT_ENDS, default_front_end
 from echodepth.models.frontends.base import FrontEnd
@@ -34,6 +35,7 @@ from echodepth.models.run_record import RunRecord
 from echodepth.models.saved_weights import (
     FORMAT,
     WEIGHTS,
+    as_stored,
     check_format,
     load_checkpoint,
     read_config,
@@ -173,28 +175,36 @@ def _require(registry: Registry[Any], name: str) -> None:
 
 
 def save_model(model: DepthModel, folder: Path, licence: str | None = None) -> None:
-    """Write a model folder, which replaces an older one in one step; ``licence`` is that of the weights."""
+    """Write a model folder, which replaces an older one in one step; ``licence`` is that of the weights.
+
+    Raises:
+        CheckpointError: a weight is too large for the record's ``dtype``.
+    """
     config = {"format": FORMAT, **asdict(model.spec), "run": model.run.to_plain()}
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    weights = as_stored(model.network.state_dict(), model.run.dtype)
     with atomic_folder(folder, replace=True) as new:
         write_weights(new, config, weights)
         (new / "README.md").write_text(write_card(model.network, model.image_size, model.run, licence))
 
 
-def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> DepthModel:
+def load_model(checkpoint: str | Path | None = None, device: str | torch.device = "cpu") -> DepthModel:
     """Load a saved model, in eval mode.
 
     Args:
         checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, the name of an experiment, whose best
-            model is read, or ``ORG/NAME`` on the Hugging Face Hub.
+            model is read, that of a packaged model, or ``ORG/NAME`` on the Hugging Face Hub; None for the default
+            packaged model, with a warning that says so.
         device: of the model.
 
     Raises:
         CheckpointError: there is no such model, it is unreadable, or its weights do not fit the network or are NaN.
     """
-    path = find_checkpoint(checkpoint)
+    path = find_checkpoint(DEFAULT_MODEL if checkpoint is None else checkpoint)
     model = load_settled(path, _load_folder) if path.is_dir() else _load_file(path)
     require_finite(model.network.state_dict(), path)
+    if checkpoint is None:
+        limits = model.run.data_limits or ""
+        log.warning("no model is named: %s is used, which comes with echodepth. %s", DEFAULT_MODEL, limits)
     return model.to(device).eval()
 
 
@@ -204,13 +214,13 @@ def find_checkpoint(checkpoint: str | Path) -> Path:
     Raises:
         CheckpointError: there is none; the message lists the experiments that have a model.
     """
-    for candidate in model_folders(checkpoint):
-        if (candidate / "config.json").is_file() or candidate.is_file():
-            return candidate
+    own = next((each for each in model_folders(checkpoint) if (each / "config.json").is_file() or each.is_file()), None)
+    if found := packaged_or_own(checkpoint, own):
+        return found
     if is_hub_id(str(checkpoint)):
         return fetch(str(checkpoint))
-    experiments = trained_experiments()
-    there_are = f"there are {', '.join(experiments)}" if experiments else "there are none"
+    names = [*trained_experiments(), *packaged_models()]
+    there_are = f"there are {', '.join(names)}" if names else "there are none"
     raise CheckpointError(
         f"no model at {checkpoint}: give a model folder, a .pth file, the name of an experiment ({there_are}), "
         "or ORG/NAME on the Hugging Face Hub"
@@ -280,14 +290,4 @@ def _fill(model: DepthModel, weights: Mapping[str, Tensor], path: Path) -> Depth
 
 
 def _infer_spec(weights: Mapping[str, Tensor], path: Path) -> ModelSpec:
-    """The spec of a bare state dict; what its weights do not reveal has the constructor's default."""
-    for network in NETWORKS:
-        arguments = network.arguments_from_weights(weights)
-        if arguments is not None:
-            defaults = inspect.signature(network).parameters
-            size, depth = (defaults[name].default for name in ("output_size", "max_depth"))
-            assumed = {"image size": f"{size} pixels", "range": f"{depth:g} m"}
-            assumed |= {flag: defaults[flag].default for flag in plain(network.config()) if flag not in arguments}
-            log.warning("%s does not contain its %s: taken as %s", path, listed(assumed), listed(assumed.values()))
-            return ModelSpec(network.name, arguments)
-    raise CheckpointError(f"{path} does not contain the weights of any network that can be recognised without a config")
+    return ModelSpec(*recognise_network(weights, path))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from echodepth.core.errors import ConfigError
 from echodepth.core.field_of_view import FieldOfView
@@ -11,7 +11,8 @@ from echodepth.core.run_paths import EXPERIMENT_NAMES, is_experiment_name
 _TYPES: dict[Any, tuple[str, ...]] = {
     str: ("kind", "experiment_name", "version", "teacher", "data_licence", "data_limits"),
     int: ("seed", "epoch"),
-    Mapping: ("data", "flags", "validation"),
+    float: ("dtype_error",),
+    Mapping: ("data", "flags", "validation", "tests"),
 }
 
 
@@ -31,6 +32,9 @@ class RunRecord:
         validation: metrics of that epoch by name.
         data_licence: title and licence of the training data, for the model card.
         data_limits: what models trained on these data are not known to do, for the model card.
+        dtype: number format of the saved weights, ``float16``; None for that of training.
+        dtype_error: largest change of depth by that format, in metres, over the inputs of its trial.
+        tests: metrics by name, for each test set by its title, for the model card.
         field_of_view: of the camera of the training data, for point clouds; on disk two angles in degrees.
         is_loaded: whether the record was read from a file, which may be anyone's: it then chooses no file to read, see
             ``echodepth.data.recorded``. Not part of the file.
@@ -47,6 +51,9 @@ class RunRecord:
     validation: Mapping[str, float] = field(default_factory=dict)
     data_licence: str | None = None
     data_limits: str | None = None
+    dtype: Literal["float16"] | None = None
+    dtype_error: float | None = None
+    tests: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     field_of_view: FieldOfView | None = None
     is_loaded: bool = field(default=False, compare=False, metadata={"saved": False})
 
@@ -92,6 +99,11 @@ def _check(values: Any) -> None:
                 raise ValueError(f"{name} of the run record is {value!r}")
             if isinstance(value, str) and not value.replace("\n", " ").isprintable():
                 raise ValueError(f"{name} of the run record is {value!r}, which cannot be printed")
+    if values.get("dtype") not in (None, "float16"):
+        raise ValueError(f"dtype of the run record is {values['dtype']!r}: it is float16 or left out")
+    for title, metrics in (values.get("tests") or {}).items():
+        if not isinstance(metrics, Mapping) or not all(isinstance(each, int | float) for each in metrics.values()):
+            raise ValueError(f"tests of the run record, {title!r}: {metrics!r}")
     experiment = values.get("experiment_name", RunRecord.experiment_name)
     if experiment is None or not is_experiment_name(experiment):
         # It names folders below results/.

@@ -114,6 +114,26 @@ def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
+def as_stored(weights: Mapping[str, Tensor], dtype: str | None) -> dict[str, Tensor]:
+    """Weights as a file holds them: on the CPU and contiguous, floating-point numbers in another format on request.
+
+    Args:
+        weights: a state dict.
+        dtype: ``float16``, or None for the format they have.
+
+    Raises:
+        CheckpointError: a number is beyond the range of that format.
+    """
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    if dtype is None:
+        return stored
+    rounded = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+    for name, tensor in rounded.items():
+        if not torch.equal(tensor.isfinite(), stored[name].isfinite()):
+            raise CheckpointError(f"{name} has numbers above 65504, the largest of float16: save the model in float32")
+    return rounded
+
+
 def tensor_shapes(weights: Mapping[str, object], path: Path) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor of a state dict.
 

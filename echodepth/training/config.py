@@ -175,6 +175,8 @@ class TrainConfig:
     """Name of the folders under checkpoints/, results/ and logs/."""
     seed: int = 0
     """Random seed of the whole run: the same command twice gives the same numbers."""
+    init: str | None = None
+    """Start from the weights of this model (folder, .pth, experiment, echodepth-light, ORG/NAME), with its network."""
     checkpoints: int | None = None
     """Resume from the end of this epoch."""
     resume: Literal["auto"] | None = None

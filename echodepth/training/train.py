@@ -40,6 +40,7 @@ from echodepth.training.convergence import StopWhenConverged
 from echodepth.training.depth_task import PROGRESS_STEPS, DepthTask
 from echodepth.training.distillation_task import DistillationTask, require_features
 from echodepth.training.image_logging import ResultPictures
+from echodepth.training.initial_weights import continued, load_initial
 from echodepth.training.rank_watch import RankWatch
 from echodepth.training.resume import ResumePoint, prepare_folders
 from echodepth.training.stop_signals import StopSignals
@@ -105,13 +106,15 @@ def model_spec(config: TrainConfig) -> ModelSpec:
 
 
 def new_model(config: TrainConfig) -> DepthModel:
-    """An untrained model for these flags, with the record of the run that begins.
+    """The model that these flags begin with, new or that of ``--init``, with the record of the run that begins.
 
     Raises:
-        ConfigError: a flag is out of range.
+        CheckpointError: the model of ``--init`` cannot be read.
+        ConfigError: a flag is out of range, or contradicts ``--init``.
         DataError: the dataset's description of its camera cannot be read.
     """
     check_flags(config)
+    initial = None if config.init is None else load_initial(config.init, config.modality, plain(config))[0]
     # Seeded before anything is drawn: a student starts from the same weights with a teacher and without.
     L.seed_everything(config.seed, workers=True, verbose=False)
     reader = DATASETS[config.data.dataset]
@@ -128,7 +131,7 @@ def new_model(config: TrainConfig) -> DepthModel:
         field_of_view=dataset_camera(config.data, config.training_data.field_of_view),
     )
     try:
-        return DepthModel(model_spec(config), record)
+        return DepthModel(model_spec(config), record) if initial is None else continued(initial, record)
     except ValueError as error:
         raise ConfigError(f"--{error}") from error
 

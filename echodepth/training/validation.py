@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
 from echodepth.core.flags import flat
+from echodepth.core.packaged import packaged_model
 from echodepth.distillation.losses.total import check_distillation
 from echodepth.losses.total import loss_terms
 from echodepth.models.checkpoint import ModelSpec
@@ -67,6 +68,10 @@ def check_flags(config: TrainConfig) -> None:
     spike = config.optimisation.spike_factor
     if not (spike == 0 or 1 < spike < math.inf):
         raise ConfigError(f"--spike_factor must be above 1, such as 1000, or 0 for none, not {spike:g}")
+    if packaged_model(config.experiment_name) is not None:
+        raise ConfigError(
+            f"--experiment_name {config.experiment_name} is a model that comes with echodepth: give another"
+        )
     _check_machine(config)
     if flags.get("uncertainty") and not flags["lambda_uncertainty"]:
         raise ConfigError("--lambda_uncertainty 0 does not train --uncertainty: give it a weight, or leave both out")
@@ -162,7 +167,7 @@ def check_resumable(checkpoint: dict[str, Any], spec: ModelSpec, flags: dict[str
         path: of the checkpoint, for messages.
 
     Raises:
-        CheckpointError: the checkpoint is of another network, optimiser or weight averaging.
+        CheckpointError: the checkpoint is of another network, optimiser, weight averaging or initial model.
     """
     recorded = checkpoint.get("model_spec")
     if recorded is None or _with_front_end_defaults(recorded) != _with_front_end_defaults(vars(spec)):
@@ -170,9 +175,9 @@ def check_resumable(checkpoint: dict[str, Any], spec: ModelSpec, flags: dict[str
     run = checkpoint["run"]
     before = run["data"] | run["flags"] | {"seed": run["seed"]}
     changed = [name for name in flags if before.get(name) != flags[name]]
-    for name in ("optimizer", "ema_decay"):
+    for name in ("optimizer", "ema_decay", "init"):
         # Averaged weights in a checkpoint are not those that its optimiser's state belongs to.
-        if name in changed and (name == "optimizer" or None in (before.get(name), flags[name])):
+        if name in changed and (name != "ema_decay" or None in (before.get(name), flags[name])):
             raise CheckpointError(
                 f"{path} was trained with --{name} {before.get(name)}, not {flags[name]}, and its state fits no other: "
                 "resume with that, or begin another --experiment_name"
