@@ -65,6 +65,7 @@ def test_one_step_equals_a_step_from_weights_loaded_by_hand(v2_root: Path, monke
     assert "- fine-tuned from: ears" in Path("checkpoints/tuned/best/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_an_uninterrupted_one(v2_root: Path) -> None:
     network = {"model": "light", "image_size": 32, "base_channels": 2, "audio_bins": 16, "audio_frames": 64}
     begun = training.new_model(train_config("binaural", **TINY, **network, data_dir=v2_root, audio_seconds=0.02))
