@@ -54,7 +54,9 @@ def test_the_command_in_the_message_mends_the_arrays_alone(tmp_path: Path, caplo
     config, folder = prepared(tmp_path / "v2 rooms")
     whole = contents(folder)
     for name in ("audio.npy", "depth_exact.npy", "image.npy", "index.json"):
-        kept = {path: path.stat().st_ino for path in folder.iterdir() if "depth" not in path.name and path.name != name}
+        # A new index may get the number of the old one.
+        arrays = [path for path in folder.glob("*.npy") if "depth" not in path.name and path.name != name]
+        kept = {path: path.stat().st_ino for path in arrays}
         (folder / name).write_bytes(BROKEN["zeros behind the header"](whole[name]))
         message = refusal(lambda: open_prepared(config, "train", ALL_MODALITIES, AudioCacheFormat()))
         assert message.startswith(f"{folder / name} is damaged, its contents differ from their sha256: `echodepth ")
@@ -63,9 +65,7 @@ def test_the_command_in_the_message_mends_the_arrays_alone(tmp_path: Path, caplo
         assert f"{folder / name} is damaged" in caplog.text
         assert contents(folder) == whole
         if name != "index.json":
-            assert {path for path, inode in kept.items() if path.stat().st_ino == inode} == {*kept} - {
-                folder / "index.json"
-            }
+            assert {path: path.stat().st_ino for path in arrays} == kept
     caplog.clear()
     write_prepared(config, "train", AudioCacheFormat())
     assert "damaged" not in caplog.text
@@ -108,6 +108,9 @@ def shards(tmp_path: Path) -> tuple[Any, Path]:
     return config, shard(config)
 
 
+_HALF_A_LINE = ("empty", "truncated", "two bytes short", "appended", "zeros at the end")
+
+
 def test_damaged_shards_are_refused(shards: tuple[Any, Path]) -> None:
     """By one epoch; with ``--verify`` before it."""
     _, folder = shards
@@ -118,7 +121,7 @@ def test_damaged_shards_are_refused(shards: tuple[Any, Path]) -> None:
         return list(open_split(config, "train"))
 
     require_refused(folder / "train-000000.tar", use, flips=10)
-    require_refused(folder / "index.json", use, flips=20)
+    require_refused(folder / "index.json", use, flips=20, name=folder.name)
     path = folder / "train-000000.tar"
     with restored(path) as data:
         path.write_bytes(flip(data, 8 * 2000))
@@ -141,7 +144,9 @@ def test_packing_again_mends_the_damaged_shard_alone(
             assert {name: data for name, data in contents(folder).items() if name != FILE} == {
                 name: data for name, data in whole.items() if name != FILE
             }, (name, kind)
-            assert f"{name} is damaged" in caplog.text or name == "index.json" or spoilt in data, (name, kind)
+            # The journal's end may be half a line of an interrupted run, and the index is written each time.
+            is_told = name == "index.json" or (name == FILE and kind in _HALF_A_LINE)
+            assert f"{name} is damaged" in caplog.text or is_told, (name, kind)
         if name == "train-000000.tar":
             assert (folder / "val-000000.tar").stat().st_mtime_ns == kept
 
