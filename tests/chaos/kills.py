@@ -12,6 +12,7 @@ import csv
 import os
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,6 +30,10 @@ TRAIN = (
     "--image_size 32 --base_channels 2 --attention_levels 5 --batch_size 2 --num_workers 0 --nb_epochs 3 "
     "--learning_rate 1e-3 --device cpu --save_frequency 2 --save_minutes 0.0001 --experiment_name run --resume auto"
 )
+
+
+OUTPUT = Path(tempfile.gettempdir()) / f"echodepth_kills_{os.getpid()}.txt"
+"""What the latest command printed."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,9 @@ def run(words: str) -> Callable[[], object]:
     """The command as a function."""
 
     def call() -> None:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, 1)
-        os.dup2(devnull, 2)
+        output = os.open(OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         try:
             cli.main(words.split())
         except SystemExit as end:
@@ -158,7 +163,11 @@ def _disturb(command: Command, base: Path, kills: int, options: Any) -> int:
 
     expected_in = fresh("undisturbed")
     before = os.times()
-    finishes(run(words))
+    try:
+        finishes(run(words))
+    except AssertionError:
+        print(OUTPUT.read_text()[-2000:], file=sys.stderr)
+        raise
     after = os.times()
     seconds = after.children_user + after.children_system - before.children_user - before.children_system
     expected = contents(expected_in)
@@ -170,6 +179,7 @@ def _disturb(command: Command, base: Path, kills: int, options: Any) -> int:
         total += 1
         if problem := lost(command, words, folder, expected):
             losses.append(f"kill {number}: {problem}")
+        print(f"{command.name}: {total} of {kills} kills, {landed} before its end, {len(losses)} lost", file=sys.stderr)
     print(f"| {command.name} | {total} | {landed} | {len(losses)} |", flush=True)
     if options.points and command.name == "train":
         point = 1
