@@ -173,10 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RuntimeError as error:
         from echodepth.core.workers import worker_death
 
-        message = worker_death(error)
-        if message is None:
+        line = worker_death(error)
+        if line is None:
             raise
-        print(f"echodepth: {message}", file=sys.stderr)
+        print(f"echodepth: {line}", file=sys.stderr)
         raise SystemExit(WORKER_DIED) from None
     except KeyboardInterrupt:
         print("echodepth: stopped", file=sys.stderr)

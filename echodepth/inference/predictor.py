@@ -199,11 +199,20 @@ class Predictor:
         return prepare_audio(x, sample_rate, lambda: self._audio_cut)
 
     def estimate(self, inputs: Sequence[ModelInput]) -> list[Estimate]:
-        """Predict depth for prepared inputs, in one batch."""
+        """Predict depth for prepared inputs, in one batch.
+
+        Raises:
+            CheckpointError: a prediction is NaN or infinite, and so are weights of the model.
+        """
         raw = torch.stack([one.raw for one in inputs])
         with torch.inference_mode(), _eval_mode(self._inference):
             depth, uncertainty = self._inference.predict(raw)[:2]
             maps = (torch.cat([depth, uncertainty], dim=1) if uncertainty is not None else depth).float().cpu()
+            if not torch.isfinite(maps).all():
+                raise CheckpointError(
+                    f"{self.name} predicts depth that is not finite: its weights are damaged, or its training "
+                    "diverged; use an earlier epoch, or export it again"
+                )
             return [_resize(each, one.size) for each, one in zip(maps, inputs, strict=True)]
 
 

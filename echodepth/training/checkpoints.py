@@ -8,6 +8,7 @@ data module leaves out the batches that were trained on.
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,8 @@ class Checkpoints(Checkpoint):
 
     def on_validation_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any, **__: Any) -> None:
         """Save as after a training batch; the resumed run begins this validation anew."""
-        self._save_within_epoch(trainer, pl_module, [each for each in trainer.callbacks if _averages(each)])
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        self._save_within_epoch(trainer, pl_module, [each for each in callbacks if isinstance(each, WeightAveraging)])
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the epoch if it is due, and otherwise the first, and if it is time, or a signal came."""
@@ -147,7 +149,9 @@ class Checkpoints(Checkpoint):
         """Keep what ``on_train_start`` restores."""
         self.resumed = checkpoint.get("mid_epoch")
 
-    def _save_within_epoch(self, trainer: L.Trainer, module: L.LightningModule, averages: list[Any] = []) -> None:  # noqa: B006
+    def _save_within_epoch(
+        self, trainer: L.Trainer, module: L.LightningModule, averages: Sequence[WeightAveraging] = ()
+    ) -> None:
         stop, is_time = self._asked(trainer, module)
         if not (stop or is_time):
             return
@@ -199,10 +203,6 @@ def is_due(trainer: L.Trainer, frequency: int) -> bool:
     """Whether this epoch's files are written: every ``frequency`` epochs, and after the last."""
     done = trainer.current_epoch + 1
     return done % frequency == 0 or done == trainer.max_epochs or trainer.should_stop
-
-
-def _averages(callback: object) -> bool:
-    return isinstance(callback, WeightAveraging)
 
 
 def _state(task: DepthTask) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from echodepth.inference.inputs import Input
 from echodepth.models.checkpoint import DepthModel, save_model
 from echodepth.models.layers import Prediction
 from echodepth.models.run_record import RunRecord
-from tests.tiny import RATE, SIDE, save_tiny, save_tiny_rgb
+from tests.tiny import RATE, SIDE, constant, save_tiny, save_tiny_rgb
 
 
 @pytest.fixture(scope="module")
@@ -412,3 +412,13 @@ def test_a_sample_rate_is_for_arrays_of_audio_only(eyes: Predictor, photo: np.nd
 def test_an_exported_model_is_not_published() -> None:
     with pytest.raises(CheckpointError, match="brightness is an exported model"):
         Predictor(Brightness()).push_to_hub("org/brightness")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_prediction_that_is_not_finite_is_an_error(
+    tmp_path: Path, v2_root: Path, photo: np.ndarray, value: float
+) -> None:
+    """It was written as "nan m", with exit status 0; an exported model's weights are seen in no other way."""
+    model = constant(save_tiny_rgb(tmp_path / "eyes", v2_root), value)
+    with pytest.raises(CheckpointError, match=r"eyes predicts depth that is not finite: .* use an earlier epoch"):
+        Predictor(model).infer(photo)

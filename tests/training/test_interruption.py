@@ -89,9 +89,12 @@ def test_each_signal_is_obeyed_wherever_it_arrives(
         def __del__(self) -> None:
             send(name)()
 
+    def destroy() -> None:
+        Destroyed()
+
     caplog.set_level(logging.INFO, "echodepth")
     handlers = [signal.getsignal(getattr(signal, each)) for each in ("SIGINT", "SIGTERM", "SIGUSR1")]
-    at_call(monkeypatch, "on_train_batch_end", 1, lambda: Destroyed() and None)
+    at_call(monkeypatch, "on_train_batch_end", 1, destroy)
     with pytest.raises(SystemExit) as stopped:
         train(rgb(v2_root))
     assert stopped.value.code == status
