@@ -230,7 +230,8 @@ def numpy_cues(ears: np.ndarray, size: int) -> np.ndarray:
             shifted = [padded[y : y + size, x : x + size] for y in range(3) for x in range(3)]
             return np.asarray(np.sum(shifted, axis=0))
 
-        return sums(small(image)) / sums(np.ones((size, size)))
+        mean: np.ndarray = sums(small(image)) / sums(np.ones((size, size)))
+        return mean
 
     resolutions = []
     for window, hop in ((64, 16), (256, 64)):
@@ -239,7 +240,7 @@ def numpy_cues(ears: np.ndarray, size: int) -> np.ndarray:
         cross = averaged((left * right.conj()).real) + 1j * averaged((left * right.conj()).imag)
         powers = averaged(np.abs(left) ** 2) * averaged(np.abs(right) ** 2)
         phase, coherence = cross / (np.abs(cross) + 1e-10), np.abs(cross) / (np.sqrt(powers) + 1e-10)
-        for level, other, sign in ((*levels, 1), (*levels[::-1], -1)):
+        for level, other, sign in ((levels[0], levels[1], 1), (levels[1], levels[0], -1)):
             ild = np.clip(100 * (level - other) / 40, -1, 1)  # 40 dB, above the largest of a head, is 1
             resolutions.append([level, ild, phase.real, sign * phase.imag, coherence])
     return np.array(resolutions).reshape(2, 2, 5, size, size).transpose(1, 0, 2, 3, 4)
@@ -319,3 +320,16 @@ def test_a_batch_of_any_size_is_computed_as_its_frames_are() -> None:
     for wrong in (audio[0], audio[:, :1], audio[:, [0, 1, 0]]):
         with pytest.raises(ValueError, match=r"audio must be \[B, 2, T\]"):
             front_end(wrong)
+
+
+def test_a_front_end_that_has_only_predicted_can_train() -> None:
+    """What it computes once and keeps is no inference tensor, which could not take part in a backward pass."""
+    front_end, audio = EchoFrontEnd(16, chirp="linear"), torch.randn(1, 2, 800)
+    with torch.inference_mode():
+        predicted = front_end(audio)
+    leaf = audio.clone().requires_grad_()
+    trained = front_end(leaf)
+    trained.sum().backward()
+    assert leaf.grad is not None
+    assert leaf.grad.abs().sum() > 0
+    assert torch.equal(trained, predicted)
