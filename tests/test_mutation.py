@@ -15,6 +15,7 @@ def scaled(x, factor=2):
     if x < LIMIT and x:
         raise ValueError(f"{x} is below {1 + 1}")
     return min(x * factor, [0.5])
+pairs = zip([LIMIT], [LIMIT], strict=True)
 """
 
 
