@@ -88,7 +88,7 @@ def test_logits_are_resized_before_they_are_bounded() -> None:
 def test_uncertainty_reads_three_by_three_pixels_without_an_edge_at_the_border_and_gives_no_gradient() -> None:
     head, features = UncertaintyHead(3, 10.0), torch.rand(1, 3, 6, 6)
     flat = head(features[..., :1, :1].expand(-1, -1, 6, 6), 6)
-    assert float(flat.max() - flat.min()) < 1e-5
+    assert (flat.max() - flat.min()).item() < 1e-5
     padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
     hidden = F.relu(F.conv2d(padded, head.hidden.weight, head.hidden.bias))
     assert head.hidden.weight.shape == (3, 3, 3, 3)
