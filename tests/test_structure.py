@@ -131,7 +131,7 @@ def test_nothing_needs_a_package_that_breaks_the_install() -> None:
         assert not {name.split(".")[0] for name in imports(path)} & BREAK_INSTALLS, path
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + [name for extra in project["optional-dependencies"].values() for name in extra]
-    pinned = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = (ROOT / "requirements.txt").read_text().splitlines()
     for line in [*wanted, *pinned]:
         assert line.split("=")[0].split(">")[0].lower() not in BREAK_INSTALLS, line
 

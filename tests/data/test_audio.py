@@ -8,10 +8,21 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import sosfreqz
 
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import AudioCut, cut, find_onset, read_ear_arrays, read_wav
+from echodepth.data.audio import (
+    _HIGH_PASS,
+    AudioCut,
+    check_ears,
+    check_length,
+    cut,
+    find_onset,
+    read_ear_arrays,
+    read_wav,
+    resample,
+)
 from echodepth.data.config import DataConfig
 from tests.roots import CHIRP
 
@@ -202,3 +213,97 @@ def test_senseless_cuts_are_refused() -> None:
         AudioCut(-1)
     with pytest.raises(ConfigError, match="audio_seconds is 0"):
         AudioCut(seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "fits"),
+    [
+        *((1, 4000, True), (1, 3999, False), (1, 384_000, True), (1, 384_001, False)),
+        *((2_646_000, 44_100, True), (2_646_001, 44_100, False)),  # a minute
+        *((6_000_000, 384_000, True), (6_000_001, 384_000, False)),
+    ],
+)
+def test_lengths_and_rates_have_bounds(samples: int, rate: int, fits: bool) -> None:
+    if fits:
+        check_length(samples, rate, "a.wav")
+    else:
+        with pytest.raises(DataError, match=r"a\.wav has"):
+            check_length(samples, rate, "a.wav")
+
+
+def test_eighteen_decibels_over_full_scale_are_the_most() -> None:
+    audio = np.array([[8.0, -8.0], [0.0, 0.0]], dtype=np.float32)
+    assert check_ears(audio, "a.wav").flags.c_contiguous
+    for peak in (8.01, -8.01):
+        with pytest.raises(DataError, match=r"a\.wav reaches 8\.01 where full scale is 1"):
+            check_ears(np.array([[0.0, peak], [0.0, 0.0]]), "a.wav")
+
+
+def test_a_cut_is_thirty_metres_unless_it_is_told_and_ten_seconds_at_most() -> None:
+    assert AudioCut() == AudioCut("onset", 60 / 340, 44_100)
+    assert AudioCut().frames == 7782
+    assert AudioCut(seconds=10.0).frames == 441_000
+    assert AudioCut(seconds=1 / 44_100).frames == 1
+    for seconds in (10.001, float("nan"), 0.9 / 44_100):
+        with pytest.raises(ConfigError, match="audio_seconds is"):
+            AudioCut(seconds=seconds)
+    assert AudioCut(start=0).start == 0
+    with pytest.raises(ConfigError, match="audio_start is -1"):
+        AudioCut(start=-1)
+
+
+def test_a_cut_may_end_with_the_recording() -> None:
+    audio = np.arange(20, dtype=np.float32).reshape(2, 10)
+    settings = AudioCut(start=6, seconds=4 / 44_100)
+    assert cut(audio, settings, "a").tolist() == [[6, 7, 8, 9], [16, 17, 18, 19]]
+    with pytest.raises(DataError, match="a has 9 samples, but the cut runs from 6 to 10"):
+        cut(audio[:, :9], settings, "a")
+
+
+@pytest.mark.parametrize("rate", [48_000, 22_050, 96_000])
+def test_a_tone_keeps_its_pitch_and_level_at_another_rate(rate: int) -> None:
+    def tone(rate: int) -> np.ndarray:
+        return np.tile(np.sin(2 * np.pi * 1000 * np.arange(rate // 4) / rate), (2, 1)).astype(np.float32)
+
+    found = resample(tone(rate), rate)
+    assert found.dtype == np.float32
+    assert found.shape == (2, round(rate // 4 * 44_100 / rate))
+    assert np.abs(found - tone(44_100)[:, : found.shape[1]])[:, 500:-500].max() < 2e-3
+    same = tone(44_100)
+    assert resample(same, 44_100) is same
+
+
+@pytest.mark.parametrize(("decibels", "found"), [(17, 1000), (23, 1529)])
+def test_an_echo_may_be_nineteen_decibels_louder_than_the_direct_sound(decibels: float, found: int) -> None:
+    """Beyond that, what precedes it cannot be told from crosstalk."""
+    audio = recorded(1000, snr_db=70, echo_gain=10 ** (decibels / 20), delay=0)
+    assert abs(find_onset(audio) - found) <= 5
+
+
+@pytest.mark.parametrize(("decibels", "rises"), [(10.0, False), (15.0, True)])
+def test_a_direct_sound_rises_twelve_decibels_out_of_the_background(decibels: float, rises: bool) -> None:
+    """A tone in place of noise, whose level is the same in every window."""
+    time = np.arange(6000)
+    steady = 0.01 * np.sin(2 * np.pi * time / 16)
+    audio = np.tile(np.where(time < 3000, steady, 10 ** (decibels / 20) * steady), (2, 1))
+    if rises:
+        assert abs(find_onset(audio) - 3000) <= 20
+    else:
+        with pytest.raises(DataError, match="nothing rises 12 dB"):
+            find_onset(audio)
+
+
+def test_the_high_pass_is_of_second_order_at_200_hertz() -> None:
+    _, response = sosfreqz(_HIGH_PASS, [20.0, 200.0, 5000.0], fs=44_100)
+    low, corner, high = 20 * np.log10(np.abs(response))
+    assert corner == pytest.approx(-3.01, abs=0.01)
+    assert low == pytest.approx(-40, abs=0.1)  # a decade below, at 12 dB an octave
+    assert high == pytest.approx(0, abs=0.01)
+
+
+def test_a_recording_of_two_windows_is_long_enough_for_an_onset() -> None:
+    click = np.zeros((2, 64))
+    click[:, 40:] = np.sin(np.arange(24))
+    assert abs(find_onset(click) - 40) <= 2
+    with pytest.raises(DataError, match="no direct sound found"):
+        find_onset(click[:, :63])

@@ -1,5 +1,6 @@
 """Augmentation: mirrored rooms swap the ears, colours stay colours, both ears lose the same bands."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -168,3 +169,59 @@ def test_senseless_masks_are_named() -> None:
         mask_spectrogram(torch.zeros(1, 2, 4, 4), -1)
     with pytest.raises(ValueError, match=r"width is 1\.5"):
         mask_spectrogram(torch.zeros(1, 2, 4, 4), 1, 1.5)
+
+
+def test_colours_are_those_of_numpy() -> None:
+    image = torch.rand(3, 3, 4, 5, generator=torch.Generator().manual_seed(1))
+    found = color_jitter(image, 0.9, torch.Generator().manual_seed(2))
+    draws = torch.rand(3, 3, 1, 1, 1, generator=torch.Generator().manual_seed(2)).double().numpy()
+    for sample in range(3):
+        brightness, contrast, saturation = (1 + 0.9 * (2 * float(draws[i, sample].item()) - 1) for i in range(3))
+        rgb = np.clip(image[sample].double().numpy() * brightness, 0, 1)
+        luma = np.array([0.299, 0.587, 0.114]).reshape(3, 1, 1)
+        mean = (rgb * luma).sum(axis=0).mean()
+        rgb = np.clip(mean + contrast * (rgb - mean), 0, 1)
+        gray = (rgb * luma).sum(axis=0)
+        rgb = np.clip(gray + saturation * (rgb - gray), 0, 1)
+        np.testing.assert_allclose(found[sample].numpy(), rgb, atol=1e-5)
+
+
+def test_masks_are_those_of_numpy() -> None:
+    spectrogram = torch.randn(6, 2, 30, 40)
+    found = mask_spectrogram(spectrogram, 2, 0.25, torch.Generator().manual_seed(3)) != spectrogram
+    generator = torch.Generator().manual_seed(3)
+    expected = np.zeros((6, 30, 40), dtype=bool)
+    for axis, size in ((1, 30), (2, 40)):
+        lengths, starts = (torch.rand(6, 2, 1, generator=generator).numpy() for _ in range(2))
+        for sample in range(6):
+            for mask in range(2):
+                length = lengths[sample, mask, 0] * 0.25 * size
+                start = starts[sample, mask, 0] * (size - length)
+                for place in range(size):
+                    if start <= place + 0.5 < start + length:  # the centre of a row or column
+                        expected[sample].swapaxes(0, axis - 1)[place] = True
+    assert expected.any()
+    np.testing.assert_array_equal(found[:, 0].numpy(), expected)
+    np.testing.assert_array_equal(found[:, 1].numpy(), expected)
+
+
+def test_the_ends_of_every_range_are_allowed() -> None:
+    generator = torch.Generator().manual_seed(0)
+    widest = mask_spectrogram(torch.randn(50, 1, 20, 20), 1, generator=generator)
+    for axis in (1, 2):
+        masked = (widest == widest[:, :, :1, :1]).squeeze(1)
+        assert int(masked.all(dim=axis).sum(dim=1).max()) <= 2  # a tenth of the axis, unless it is told
+    for width in (0.0, 1.0):
+        mask_spectrogram(torch.randn(1, 1, 8, 8), 1, width)
+    for wrong in (-0.01, 1.01):
+        with pytest.raises(ValueError, match=f"width is {wrong}"):
+            mask_spectrogram(torch.randn(1, 1, 8, 8), 1, wrong)
+    for strength in (0.0, 1.0):
+        color_jitter(torch.rand(1, 3, 2, 2), strength)
+
+
+def test_channels_of_each_ear_are_exchanged_as_a_block() -> None:
+    spectrogram = torch.arange(4.0).view(1, 4, 1, 1).expand(2, 4, 3, 3)
+    flipped = flip_left_right({"spectrogram": spectrogram}, torch.tensor([True, False]))
+    assert flipped["spectrogram"][:, :, 0, 0].tolist() == [[2, 3, 0, 1], [0, 1, 2, 3]]
+    assert flipped["mirrored"].tolist() == [True, False]

@@ -7,7 +7,17 @@ import pytest
 from PIL import Image
 
 from echodepth.core.errors import DataError
-from echodepth.data.images import DepthMap, read_depth_array, read_image, resize_depth
+from echodepth.data.images import (
+    DepthMap,
+    check_area,
+    open_upright,
+    read_depth_array,
+    read_depth_image,
+    read_image,
+    read_stored_depth,
+    resize_depth,
+    to_square,
+)
 
 
 def depth_map(metres: object) -> DepthMap:
@@ -97,3 +107,76 @@ def test_unfit_pictures_are_refused_by_name(tmp_path: Path, real_data: Path) -> 
     (tmp_path / "text.jpeg").write_text("no picture")
     with pytest.raises(DataError, match=r"text\.jpeg cannot be read as an image"):
         read_image(tmp_path / "text.jpeg", 64)
+
+
+def test_an_array_of_millimetres_is_read_in_metres_and_says_where(tmp_path: Path) -> None:
+    for kind, stored in (
+        ("u2", [[0, 1], [500, 65535]]),
+        ("f4", [[np.nan, 1], [500, 65535]]),
+        ("f8", [[-3, 1], [500, 65535]]),
+        ("f4", [[np.inf, 1], [500, 65535]]),
+    ):
+        np.save(tmp_path / "depth.npy", np.array(stored, dtype=kind))
+        depth = read_depth_array(tmp_path / "depth.npy")
+        assert depth.metres.dtype == np.float32
+        assert depth.metres.ravel().tolist() == pytest.approx([0, 0.001, 0.5, 65.535])
+        assert depth.valid.tolist() == [[False, True], [True, True]]
+    for wrong in (np.zeros(4, "u2"), np.zeros((2, 2), "c8"), np.zeros((1, 2, 2), "u2")):
+        np.save(tmp_path / "depth.npy", wrong)
+        with pytest.raises(DataError, match=r"depth\.npy holds .*: a depth map is a 2-D array of millimetres"):
+            read_depth_array(tmp_path / "depth.npy")
+
+
+def test_a_map_that_ends_below_five_centimetres_is_taken_for_metres(tmp_path: Path) -> None:
+    for largest in (0, 50, 3000):  # nothing measured at all is no sign of metres
+        np.save(tmp_path / "depth.npy", np.array([[0, largest]], dtype=np.float32))
+        read_depth_array(tmp_path / "depth.npy")
+    np.save(tmp_path / "depth.npy", np.array([[0, 49]], dtype=np.float32))
+    with pytest.raises(DataError, match="reaches only 49 mm: is it in metres"):
+        read_depth_array(tmp_path / "depth.npy")
+
+
+def test_a_depth_image_is_divided_by_its_units(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 1000], [5000, 65535]], np.uint16)).save(tmp_path / "depth.png")
+    depth = read_depth_image(tmp_path / "depth.png", 5000.0)
+    assert depth.metres.ravel().tolist() == pytest.approx([0, 0.2, 1, 13.107])
+    assert depth.valid.tolist() == [[False, True], [True, True]]
+    assert read_stored_depth(tmp_path / "depth.png").tolist() == [[0, 1000], [5000, 65535]]
+    np.save(tmp_path / "depth.npy", np.array([[3, 4]]))
+    assert read_stored_depth(tmp_path / "depth.npy").tolist() == [[3, 4]]
+    Image.new("L", (3, 3)).save(tmp_path / "gray.png")
+    with pytest.raises(DataError, match=r"gray\.png holds L pixels: depth is a one-channel 16-bit PNG"):
+        read_depth_image(tmp_path / "gray.png", 1000.0)
+
+
+def test_an_image_may_have_exactly_as_many_pixels_as_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_area(Image.new("1", (8000, 8000)), "a")
+    with pytest.raises(DataError, match="a is 8001x8000 pixels, over the limit of 64 million"):
+        check_area(Image.new("1", (8001, 8000)), "a")
+    check_area(Image.new("1", (30, 10)), "a", 300)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)
+    with pytest.raises(DataError, match="a is 30x10 pixels"):
+        check_area(Image.new("1", (30, 10)), "a", 300)
+
+
+def test_an_orientation_is_applied_where_it_is_asked_for(tmp_path: Path) -> None:
+    halves = np.zeros((40, 80, 3), np.uint8)
+    halves[:, :40] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    Image.fromarray(halves).save(tmp_path / "a.png", exif=exif)
+    assert read_image(tmp_path / "a.png", 4)[0, 0].round().tolist() == [1, 1, 0, 0]
+    with Image.open(tmp_path / "a.png") as image:
+        assert to_square(image, 4, "a", upright=True)[0, :, 0].round().tolist() == [1, 1, 0, 0]
+        assert to_square(image, 4, "a")[0, 0].round().tolist() == [1, 1, 0, 0]
+    assert open_upright(tmp_path / "a.png").size == (40, 80)
+
+
+def test_antialiasing_averages_what_one_pixel_covers() -> None:
+    stripes = depth_map(np.tile([1.0, 3.0], (8, 4)))
+    plain, smooth = (resize_depth(stripes, 2, 30.0, how) for how in ("bilinear", "bilinear_antialias"))
+    assert plain.metres.ravel().tolist() == pytest.approx([2.0] * 4)  # between the two pixels at the centre
+    wide = resize_depth(depth_map(np.tile([0.0, 0, 0, 4.0], (8, 2))), 2, 30.0, "bilinear_antialias")
+    assert smooth.metres.ravel().tolist() == pytest.approx([2.0] * 4, abs=0.15)
+    assert wide.metres.min() > 0.5
+    assert wide.valid.all()

@@ -24,7 +24,7 @@ from echodepth.distillation.losses.feature_matching import (
     _UnitDistance,
     feature_loss,
 )
-from echodepth.distillation.losses.learned_alignment import LearnedAlignmentLoss
+from echodepth.distillation.losses.learned_alignment import LearnedAlignmentLoss, Resampler
 from echodepth.distillation.losses.ranking import RankingLoss
 from echodepth.distillation.losses.response import ResponseLoss
 from echodepth.distillation.losses.similarity_preserving import SimilarityPreservingLoss
@@ -32,6 +32,7 @@ from echodepth.distillation.losses.total import (
     WeightedLosses,
     build_distillation,
     check_distillation,
+    distillation_losses,
     levels_of,
 )
 from echodepth.distillation.teachers.frozen import FrozenTeacher
@@ -208,6 +209,77 @@ def test_the_contrastive_loss_is_learned_and_is_zero_for_a_batch_of_one() -> Non
     )
 
 
+def test_a_pair_is_ranked_if_the_teachers_depths_differ_by_a_tenth() -> None:
+    def loss(ratio: float, **settings: Any) -> float:
+        teacher = torch.tensor([1.0, ratio]).reshape(1, 1, 1, 2)
+        return compared(RankingLoss(**settings), prediction(FLAT[..., :1, :2]), prediction(teacher)).item()
+
+    assert loss(1.09) == 0
+    assert loss(1 / 1.09) == 0
+    assert loss(1.11) == loss(1 / 1.11) == pytest.approx(math.log(2) / 10, rel=1e-4)
+    assert loss(1.5, min_ratio=2.0) == 0
+    assert loss(1.5, sharpness=1.0) == pytest.approx(math.log(2), rel=1e-4)
+
+
+def test_ranking_by_hand() -> None:
+    """The softplus of the student's log ratio in the wrong direction, mean over the pairs that count."""
+    student = torch.tensor([2.0, 2.2, 3.0, 1e-9]).reshape(1, 1, 2, 2)
+    teacher = torch.tensor([1.0, 0.5, 1.05, 2.0]).reshape(1, 1, 2, 2)
+    torch.manual_seed(4)
+    found = compared(RankingLoss(), prediction(student), prediction(teacher)).item()
+    torch.manual_seed(4)
+    pairs = torch.randint(4, (2, 1024)).T.tolist()
+    values = []
+    for first, second in pairs:
+        s, t = ([max(x, 1e-3) for x in depth.flatten().tolist()] for depth in (student, teacher))
+        ratio = math.log(t[first] / t[second])
+        if abs(ratio) > math.log(1.1):
+            wrong = -10 * math.copysign(1, ratio) * math.log(s[first] / s[second])
+            values.append((max(wrong, 0) + math.log1p(math.exp(-abs(wrong)))) / 10)
+    assert found == pytest.approx(sum(values) / len(values), rel=1e-4)
+
+
+def test_the_hinge_begins_at_half_a_unit_of_squared_distance() -> None:
+    def hinge(cosine: float) -> float:
+        pair = torch.tensor([[1.0, 0.0], [cosine, math.sqrt(1 - cosine**2)]]).reshape(2, 2, 1, 1)
+        return feature_loss(pair[:1], pair[1:], "hinge").item()
+
+    assert hinge(0.76) == 0  # 2 - 2 cos = 0.48
+    assert hinge(0.74) == pytest.approx(0.02, abs=1e-5)
+    assert hinge(0.0) == pytest.approx(1.5)
+
+
+def test_vectors_down_to_a_millionth_of_a_millionth_have_a_direction() -> None:
+    tiny, zero = torch.full((1, 1, 1, 1), 1.1e-12), torch.full((1, 1, 1, 1), 0.9e-12)
+    assert feature_loss(tiny, -torch.ones(1, 1, 1, 1)).item() == pytest.approx(4.0)
+    assert feature_loss(zero, -torch.ones(1, 1, 1, 1)).item() == pytest.approx(1.0)
+
+
+def test_attention_transfer_by_hand() -> None:
+    student = prediction(FLAT, d1=torch.tensor([3.0, 0.0, 1.0, 2.0]).reshape(1, 2, 1, 2))
+    teacher = prediction(FLAT, d1=torch.tensor([1.0, 1.0]).reshape(1, 1, 1, 2))
+    # Mean squares over channels: (9 + 1, 0 + 4) / 2 against (1, 1), each to unit norm.
+    a, b = [5 / math.sqrt(29), 2 / math.sqrt(29)], [1 / math.sqrt(2)] * 2
+    expected = sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+    assert compared(AttentionTransferLoss(("d1",)), student, teacher).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_contrast_by_hand() -> None:
+    term = ContrastiveLoss("x5", {"x5": 2}, {"x5": 2}, width=2)
+    for layer in (term.from_student, term.from_teacher):
+        torch.nn.init.eye_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    student = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).reshape(2, 2, 1, 1).expand(2, 2, 3, 3)
+    teacher = torch.tensor([[3.0, 4.0], [0.0, 1.0]]).reshape(2, 2, 1, 1)
+    # Cosines (0.6, 0; 0.8, 1) over the temperature 0.1, matched by rows and by columns.
+    logits = [[6.0, 0.0], [8.0, 10.0]]
+    rows = [math.log(sum(map(math.exp, row))) - row[i] for i, row in enumerate(logits)]
+    columns = [math.log(sum(math.exp(row[i]) for row in logits)) - logits[i][i] for i in range(2)]
+    found = compared(term, prediction(FLAT, x5=student), prediction(FLAT, x5=teacher)).item()
+    assert found == pytest.approx(sum(rows + columns) / 4, rel=1e-4)
+    assert ContrastiveLoss("x5", {"x5": 8}, {"x5": 9}).from_teacher.weight.shape == (64, 9)
+
+
 # ---- learned alignment ----
 
 
@@ -235,6 +307,46 @@ def test_alignment_takes_any_grids_and_gives_the_student_a_gradient() -> None:
     compared(term, student, teacher).backward()
     assert all(x.grad is not None and x.grad.abs().sum() > 0 for x in features.values())
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in term.parameters())
+
+
+def test_the_resampler_is_attention_of_four_heads_from_queries_to_places() -> None:
+    resampler = Resampler(3, 5, (2, 4))
+    assert resampler.place.shape == (1, 64, 2, 4)
+    assert resampler.place.std().item() == pytest.approx(1 / 8, rel=0.2)
+    x = torch.randn(2, 3, 3, 2)
+    frequency = torch.tensor([-1.0, 0.0, 1.0]).view(1, 1, 3, 1).expand(2, 1, 3, 2)
+    time = torch.tensor([-1.0, 1.0]).view(1, 1, 1, 2).expand(2, 1, 3, 2)
+    located = torch.cat([x, frequency, time], dim=1)
+    keys, values = resampler.keys(located).flatten(2), resampler.values(located).flatten(2)  # [B, 64, 6]
+    heads = []
+    for head in range(4):
+        channels = slice(16 * head, 16 * head + 16)
+        query = resampler.place[0, channels].flatten(1)  # [16, 8]
+        weights = (query.T @ keys[:, channels] / 4).softmax(dim=2)  # [B, 8, 6]
+        heads.append(values[:, channels] @ weights.transpose(1, 2))  # [B, 16, 8]
+    expected = resampler.out(torch.cat(heads, dim=1).unflatten(2, (2, 4)))
+    torch.testing.assert_close(resampler(x), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_teacher_that_is_nearly_certain_weighs_most() -> None:
+    """Confidence is depth over uncertainty, and the weights are relative to their mean."""
+    student = prediction(torch.tensor([2.0, 5.0]).reshape(1, 1, 1, 2))
+    teacher = Prediction(torch.tensor([1.0, 8.0]).reshape(1, 1, 1, 2), torch.tensor([0.5, 1.0]).reshape(1, 1, 1, 2), {})
+    found = compared(ResponseLoss(l1_loss, by_confidence=True), student, teacher).item()
+    assert found == pytest.approx((2 * 1 + 8 * 3) / (2 + 8))
+
+
+def test_the_weights_of_distillation_are_one_for_depth_and_features_alone() -> None:
+    built_in = [each for each in distillation_losses(object()) if type(each).__module__.startswith("echodepth.")]
+    assert {each.weight: each.weight_value for each in built_in} == {
+        **dict.fromkeys(WEIGHTS.values(), 0.0),
+        **{"lambda_kd": 1.0, "lambda_feat": 1.0},
+    }
+    defaults = {name: getattr(each, name) for each in built_in for name in vars(each) if not name.startswith("lambda")}
+    assert defaults == {
+        **{"kd_loss": "l1", "kd_confidence": False, "kd_where": "everywhere", "feature_distance": "cosine"},
+        **{"feature_levels": ("d1", "d2", "d3", "d4"), "align_levels": ("x3", "x4", "x5")},
+    }
 
 
 def test_weights_scale_the_terms() -> None:

@@ -138,3 +138,29 @@ def test_metric_depth_needs_no_fit_and_inverse_depth_does(v2_root: Path) -> None
     assert align_teacher(teacher, "up_to_scale", "none", frames, 30.0, CPU) == (teacher, {"fit": "none"})
     with pytest.raises(ConfigError, match="--teacher_align none: this --teacher predicts inverse depth"):
         align_teacher(teacher, "affine_inverse", "none", frames, 30.0, CPU)
+
+
+def test_a_fifth_of_the_pixels_is_left_out_and_no_more() -> None:
+    true = ground_truth(1000)
+    inverse = 1 / true.astype(np.float64)
+    predicted = inverse.copy()
+    predicted[:190] += 5.0  # nearly a fifth, far from the line
+    exact = fit_alignment(predicted, true, "affine", "affine_inverse", 10.0)
+    assert (exact.scale, exact.shift) == pytest.approx((1.0, 0.0), abs=1e-5)
+    predicted[:300] = inverse[:300] + 5.0  # three tenths: a tenth of the pixels stays in the fit
+    assert fit_alignment(predicted, true, "affine", "affine_inverse", 10.0).scale < 0.99
+
+
+def test_a_nearest_depth_is_a_millimetre_and_the_limit_is_left_out() -> None:
+    """Depth of 0 would be infinitely near, and ground truth of the limit may have been farther."""
+    alignment = DepthAlignment("scale", False, 2.0, 0.0, 10.0)
+    assert alignment(torch.tensor([0.0, 1e-4]).reshape(1, 1, 1, 2)).flatten().tolist() == pytest.approx([0.001] * 2)
+    teacher, true = np.array([1.0, 2.0, 4.0, 4.0, 4.0]), np.array([2.0, 4.0, 10.0, 10.0, 10.0])
+    assert fit_alignment(teacher, true, "scale", "up_to_scale", 10.0).scale == pytest.approx(0.5)
+    tiny = fit_alignment(np.array([1e-5, 2e-3]), np.array([1e-5, 2e-3]), "affine", "up_to_scale", 10.0)
+    assert (tiny.scale, tiny.shift) == pytest.approx((1.0, 0.0), abs=1e-6)
+
+
+def test_the_conversion_is_written_as_a_formula() -> None:
+    assert str(DepthAlignment("affine", True, 2.0, -0.5, 10.0)) == "1/metres = 2 d -0.5"
+    assert str(DepthAlignment("scale", False, 2.0, 0.0, 10.0)) == "1/metres = 2 1/d"

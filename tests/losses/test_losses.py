@@ -12,7 +12,7 @@ from torch import Tensor
 
 from echodepth.core.errors import ConfigError
 from echodepth.losses import LOSSES
-from echodepth.losses.base import LossInputs, LossTerm
+from echodepth.losses.base import LossInputs, LossTerm, linear_ramp, masked_mean
 from echodepth.losses.gradient import DepthGradient, gradient_loss
 from echodepth.losses.reconstruction import CRITERIA, Reconstruction, combined_loss, l1_loss, mse_loss, silog_loss
 from echodepth.losses.smoothness import Smoothness, smoothness_loss
@@ -222,3 +222,84 @@ def test_adaptive_weights_follow_the_progress() -> None:
     assert early["loss"].item() == pytest.approx(early["reconstruction"].item())
     everything = late["reconstruction"] + late["edge"] + late["smooth"]
     assert late["loss"].item() == pytest.approx(everything.item())
+
+
+def test_the_weights_are_one_for_reconstruction_and_a_tenth_for_smoothness_and_uncertainty() -> None:
+    weights = {term.weight: term.weight_value for term in loss_terms(object()) if term.name != "bias"}
+    assert weights == {"lambda_l1": 1.0, "lambda_edge": 0.0, "lambda_smooth": 0.1, "lambda_uncertainty": 0.1}
+    assert Reconstruction().criterion == "L1"
+
+
+def test_depth_below_a_millimetre_is_a_millimetre_in_logarithms() -> None:
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+    for prediction, target in ((0.0, 1.0), (-2.0, 1.0), (1.0, 1e-9)):
+        loss = silog_loss(column(prediction), column(target), mask).item()
+        assert loss == pytest.approx(10 * math.sqrt(0.15) * math.log(1000), rel=1e-4)
+
+
+def test_a_perfect_silog_is_the_root_of_its_epsilon() -> None:
+    target = torch.rand(1, 1, 4, 4) + 1
+    assert silog_loss(target, target, everywhere(target)).item() == pytest.approx(10 * math.sqrt(1e-8))
+
+
+def test_gradients_are_compared_at_distances_one_two_four_and_eight() -> None:
+    ramp = torch.arange(12.0).view(1, 1, -1, 1)
+    # Rows differ by their distance; there are no columns to compare, which count as 0.
+    loss = gradient_loss(ramp, torch.ones_like(ramp), everywhere(ramp)).item()
+    assert loss == pytest.approx((1 + 2 + 4 + 8) / 8)
+    across = ramp.transpose(2, 3)
+    assert gradient_loss(across, torch.ones_like(across), everywhere(across)).item() == pytest.approx(15 / 8)
+
+
+def test_a_pair_counts_where_both_pixels_are_valid() -> None:
+    depth = torch.tensor([[0.0, 1.0, 5.0], [0.0, 2.0, 9.0]]).view(1, 1, 2, 3)
+    valid = torch.tensor([[1, 1, 0], [1, 1, 1]]).bool().view(1, 1, 2, 3)
+    # Distance 1: |1|, |2| and |7| across, |0| and |1| down; distance 2: |9| across.
+    loss = gradient_loss(depth, torch.zeros_like(depth), valid, scales=2).item()
+    assert loss == pytest.approx((10 / 3 + 0.5 + 9 + 0) / 4)
+
+
+def test_an_edge_of_the_ground_truth_is_relative_to_the_frames_largest_depth() -> None:
+    depth = torch.ones(2, 1, 8, 8)
+    depth[..., 4:] = 3.0
+    truth = depth * torch.tensor([1.0, 2.0]).view(2, 1, 1, 1)
+    truth[0, 0, 0, 0] = 7.0
+    valid = everywhere(truth)
+    valid[0, 0, 0, 0] = False
+    # An edge of two thirds of the largest depth in either frame; 8 of 56 pairs jump, and one is not valid.
+    found = Smoothness()(LossInputs(depth, None, truth, valid)).item()
+    weight = math.exp(-10 * 2 / 3)
+    assert found == pytest.approx(0.5 * 2 * 16 / (112 - 1) * weight, rel=1e-4)
+
+
+def test_smoothness_takes_the_mean_edge_of_the_colours_and_all_pixels() -> None:
+    depth = torch.tensor([1.0, 3.0]).view(1, 1, 1, 2)
+    image = torch.tensor([[0.1, 0.4], [0.2, 0.2], [0.9, 0.6]]).view(1, 3, 1, 2)
+    half = torch.tensor([True, False]).view(1, 1, 1, 2)
+    found = Smoothness()(LossInputs(depth, None, depth, half, image)).item()
+    assert found == pytest.approx(2 * math.exp(-10 * 0.2) / 2, rel=1e-5)
+
+
+def test_the_likelihood_by_hand() -> None:
+    # |r| / b + log 2b: 1 / 0.5 + log 1, and 1 / 2 + log 4.
+    for uncertainty, expected in ((0.5, 2.0), (2.0, 0.5 + math.log(4))):
+        b, target = column(uncertainty), column(2.0)
+        assert laplace_nll(column(3.0), b, target, everywhere(target)).item() == pytest.approx(expected)
+        assert laplace_nll(column(1.0), b, target, everywhere(target)).item() == pytest.approx(expected)
+
+
+def test_a_weighted_mean_by_hand() -> None:
+    values, weight = column(1.0, 5.0, math.nan), column(3.0, 1.0, 100.0)
+    valid = column(1, 1, 0).bool()
+    assert masked_mean(values, valid).item() == 3.0
+    assert masked_mean(values, valid, weight).item() == 2.0
+    assert masked_mean(values, valid, 1e-30 * weight).item() == pytest.approx(2.0)
+    nowhere = torch.zeros_like(valid)
+    assert masked_mean(values, nowhere).item() == masked_mean(values, nowhere, weight).item() == 0.0
+
+
+def test_a_ramp_takes_a_fifth_of_the_training() -> None:
+    assert [linear_ramp(progress, 1) for progress in (0.0, 0.2, 0.25, 0.4, 1.0)] == pytest.approx([0, 0, 0.25, 1, 1])
+    assert [linear_ramp(progress, 2) for progress in (0.3, 0.4, 0.5, 0.6)] == pytest.approx([0, 0, 0.5, 1])
+    assert Uncertainty().is_active(inputs(column(1.0), column(1.0), uncertainty=column(1.0)))
+    assert not Uncertainty().is_active(inputs(column(1.0), column(1.0)))

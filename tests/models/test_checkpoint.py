@@ -253,7 +253,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path)
     path = tmp_path / "broken.pth"
     path.write_bytes(content)
     with pytest.raises(
-        CheckpointError, match="cannot be read as a checkpoint|is damaged, its end is missing"
+        CheckpointError, match=r"cannot be read as a checkpoint|is damaged, its end is missing"
     ) as refused:
         load_model(path)
     assert "weights_only" not in str(refused.value)

@@ -1,17 +1,20 @@
 """The echo front end by signals whose spectrogram is known, and by the cues it must keep."""
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from echodepth.models.frontends import default_front_end
 from echodepth.models.frontends.batvision import BatVisionConfig, BatVisionFrontEnd
-from echodepth.models.frontends.echo import CUE_CHANNELS, MAX_ILD_DB, EchoFrontEnd
+from echodepth.models.frontends.echo import CUE_CHANNELS, MAX_ILD_DB, EchoConfig, EchoFrontEnd
 from echodepth.models.frontends.image import ImageFrontEnd
 from echodepth.models.frontends.spectrum import FLOOR_DB, SpectrumTransform
-from tests.numpy_reference import batvision_input
+from tests.numpy_reference import batvision_input, resized
 
 RATE = 44_100
 
@@ -205,3 +208,128 @@ def test_the_front_end_of_batvision_is_its_input() -> None:
     front_end = BatVisionFrontEnd.from_config(BatVisionConfig(), 64)
     assert torch.equal(front_end(audio), EchoFrontEnd(64, "magnitude", spectrogram_antialias=False)(audio))
     assert BatVisionFrontEnd(**front_end.settings).settings == {"image_size": 64}
+
+
+def numpy_spectrum(ear: np.ndarray, window: int, hop: int) -> np.ndarray:
+    """[257, columns]: a Hann window in the middle of 512 samples, with reflected ends; a full-scale sine is 1."""
+    hann = np.pad(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window), (512 - window) // 2)
+    padded = np.pad(ear, 256, mode="reflect")
+    frames = [padded[start : start + 512] * hann for start in range(0, len(padded) - 511, hop)]
+    return np.fft.rfft(frames).T / (window / 4)
+
+
+def numpy_cues(ears: np.ndarray, size: int) -> np.ndarray:
+    """[ear, resolution, cue, size, size] in double precision, from the definitions."""
+
+    def small(image: np.ndarray) -> np.ndarray:
+        return resized(image, size, "bilinear_antialias")
+
+    def averaged(image: np.ndarray) -> np.ndarray:
+        def sums(of: np.ndarray) -> np.ndarray:
+            padded = np.pad(of, 1)
+            shifted = [padded[y : y + size, x : x + size] for y in range(3) for x in range(3)]
+            return np.asarray(np.sum(shifted, axis=0))
+
+        mean: np.ndarray = sums(small(image)) / sums(np.ones((size, size)))
+        return mean
+
+    resolutions = []
+    for window, hop in ((64, 16), (256, 64)):
+        left, right = (numpy_spectrum(ear, window, hop) for ear in ears)
+        levels = [small(1 + 20 * np.log10(np.abs(each) + 1e-5) / 100) for each in (left, right)]
+        cross = averaged((left * right.conj()).real) + 1j * averaged((left * right.conj()).imag)
+        powers = averaged(np.abs(left) ** 2) * averaged(np.abs(right) ** 2)
+        phase, coherence = cross / (np.abs(cross) + 1e-10), np.abs(cross) / (np.sqrt(powers) + 1e-10)
+        for level, other, sign in ((levels[0], levels[1], 1), (levels[1], levels[0], -1)):
+            ild = np.clip(100 * (level - other) / 40, -1, 1)  # 40 dB, above the largest of a head, is 1
+            resolutions.append([level, ild, phase.real, sign * phase.imag, coherence])
+    return np.array(resolutions).reshape(2, 2, 5, size, size).transpose(1, 0, 2, 3, 4)
+
+
+def test_all_cues_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    ears = rng.standard_normal((2, 3000)) * np.exp(-np.arange(3000) / 400) * np.array([[0.1], [0.01]])
+    ears[1] += 0.3 * np.roll(ears[0], 5)
+    ears[:, 2500:] = 0
+    front_end = EchoFrontEnd(16, binaural_cues=True)
+    assert (front_end.network_arguments, front_end.input_channels) == ({"ear_channels": 10}, 20)
+    found = front_end(torch.from_numpy(ears).float()[None])[0].reshape(2, 2, 5, 16, 16)
+    np.testing.assert_allclose(found.numpy(), numpy_cues(ears, 16), atol=2e-4)
+
+
+def test_a_level_difference_saturates_at_forty_decibels() -> None:
+    for decibels, expected in ((10, 0.25), (30, 0.75), (39, 0.975), (41, 1.0), (60, 1.0)):
+        ild = cues(sine(RATE / 8, 0.9), sine(RATE / 8, 0.9 * 10 ** (-decibels / 20)))[:, :, 1, 32, 64]
+        assert ild.tolist() == [pytest.approx([expected] * 2, abs=0.01), pytest.approx([-expected] * 2, abs=0.01)]
+
+
+def test_the_settings_of_batvision_are_the_defaults() -> None:
+    front_end = EchoFrontEnd()
+    assert front_end.settings == {
+        **{"image_size": 256, "spectrogram": "log", "n_fft": 512, "win_length": 64, "hop_length": 16},
+        **{"binaural_cues": False, "spectrogram_antialias": True},
+        **{"audio_bins": None, "audio_frames": None, "audio_range": None, "chirp": None},
+    }
+    assert (front_end.network_arguments, front_end.input_channels) == ({"ear_channels": 1}, 2)
+    assert front_end(torch.zeros(1, 2, 4000)).shape == (1, 2, 256, 256)
+    assert (ImageFrontEnd().image_size, BatVisionFrontEnd().image_size) == (256, 256)
+    assert [default_front_end(modality) for modality in ("audio", "image")] == ["echo", "image"]
+    assert vars(EchoConfig()) == {
+        **{"audio_bins": 32, "audio_frames": 128, "audio_range": 10.0, "pulse_compression": True, "chirp": None},
+        **{"spectrogram": "log", "spectrogram_antialias": True, "binaural_cues": False},
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "least", "most"),
+    [
+        *(("image_size", 1, 1024), ("audio_bins", 16, 1024), ("audio_frames", 16, 1024)),
+        *(("n_fft", 2, 4096), ("win_length", 2, 1024), ("hop_length", 4, 1024), ("audio_range", 0.1, 1000.0)),
+    ],
+)
+def test_settings_have_bounds(setting: str, least: Any, most: Any) -> None:
+    for allowed in (least, most):
+        assert EchoFrontEnd(**{setting: allowed}).settings[setting] == allowed
+    step = 0.01 if setting == "audio_range" else 1
+    for refused in (least - step, most + step):
+        with pytest.raises(ValueError, match=f"{setting} must be {least:g} to {most:g}"):
+            EchoFrontEnd(**{setting: refused})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"binaural_cues": True, "audio_range": 3.0, "chirp": "linear"},
+        {"spectrogram": "magnitude", "spectrogram_antialias": False, "audio_bins": 24},
+        {"n_fft": 63, "win_length": 21, "hop_length": 5, "audio_frames": 40},
+    ],
+)
+def test_the_front_end_for_export_computes_the_same(settings: dict[str, Any]) -> None:
+    front_end, audio = EchoFrontEnd(16, **settings), torch.randn(2, 2, 1200) / 10
+    found = front_end.exportable(1200)(audio)
+    torch.testing.assert_close(found, front_end(audio), atol=1e-4, rtol=1e-4)
+    silence = front_end.exportable(1200)(torch.zeros(1, 2, 1200))
+    assert silence.abs().max() < 1e-4
+
+
+def test_a_batch_of_any_size_is_computed_as_its_frames_are() -> None:
+    front_end, audio = EchoFrontEnd(16), torch.randn(9, 2, 800)
+    alone = torch.cat([front_end(frame[None]) for frame in audio])
+    torch.testing.assert_close(front_end(audio), alone)
+    assert front_end(audio.double()).dtype == torch.float64
+    for wrong in (audio[0], audio[:, :1], audio[:, [0, 1, 0]]):
+        with pytest.raises(ValueError, match=r"audio must be \[B, 2, T\]"):
+            front_end(wrong)
+
+
+def test_a_front_end_that_has_only_predicted_can_train() -> None:
+    """What it computes once and keeps is no inference tensor, which could not take part in a backward pass."""
+    front_end, audio = EchoFrontEnd(16, chirp="linear"), torch.randn(1, 2, 800)
+    with torch.inference_mode():
+        predicted = front_end(audio)
+    leaf = audio.clone().requires_grad_()
+    trained = front_end(leaf)
+    trained.sum().backward()
+    assert leaf.grad is not None
+    assert leaf.grad.abs().sum() > 0
+    assert torch.equal(trained, predicted)

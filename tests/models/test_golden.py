@@ -1,11 +1,14 @@
 """Predictions of every network and outputs of every front end, recorded for weights and inputs given by formulas."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from echodepth.models.checkpoint import load_model, save_model
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
 from tests.models.golden import DATA, assert_golden, example_image, example_waveform, fill
@@ -65,3 +68,20 @@ def test_front_ends_compute_as_recorded(
     module = FRONT_ENDS[front_end](image_size=16, **settings)
     raw = example_image(3, 24) if module.modality == "image" else example_waveform()
     assert_golden(module(raw)[0], golden[f"front_end.{name}"])
+
+
+def test_a_saved_folder_predicts_as_recorded_and_is_saved_again_as_it_is(tmp_path: Path) -> None:
+    """The format that is written today: names, values and order of the config, names and values of the weights."""
+    folder = DATA / "format_2"
+    model = load_model(folder)
+    with torch.inference_mode():
+        prediction = model.predict(example_waveform())
+    assert prediction.uncertainty is not None
+    with np.load(folder / "prediction.npz") as recorded:
+        assert_golden(prediction.depth[0, 0], recorded["depth"])
+        assert_golden(prediction.uncertainty[0, 0], recorded["uncertainty"])
+    save_model(model, tmp_path / "again")
+    assert (tmp_path / "again" / "config.json").read_text() == (folder / "config.json").read_text()
+    weights, again = (load_file(each / "model.safetensors") for each in (folder, tmp_path / "again"))
+    assert weights.keys() == again.keys()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items())

@@ -121,3 +121,42 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "slow.wav", np.ones(100), 16_000)
     with pytest.raises(DataError, match=r"slow.wav has 16000 Hz: resample it to 44100 Hz"):
         read_chirp(tmp_path / "slow.wav")
+
+
+def test_the_chirp_is_a_linear_sweep_of_three_milliseconds() -> None:
+    chirp = batvision_chirp()
+    time = np.arange(132) / 44100
+    # The phase is the integral of the frequency, 20 Hz + (20 kHz - 20 Hz) t / 3 ms, and begins at 0.
+    phase = 2 * np.pi * (20 * time + 19_980 / 0.003 * time**2 / 2)
+    np.testing.assert_allclose(chirp, -np.sin(phase), atol=1e-9)
+
+
+def test_a_range_is_the_way_there_and_back_at_340_metres_a_second() -> None:
+    assert EchoWindow(3.4, None)(torch.ones(1, 2, 5000)).shape == (1, 2, 882)  # 20 ms
+    assert (EchoWindow(3.4, None).length(10), EchoWindow(None, None).length(10)) == (882, 10)
+    extended = EchoWindow(3.4, None)(torch.ones(1, 2, 800))
+    assert extended[..., :800].eq(1).all()
+    assert not extended[..., 800:].any()
+
+
+def test_the_length_of_a_chirp_has_bounds() -> None:
+    rng = np.random.default_rng(0)
+    for samples in (2, 4410):
+        EchoWindow(None, rng.standard_normal(samples).tolist())
+    for samples in (1, 4411):
+        with pytest.raises(ValueError, match=rf"chirp must have 2 to 4410 samples \(0\.1 s\), not \[{samples}\]"):
+            EchoWindow(None, rng.standard_normal(samples).tolist())
+    with pytest.raises(ValueError, match=r"not \[2, 3\]"):
+        EchoWindow(None, np.ones((2, 3)))  # type: ignore[arg-type]
+    for wrong in ([1.0, math.nan], [math.inf, 1.0], [0.0, 0.0]):
+        with pytest.raises(ValueError, match="not finite, or all are zero"):
+            EchoWindow(None, wrong)
+    EchoWindow(None, [0.0, 1.0])
+
+
+def test_the_first_channel_of_a_chirps_file_is_read_to_six_digits_and_no_further_than_needed(tmp_path: Path) -> None:
+    samples = np.stack([np.linspace(-0.123456789, 0.987654321, 5000), np.zeros(5000)], axis=1)
+    soundfile.write(tmp_path / "long.wav", samples, SAMPLE_RATE, subtype="DOUBLE")
+    chirp = read_chirp(tmp_path / "long.wav")
+    assert chirp[0] == -0.123457
+    assert len(chirp) == 4411  # one more than a chirp may have: refused without reading on

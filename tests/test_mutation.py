@@ -1,0 +1,59 @@
+"""Mutation testing: what is changed, how a change reaches a function, and that each listed mutant still exists."""
+
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from scripts.mutation_runs import in_a_function, swap_functions
+from scripts.mutations import mutations
+from tests.conftest import ROOT
+
+SOURCE = """LIMIT = 3.0
+def scaled(x, factor=2):
+    if x < LIMIT and x:
+        raise ValueError(f"{x} is below {1 + 1}")
+    return min(x * factor, [0.5])
+pairs = zip([LIMIT], [LIMIT], strict=True)
+"""
+
+
+def test_every_kind_of_change_is_made_once() -> None:
+    changes = {(each.before, each.after) for each in mutations(SOURCE)}
+    condition, result = "if x < LIMIT and x:", "return min(x * factor, [0.5])"
+    assert changes == {
+        ("LIMIT = 3.0", "LIMIT = 6.0"),
+        ("def scaled(x, factor=2):", "def scaled(x, factor=3):"),
+        (condition, "if (x <= LIMIT) and x:"),
+        (condition, "if (x < LIMIT or x):"),
+        (condition, "if (not (x < LIMIT and x)):"),
+        ('raise ValueError(f"{x} is below {1 + 1}")', "pass"),
+        (result, "return max(x * factor, [0.5])"),
+        (result, "return min((x / factor), [0.5])"),
+        (result, "return min(x * factor, [1.0])"),
+    }
+
+
+def test_a_change_within_a_function_is_swapped_into_it_and_another_needs_an_import(tmp_path: Path) -> None:
+    inside = {each.after for each in mutations(SOURCE) if in_a_function(SOURCE, each.source)}
+    assert {each.after for each in mutations(SOURCE)} - inside == {"LIMIT = 6.0", "def scaled(x, factor=3):"}
+    path = tmp_path / "scaling.py"
+    path.write_text(SOURCE.replace("[0.5]", "50"))
+    module = ModuleType("scaling")
+    exec(compile(path.read_text(), str(path), "exec"), vars(module))
+    imported_by_a_test = module.scaled
+    assert imported_by_a_test(4) == 8
+    swap_functions(path, path.read_text().replace("x * factor", "x / factor"))
+    assert imported_by_a_test(4) == 2
+    path.with_name("other.py").write_text(SOURCE)
+    with pytest.raises(RuntimeError, match="is not imported by its tests"):
+        swap_functions(path.with_name("other.py"), SOURCE.replace("x * factor", "x / factor"))
+
+
+def test_every_listed_mutant_exists_and_has_a_reason() -> None:
+    listed = tomllib.loads((ROOT / "scripts" / "equivalent_mutants.toml").read_text())["mutant"]
+    for each in listed:
+        made = mutations((ROOT / "echodepth" / each["module"]).read_text())
+        assert (each["before"], each["after"]) in {(one.before, one.after) for one in made}, each
+        assert each["reason"]
