@@ -46,7 +46,7 @@ from echodepth.data.label_subset import ALL_LABELS, LabelSubset
 from echodepth.data.records import Modality, Record, Split
 from echodepth.data.sample import Sample
 
-FORMAT = 2
+FORMAT = 3
 CHUNK = 16
 """Number of frames that a worker decodes at a time."""
 MAX_UINT16 = 65535
