@@ -33,7 +33,8 @@ def nothing_said_yet() -> Iterator[None]:
 
 
 def integers(bits: int, shift: int = 0) -> np.ndarray:
-    return np.round((2 ** (bits - 1) - 1) * WAVE).astype("<i4") << shift
+    whole: np.ndarray = np.round((2 ** (bits - 1) - 1) * WAVE).astype("<i4") << shift
+    return whole
 
 
 def stored(bits: int, width: int, shift: int = 0) -> bytes:

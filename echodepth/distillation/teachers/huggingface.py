@@ -64,10 +64,9 @@ class Preprocessing:
         Raises:
             KeyError, TypeError, ValueError: a value is missing, of another type, or asks for an unknown step.
         """
-        if unknown := sorted(
-            name for name, on in settings.items() if name.startswith("do_") and on not in _steps(name)
-        ):
-            raise ValueError(f"preprocessor_config.json asks for {unknown[0]}, a step that is not supported")
+        for name, switch in settings.items():
+            if name.startswith("do_") and switch not in _switches(name):
+                raise ValueError(f"preprocessor_config.json asks for {name}: {switch}, a step that is not supported")
         resizes, normalise = settings.get("do_resize", True), settings.get("do_normalize", True)
         rescale = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0
         return cls(
