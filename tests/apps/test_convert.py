@@ -100,7 +100,7 @@ def test_recordings_above_full_scale_keep_their_shape(
         soundfile.write(path, gain * (sound / np.abs(sound).max()).T, rate, subtype="FLOAT")
     original = read_recording(room / "sound/take_001.wav")[0]
     settings = {"audio": "sound/*", "camera": "rgb/*", "depth": "range/*"}
-    patterns = {kind: str(room / pattern) for kind, pattern in settings.items()}
+    patterns: dict[str, Any] = {kind: str(room / pattern) for kind, pattern in settings.items()}
     folder = convert(ConvertConfig(tmp_path / "own", "Kitchen", **patterns, depth_unit="m"))
     written = read_wav(folder / "audio/audio_1.wav")[0]
     np.testing.assert_allclose(written, original, atol=2**-23)
@@ -122,7 +122,7 @@ def test_images_are_stored_upright_and_numbers_for_nothing_as_0(
     depth = np.nan_to_num(np.load(room / "range/range_1.npy"), nan=1e10)
     np.save(room / "range/range_1.npy", depth)
     settings = {"audio": "sound/*", "camera": "rgb/*.png", "depth": "range/*"}
-    patterns = {kind: str(room / pattern) for kind, pattern in settings.items()}
+    patterns: dict[str, Any] = {kind: str(room / pattern) for kind, pattern in settings.items()}
     folder = convert(ConvertConfig(tmp_path / "own", "Kitchen", **patterns, depth_unit="m"))
     with Image.open(folder / "camera/camera_1.png") as stored:
         assert stored.getexif().get(0x0112, 1) == 1
