@@ -3,6 +3,7 @@
 import argparse
 import functools
 import importlib
+import io
 import logging
 import operator
 import sys
@@ -162,6 +163,7 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. A user's mistake, or a disk's, ends with its message and exit status 2, not with a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _print_anything()
     try:
         run, config = parse(words)
         run(config)
@@ -181,6 +183,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("echodepth: stopped", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+def _print_anything() -> None:
+    """Have a console without UTF-8 show escapes for what it lacks, instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def parse(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:

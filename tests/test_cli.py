@@ -1,5 +1,6 @@
 """The command line: what it says, how fast, and that a user's mistake never shows a traceback."""
 
+import io
 import json
 import logging
 import re
@@ -243,3 +244,16 @@ def test_the_documented_import_paths_work() -> None:
 
     assert create_rgb_depth_model(base_channels=2).output_size == 256
     assert create_binaural_attention_model(base_channels=2).max_depth == 30.0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+def test_a_console_without_utf_8_shows_escapes(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor's arrow, or a room's name, ended a command in a UnicodeEncodeError."""
+    shown = io.BytesIO()
+    console = io.TextIOWrapper(shown, encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", console)
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    print("→ Küche …")
+    console.flush()
+    assert shown.getvalue().decode(encoding).endswith(" \\u2026\n")

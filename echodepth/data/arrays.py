@@ -46,6 +46,9 @@ def _opened(file: File) -> BufferedIOBase:
 
 
 def _check_header(stream: BufferedIOBase, name: str) -> tuple[int, ...]:
+    if stream.read(4) == b"PK\3\4":
+        raise ValueError("it is an archive of arrays (.npz): save the one array with numpy.save")
+    stream.seek(0)
     version = npy.read_magic(stream)
     if version not in _HEADERS:
         raise ValueError(f"its version is {version[0]}.{version[1]}, not 1.0 or 2.0")

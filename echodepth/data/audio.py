@@ -5,37 +5,30 @@ that a recording begins with the direct sound; an echo t seconds later has trave
 direct sound's onset therefore maps distance zero to sample zero.
 """
 
-import contextlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
 from dataclasses import dataclass
-from io import BytesIO
 from math import gcd
 from typing import Literal
 
 import numpy as np
-import soundfile
 from jaxtyping import Float, Shaped
 from scipy.signal import butter, resample_poly, sosfilt, sosfilt_zi
 
 from echodepth.core.constants import SAMPLE_RATE, SPEED_OF_SOUND
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.arrays import read_array
-from echodepth.data.records import File, as_file
+from echodepth.data.records import File
+from echodepth.data.wav_file import check_channels, check_length, load_recording
 
+log = logging.getLogger(__name__)
 MAX_AMPLITUDE = 8.0
 """Floating-point audio beyond this (18 dB over full scale) is rejected as unscaled integers."""
-SAMPLE_RATES = (4000, 384_000)
-"""Lowest and highest sample rate in Hz: below, no echo of a chirp is left; above, no converter works."""
-LONGEST_SECONDS = 60.0
-LONGEST_SAMPLES = 6_000_000
-"""Length of the longest recording that is read, of each ear. Depth needs a fifth of a second."""
 LONGEST_CUT = 10.0
 """Seconds of the longest cut: the round trip of sound over 1.7 km."""
-_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC")
 DEFAULT_RANGE = 30.0
 """Metres: the range of BatVision V2, which determines the default length of a cut."""
 
+_remarked: set[str] = set()
 _SILENCE = 1e-9  # a hundredth of a 24-bit step: less remains of a filtered constant, more of any sound
 _WINDOW = 32  # samples, 0.7 ms: long enough for a steady level, short against the 132-sample chirp
 _BEFORE = 96  # samples of background in the refinement
@@ -89,46 +82,12 @@ def read_wav(path: File) -> tuple[Float[np.ndarray, "2 t"], int]:
         DataError: the file is unreadable, empty, not two-channel, not finite, or far beyond full scale; its rate is not
             4 to 384 kHz, or it is longer than a minute.
     """
-    try:
-        with _open_wav(path) as file:
-            check_length(file.frames, file.samplerate, str(path))
-            _check_channels(file.channels, str(path))
-            samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate
-    except (soundfile.SoundFileError, OSError) as error:
-        raise DataError(f"{path} cannot be read as audio: {error}") from error
-    return check_ears(samples.T, str(path)), int(rate)
-
-
-@contextmanager
-def _open_wav(path: File) -> Iterator[soundfile.SoundFile]:
-    """Open a WAV or FLAC file; libsndfile knows many more formats, whose decoders never see a file from here."""
-    opened = as_file(path)
-    with contextlib.nullcontext(opened) if isinstance(opened, BytesIO) else opened.open("rb") as stream:
-        if stream.read(4) not in _MAGIC:
-            raise DataError(f"{path} cannot be read as audio: it is no WAV or FLAC file")
-    with soundfile.SoundFile(as_file(path)) as file:
-        yield file
-
-
-def check_length(samples: int, rate: int, name: str) -> None:
-    """Raise a DataError for a sample rate or length that no recording of an echo has, before any of it is read.
-
-    Args:
-        samples: number of samples of one ear.
-        rate: sample rate in Hz.
-        name: the recording's file, for messages.
-    """
-    slowest, fastest = SAMPLE_RATES
-    if not slowest <= rate <= fastest:
-        raise DataError(
-            f"{name} has a sample rate of {rate:g} Hz: recordings of {slowest} to {fastest} Hz can be used; correct "
-            "its header, or resample it"
-        )
-    if samples > min(LONGEST_SECONDS * rate, LONGEST_SAMPLES):
-        raise DataError(
-            f"{name} has {samples} samples, {samples / rate:.4g} s: cut it to the time of one chirp and its echoes, at "
-            f"most {LONGEST_SECONDS:g} s and {LONGEST_SAMPLES} samples"
-        )
+    recording = load_recording(path)
+    if recording.remark and not _remarked:
+        # Once: a whole set of recordings usually has the same peculiarity.
+        log.warning("%s; further such files are not listed", recording.remark)
+        _remarked.add(recording.remark)
+    return check_ears(recording.samples, str(path)), recording.rate
 
 
 def read_ear_arrays(left: File, right: File) -> Float[np.ndarray, "2 t"]:
@@ -178,7 +137,7 @@ def check_ears(audio: Shaped[np.ndarray, "c t"], name: str) -> Float[np.ndarray,
     Raises:
         DataError: there are not two channels, no samples, or values that are not finite or far beyond full scale.
     """
-    _check_channels(audio.shape[0], name)
+    check_channels(audio.shape[0], name)
     if audio.shape[1] == 0:
         raise DataError(f"{name} holds no samples")
     if not np.isfinite(audio).all():
@@ -189,14 +148,6 @@ def check_ears(audio: Shaped[np.ndarray, "c t"], name: str) -> Float[np.ndarray,
             "full scale first (32768 for 16 bits, 2147483648 for 32 bits)"
         )
     return np.ascontiguousarray(audio)
-
-
-def _check_channels(channels: int, name: str) -> None:
-    if channels != 2:
-        raise DataError(
-            f"{name} has {channels} channel(s): two are needed, left ear then right, because direction is derived from "
-            "the difference between the ears"
-        )
 
 
 def resample(audio: Float[np.ndarray, "2 t"], rate: int) -> Float[np.ndarray, "2 n"]:

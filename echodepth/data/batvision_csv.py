@@ -3,10 +3,12 @@
 import csv
 import logging
 from abc import abstractmethod
+from io import StringIO
 from pathlib import Path
 from typing import ClassVar
 
 from echodepth.core.errors import DataError
+from echodepth.core.input_files import read_text
 from echodepth.core.integrity import SUMS, find_damaged, read_sums
 from echodepth.core.safe_paths import DataRoot, relative_path
 from echodepth.data.config import DataConfig
@@ -159,19 +161,18 @@ class BatVisionReader(DatasetReader[DataConfig]):
     def _read_table(cls, root: DataRoot, table: Path, modalities: tuple[Modality, ...]) -> list[Record]:
         table = root.join(str(root.folder), str(table.relative_to(root.folder)))
         try:
-            with table.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.reader(file)
-                header = [name.strip() for name in next(reader, [])]
-                cls._require_columns(table, header, modalities)
-                # A row's cells are many objects, so they are not kept.
-                return [
-                    cls._record(
-                        root, table, reader.line_num, dict(zip(header, map(str.strip, row), strict=False)), modalities
-                    )
-                    for row in reader
-                    if row
-                ]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            reader = csv.reader(StringIO(read_text(table), newline=""))
+            header = [name.strip() for name in next(reader, [])]
+            cls._require_columns(table, header, modalities)
+            # A row's cells are many objects, so they are not kept.
+            return [
+                cls._record(
+                    root, table, reader.line_num, dict(zip(header, map(str.strip, row), strict=False)), modalities
+                )
+                for row in reader
+                if row
+            ]
+        except (OSError, csv.Error) as error:
             raise DataError(f"{table} cannot be read as CSV: {error}") from error
 
     @classmethod

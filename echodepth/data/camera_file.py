@@ -24,7 +24,7 @@ def read_camera(path: Path, part: str | None = None) -> FieldOfView | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
         if part is not None and part not in content:
             return None
         return parse_camera(content if part is None else content[part])

@@ -17,10 +17,12 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, d
 from tqdm import tqdm
 
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.input_files import why_no_file
 from echodepth.core.workers import loader_life
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.decoder import Decoder, create_decoder
+from echodepth.data.first_look import report_peculiarities
 from echodepth.data.images import DepthResize
 from echodepth.data.label_subset import ALL_LABELS, LabelSubset
 from echodepth.data.prefetch import PrefetchLoader
@@ -215,10 +217,10 @@ class DepthDataset(SplitDataset):
 
     def _require_files(self) -> None:
         missing = [
-            f"{record.source}: {path} does not exist"
+            f"{record.source}: {reason}"
             for record in self.records
             for path in self._decoder_of(record).files(record)
-            if not path.is_file()
+            if (reason := why_no_file(path))
         ]
         if missing:
             more = f" (and {len(missing) - 1} more files are missing)" if len(missing) > 1 else ""
@@ -265,7 +267,9 @@ def open_dataset(
         DataError: a file is missing or, without ``config.skip_bad``, unusable.
     """
     records, decoder = list_split(config, split, modalities, depth_resize)
-    return DepthDataset(labels.select(records), decoder, config.skip_bad, labels.rooms(records))
+    dataset = DepthDataset(labels.select(records), decoder, config.skip_bad, labels.rooms(records))
+    report_peculiarities(list(filter(dataset.depth_is_known, dataset.records)), decoder)
+    return dataset
 
 
 def list_split(

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from echodepth.core.errors import DataError
 from echodepth.core.sampling import pixel_centres
 from echodepth.data.arrays import LARGEST_ARRAY, read_array
+from echodepth.data.depth_values import DepthMarker, to_metres
 from echodepth.data.records import File, as_file
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
@@ -26,6 +27,8 @@ MAX_PIXELS = 64_000_000
 MAX_DEPTH_PIXELS = LARGEST_ARRAY
 """Pixels of the largest depth map."""
 
+_ORIENTATION = 0x0112  # EXIF tag
+
 DepthResize = Literal["nearest", "bilinear", "bilinear_antialias"]
 
 
@@ -36,10 +39,12 @@ class DepthMap:
     Attributes:
         metres: depth along the optical axis; 0 where invalid.
         valid: mask of the measured pixels.
+        marker: a large number in the file that stands for "nothing measured"; its pixels are invalid.
     """
 
     metres: Float[np.ndarray, "h w"]
     valid: Bool[np.ndarray, "h w"]
+    marker: DepthMarker | None = None
 
 
 def open_image(path: File) -> Image.Image:
@@ -67,10 +72,40 @@ def open_image(path: File) -> Image.Image:
 def open_upright(path: Path) -> Image.Image:
     """Open an image and apply its EXIF orientation. Raises as ``open_image`` does."""
     with open_image(path) as image:
-        try:
-            return ImageOps.exif_transpose(image)
-        except UNDECODABLE as error:
-            raise DataError(f"{path} cannot be decoded: {error}") from error
+        return _turn_upright(image, str(path))
+
+
+def exif_orientation(image: Image.Image, name: str) -> int:
+    """The EXIF orientation of an opened image: 1 if its pixels are stored upright, 2 to 8 if turned or mirrored.
+
+    Args:
+        image: not loaded yet; Pillow applies and drops the orientation of a TIFF as it loads it.
+        name: the image file, for messages.
+
+    Raises:
+        DataError: the EXIF data are damaged.
+    """
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except UNDECODABLE as error:
+        raise DataError(f"{name} cannot be decoded: {error}") from error
+    return orientation if orientation in range(2, 9) else 1
+
+
+def upright_size(image: Image.Image, name: str) -> tuple[int, int]:
+    """Height and width of an opened image once it is upright; see ``exif_orientation``."""
+    is_transposed = exif_orientation(image, name) >= 5 and image.format != "TIFF"
+    return (image.width, image.height) if is_transposed else (image.height, image.width)
+
+
+def _turn_upright(image: Image.Image, name: str) -> Image.Image:
+    """Apply the EXIF orientation of an opened image in place."""
+    try:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+    except UNDECODABLE as error:
+        raise DataError(f"{name} cannot be decoded: {error}") from error
+    return image
 
 
 def open_only_listed_formats() -> None:
@@ -90,9 +125,7 @@ def check_area(image: Image.Image, name: str, limit: int = MAX_PIXELS) -> None:
 
 
 def read_image(path: File, size: int) -> Float[np.ndarray, "3 {size} {size}"]:
-    """Read an RGB image and resize it to a square with antialiasing.
-
-    The EXIF orientation is ignored: depth maps have none, and both must stay registered.
+    """Read an RGB image, apply its EXIF orientation, and resize it to a square with antialiasing.
 
     Args:
         path: an image with 8 bits per channel.
@@ -108,16 +141,15 @@ def read_image(path: File, size: int) -> Float[np.ndarray, "3 {size} {size}"]:
         return to_square(image, size, str(path))
 
 
-def to_square(image: Image.Image, size: int, name: str, upright: bool = False) -> Float[np.ndarray, "3 {size} {size}"]:
-    """Resize an opened image to a square with antialiasing.
+def to_square(image: Image.Image, size: int, name: str) -> Float[np.ndarray, "3 {size} {size}"]:
+    """Apply the EXIF orientation of an opened image and resize it to a square with antialiasing.
 
     The whole field of view is kept and the aspect ratio is not, as in BatVision's own code.
 
     Args:
-        image: an image with 8 bits per channel; a JPEG is decoded at reduced size, which changes ``image``.
+        image: an image with 8 bits per channel. It is changed: turned, and a JPEG decoded at reduced size.
         size: side of the square in pixels.
         name: the image file, for messages.
-        upright: apply the EXIF orientation first.
 
     Returns:
         RGB in 0..1, float32.
@@ -128,10 +160,9 @@ def to_square(image: Image.Image, size: int, name: str, upright: bool = False) -
     try:
         # The JPEG decoder halves large images on the way: 2.5 times faster, at a PSNR of 49 dB.
         image.draft("RGB", (size, size))
-        oriented = ImageOps.exif_transpose(image) if upright else image
     except UNDECODABLE as error:
         raise DataError(f"{name} cannot be decoded: {error}") from error
-    square = to_rgb(oriented, (size, size), name)
+    square = to_rgb(_turn_upright(image, name), (size, size), name)
     return np.ascontiguousarray(np.asarray(square, dtype=np.float32).transpose(2, 0, 1) / 255)
 
 
@@ -170,7 +201,7 @@ def read_stored_depth(path: Path) -> Shaped[np.ndarray, "..."]:
 
 
 def read_depth_array(path: File) -> DepthMap:
-    """Read a depth map in millimetres from a NumPy file; 0, NaN, infinite and negative values are invalid.
+    """Read a depth map in millimetres from a NumPy file; see ``to_metres`` for what is invalid.
 
     Args:
         path: a two-dimensional ``.npy`` of integers or floats.
@@ -179,23 +210,14 @@ def read_depth_array(path: File) -> DepthMap:
         The map in metres.
 
     Raises:
-        DataError: the file is unreadable, has another shape or type, or is evidently in metres.
+        DataError: the file is unreadable, has another shape or type, or is in another unit than millimetres.
     """
-    raw = read_array(path)
-    if raw.ndim != 2 or raw.dtype.kind not in "iuf":
-        raise DataError(f"{path} holds {raw.dtype} of shape {raw.shape}: a depth map is a 2-D array of millimetres")
-    # In place: a BatVision V2 map has 0.9 M pixels, and this is the slowest step of reading a sample.
-    metres = raw.astype(np.float32)
-    metres /= np.float32(1000)
-    valid = (metres > 0) & (metres < np.inf)
-    np.copyto(metres, 0, where=~valid)
-    if valid.any() and metres.max() < 0.05:
-        raise DataError(f"{path} reaches only {1000 * metres.max():.3g} mm: is it in metres? Millimetres are expected")
-    return DepthMap(metres, valid)
+    remedy = "millimetres are expected; is it in metres? `echodepth convert --depth_unit m` converts it"
+    return DepthMap(*to_metres(read_array(path), 1000.0, str(path), remedy))
 
 
 def read_depth_image(path: File, units: float) -> DepthMap:
-    """Read a 16-bit depth image; 0 is invalid.
+    """Read a 16-bit depth image; see ``to_metres`` for what is invalid.
 
     Args:
         path: a one-channel 16-bit PNG.
@@ -205,17 +227,17 @@ def read_depth_image(path: File, units: float) -> DepthMap:
         The map in metres.
 
     Raises:
-        DataError: the file is unreadable, truncated, or not a 16-bit image.
+        DataError: the file is unreadable, truncated, not a 16-bit image, or in another unit.
     """
     with open_image(path) as image:
         if not image.mode.startswith("I"):
             raise DataError(f"{path} holds {image.mode} pixels: depth is a one-channel 16-bit PNG")
         check_area(image, str(path), MAX_DEPTH_PIXELS)
         try:
-            stored = np.asarray(image, dtype=np.float32)
+            stored = np.asarray(image)
         except UNDECODABLE as error:
             raise DataError(f"{path} cannot be decoded: {error}") from error
-    return DepthMap(stored / np.float32(units), stored > 0)
+    return DepthMap(*to_metres(stored, units, str(path), "give its units per metre with --depth_scale"))
 
 
 def resize_depth(depth: DepthMap, size: int, max_depth: float, method: DepthResize = "nearest") -> DepthMap:

@@ -5,6 +5,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
+from echodepth.core.input_files import regular_file
+
 Modality = Literal["image", "audio", "depth"]
 ALL_MODALITIES: tuple[Modality, ...] = ("image", "audio", "depth")
 Split = Literal["train", "val", "test"]
@@ -55,8 +57,12 @@ File = Path | StoredFile
 
 
 def as_file(file: File) -> Path | BytesIO:
-    """The argument for libraries that read files: the path, or the bytes as a file object."""
-    return file if isinstance(file, Path) else BytesIO(file.data)
+    """The argument for libraries that read files: the path, or the bytes as a file object.
+
+    Raises:
+        DataError: the path leads to a folder, pipe, socket or device.
+    """
+    return regular_file(file) if isinstance(file, Path) else BytesIO(file.data)
 
 
 @dataclass(frozen=True)

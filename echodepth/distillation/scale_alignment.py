@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.stats import theilslopes
+from scipy.stats import spearmanr, theilslopes
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -25,9 +25,13 @@ from echodepth.models.layers import Prediction
 
 log = logging.getLogger(__name__)
 Fit = Literal["scale", "affine"]
+TeacherDepth = Literal["auto", "metric", "inverse"]
+_NAMES: dict[DepthKind, str] = {"metric": "metres", "up_to_scale": "metres", "affine_inverse": "inverse depth"}
 Pixels = Float[np.ndarray, " n"]
 FRAMES, PIXELS_PER_FRAME = 200, 300
 """Size of the sample that is fitted: 60,000 pixels for two parameters."""
+CONTRADICTION = -0.3
+"""Rank correlation below which a teacher's depth is not of the kind that it is taken for."""
 OUTLIER_SHARE = 0.2
 """Share of the pixels that an affine fit leaves out as outliers, as in arXiv 1907.01341."""
 
@@ -58,6 +62,10 @@ class DepthAlignment:
     def __str__(self) -> str:
         inverse = "d" if self.inverse else "1/d"
         return f"1/metres = {self.scale:.4g} {inverse}" + (f" {self.shift:+.4g}" if self.fit == "affine" else "")
+
+
+def _other(depth_kind: DepthKind) -> str:
+    return "metric" if depth_kind == "affine_inverse" else "inverse"
 
 
 class AlignedTeacher(Teacher):
@@ -125,8 +133,8 @@ def fit_alignment(
         scale, shift = _trimmed_least_squares(teacher_inverse, target)
         if not scale > 0:
             raise DataError(
-                f"{failure}: it decreases where the ground truth increases; "
-                "give --teacher_align scale, or another --teacher"
+                f"{failure}: read as {_NAMES[depth_kind]}, it decreases where the ground truth increases; "
+                f"give --teacher_depth {_other(depth_kind)}, or another --teacher"
             )
     return DepthAlignment(fit, inverse, scale, shift, limit)
 
@@ -172,6 +180,32 @@ def sample_pixels(teacher: Teacher, frames: SplitDataset, device: torch.device) 
     return np.concatenate(teacher_depths), np.concatenate(ground_truths)
 
 
+def chosen_kind(depth_kind: DepthKind, teacher_depth: TeacherDepth) -> DepthKind:
+    """The kind of a teacher's depth by ``--teacher_depth``, or if that is ``auto``, the teacher's own.
+
+    Raises:
+        ConfigError: the teacher is a model of this project, which predicts metres.
+    """
+    if teacher_depth == "inverse" and depth_kind == "metric":
+        raise ConfigError("--teacher_depth inverse: this --teacher is a model of ours, which predicts metres; omit it")
+    if teacher_depth == "auto" or depth_kind == "metric":
+        return depth_kind
+    return "affine_inverse" if teacher_depth == "inverse" else "up_to_scale"
+
+
+def _check_kind(teacher_depth: Pixels, ground_truth: Pixels, depth_kind: DepthKind) -> None:
+    """Raise a DataError if a teacher's depth runs against the ground truth: metres taken for inverse depth, or so."""
+    if not (np.ptp(teacher_depth) > 0 and np.ptp(ground_truth) > 0):
+        return
+    correlation = float(spearmanr(teacher_depth, ground_truth).statistic)
+    if (-correlation if depth_kind == "affine_inverse" else correlation) < CONTRADICTION:
+        raise DataError(
+            f"the depth of --teacher is taken for {_NAMES[depth_kind]}, but its rank correlation with the ground truth "
+            f"is {correlation:+.2f}: give --teacher_depth {_other(depth_kind)}, or "
+            f"{'inverse' if depth_kind == 'affine_inverse' else 'metric'} to take it so all the same"
+        )
+
+
 def align_teacher(
     teacher: Teacher,
     depth_kind: DepthKind,
@@ -179,6 +213,8 @@ def align_teacher(
     frames: SplitDataset,
     limit: float,
     device: torch.device,
+    *,
+    is_certain: bool = False,
 ) -> tuple[Teacher, dict[str, Any]]:
     """Fit the conversion of a teacher's depth to metres, if it needs one.
 
@@ -190,13 +226,14 @@ def align_teacher(
         frames: the training frames; those with ground truth are used.
         limit: metres; see ``DepthAlignment``.
         device: device of the teacher.
+        is_certain: whether the user has chosen ``depth_kind``; otherwise it is compared with the ground truth.
 
     Returns:
         The teacher in metres, and the fitted values as plain values.
 
     Raises:
         ConfigError: inverse depth would be used as metres.
-        DataError: no scale converts it to metres.
+        DataError: its depth is of another kind, or no scale converts it to metres.
     """
     fits: dict[DepthKind, Fit | None] = {"metric": None, "up_to_scale": "scale", "affine_inverse": "affine"}
     if align == "none" and depth_kind == "affine_inverse":
@@ -205,8 +242,13 @@ def align_teacher(
             "give --teacher_align affine"
         )
     fit = fits[depth_kind] if align == "auto" else None if align == "none" else align
+    if fit is None and (is_certain or depth_kind == "metric"):
+        return teacher, {"fit": "none"}
+    pixels = sample_pixels(teacher, frames, device)
+    if not is_certain:
+        _check_kind(*pixels, depth_kind)
     if fit is None:
         return teacher, {"fit": "none"}
-    alignment = fit_alignment(*sample_pixels(teacher, frames, device), fit, depth_kind, limit)
+    alignment = fit_alignment(*pixels, fit, depth_kind, limit)
     log.info("the teacher's depth d is converted to metres by %s", alignment)
     return AlignedTeacher(teacher, alignment), asdict(alignment)

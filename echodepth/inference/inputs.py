@@ -19,8 +19,10 @@ from torch import Tensor
 
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.audio import AudioCut, check_ears, check_length, cut, read_wav, resample, to_full_scale
-from echodepth.data.images import UNDECODABLE, check_area, open_image, to_square
+from echodepth.core.input_files import why_no_file
+from echodepth.data.audio import AudioCut, check_ears, cut, read_wav, resample, to_full_scale
+from echodepth.data.images import check_area, open_image, to_square, upright_size
+from echodepth.data.wav_file import check_length
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +31,6 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac"})
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Suffixes that a folder is searched for; an image that is named itself may have any suffix."""
-_EXIF_ORIENTATION = 0x0112
-_TRANSPOSED_ORIENTATIONS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class ModelInput:
 
 def check_file(path: Path, input_key: str, model_name: str) -> None:
     """Raise an error if a file is missing, or if its suffix shows that the model does not take it."""
-    if not path.is_file():
-        raise DataError(f"{path} is a folder: name the files in it" if path.is_dir() else f"{path} does not exist")
+    if reason := why_no_file(path):
+        raise DataError(f"{path} is a folder: name the files in it" if path.is_dir() else reason)
     suffix, is_audio_model = path.suffix.lower(), input_key == "audio"
     if suffix in VIDEO_SUFFIXES and is_audio_model:
         raise ConfigError(
@@ -100,18 +100,9 @@ def prepare_image(x: Input, image_size: int) -> ModelInput:
     return _from_tensor(tensor, image_size, x.shape, "NumPy images are [h, w] or [h, w, 3]")
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Height and width of an opened image after its EXIF rotation."""
-    transposed = image.getexif().get(_EXIF_ORIENTATION, 1) in _TRANSPOSED_ORIENTATIONS
-    return (image.width, image.height) if transposed else (image.height, image.width)
-
-
 def _from_pillow(image: Image.Image, image_size: int, name: str) -> ModelInput:
-    try:
-        size = upright_size(image)
-    except UNDECODABLE as error:
-        raise DataError(f"{name} cannot be decoded: {error}") from error
-    return ModelInput(torch.from_numpy(to_square(image, image_size, name, upright=True)), size)
+    size = upright_size(image, name)
+    return ModelInput(torch.from_numpy(to_square(image, image_size, name)), size)
 
 
 def _from_tensor(x: Tensor, image_size: int, shape: tuple[int, ...], convention: str) -> ModelInput:

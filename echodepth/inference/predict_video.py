@@ -16,7 +16,7 @@ from echodepth.inference.inputs import check_file
 from echodepth.inference.outputs import OutputWriter
 from echodepth.inference.predictor import Estimate, Predictor
 from echodepth.inference.sources import Source
-from echodepth.inference.video import Video, write_video
+from echodepth.inference.video import TimedFrame, Video, write_video
 from echodepth.report.figures import depth_to_rgb, display_limit
 
 log = logging.getLogger(__name__)
@@ -79,9 +79,11 @@ class VideoPrediction:
                 for _ in depth_maps:  # the generator writes the frames' files
                     pass
                 return True
-            images = (depth_to_rgb(depth, np.isfinite(depth), limit) for depth in depth_maps)
+            images = (
+                TimedFrame(seconds, depth_to_rgb(depth, np.isfinite(depth), limit)) for seconds, depth in depth_maps
+            )
             with atomic_write(path) as unfinished:
-                write_video(unfinished, images, video.rate)
+                write_video(unfinished, images, str(video.path))
         self.written.append(path)
         log.info("%s: video of depth from 0 to %g m", self.source.name, limit)
         return True
@@ -91,14 +93,17 @@ class VideoPrediction:
         frames = video.sample()
         if not frames:
             raise DataError(f"{video.path} has no frames")
-        depth = np.stack([self._estimate(frame).depth[::4, ::4] for frame in frames])
+        # Flat: the size of the frames may change.
+        depth = np.concatenate([self._estimate(frame).depth[::4, ::4].ravel() for frame in frames])
         return display_limit(depth, np.isfinite(depth), self.predictor.backend.max_depth)
 
-    def _predict_frames(self, video: Video, draws_video: bool) -> Generator[Float[np.ndarray, "h w"], None, None]:
-        """Write the files of each frame and yield its depth; skip frames that neither files nor video need."""
+    def _predict_frames(
+        self, video: Video, draws_video: bool
+    ) -> Generator[tuple[float, Float[np.ndarray, "h w"]], None, None]:
+        """Write the files of each frame and yield its time and depth; skip frames that neither files nor video need."""
         writer = self.frame_writer
         progress = tqdm(video, desc=self.source.stem.name, unit="frame", total=video.count, leave=False, disable=None)
-        for number, frame in enumerate(progress):
+        for number, (seconds, frame) in enumerate(progress):
             stem = Path(f"{number * self.frame_stride:06d}")
             writes_files = bool(writer.formats)
             writes_files &= self.overwrite or not writer.up_to_date(stem, self.source.files)
@@ -107,7 +112,7 @@ class VideoPrediction:
             estimate = self._estimate(frame)
             if writes_files:
                 self.written += writer.write(stem, estimate, Image.fromarray(frame))
-            yield estimate.depth
+            yield seconds, estimate.depth
 
     def _estimate(self, frame: UInt8[np.ndarray, "h w 3"]) -> Estimate:
         return self.predictor.estimate([self.predictor.prepare(frame)])[0]

@@ -15,7 +15,7 @@ from echodepth.core.safe_paths import relative_path
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import list_split
 from echodepth.data.decoder import Decoder
-from echodepth.data.images import open_image, open_upright
+from echodepth.data.images import open_image, open_upright, upright_size
 from echodepth.data.recorded import data_to_read
 from echodepth.data.records import Modality, Record
 from echodepth.inference.config import PredictConfig
@@ -184,7 +184,7 @@ def _images(data: DataConfig, split: str) -> dict[str, Path | None]:
 
 
 def _record_source(record: Record, decoder: Decoder, image: Path | None) -> Source:
-    """A dataset instance, read as in training: without EXIF rotation, because its depth map is stored unrotated too."""
+    """A dataset instance, read as in training."""
 
     def read() -> ModelInput:
         try:
@@ -192,7 +192,7 @@ def _record_source(record: Record, decoder: Decoder, image: Path | None) -> Sour
             if record.image is None or "image" not in decoder.modalities:
                 return ModelInput(sample["audio"])
             with open_image(record.image) as opened:
-                return ModelInput(sample["image"], (opened.height, opened.width))
+                return ModelInput(sample["image"], upright_size(opened, str(record.image)))
         except DataError as error:
             raise DataError(f"{record.source}: {error}") from error
 
@@ -202,5 +202,5 @@ def _record_source(record: Record, decoder: Decoder, image: Path | None) -> Sour
         stem=stem.with_suffix("") if stem.suffix.lower() in IMAGE_SUFFIXES else stem,
         files=tuple(decoder.files(record)) + ((image,) if image is not None else ()),
         read=read,
-        image=partial(open_image, image) if image is not None else None,
+        image=partial(open_upright, image) if image is not None else None,
     )

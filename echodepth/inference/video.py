@@ -1,24 +1,37 @@
-"""Reading the frames of a video, and writing images as a video."""
+"""Reading the frames of a video, and writing images as a video. Frames have times: many videos have no even rate."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, ImageOps
 
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.data.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
+log = logging.getLogger(__name__)
 _SAMPLED_FRAMES = 8
 _DEFAULT_RATE = Fraction(25)
+_FASTEST_RATE = 240  # frames per second; browsers and recorders that know none write 1000
+_TIME_BASE = Fraction(1, 90_000)  # seconds: the customary unit of video time stamps
+
+
+class TimedFrame(NamedTuple):
+    """A frame, and its time in seconds since the first one."""
+
+    seconds: float
+    pixels: UInt8[np.ndarray, "h w 3"]
 
 
 def require_av() -> None:
@@ -43,15 +56,25 @@ class Video:
         self.frame_stride = frame_stride
         with self._open() as container:
             stream = container.streams.video[0]
-            self.rate = (stream.average_rate or _DEFAULT_RATE) / frame_stride
+            rate = stream.average_rate
+            self.rate = rate if rate and rate <= _FASTEST_RATE else _DEFAULT_RATE
+            """Frames per second before the stride, for frames without a time."""
             self.count = -(-stream.frames // frame_stride) or None
             """Number of frames after the stride; None if the file does not state it."""
 
-    def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    def __iter__(self) -> Iterator[TimedFrame]:
+        first: float | None = None
+        last: float | None = None
         with self._open() as container:
             for number, frame in enumerate(container.decode(video=0)):
+                seconds = 0.0 if last is None else last + float(1 / self.rate)
+                if frame.time is not None:
+                    first = frame.time - seconds if first is None else first
+                    # Time may stand still or run back where recordings were joined.
+                    seconds = frame.time - first if last is None or frame.time - first > last else seconds
+                last = seconds
                 if number % self.frame_stride == 0:
-                    yield _upright(frame)
+                    yield TimedFrame(seconds, self._upright(frame))
 
     def sample(self) -> list[UInt8[np.ndarray, "h w 3"]]:
         """From 1 to 15 key frames spread over the video; other frames are slow to decode."""
@@ -64,7 +87,14 @@ class Video:
                     kept.append(frame)
                 if len(kept) == 2 * _SAMPLED_FRAMES:
                     kept, step = kept[::2], 2 * step
-        return [_upright(frame) for frame in kept]
+        return [self._upright(frame) for frame in kept]
+
+    def _upright(self, frame: "VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
+        """A frame after the rotation that the video asks for: phones store upright videos rotated by 90 degrees."""
+        if frame.width * frame.height > MAX_PIXELS:
+            raise DataError(f"{self.path} has frames of {frame.width}x{frame.height} pixels: scale it down first")
+        # FFmpeg's angle is counter-clockwise, as np.rot90's is.
+        return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
 
     @contextmanager
     def _open(self) -> Iterator["InputContainer"]:
@@ -80,29 +110,38 @@ class Video:
             raise DataError(f"{self.path} cannot be read as a video: {error.strerror}") from error
 
 
-def _upright(frame: "VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
-    """A frame after the rotation that the video asks for: phones store upright videos rotated by 90 degrees."""
-    # FFmpeg's angle is counter-clockwise, as np.rot90's is.
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
-
-
-def write_video(path: Path, frames: Iterator[UInt8[np.ndarray, "h w 3"]], rate: Fraction) -> None:
-    """Write frames of one size as an H.264 video in an MP4 container, which every player supports.
+def write_video(path: Path, frames: Iterator[TimedFrame], name: str = "the video") -> None:
+    """Write frames as an H.264 video in an MP4 container, which every player supports.
 
     Args:
         path: file to write; the format is MP4 whatever its suffix.
-        frames: at least one frame.
-        rate: frames per second.
+        frames: at least one frame. Frames of another size than the first are scaled into it.
+        name: the video that they are from, for messages.
     """
     import av
 
-    first = _pad_to_even(next(frames))
+    first, second = next(frames), next(frames, None)
+    gap = 1 / float(_DEFAULT_RATE) if second is None else second.seconds - first.seconds
+    # The last frame is shown for the time of one frame at this rate.
+    rate = Fraction(1 / min(max(gap, 1 / _FASTEST_RATE), 100.0)).limit_denominator(1001)
+    frames = chain([first], [] if second is None else [second], frames)
+    height, width = _pad_to_even(first.pixels).shape[:2]
+    was_said = False
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "18"})
-        stream.height, stream.width = first.shape[:2]
+        stream.codec_context.time_base = _TIME_BASE
+        stream.height, stream.width = height, width
         stream.pix_fmt = "yuv420p"
-        for frame in chain([first], map(_pad_to_even, frames)):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        for seconds, pixels in frames:
+            fitted = _pad_to_even(pixels)
+            if fitted.shape[:2] != (height, width):
+                if not was_said:
+                    log.warning("%s: the size of the frames changes: they are scaled into that of the first", name)
+                was_said = True
+                fitted = np.asarray(ImageOps.pad(Image.fromarray(pixels), (width, height)))
+            frame = av.VideoFrame.from_ndarray(fitted, format="rgb24")
+            frame.pts, frame.time_base = round(seconds / _TIME_BASE), _TIME_BASE
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from echodepth.core.constants import V2_ONSET
 from echodepth.core.errors import ConfigError
+from echodepth.core.input_files import regular_file
 
 FORMAT = "echodepth rig 1"
 RIG_OCTAVES = (250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)
@@ -107,7 +108,7 @@ def read_rig(path: Path) -> Rig:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(f"{path} is larger than a rig: {make}")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(regular_file(path).read_bytes())
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): {make}") from error
     except (ValueError, RecursionError) as error:

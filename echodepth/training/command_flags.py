@@ -11,6 +11,7 @@ import tyro
 
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import CommandFlags, build, flag_types, flat, replace
+from echodepth.core.input_files import regular_file
 from echodepth.data.flag_groups import chosen_values
 from echodepth.training.compose import KINDS, Choices, config_class, prepare_class, train_config
 from echodepth.training.initial_weights import load_initial
@@ -68,7 +69,7 @@ def prepare_flags(words: Sequence[str]) -> CommandFlags:
 
 def _recorded_flags(path: Path, kind: str) -> dict[str, Any]:
     try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
+        recorded = json.loads(regular_file(path).read_bytes())
         flags, was = dict(recorded["flags"]), recorded["kind"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ConfigError(

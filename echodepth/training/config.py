@@ -91,6 +91,8 @@ class DistillationConfig:
 
     teacher: str
     """Model folder, .pth file, experiment name, or Hugging Face depth model: hf:ORG/NAME or hf:FOLDER."""
+    teacher_depth: Literal["auto", "metric", "inverse"] = "auto"
+    """What a Hugging Face teacher predicts: metres up to scale, or inverse depth. auto: what its config says."""
     teacher_align: Literal["auto", "none", "scale", "affine"] = "auto"
     """Fit of teacher depth to ground truth in metres: none, scale, or scale and shift of inverse depth."""
     teacher_cache: TrueOrFalse = True

@@ -9,7 +9,7 @@ from echodepth.core.errors import CheckpointError, require_at_least
 from echodepth.data.opening import WAVEFORMS, open_records
 from echodepth.data.split_dataset import SplitDataset
 from echodepth.distillation.losses.total import levels_of, needs_uncertainty
-from echodepth.distillation.scale_alignment import align_teacher
+from echodepth.distillation.scale_alignment import align_teacher, chosen_kind
 from echodepth.distillation.teachers.cached import CachedTeacher, fill_cache, teacher_cache_folder
 from echodepth.distillation.teachers.frozen import LiveTeacher, Teacher
 from echodepth.distillation.teachers.loading import load_teacher
@@ -54,8 +54,11 @@ def open_teacher(config: DistillConfig, live: LiveTeacher, frames: SplitDataset)
     cached = _open_cached(config, live, frames) if use_cache else None
     folder = str(teacher_cache_folder(live, data)) if cached else None
     device = choose_device(config.machine.device)
-    depth_kind, limit = live.depth_kind, data.depth_limit
-    teacher, alignment = align_teacher(cached or live, depth_kind, flags.teacher_align, frames, limit, device)
+    depth_kind, limit = chosen_kind(live.depth_kind, flags.teacher_depth), data.depth_limit
+    is_certain = flags.teacher_depth != "auto"
+    teacher, alignment = align_teacher(
+        cached or live, depth_kind, flags.teacher_align, frames, limit, device, is_certain=is_certain
+    )
     record: dict[str, Any] = {"depth_kind": depth_kind, "cache": folder}
     return teacher, record | {"alignment": alignment}
 

@@ -11,6 +11,8 @@ from PIL import Image
 from scipy.signal import resample_poly
 
 from echodepth import cli
+from echodepth.apps.convert.config import ConvertConfig
+from echodepth.apps.convert.convert import convert, read_recording
 from echodepth.apps.live.capture import capture
 from echodepth.apps.live.simulated_card import SimulatedCard
 from echodepth.core.constants import V2_ONSET
@@ -85,6 +87,49 @@ def test_files_are_paired_by_time_within_the_tolerance(tmp_path: Path, monkeypat
     assert [row["audio time"] for row in rows] == ["10.0", "11.0"]
     first = np.load(room / "range/range_2.npy")
     assert np.load("own/Kitchen/depth/depth_0.npy").max() == pytest.approx(1000 * np.nanmax(first), abs=1)
+
+
+@pytest.mark.parametrize(("gain", "rate"), [(2.5, 44100), (2.5, 48000), (1.0, 44100)])
+def test_recordings_above_full_scale_keep_their_shape(
+    gain: float, rate: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A float recording at 2.5 of full scale was flattened to 1: its loudest echoes were all alike."""
+    room = raw_room(tmp_path / "raw", rate)
+    for path in (room / "sound").iterdir():
+        sound = read_wav(path)[0]
+        soundfile.write(path, gain * (sound / np.abs(sound).max()).T, rate, subtype="FLOAT")
+    original = read_recording(room / "sound/take_001.wav")[0]
+    settings = {"audio": "sound/*", "camera": "rgb/*", "depth": "range/*"}
+    patterns: dict[str, Any] = {kind: str(room / pattern) for kind, pattern in settings.items()}
+    folder = convert(ConvertConfig(tmp_path / "own", "Kitchen", **patterns, depth_unit="m"))
+    written = read_wav(folder / "audio/audio_1.wav")[0]
+    np.testing.assert_allclose(written, original, atol=2**-23)
+    assert np.abs(written).max() > 0.9 * gain
+    assert ("3 recordings exceed full scale, by up to " in caplog.text) == (gain > 1)
+    assert soundfile.info(folder / "audio/audio_1.wav").subtype == ("FLOAT" if gain > 1 else "PCM_24")
+
+
+def test_images_are_stored_upright_and_numbers_for_nothing_as_0(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    room = raw_room(tmp_path / "raw")
+    exif = Image.Exif()
+    exif[0x0112] = 3  # turned by 180 degrees
+    for path in (room / "rgb").iterdir():
+        pixels = np.asarray(Image.open(path))
+        Image.fromarray(np.ascontiguousarray(pixels[::-1, ::-1])).save(path.with_suffix(".png"), exif=exif)
+    upright = np.asarray(Image.open(room / "rgb/rgb-1.bmp"))
+    depth = np.nan_to_num(np.load(room / "range/range_1.npy"), nan=1e10)
+    np.save(room / "range/range_1.npy", depth)
+    settings = {"audio": "sound/*", "camera": "rgb/*.png", "depth": "range/*"}
+    patterns: dict[str, Any] = {kind: str(room / pattern) for kind, pattern in settings.items()}
+    folder = convert(ConvertConfig(tmp_path / "own", "Kitchen", **patterns, depth_unit="m"))
+    with Image.open(folder / "camera/camera_1.png") as stored:
+        assert stored.getexif().get(0x0112, 1) == 1
+        assert np.array_equal(np.asarray(stored), upright)
+    assert np.array_equal(np.load(folder / "depth/depth_1.npy") == 0, depth == np.float32(1e10))
+    assert "3 images were turned upright by their EXIF orientation" in caplog.text
+    assert ("such as 1e+10 in" in caplog.text) == bool((depth == np.float32(1e10)).any())
 
 
 def test_a_conversion_that_fails_leaves_nothing(

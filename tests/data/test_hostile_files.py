@@ -12,12 +12,12 @@ import pytest
 import soundfile
 from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
-from echodepth.apps.convert.convert import read_millimetres
+from echodepth.apps.convert.convert import read_depth
 from echodepth.apps.demo.backend import DemoInput, display_shape
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data import arrays, images
 from echodepth.data.arrays import LARGEST_ARRAY, array_shape, read_array
-from echodepth.data.audio import LONGEST_SAMPLES, AudioCut, read_ear_arrays, read_wav
+from echodepth.data.audio import AudioCut, read_ear_arrays, read_wav
 from echodepth.data.images import (
     open_image,
     open_only_listed_formats,
@@ -27,6 +27,7 @@ from echodepth.data.images import (
     read_image,
 )
 from echodepth.data.records import StoredFile
+from echodepth.data.wav_file import LONGEST_SAMPLES
 from echodepth.inference.inputs import prepare_image
 
 
@@ -52,7 +53,7 @@ def test_an_image_of_another_format_is_refused_whatever_its_name(
             read(path)
     with pytest.raises(DataError, match="it is no PNG"):
         read_image(stored, 16)
-    for depth in (lambda: read_depth_image(path, 1000.0), lambda: read_millimetres(path, "mm")):
+    for depth in (lambda: read_depth_image(path, 1000.0), lambda: read_depth(path, "mm")):
         with pytest.raises(DataError, match="it is no PNG"):
             depth()
     # Gradio opens an upload itself, before any handler of the page.
@@ -115,7 +116,7 @@ def test_the_header_of_an_array_is_checked_before_it_is_read(data: bytes, tmp_pa
     path.write_bytes(data)
     for read in (
         *(read_array, array_shape, read_depth_array, lambda file: read_ear_arrays(file, file)),
-        lambda file: read_millimetres(file, "mm"),
+        lambda file: read_depth(file, "mm"),
         lambda file: display_shape(DemoInput(ground_truth=file), []),
     ):
         with pytest.raises(DataError, match=r"a\.npy cannot be read as a NumPy array: "):

@@ -156,7 +156,13 @@ def test_a_relative_teacher_is_kept_in_its_own_unit(root: Path) -> None:
     batch = a_batch(frames_of(root), [True, False, True])
     assert_alike(CachedTeacher(folder, frames_of(root).records, ()).predict(batch), live.predict(batch), ())
     for run, cached in (("live", False), ("cached", True)):
-        flags = {"teacher_align": "scale", "teacher_cache": cached, "color_jitter": 0.0, "lambda_feat": 0.0}
+        flags = {
+            "teacher_align": "scale",
+            "teacher_depth": "inverse",
+            "teacher_cache": cached,
+            "color_jitter": 0.0,
+            "lambda_feat": 0.0,
+        }
         train(distil(root, experiment_name=run, teacher="hf:tiny", **flags))
     kd = [float(curve(run)[0]["train/kd"]) for run in ("live", "cached")]
     assert kd[0] == pytest.approx(kd[1], rel=1e-3)

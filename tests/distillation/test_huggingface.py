@@ -21,7 +21,7 @@ from echodepth.training.distillation_task import DistillationTask
 from tests.tiny import PREPROCESSOR, save_tiny_hf
 from tests.training.test_train import curve, distil, train
 
-DEPTH_ALONE: dict[str, Any] = {"lambda_feat": 0.0}
+DEPTH_ALONE: dict[str, Any] = {"lambda_feat": 0.0, "teacher_depth": "metric"}  # untrained, it contradicts the truth
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +72,59 @@ def test_sides_become_multiples_and_colours_are_normalised() -> None:
     kept = Preprocessing.read({**PREPROCESSOR, "do_resize": False, "ensure_multiple_of": 1})(grey)
     assert kept.shape == grey.shape
     assert kept[0, :, 0, 0].tolist() == pytest.approx([0.015 / 0.229, 0.044 / 0.224, 0.094 / 0.225])
+
+
+def test_bytes_times_a_factor_reach_the_model_as_in_transformers() -> None:
+    """A model with do_rescale false takes 0..255: it was given 0..1, a black image."""
+    grey, plain = torch.full((1, 3, 28, 28), 0.5), {**PREPROCESSOR, "do_normalize": False}
+
+    def reached(**settings: Any) -> float:
+        return float(Preprocessing.read({**plain, **settings})(grey).mean())
+
+    assert reached() == pytest.approx(0.5)
+    assert reached(do_rescale=False) == pytest.approx(127.5)
+    assert reached(do_rescale=True, rescale_factor=1 / 127.5) == pytest.approx(1.0)
+    bytes_alone = Preprocessing.read(
+        {**PREPROCESSOR, "do_rescale": False, "image_mean": [127.5] * 3, "image_std": [2] * 3}
+    )
+    assert bytes_alone(torch.ones(1, 3, 28, 28)).mean() == pytest.approx(63.75)
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"size": 42}, (42, 42)),
+        ({"size": [42, 56], "keep_aspect_ratio": False}, (42, 56)),
+        ({"size": {"height": 42, "width": 56}, "keep_aspect_ratio": False}, (42, 56)),
+        ({"size": {"height": 42, "width": 56}, "keep_aspect_ratio": True}, (42, 42)),
+        ({"size": {"height": 14, "width": 28}, "keep_aspect_ratio": True}, (28, 28)),
+        ({"size": {"shortest_edge": 42}}, (42, 42)),
+        ({"do_resize": False}, (70, 70)),
+        ({"do_resize": False, "own": None}, (32, 32)),
+    ],
+)
+def test_images_get_the_models_size(settings: dict[str, Any], size: tuple[int, int]) -> None:
+    """transformers changes the side that needs the smaller factor, and leaves the other to the aspect ratio."""
+    read = Preprocessing.read({**PREPROCESSOR, **settings}, settings.get("own", 70))
+    assert tuple(read(torch.rand(1, 3, 32, 32)).shape[-2:]) == size
+
+
+def test_a_model_without_resizing_gets_images_of_its_own_size() -> None:
+    folder = save_tiny_hf(Path("tiny"))
+    (folder / "preprocessor_config.json").write_text(json.dumps({**PREPROCESSOR, "do_resize": False}))
+    teacher = HuggingFaceTeacher.load("tiny")
+    assert teacher.preprocess.size == (28, 28)
+    assert teacher.predict(Sample(image=torch.rand(1, 3, 32, 32))).depth.shape == (1, 1, 32, 32)
+
+
+@pytest.mark.parametrize("step", ["do_pad", "do_center_crop", "do_flip_channel_order"])
+def test_an_unknown_step_of_preprocessing_is_refused(step: str) -> None:
+    folder = save_tiny_hf(Path("tiny"))
+    (folder / "preprocessor_config.json").write_text(json.dumps({**PREPROCESSOR, step: True}))
+    with pytest.raises(
+        CheckpointError, match=f"hf:tiny cannot be loaded: .* asks for {step}: True, a step that is not"
+    ):
+        load_teacher("hf:tiny")
 
 
 def test_a_student_learns_from_it_and_its_files_stay_unchanged(v2_root: Path) -> None:

@@ -12,7 +12,13 @@ from echodepth.data.config import DataConfig
 from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.sample import Sample
-from echodepth.distillation.scale_alignment import DepthAlignment, align_teacher, fit_alignment, sample_pixels
+from echodepth.distillation.scale_alignment import (
+    DepthAlignment,
+    align_teacher,
+    chosen_kind,
+    fit_alignment,
+    sample_pixels,
+)
 from echodepth.distillation.teachers.frozen import DepthKind, Teacher
 from echodepth.models.layers import Prediction
 
@@ -88,8 +94,10 @@ def test_any_inverse_depth_becomes_a_positive_depth() -> None:
 
 def test_depth_that_no_scale_converts_is_refused() -> None:
     true = ground_truth()
-    with pytest.raises(DataError, match=r"it decreases where the ground truth increases; give --teacher_align scale"):
+    with pytest.raises(DataError, match=r"read as inverse depth, it decreases where .*; give --teacher_depth metric"):
         fit_alignment(true, true, "affine", "affine_inverse", 10.0)
+    with pytest.raises(DataError, match=r"read as metres, it decreases where .*; give --teacher_depth inverse"):
+        fit_alignment(1 / true, true, "affine", "up_to_scale", 10.0)
     with pytest.raises(DataError, match="it is the same at every pixel; give another --teacher"):
         fit_alignment(np.ones_like(true), true, "affine", "affine_inverse", 10.0)
     predicted = np.zeros_like(true)
@@ -118,6 +126,35 @@ def test_an_aligned_teacher_predicts_the_ground_truth(
     predicted = teacher.predict(batch).depth
     assert teacher.predict(batch).uncertainty is None  # it would be in the teacher's unit
     assert torch.allclose(predicted[batch["valid"]], batch["depth"][batch["valid"]], rtol=1e-4)
+
+
+@pytest.mark.parametrize("align", ["auto", "scale", "affine", "none"])
+@pytest.mark.parametrize("predicted", ["metric", "affine_inverse"])
+def test_a_teacher_of_another_kind_than_it_is_taken_for_is_refused(
+    v2_root: Path, predicted: DepthKind, align: Literal["auto", "scale", "affine", "none"]
+) -> None:
+    """Metres taken for inverse depth ended in the advice --teacher_align scale, which trained on nonsense."""
+    frames = open_dataset(DataConfig(data_dir=v2_root, image_size=32), "train", ("image", "depth"))
+    taken: DepthKind = "affine_inverse" if predicted == "metric" else "up_to_scale"
+    if align == "none" and taken == "affine_inverse":
+        return  # refused by itself
+    flag = "metric" if predicted == "metric" else "inverse"
+    with pytest.raises(DataError, match=rf"taken for .* ground truth is [+-]1\.00: give --teacher_depth {flag}, or"):
+        align_teacher(Oracle(predicted), taken, align, frames, 30.0, CPU)
+    right = chosen_kind(taken, flag)  # type: ignore[arg-type]
+    teacher, _ = align_teacher(Oracle(predicted), right, "auto", frames, 30.0, CPU, is_certain=True)
+    batch: Any = torch.utils.data.default_collate([frames[0]])
+    depth, valid = teacher.predict(batch).depth, batch["valid"]
+    assert torch.allclose(depth[valid], batch["depth"][valid], rtol=1e-4)
+
+
+def test_the_flag_decides_what_a_foreign_teacher_predicts() -> None:
+    assert chosen_kind("up_to_scale", "auto") == "up_to_scale"
+    assert chosen_kind("up_to_scale", "inverse") == "affine_inverse"
+    assert chosen_kind("affine_inverse", "metric") == "up_to_scale"
+    assert chosen_kind("metric", "metric") == "metric"
+    with pytest.raises(ConfigError, match="--teacher_depth inverse: this --teacher is a model of ours"):
+        chosen_kind("metric", "inverse")
 
 
 def test_only_labelled_frames_are_fitted_and_always_the_same(v2_root: Path) -> None:

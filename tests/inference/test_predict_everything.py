@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
 from echodepth.inference.sources import _ImageFinder
-from echodepth.inference.video import Video, write_video
+from echodepth.inference.video import TimedFrame, Video, write_video
 from echodepth.report.figures import depth_to_rgb, display_limit
 from tests.roots import write_rgbd_root
 from tests.tiny import SIDE, save_tiny, save_tiny_rgb
@@ -288,20 +288,24 @@ def test_another_dataset_is_predicted(tmp_path: Path) -> None:
 # ---- videos ----
 
 
+def five_a_second(frames: Iterable[np.ndarray]) -> Iterator[TimedFrame]:
+    return (TimedFrame(number / 5, frame) for number, frame in enumerate(frames))
+
+
 def test_a_video_is_written_and_read_back() -> None:
-    write_video(Path("ball.mp4"), iter(moving_square()), Fraction(5))
+    write_video(Path("ball.mp4"), five_a_second(moving_square()))
     video = Video(Path("ball.mp4"))
     assert video.rate == 5
     assert video.count == 6
     for read, drawn in zip(video, moving_square(), strict=True):
-        assert np.abs(read.astype(int) - drawn).mean() < 4
+        assert np.abs(read.pixels.astype(int) - drawn).mean() < 4
     assert len(list(Video(Path("ball.mp4"), frame_stride=4))) == 2
     assert [frame.shape for frame in video.sample()] == [(48, 64, 3)]
 
 
 def test_odd_sides_are_padded_to_even() -> None:
-    write_video(Path("odd.mp4"), iter(np.full((2, 31, 45, 3), 200, np.uint8)), Fraction(5))
-    assert [frame.shape for frame in Video(Path("odd.mp4"))] == [(32, 46, 3)] * 2
+    write_video(Path("odd.mp4"), five_a_second(np.full((2, 31, 45, 3), 200, np.uint8)))
+    assert [frame.pixels.shape for frame in Video(Path("odd.mp4"))] == [(32, 46, 3)] * 2
 
 
 def test_the_sample_of_a_long_video_is_evenly_spaced() -> None:
@@ -317,16 +321,17 @@ def test_the_sample_of_a_long_video_is_evenly_spaced() -> None:
 
 
 def test_a_video_becomes_a_video_of_depth() -> None:
-    write_video(Path("ball.mp4"), iter(moving_square()), Fraction(5))
+    write_video(Path("ball.mp4"), five_a_second(moving_square()))
     assert run(Path("ball.mp4"), save=()) == [Path("out/ball_depth_color.mp4")]
     depth = Video(Path("out/ball_depth_color.mp4"))
     assert depth.rate == 5
-    assert [frame.shape for frame in depth] == [(48, 64, 3)] * 6
+    assert [frame.pixels.shape for frame in depth] == [(48, 64, 3)] * 6
+    assert [frame.seconds for frame in depth] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
     assert run(Path("ball.mp4"), save=()) == []
 
 
 def test_other_formats_are_written_per_frame(photos: Path) -> None:
-    write_video(photos / "ball.mp4", iter(moving_square()), Fraction(5))
+    write_video(photos / "ball.mp4", five_a_second(moving_square()))
     written = run(photos, save=("npy", "color"), frame_stride=2)
     assert Path("out/ball_depth_color.mp4") in written
     frames = [Path(f"out/ball/{number:06d}_depth.npy") for number in (0, 2, 4)]
@@ -338,7 +343,7 @@ def test_other_formats_are_written_per_frame(photos: Path) -> None:
 
 
 def test_the_rotation_of_a_video_is_applied() -> None:
-    write_video(Path("ball.mp4"), iter(moving_square()), Fraction(5))
+    write_video(Path("ball.mp4"), five_a_second(moving_square()))
     with av.open("ball.mp4") as source, av.open("phone.mp4", "w") as container:
         template = source.streams.video[0]
         stream = container.add_stream_from_template(template)
@@ -348,7 +353,49 @@ def test_the_rotation_of_a_video_is_applied() -> None:
                 container.mux(packet)
     _rotate(Path("phone.mp4"))
     (first, *_) = Video(Path("phone.mp4"))
-    assert first.shape == (64, 48, 3)
+    assert first.pixels.shape == (64, 48, 3)
+
+
+STEPS = [0.1 * n for n in range(10)] + [1 + 0.4 * n for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("phone.mkv", "libx264"), ("phone.mp4", "libx264"), ("tab.webm", "libvpx")]
+)
+def test_frames_keep_their_times_whatever_rate_the_file_claims(name: str, codec: str) -> None:
+    """A browser's recording claims 1000 frames a second: 4.6 s of it became a video of .02 s."""
+    millisecond = Fraction(1, 1000)
+    with av.open(name, "w") as container:
+        stream = container.add_stream("libvpx" if name == "tab.webm" else "libx264", rate=1000)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = millisecond
+        for seconds, pixels in zip(STEPS, [*moving_square(10), *moving_square(10)], strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = round(seconds / millisecond), millisecond
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert [frame.seconds for frame in Video(Path(name))] == pytest.approx(STEPS, abs=1e-3)
+    write_video(Path("depth.mp4"), iter(Video(Path(name), frame_stride=2)))
+    assert [frame.seconds for frame in Video(Path("depth.mp4"))] == pytest.approx(STEPS[::2], abs=2e-3)
+
+
+def test_a_video_whose_size_changes_is_predicted_to_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """A turned phone, or a call whose bandwidth changes, ended in a traceback."""
+    for name, zoom in (("small.ts", 1), ("large.ts", 2)):
+        with av.open(name, "w", format="mpegts") as container:
+            stream = container.add_stream("libx264", rate=10)
+            stream.height, stream.width, stream.pix_fmt = 48 * zoom, 64 * zoom, "yuv420p"
+            for pixels in moving_square():
+                frame = av.VideoFrame.from_ndarray(pixels.repeat(zoom, 0).repeat(zoom, 1), format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    Path("call.mpg").write_bytes(Path("small.ts").read_bytes() + Path("large.ts").read_bytes())
+    assert run(Path("call.mpg"), save=("color",)) == [Path("out/call_depth_color.mp4")]
+    depth = list(Video(Path("out/call_depth_color.mp4")))
+    assert [frame.pixels.shape for frame in depth] == [(48, 64, 3)] * 12
+    seconds = np.array([frame.seconds for frame in depth])
+    assert (np.diff(seconds) > 0).all()
+    assert "call.mpg: the size of the frames changes" in caplog.text
 
 
 def _rotate(path: Path) -> None:
@@ -362,7 +409,7 @@ def _rotate(path: Path) -> None:
 
 
 def test_unusable_videos_are_refused_in_one_line(v2_root: Path) -> None:
-    write_video(Path("ball.mp4"), iter(moving_square()), Fraction(5))
+    write_video(Path("ball.mp4"), five_a_second(moving_square()))
     Path("broken.mp4").write_bytes(b"not a video")
     Path("half.mp4").write_bytes(Path("ball.mp4").read_bytes()[:300])
     shutil.copy(v2_root / "Attic" / "audio" / "audio_1.wav", "sound.mp4")

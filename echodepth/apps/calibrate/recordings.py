@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from statistics import median
 
@@ -19,6 +20,7 @@ from echodepth.apps.calibrate.view import describe_view
 from echodepth.apps.live.record import LATENCY, TABLE
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
+from echodepth.core.input_files import read_text
 from echodepth.data.audio import read_ear_arrays, read_wav, resample
 from echodepth.data.camera_file import CAMERA_FILE, read_camera
 from echodepth.data.config import extract_data_config
@@ -123,9 +125,9 @@ def _read_latency(root: Path) -> float | None:
     latencies: list[float] = []
     for table in sorted(root.rglob(TABLE)):
         try:
-            with table.open(newline="", encoding="utf-8") as file:
-                latencies += [float(row[LATENCY]) for row in csv.DictReader(file)]
-        except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
+            rows = csv.DictReader(StringIO(read_text(table), newline=""))
+            latencies += [float(row[LATENCY]) for row in rows]
+        except (OSError, csv.Error, KeyError, ValueError, TypeError) as error:
             raise DataError(f"{table} is no table of `echodepth record` ({error!r}): move it elsewhere") from error
     return median(latencies) if latencies else None
 

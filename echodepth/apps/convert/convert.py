@@ -3,10 +3,11 @@
 import logging
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from jaxtyping import Float, UInt16
+from jaxtyping import Float
 from tqdm import tqdm
 
 from echodepth.apps.convert.config import ConvertConfig, DepthUnit
@@ -17,7 +18,17 @@ from echodepth.core.constants import SAMPLE_RATE, V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.audio import find_onset, read_wav, resample
 from echodepth.data.datasets.rgbd import TIME_RANGES
-from echodepth.data.images import UNDECODABLE, open_image, read_image, read_stored_depth
+from echodepth.data.depth_values import DepthMarker, to_metres
+from echodepth.data.images import (
+    UNDECODABLE,
+    DepthMap,
+    exif_orientation,
+    open_image,
+    open_upright,
+    read_image,
+    read_stored_depth,
+    upright_size,
+)
 from echodepth.data.records import SPLITS, Split
 
 log = logging.getLogger(__name__)
@@ -27,15 +38,14 @@ _COLUMNS = (INDEX, *(column for kind, files in FILE_COLUMNS.items() for column i
 """Columns of the CSV files: those that readers of BatVision V2 need, and the time of each file."""
 _SAMPLES_TO_30_M = 7782  # after the onset: the travel time to 30 m and back
 _COPIED_IMAGES = frozenset({".jpg", ".jpeg", ".png"})
-_MAX_DEPTH = 65.535  # metres: the largest number of millimetres in 16 bits
 
 
 def convert(config: ConvertConfig) -> Path:
     """Write ``OUT/LOCATION`` with audio/, camera/, depth/ and a CSV file for each split that has rows.
 
-    Recordings are resampled to 44.1 kHz and start 282 samples before the direct sound. Depth becomes 16-bit
-    millimetres, 0 where it is unknown. JPEG and PNG images are copied, others become PNG. A conversion that fails
-    leaves nothing behind.
+    Recordings are resampled to 44.1 kHz and start 282 samples before the direct sound; they have 24 bits, or are floats
+    if they exceed full scale. Depth becomes 16-bit millimetres, 0 where it is unknown. JPEG and PNG images are copied,
+    others become PNG; those with an EXIF orientation are turned upright. A conversion that fails leaves nothing behind.
 
     Returns:
         The folder of the location.
@@ -50,33 +60,79 @@ def convert(config: ConvertConfig) -> Path:
     if target.exists():
         raise ConfigError(f"{target} exists: give another --location, or delete the folder to convert again")
     triples, unmatched = match_files(config)
-    short = 0
     with atomic_folder(target) as unfinished:
-        for number, triple in enumerate(tqdm(triples, desc=config.location, unit="row", disable=None)):
-            short += _write_files(unfinished, number, triple, config) < _SAMPLES_TO_30_M
+        written = [
+            _write_files(unfinished, number, triple, config)
+            for number, triple in enumerate(tqdm(triples, desc=config.location, unit="row", disable=None))
+        ]
         _write_tables(unfinished, config, triples)
     note = f"; {unmatched} recordings have no matching image and depth map" if unmatched else ""
     log.info("%s: %d rows%s", target, len(triples), note)
-    if short:
-        log.warning("%d recordings end before an echo from 30 m: train with a smaller --max_depth", short)
+    _report(written)
     return target
 
 
-def _write_files(folder: Path, number: int, triple: FileTriple, config: ConvertConfig) -> int:
-    """Write the files of one instance; return the number of samples after the onset."""
+class _Written(NamedTuple):
+    """What was found in the files of one instance: samples after the onset, peak of the recording, and so on."""
+
+    after_onset: int
+    peak: float
+    marker: DepthMarker | None
+    is_turned: bool
+
+
+def _report(written: list[_Written]) -> None:
+    """Log what was changed, dropped or found wanting."""
+    if short := sum(each.after_onset < _SAMPLES_TO_30_M for each in written):
+        log.warning("%d recordings end before an echo from 30 m: train with a smaller --max_depth", short)
+    if loud := [each.peak for each in written if each.peak > 1]:
+        log.warning(
+            "%d recordings exceed full scale, by up to %.1f dB: they are written as 32-bit floats, unclipped",
+            *(len(loud), 20 * np.log10(max(loud))),
+        )
+    if markers := [each.marker for each in written if each.marker is not None]:
+        log.warning(
+            "%d depth maps hold numbers that are no distances, such as %g in %d pixels: 0 is written there",
+            *(len(markers), markers[0].number, markers[0].pixels),
+        )
+    if turned := sum(each.is_turned for each in written):
+        log.warning("%d images were turned upright by their EXIF orientation: check that the depth maps are", turned)
+
+
+def _write_files(folder: Path, number: int, triple: FileTriple, config: ConvertConfig) -> _Written:
+    """Write the files of one instance."""
     for name in FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
     audio, after_onset = read_recording(triple.audio, config.swap_ears)
-    soundfile.write(folder / f"audio/audio_{number}.wav", audio.T, SAMPLE_RATE, subtype="PCM_24")
-    np.save(folder / f"depth/depth_{number}.npy", read_millimetres(triple.depth, config.depth_unit))
+    peak = float(np.abs(audio).max())
+    # Integers would flatten what lies above full scale, and scaling one recording would change its level to others.
+    subtype = "PCM_24" if peak <= 1 else "FLOAT"
+    soundfile.write(folder / f"audio/audio_{number}.wav", audio.T, SAMPLE_RATE, subtype=subtype)
+    depth = read_depth(triple.depth, config.depth_unit)
+    np.save(folder / f"depth/depth_{number}.npy", np.round(1000 * depth.metres.astype(np.float64)).astype(np.uint16))
+    with open_image(triple.camera) as image:
+        name = str(triple.camera)
+        orientation, size = exif_orientation(image, name), upright_size(image, name)
+    if orientation > 1:
+        _check_turned(triple, size, depth)
     read_image(triple.camera, 16)  # raises a DataError if the file is truncated or no colour image
     target = folder / f"camera/{_image_name(number, triple)}"
-    if target.suffix == triple.camera.suffix.lower():
+    if orientation == 1 and target.suffix == triple.camera.suffix.lower():
         shutil.copyfile(triple.camera, target)
     else:
-        with open_image(triple.camera) as image:
-            image.convert("RGB").save(target)
-    return after_onset
+        with open_upright(triple.camera) as image:
+            image.convert("RGB").save(target, quality=95, subsampling=0)
+    return _Written(after_onset, peak, depth.marker, orientation > 1)
+
+
+def _check_turned(triple: FileTriple, size: tuple[int, int], depth: DepthMap) -> None:
+    """Raise a DataError if an image that EXIF turns by 90 degrees then lies across its depth map."""
+    shape = depth.metres.shape
+    if (size[0] - size[1]) * (shape[0] - shape[1]) < 0:
+        raise DataError(
+            f"{triple.camera} is {size[1]}x{size[0]} upright, as its EXIF orientation asks, but {triple.depth} is "
+            f"{shape[1]}x{shape[0]}: turn the depth map too, or remove the orientation from the image"
+        )
 
 
 def _image_name(number: int, triple: FileTriple) -> str:
@@ -98,9 +154,7 @@ def read_recording(path: Path, swap_ears: bool = False) -> tuple[Float[np.ndarra
         DataError: the file is unreadable, not of two channels, or without a direct sound.
     """
     audio, rate = read_wav(path)
-    if rate != SAMPLE_RATE:
-        # Resampling may overshoot full scale a little, which 24-bit integers cannot hold.
-        audio = np.clip(resample(audio, rate), -1, 1)
+    audio = resample(audio, rate)
     try:
         onset = find_onset(audio)
     except DataError as error:
@@ -109,8 +163,8 @@ def read_recording(path: Path, swap_ears: bool = False) -> tuple[Float[np.ndarra
     return np.ascontiguousarray(cut[::-1] if swap_ears else cut), audio.shape[1] - onset
 
 
-def read_millimetres(path: Path, unit: DepthUnit) -> UInt16[np.ndarray, "h w"]:
-    """Read a depth map as 16-bit millimetres; values that are not finite, not positive or beyond 65.535 m become 0.
+def read_depth(path: Path, unit: DepthUnit) -> DepthMap:
+    """Read a depth map of any kind of file in a given unit; see ``to_metres`` for what is invalid.
 
     Args:
         path: a two-dimensional ``.npy``, or a one-channel image of 16 bits or floats.
@@ -123,15 +177,8 @@ def read_millimetres(path: Path, unit: DepthUnit) -> UInt16[np.ndarray, "h w"]:
         raw = read_stored_depth(path)
     except UNDECODABLE as error:
         raise DataError(f"{path} cannot be read as a depth map: {error}") from error
-    if raw.ndim != 2 or raw.dtype.kind not in "iuf" or raw.dtype.itemsize == 1:
-        raise DataError(f"{path} holds {raw.dtype} of shape {raw.shape}: a 2-D map of at least 16 bits is expected")
-    metres = raw.astype(np.float64) / (1000 if unit == "mm" else 1)
-    valid = (metres > 0) & (metres <= _MAX_DEPTH)
-    positive = metres[np.isfinite(metres) & (metres > 0)]
-    if positive.size and (np.median(positive) > _MAX_DEPTH or positive.max() < 0.05):
-        other = "mm" if unit == "m" else "m"
-        raise DataError(f"{path}: its median depth is {np.median(positive):.3g} m: is it in --depth_unit {other}?")
-    return np.where(valid, np.round(1000 * np.where(valid, metres, 0)), 0).astype(np.uint16)
+    remedy = f"is it in --depth_unit {'mm' if unit == 'm' else 'm'}?"
+    return DepthMap(*to_metres(raw, 1000 if unit == "mm" else 1, str(path), remedy))
 
 
 def _write_tables(folder: Path, config: ConvertConfig, triples: list[FileTriple]) -> None:

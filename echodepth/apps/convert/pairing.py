@@ -3,11 +3,13 @@
 import csv
 import re
 from bisect import bisect_left
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 from echodepth.apps.convert.config import ConvertConfig
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.input_files import read_text
 
 _PREFIX = re.compile(r"^[^\W\d]+[_-]+")
 
@@ -100,10 +102,9 @@ def _read_times(table: Path | None) -> dict[str, float] | None:
     if table is None:
         return None
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(StringIO(read_text(table), newline="")))
         return {Path(row["file"].strip()).name: float(row["time"]) for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, csv.Error, KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{table} is not a CSV file with the columns file and time (seconds)") from error
 
 

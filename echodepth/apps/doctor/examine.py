@@ -43,7 +43,8 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     report = json.dumps(to_plain(diagnosis), indent=2) + "\n"
     for name, text in (("doctor.json", report), ("doctor.html", page(diagnosis))):
         with atomic_write(folder / name) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+            # A path may have bytes that are no UTF-8.
+            unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
     print(report if config.json else as_text(diagnosis), end="")
     log.info("written to %s", folder / "doctor.html")
     return diagnosis

@@ -21,6 +21,10 @@ ISSUES: dict[str, Issue] = {
         "Unsupported audio format",
         "Use stereo WAV, left ear first, 44.1 kHz, at least 16 bits. `echodepth convert` writes this format.",
     ),
+    "audio level": Issue(
+        "Samples in the low end of their bytes",
+        "They are read at their full level. Convert them with `echodepth convert`, so that other programs do too.",
+    ),
     "too short": Issue("Recording too short", "Record longer, or train with a smaller --max_depth."),
     "no sound": Issue("No direct sound", "Check that the loudspeaker was on. Record again, or delete the row."),
     "onset": Issue(
@@ -41,8 +45,21 @@ ISSUES: dict[str, Issue] = {
         "Unsupported depth format", "Use a two-dimensional .npy array in millimetres, 16 bits or more."
     ),
     "depth unit": Issue("Wrong depth unit", "Depth must be in millimetres. Multiply metres by 1000."),
+    "depth marker": Issue(
+        'A number for "nothing" in the depth map',
+        "These pixels count as unknown. Store 0 there, as `echodepth convert` does, for other programs' sake.",
+    ),
+    "possible depth marker": Issue(
+        'Perhaps a number for "nothing" in the depth map',
+        "It counts as a distance. If the camera writes it where it measured nothing, store 0 there.",
+    ),
     "empty depth": Issue("Empty depth map", "Delete the row: it holds no ground truth."),
     "constant depth": Issue("Constant depth map", "Delete the row: the camera recorded a test pattern or its cover."),
+    "orientation": Issue(
+        "Image stored on its side",
+        "It is turned upright before use. See that its depth map is upright too, and store the pixels upright, "
+        "as `echodepth convert` does: other programs ignore the EXIF orientation.",
+    ),
     "size": Issue("Unusual image or depth size", "Check for cropping or rotation, and export the row as the others."),
     "mirrored": Issue("Image and depth mirrored", "Mirror one of the two."),
     "shifted": Issue("Image and depth misaligned", "Register the depth to the image with the camera's own software."),

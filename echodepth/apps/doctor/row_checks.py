@@ -5,26 +5,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from jaxtyping import Float
 
 from echodepth.apps.doctor.ear_order import laterality, level_differences
-from echodepth.apps.doctor.findings import Finding
+from echodepth.apps.doctor.findings import Finding, Severity
 from echodepth.apps.doctor.registration import EdgeMatch, match_edges, side_of
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import DataError
-from echodepth.data.arrays import read_array
-from echodepth.data.audio import find_onset, read_ear_arrays, read_wav
+from echodepth.core.input_files import why_no_file
+from echodepth.data.audio import check_ears, find_onset, read_ear_arrays
 from echodepth.data.decoder import Decoder
+from echodepth.data.depth_values import possible_marker
 from echodepth.data.images import (
     UNDECODABLE,
     DepthMap,
+    exif_orientation,
     open_image,
     read_image,
     read_stored_depth,
     resize_depth,
+    upright_size,
 )
 from echodepth.data.records import Record, Split
+from echodepth.data.wav_file import load_recording
 
 DEPTH_BINS = np.geomspace(0.1, 100, 49)
 """Edges of the depth histogram's bins in metres."""
@@ -33,7 +36,6 @@ _FLAT_RUN = 3  # consecutive samples at the extreme: a sound wave turns at once,
 _MIN_CLIPPED = 6  # such samples in a recording: fewer are inaudible
 _MAX_LEVEL_DIFFERENCE = 30.0  # dB between the ears over a recording: the head shadow causes less than 10
 _MIN_VALID = 0.01  # share of the pixels
-_STREAM_SIZES = (0, 0xFFFFFFFF)  # sizes in the header of a WAV that was written as a stream
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,9 @@ class CheckedRow:
     image_size: tuple[int, int] | None = None
     edges: EdgeMatch | None = None
 
-    def report(self, kind: str, what: str) -> None:
-        """Add a fault."""
-        self.findings.append(Finding(kind, self.record.source, what, (self.record.name,)))
+    def report(self, kind: str, what: str, severity: Severity = "fault") -> None:
+        """Add a fault or a note."""
+        self.findings.append(Finding(kind, self.record.source, what, (self.record.name,), severity))
 
     def has_issue(self, *kinds: str) -> bool:
         """Whether the row has a fault of one of these kinds."""
@@ -108,9 +110,9 @@ class CheckedRow:
 def check_row(record: Record, split: Split, decoder: Decoder) -> CheckedRow:
     """Read, check and measure a row's files. Faulty files become findings, not exceptions."""
     row = CheckedRow(record, split)
-    missing = [path for path in decoder.files(record) if not path.is_file()]
-    for path in missing:
-        row.report("missing", f"{path} does not exist")
+    missing = {path: reason for path in decoder.files(record) if (reason := why_no_file(path))}
+    for reason in missing.values():
+        row.report("missing", reason)
     depth = None
     if record.depth is not None and record.depth not in missing:
         depth = _check_depth(row, record.depth, decoder)
@@ -127,9 +129,7 @@ def _check_depth(row: CheckedRow, path: Path, decoder: Decoder) -> DepthMap | No
     except DataError as error:
         row.report(_depth_issue(path), str(error))
         return None
-    if path.suffix == ".npy" and read_array(path).dtype.itemsize == 1:
-        row.report("depth format", f"{path} has 8-bit values, at most 255 mm: too small for a room")
-        return None
+    _check_marker(row, path, depth)
     known = depth.metres[depth.valid]
     share = known.size / depth.metres.size
     if share < _MIN_VALID:
@@ -138,11 +138,22 @@ def _check_depth(row: CheckedRow, path: Path, decoder: Decoder) -> DepthMap | No
     if known.min() == known.max():
         row.report("constant depth", f"{path}: {known[0]:.3f} m at every pixel")
         return None
-    row.digests["depth"] = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    row.digests["depth"] = _digest(path)
     histogram, _ = np.histogram(known, DEPTH_BINS)
     shape = depth.metres.shape
     row.depth = DepthStats((shape[0], shape[1]), share, histogram, float(np.median(known)), laterality(depth))
     return depth
+
+
+def _check_marker(row: CheckedRow, path: Path, depth: DepthMap) -> None:
+    total = depth.metres.size
+    if marker := depth.marker:
+        what = f"{path}: {marker.pixels} of {total} pixels hold {marker.number:g} or the like, which is no distance"
+        row.report("depth marker", what)
+    elif possible := possible_marker(depth.metres, depth.valid):
+        largest, next_largest = possible
+        what = f"{path}: {largest.pixels} of {total} pixels hold {largest.metres:g} m, others up to {next_largest:g}"
+        row.report("possible depth marker", what, "note")
 
 
 def _depth_issue(path: Path) -> str:
@@ -150,22 +161,33 @@ def _depth_issue(path: Path) -> str:
         raw = read_stored_depth(path)
     except (DataError, *UNDECODABLE):
         return "corrupt"
-    # The readers reject a two-dimensional array of numbers only for its unit.
-    is_map = raw.ndim == 2 and raw.dtype.kind in "iuf"
-    return "depth unit" if is_map and path.suffix == ".npy" else "depth format"
+    # The readers reject a two-dimensional array of numbers, of 16 bits or more, only for its unit.
+    is_map = raw.ndim == 2 and raw.size and raw.dtype.kind in "iuf" and raw.itemsize > 1
+    return "depth unit" if is_map else "depth format"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _check_audio(row: CheckedRow, decoder: Decoder) -> None:
     paths, names = row.record.audio, str(row.record.audio[0])
+    rate, subtype = SAMPLE_RATE, "PCM_16"
     try:
-        audio, rate = read_wav(paths[0]) if len(paths) == 1 else (read_ear_arrays(paths[0], paths[1]), SAMPLE_RATE)
+        if len(paths) == 1:
+            recording = load_recording(paths[0])
+            audio, rate, subtype = check_ears(recording.samples, names), recording.rate, recording.subtype
+            if recording.missing:
+                row.report("corrupt", f"{names} is truncated: {recording.missing} bytes of its samples are missing")
+                return
+            if recording.remark:
+                row.report("audio level", recording.remark, "note")
+        else:
+            audio = read_ear_arrays(*paths)
     except DataError as error:
-        row.report(_audio_issue(paths), str(error))
+        row.report(_audio_issue(str(error)), str(error))
         return
-    if len(paths) == 1 and (truncation := _truncation(paths[0])):
-        row.report("corrupt", truncation)
-        return
-    subtype = soundfile.info(paths[0]).subtype if len(paths) == 1 else "PCM_16"
     if rate != SAMPLE_RATE:
         row.report("audio format", f"{names} was recorded at {rate} Hz, not {SAMPLE_RATE}")
     elif subtype not in _FINE_FORMATS:
@@ -177,22 +199,9 @@ def _check_audio(row: CheckedRow, decoder: Decoder) -> None:
         _check_signal(row, audio, decoder, names)
 
 
-def _audio_issue(paths: tuple[Path, ...]) -> str:
-    try:
-        frames = [soundfile.info(path).frames if len(paths) == 1 else read_array(path).size for path in paths]
-    except (DataError, soundfile.SoundFileError, OSError):
-        return "corrupt"
-    return "audio format" if min(frames) else "corrupt"
-
-
-def _truncation(path: Path) -> str:
-    """A message if the WAV's header declares more data than the file has, which libsndfile does not report."""
-    with path.open("rb") as file:
-        head = file.read(8)
-    declared, size = int.from_bytes(head[4:], "little"), path.stat().st_size
-    if head[:4] != b"RIFF" or declared in _STREAM_SIZES or declared + 8 <= size:
-        return ""
-    return f"{path} is truncated: {size} of {declared + 8} bytes"
+def _audio_issue(problem: str) -> str:
+    """The kind of fault of a recording that cannot be used: it is damaged, or whole and of an unsupported form."""
+    return "corrupt" if "cannot be read" in problem or "holds no samples" in problem else "audio format"
 
 
 def _check_signal(row: CheckedRow, audio: Float[np.ndarray, "2 t"], decoder: Decoder, names: str) -> None:
@@ -248,11 +257,18 @@ def _check_image(row: CheckedRow, path: Path, depth: DepthMap | None) -> None:
     try:
         image = read_image(path, side)
         with open_image(path) as opened:
-            row.image_size = opened.size
+            orientation = exif_orientation(opened, str(path))
+            height, width = upright_size(opened, str(path))
     except DataError as error:
         row.report(_image_issue(path), str(error))
         return
-    row.digests["image"] = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    row.image_size = width, height
+    if orientation > 1:
+        what = f"{path} has EXIF orientation {orientation} and is {width}x{height} upright"
+        rows, columns = depth.metres.shape if depth is not None else (height, width)
+        across = f"; its depth map is {columns}x{rows}" if (height - width) * (rows - columns) < 0 else ""
+        row.report("orientation", what + across)
+    row.digests["image"] = _digest(path)
     if depth is not None:
         row.edges = match_edges(image, resize_depth(depth, side, np.inf))
 

@@ -47,7 +47,7 @@ from echodepth.data.label_subset import ALL_LABELS, LabelSubset
 from echodepth.data.records import Modality, Record, Split
 
 log = logging.getLogger(__name__)
-FORMAT = 3
+FORMAT = 4
 CHUNK = 16
 """Number of frames that a worker decodes at a time."""
 _DEPTH_ARRAYS = ("depth", "depth_exact")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.input_files import read_text
 from echodepth.core.safe_paths import DataRoot
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS, DatasetReader
@@ -125,7 +126,7 @@ def _find_table(root: Path) -> Path:
 def _read_pairs(table: Path) -> list[tuple[float, str, str, int]]:
     """Time, first file, second file and line number of every pair, in the order of time."""
     pairs = []
-    for line, text in enumerate(table.read_text(encoding="utf-8").splitlines(), start=1):
+    for line, text in enumerate(read_text(table).splitlines(), start=1):
         fields = text.split()
         if not fields or fields[0].startswith("#"):
             continue

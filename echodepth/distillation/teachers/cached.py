@@ -38,7 +38,7 @@ from echodepth.distillation.teachers.frozen import LiveTeacher, Teacher
 from echodepth.models.layers import Prediction
 
 log = logging.getLogger(__name__)
-FORMAT = 1
+FORMAT = 2
 """Increased when a teacher's output for the same image changes, which invalidates older caches."""
 
 

@@ -5,6 +5,7 @@ They were trained on far more images than any echo dataset holds, but not with t
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,48 +37,80 @@ class Preprocessing:
 
     Attributes:
         size: rows and columns; None keeps the image's size.
+        keeps_aspect_ratio: whether only one of rows and columns is obeyed.
         multiple: rows and columns are rounded to a multiple of this.
         interpolation: ``bilinear`` or ``bicubic``, both antialiased, as in Pillow.
+        scale: factor of the image's 0..1.
         mean: of red, green and blue; subtracted.
         std: of red, green and blue; divided by.
     """
 
     size: tuple[int, int] | None
+    keeps_aspect_ratio: bool
     multiple: int
     interpolation: str
+    scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     @classmethod
-    def read(cls, settings: dict[str, Any]) -> "Preprocessing":
+    def read(cls, settings: dict[str, Any], own_size: int | Sequence[int] | None = None) -> "Preprocessing":
         """Parse the contents of preprocessor_config.json.
 
+        Args:
+            settings: the contents.
+            own_size: the model's ``image_size``, which images have that are not resized otherwise.
+
         Raises:
-            KeyError, TypeError, ValueError: a value is missing or of another type.
+            KeyError, TypeError, ValueError: a value is missing, of another type, or asks for an unknown step.
         """
-        size = settings["size"] if settings.get("do_resize", True) else None
-        if isinstance(size, int):
-            size = {"height": size, "width": size}
-        normalise = settings.get("do_normalize", True)
+        for name, switch in settings.items():
+            if name.startswith("do_") and switch not in _switches(name):
+                raise ValueError(f"preprocessor_config.json asks for {name}: {switch}, a step that is not supported")
+        resizes, normalise = settings.get("do_resize", True), settings.get("do_normalize", True)
+        rescale = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0
         return cls(
-            size=None if size is None else (int(size["height"]), int(size["width"])),
-            multiple=int(settings.get("ensure_multiple_of") or 1),
+            size=_rows_and_columns(settings["size"] if resizes else own_size),
+            keeps_aspect_ratio=bool(resizes and settings.get("keep_aspect_ratio", False)),
+            multiple=int(settings.get("ensure_multiple_of") or 1) if resizes else 1,
             interpolation=_INTERPOLATIONS[settings.get("resample", 3)],
+            scale=255 * float(rescale),  # models were trained on bytes times this factor
             mean=tuple(map(float, settings["image_mean"])) if normalise else (0.0, 0.0, 0.0),
             std=tuple(map(float, settings["image_std"])) if normalise else (1.0, 1.0, 1.0),
         )
 
     def __call__(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h2 w2"]:
-        """Resize and normalise RGB in 0..1.
-
-        ``keep_aspect_ratio`` has no effect: samples and the input sizes of these models are square.
-        """
-        rows, columns = (max(1, round(side / self.multiple)) * self.multiple for side in self.size or image.shape[-2:])
-        if (rows, columns) != tuple(image.shape[-2:]):
+        """Resize, rescale and normalise RGB in 0..1."""
+        height, width = image.shape[-2:]
+        size: tuple[float, float] = self.size or (height, width)
+        if self.keeps_aspect_ratio:  # the side that changes less decides, as in transformers
+            factor = min(size[0] / height, size[1] / width, key=lambda factor: abs(1 - factor))
+            size = factor * height, factor * width
+        rows, columns = (max(1, round(side / self.multiple)) * self.multiple for side in size)
+        if (rows, columns) != (height, width):
             # Bicubic interpolation overshoots at edges; Pillow clips to the range of a byte.
             image = F.interpolate(image, (rows, columns), mode=self.interpolation, antialias=True).clamp(0, 1)
         mean, std = (image.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
-        return (image - mean) / std
+        return (self.scale * image - mean) / std
+
+
+def _switches(name: str) -> tuple[object, ...]:
+    """Values of a step's switch that are obeyed, or that change nothing for RGB."""
+    known = ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb")
+    return (True, False, None) if name in known else (False, None)
+
+
+def _rows_and_columns(size: Any) -> tuple[int, int] | None:
+    """Rows and columns of a size as a number, a pair, or a mapping; None for none."""
+    if size is None:
+        return None
+    if isinstance(size, Mapping):
+        edge = size.get("shortest_edge", size.get("longest_edge"))
+        size = (size["height"], size["width"]) if edge is None else edge
+    rows, columns = (int(size), int(size)) if isinstance(size, int | float) else map(int, size)
+    if min(rows, columns) < 1:
+        raise ValueError(f"the size of images is {rows}x{columns}")
+    return rows, columns
 
 
 class HuggingFaceTeacher(LiveTeacher):
@@ -127,7 +160,7 @@ class HuggingFaceTeacher(LiveTeacher):
                 name, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
             with open(cached_file(name, "preprocessor_config.json"), encoding="utf-8") as file:  # noqa: PTH123
-                preprocess = Preprocessing.read(json.load(file))
+                preprocess = Preprocessing.read(json.load(file), _own_size(model.config))
         except (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
                 f"--teacher {HUGGING_FACE}{name} cannot be loaded: {_first_line(error)} Without network access, "
@@ -176,6 +209,12 @@ def _check_family(model_type: object) -> None:
             f"--teacher is a {model_type!s:.100} model, whose kind of depth is unknown, and code that comes "
             f"with a model is never run: give a model of the family {' or '.join(FAMILIES)}"
         )
+
+
+def _own_size(config: Any) -> Any:
+    """The size of images that the position embeddings of a model were made for; None if it has none."""
+    settings = getattr(config, "backbone_config", None) or config
+    return getattr(settings, "image_size", None)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,62 @@
+"""Files that a user or a dataset names: regular ones only, and text in the encodings that programs mark."""
+
+import codecs
+import stat
+from pathlib import Path
+
+from echodepth.core.errors import DataError
+
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with that of UTF-16
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def why_no_file(path: Path) -> str:
+    """Why a path leads to no regular file, or an empty string if it does."""
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except OSError:
+        return f"{path} does not exist"
+    return "" if kind == stat.S_IFREG else f"{path} is {_KINDS.get(kind, 'no regular file')}, not a file"
+
+
+def regular_file(path: Path) -> Path:
+    """The path itself, unless something other than a file is there; whoever opens it reports a missing file.
+
+    Raises:
+        DataError: it is a folder, or a pipe, socket or device, on which reading may wait or go on for ever.
+    """
+    if (reason := why_no_file(path)) and path.exists():
+        raise DataError(f"{reason}: give a file")
+    return path
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
+
+    Raises:
+        DataError: it is no regular file, or its text has another encoding.
+        OSError: it cannot be read.
+    """
+    content = regular_file(path).read_bytes()
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        spelled = encoding.removesuffix("-sig").upper()
+        raise DataError(f"{path}, line {line}: the text is not {spelled}: save the file as UTF-8") from error
+    if "\0" in text:
+        raise DataError(f"{path} has zero bytes, as UTF-16 without a byte order mark has: save the file as UTF-8")
+    return text

@@ -1,0 +1,50 @@
+"""What a few rows of a split show when it is opened: numbers that stand for "nothing", and images on their side."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from echodepth.core.errors import DataError
+from echodepth.data.decoder import Decoder
+from echodepth.data.images import exif_orientation, open_image
+from echodepth.data.records import Record
+
+log = logging.getLogger(__name__)
+_ROWS = 8
+
+
+def report_peculiarities(records: Sequence[Record], decoder: Decoder) -> None:
+    """Log what is dropped from depth maps and turned in images, in one line each, as a few rows show it.
+
+    Unreadable files are passed over: they are reported with their rows when they are read.
+
+    Args:
+        records: rows of a split whose depth is used.
+        decoder: reads their files.
+    """
+    rows = np.unique(np.linspace(0, max(0, len(records) - 1), _ROWS).astype(int))[: len(records)]
+    found: dict[str, str] = {}
+    for record in (records[int(row)] for row in rows):
+        for kind, describe in (("depth", _describe_marker), ("image", _describe_orientation)):
+            if kind in decoder.modalities and kind not in found:
+                try:
+                    found |= {kind: text} if (text := describe(record, decoder)) else {}
+                except (DataError, OSError):
+                    continue
+    for text in found.values():
+        log.warning("%s; `echodepth doctor` lists all such files", text)
+
+
+def _describe_marker(record: Record, decoder: Decoder) -> str:
+    if record.depth is None or not decoder.depth_known or (marker := decoder.read_depth(record.depth).marker) is None:
+        return ""
+    return f"{record.depth}: {marker.number:g} is no distance, its {marker.pixels} pixels are invalid"
+
+
+def _describe_orientation(record: Record, decoder: Decoder) -> str:
+    if record.image is None:
+        return ""
+    with open_image(record.image) as image:
+        orientation = exif_orientation(image, str(record.image))
+    return f"{record.image} is turned upright, from EXIF orientation {orientation}" if orientation > 1 else ""

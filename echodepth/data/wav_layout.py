@@ -1,0 +1,171 @@
+"""Where the samples of a WAV file lie, whatever its size fields claim.
+
+Recorders that lose power, programs that write to a pipe, and many small writers leave wrong sizes in a header whose
+samples are all there. libsndfile believes some of these sizes; the file that it opens is therefore given exact ones.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import IO, Literal
+
+from echodepth.core.errors import DataError
+
+WAV_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+_PCM, _EXTENSIBLE = 1, 0xFFFE
+_PLACEHOLDER = 0x7F000000  # no recording is that long: a writer that cannot seek puts such numbers, or 0
+_SLACK = 64  # bytes by which a data size may be too large: writers add the header's, or pad twice
+_MOST_CHUNKS = 10_000
+_SEARCHED = 65_536  # bytes at either end of a file whose chunks do not follow each other
+_KNOWN = (
+    *(b"fmt ", b"data", b"LIST", b"fact", b"bext", b"iXML", b"axml", b"cue ", b"smpl", b"inst", b"plst", b"PEAK"),
+    *(b"JUNK", b"junk", b"PAD ", b"FLLR", b"chna", b"ds64", b"id3 ", b"ID3 ", b"acid", b"cart", b"umid", b"levl"),
+)
+_KNOWN_NAME = re.compile(b"|".join(map(re.escape, _KNOWN)))
+_PRINTABLE = re.compile(rb"[A-Za-z][ -~]{3}")
+
+
+@dataclass(frozen=True)
+class WavLayout:
+    """The samples in a WAV file.
+
+    Attributes:
+        order: byte order of the numbers, ``<`` or ``>`` as in ``struct``.
+        format: contents of the fmt chunk.
+        start: first byte of the samples.
+        size: bytes of the samples that are there, in whole frames.
+        missing: bytes by which the file is shorter than a believable data size; 0 for a whole file.
+        exact: whether libsndfile finds the same samples by itself.
+    """
+
+    order: Literal["<", ">"]
+    format: bytes
+    start: int
+    size: int
+    missing: int
+    exact: bool
+
+    @property
+    def frame(self) -> int:
+        """Bytes of one sample of all channels; of compressed audio, of one block."""
+        return int(struct.unpack(f"{self.order}12xH", self.format[:14])[0])
+
+    @property
+    def sample_bits(self) -> tuple[int, int] | None:
+        """Bits that each integer sample occupies, and those of them that the header says are used; None for others."""
+        tag, channels, _, _, frame, bits = struct.unpack(f"{self.order}HHIIHH", self.format[:16])
+        used = bits
+        if tag == _EXTENSIBLE and len(self.format) >= 26:
+            used, tag = struct.unpack(f"{self.order}18xH4xH", self.format[:26])
+        occupied = 8 * frame // channels if channels else 0
+        return (occupied, used if 0 < used <= occupied else occupied) if tag == _PCM else None
+
+    def with_exact_sizes(self, stream: IO[bytes]) -> BytesIO:
+        """The format and the samples as a file of their own."""
+        stream.seek(self.start)
+        samples = stream.read(self.size)
+        magic, fmt = (b"RIFF" if self.order == "<" else b"RIFX"), self.format + bytes(len(self.format) % 2)
+        if self.sample_bits is not None:  # 24 bits in 4 bytes are decoded as the 32 that they occupy
+            fmt = fmt[:14] + struct.pack(f"{self.order}H", self.sample_bits[0]) + fmt[16:]
+        size = len(fmt) + len(samples) + 20 + len(samples) % 2
+        head = struct.pack(f"{self.order}4sI4s4sI", magic, size, b"WAVE", b"fmt ", len(self.format))
+        return BytesIO(
+            head + fmt + struct.pack(f"{self.order}4sI", b"data", len(samples)) + samples + bytes(len(samples) % 2)
+        )
+
+
+def find_samples(stream: IO[bytes], name: str) -> WavLayout:
+    """Find the samples of a WAV file.
+
+    Args:
+        stream: the file, with one of ``WAV_MAGIC`` at its beginning.
+        name: the file, for messages.
+
+    Raises:
+        DataError: it has no format or no samples.
+    """
+    total = stream.seek(0, 2)
+    magic = _read(stream, 0, 4)
+    order: Literal["<", ">"] = ">" if magic == b"RIFX" else "<"
+    found: dict[bytes, tuple[int, int]] = {}
+    in_order = True
+    for chunk, start, size, is_padded in _chunks(stream, 12, total, order):
+        # libsndfile reads into other chunks, and stumbles over what some hold.
+        in_order &= is_padded and chunk in ((b"data", b"fact", b"PEAK") if b"fmt " in found else (b"fmt ",))
+        found.setdefault(chunk, (start, size))
+        if b"fmt " in found and b"data" in found:
+            break
+    else:
+        in_order = False
+        for chunk in {b"fmt ", b"data"} - {*found}:
+            if (at := _read(stream, 12, _SEARCHED).find(chunk)) >= 0:
+                found[chunk] = (at + 20, struct.unpack(f"{order}I", _read(stream, at + 16, 4).ljust(4, b"\0"))[0])
+    fmt = _read(stream, found[b"fmt "][0], min(found[b"fmt "][1], 64)) if b"fmt " in found else b""
+    if len(fmt) < 16 or b"data" not in found or found[b"data"][0] > total:
+        raise DataError(
+            f"{name} cannot be read as audio: it has no {'samples' if len(fmt) >= 16 else 'format'}, as a file that "
+            "was cut short; copy it again, or leave the recording out"
+        )
+    start, declared = found[b"data"]
+    if declared == 0xFFFFFFFF and b"ds64" in found:
+        declared = struct.unpack(f"{order}8xQ", _read(stream, found[b"ds64"][0], 16).ljust(16, b"\0"))[0]
+    end = _end(stream, start, declared, total, order)
+    frame = struct.unpack(f"{order}12xH", fmt[:14])[0]
+    if not frame:
+        raise DataError(f"{name} cannot be read as audio: its header says that a sample has 0 bytes")
+    size = (end - start) // frame * frame
+    whole = declared <= total or declared - (end - start) <= _SLACK or declared >= _PLACEHOLDER
+    exact = in_order and magic in (b"RIFF", b"RIFX") and declared == end - start
+    exact &= struct.unpack(f"{order}I", _read(stream, 4, 4))[0] + 8 >= end
+    layout = WavLayout(order, fmt, start, size, 0 if whole else declared - (end - start), exact)
+    stored = struct.unpack(f"{order}14xH", fmt[:16])[0]
+    return replace(layout, exact=exact and (layout.sample_bits is None or layout.sample_bits[0] == stored))
+
+
+def _read(stream: IO[bytes], at: int, size: int) -> bytes:
+    stream.seek(at)
+    return stream.read(size)
+
+
+def _chunks(stream: IO[bytes], at: int, total: int, order: str) -> Iterator[tuple[bytes, int, int, bool]]:
+    """Name, first byte and size of each chunk, and whether it begins at an even byte, as the format demands."""
+    padded = True
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > total:
+            return
+        chunk, size = struct.unpack(f"{order}4sI", _read(stream, at, 8))
+        if not _PRINTABLE.match(chunk):
+            return
+        yield chunk, at + 8, size, padded
+        at, padded = at + 8 + size, True
+        if size % 2:
+            # Some writers leave the pad byte of an odd size out.
+            names = _read(stream, at, 5)
+            padded = names[:4] not in _KNOWN or names[1:5] in _KNOWN
+            at += padded
+
+
+def _end(stream: IO[bytes], start: int, declared: int, total: int, order: str) -> int:
+    """The byte after the last sample: where further chunks begin, or the end of the file."""
+    if declared == total - start:
+        return total
+    for end in (start + declared, start + declared + declared % 2):
+        follows = _read(stream, end, 4) in _KNOWN or _are_chunks(stream, end, total, order)
+        if end < total and (follows or end == total - 1):
+            return start + declared
+    # The data size is wrong; chunks that end exactly with the file are still none of its samples.
+    first = max(start, total - _SEARCHED)
+    for match in _KNOWN_NAME.finditer(_read(stream, first, total - first)):
+        if _are_chunks(stream, first + match.start(), total, order):
+            return first + match.start()
+    return total
+
+
+def _are_chunks(stream: IO[bytes], at: int, total: int, order: str) -> bool:
+    """Whether chunks follow from a byte to the end of the file; the last one may lack its pad byte."""
+    end = at
+    for _, start, size, _ in _chunks(stream, at, total, order):
+        end = start + size
+    return end > at and total in (end, end + 1, end - 1)

@@ -1,0 +1,183 @@
+"""WAV files as recorders leave them: samples that are all there are read, whatever the size fields claim."""
+
+import io
+import logging
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from echodepth.core.errors import DataError
+from echodepth.data import audio
+from echodepth.data.audio import read_wav
+from echodepth.data.records import StoredFile
+from echodepth.data.wav_file import load_recording
+
+FRAMES = 501
+"""Odd, so that 24 bits of mono would end at an odd byte, and more than any tolerated excess of a size field."""
+WAVE = 0.5 * np.sin(np.outer(np.arange(FRAMES), [0.1, 0.13]))
+GUID = b"\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"
+LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT\x0e\0\0\0Lavf61.7.100\0\0"
+ODD_LIST = b"LIST" + struct.pack("<I", 13) + b"INFOISFT\x01\0\0\0a"
+PLACEHOLDERS = (0, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFF - 36)
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_yet() -> Iterator[None]:
+    audio._remarked.clear()
+    yield
+    audio._remarked.clear()
+
+
+def integers(bits: int, shift: int = 0) -> np.ndarray:
+    whole: np.ndarray = np.round((2 ** (bits - 1) - 1) * WAVE).astype("<i4") << shift
+    return whole
+
+
+def stored(bits: int, width: int, shift: int = 0) -> bytes:
+    """Samples of ``bits`` bits in ``width`` bytes each, little-endian."""
+    return integers(bits, shift).astype("<i4").view(np.uint8).reshape(-1, 4)[:, :width].tobytes()
+
+
+def fmt(bits: int = 16, width: int = 2, tag: int = 1, extra: bytes = b"") -> bytes:
+    body = struct.pack("<HHIIHH", tag, 2, 44100, 44100 * 2 * width, 2 * width, bits) + extra
+    return b"fmt " + struct.pack("<I", len(body)) + body
+
+
+def extensible(bits: int, valid: int, subformat: int = 1) -> bytes:
+    return fmt(bits, bits // 8, 0xFFFE, struct.pack("<HHIH", 22, valid, 3, subformat) + GUID)
+
+
+def data(payload: bytes, size: int | None = None) -> bytes:
+    return b"data" + struct.pack("<I", len(payload) if size is None else size) + payload
+
+
+def riff(chunks: bytes, size: int | None = None, magic: bytes = b"RIFF") -> bytes:
+    return magic + struct.pack("<I", len(chunks) + 4 if size is None else size) + b"WAVE" + chunks
+
+
+SAMPLES = stored(16, 2)
+PLAIN = riff(fmt() + data(SAMPLES))
+N = len(SAMPLES)
+WHOLE = {
+    "plain": PLAIN,
+    "RIFF size of the file": riff(fmt() + data(SAMPLES), len(PLAIN)),
+    "RIFF size 0": riff(fmt() + data(SAMPLES), 0),
+    "RIFF size too small": riff(fmt() + data(SAMPLES), len(PLAIN) - 24),
+    **{f"stream {size:#x}": riff(fmt() + data(SAMPLES, size), (size + 36) % 2**32) for size in PLACEHOLDERS},
+    **{f"stream {size:#x} with tags": riff(LIST + fmt() + data(SAMPLES, size) + LIST) for size in PLACEHOLDERS},
+    **{f"{more} bytes too many": riff(fmt() + data(SAMPLES, N + more)) for more in (1, 2, 8, 16, 36, 44)},
+    **{f"{more} too many before tags": riff(fmt() + data(SAMPLES, N + more) + LIST) for more in (8, 36, 44)},
+    "data size of the file": riff(LIST + fmt() + data(SAMPLES, N + len(LIST) + 44)),
+    "half the data size": riff(fmt() + data(SAMPLES, N // 2)),
+    "byte behind": PLAIN + b"\0",
+    "tags before": riff(LIST + fmt() + data(SAMPLES)),
+    "tags between": riff(fmt() + LIST + data(SAMPLES)),
+    "tags behind": riff(fmt() + data(SAMPLES) + LIST),
+    "odd tags, padded": riff(ODD_LIST + b"\0" + fmt() + data(SAMPLES)),
+    "odd tags, no pad": riff(ODD_LIST + fmt() + data(SAMPLES)),
+    "odd tags between, no pad": riff(fmt() + ODD_LIST + data(SAMPLES)),
+    "odd tags behind, no pad": riff(fmt() + data(SAMPLES) + ODD_LIST),
+    "tags with a wrong size": riff(b"LIST" + struct.pack("<I", 9999) + b"INFO" + fmt() + data(SAMPLES)),
+    "word data in the tags": riff(b"LIST" + struct.pack("<I", 12) + b"INFOdata\x04\0\0\0" + fmt() + data(SAMPLES)),
+    "fmt of 18 bytes": riff(fmt(extra=b"\0\0") + data(SAMPLES)),
+    "data before fmt": riff(data(SAMPLES) + fmt()),
+    "RF64": b"RF64\xff\xff\xff\xffWAVEds64"
+    + struct.pack("<IQQQI", 28, N + 72, N, N // 4, 0)
+    + fmt()
+    + data(SAMPLES, 2**32 - 1)
+    + LIST,
+    "BW64 of no size": riff(b"ds64" + b"\x1c\0\0\0" + bytes(28) + fmt() + data(SAMPLES, 2**32 - 1), 0, b"BW64"),
+    "RIFX": b"RIFX"
+    + struct.pack(">I4s4sIHHIIHH4sI", N + 36, b"WAVE", b"fmt ", 16, 1, 2, 44100, 176400, 4, 16, b"data", N + 16)
+    + integers(16).astype(">i2").tobytes(),
+    "24 in 24": riff(fmt(24, 3) + data(stored(24, 3))),
+    "extensible 24 in 24": riff(extensible(24, 24) + data(stored(24, 3), 0)),
+    "extensible 24 at the high end of 32": riff(extensible(32, 24) + data(stored(24, 4, 8))),
+    "extensible float": riff(extensible(32, 32, 3) + data(WAVE.astype("<f4").tobytes(), 2**31 - 1)),
+    "float of 64": riff(fmt(64, 8, 3) + data(WAVE.astype("<f8").tobytes(), 0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_a_file_whose_samples_are_all_there_is_read_whole(case: str, tmp_path: Path) -> None:
+    """Files that every player plays were called corrupt or empty, or lost their last samples to wrong size fields."""
+    (tmp_path / "a.wav").write_bytes(WHOLE[case])
+    for file in (tmp_path / "a.wav", StoredFile("a.wav", WHOLE[case])):
+        recording = load_recording(file)
+        assert recording.samples.shape == (2, FRAMES)
+        np.testing.assert_allclose(recording.samples, WAVE.T, atol=2e-4)
+        assert (recording.rate, recording.missing, recording.remark) == (44100, 0, "")
+
+
+def test_a_file_that_was_cut_short_says_how_much_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(PLAIN[: len(PLAIN) - 402])
+    recording = load_recording(tmp_path / "a.wav")
+    assert recording.samples.shape == (2, FRAMES - 101)  # 400 bytes are 100 frames; the cut one has two bytes left
+    assert recording.missing == 402
+    for end in (12, 30, 40):
+        (tmp_path / "a.wav").write_bytes(PLAIN[:end])
+        with pytest.raises(DataError, match=r"a\.wav cannot be read as audio: it has no (samples|format)"):
+            read_wav(tmp_path / "a.wav")
+    (tmp_path / "a.wav").write_bytes(riff(fmt() + data(b"") + LIST))
+    with pytest.raises(DataError, match="holds no samples"):
+        read_wav(tmp_path / "a.wav")
+
+
+LOW = {
+    "arecord -f S24_LE up to 1.2.11": (riff(fmt(24, 4) + data(stored(24, 4))), 48),
+    "arecord -f S24_LE since 1.2.12": (riff(fmt(32, 4) + data(stored(24, 4))), 48),
+    "the same to a pipe": (riff(fmt(32, 4) + data(stored(24, 4), 0x80000000)), 48),
+    "extensible 24 at the low end of 32": (riff(extensible(32, 24) + data(stored(24, 4))), 48),
+    "20 at the low end of 32": (riff(extensible(32, 20) + data(stored(20, 4))), 72),
+    "20 at the low end of 24": (riff(fmt(20, 3) + data(stored(20, 3))), 24),
+    "16 at the low end of 32": (riff(fmt(16, 4) + data(stored(16, 4))), 96),
+}
+
+
+@pytest.mark.parametrize("case", LOW)
+def test_samples_at_the_low_end_of_their_bytes_are_read_at_their_level(
+    case: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ALSA's S24_LE has its 24 bits at the low end of 32: such recordings were read 48 dB too quiet."""
+    content, decibels = LOW[case]
+    (tmp_path / "a.wav").write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        samples, _ = read_wav(tmp_path / "a.wav")
+        read_wav(tmp_path / "a.wav")
+    np.testing.assert_allclose(samples, WAVE.T, atol=2e-4)
+    assert len(caplog.messages) == 1  # not for each of a thousand files
+    assert f"a.wav is read {decibels} dB louder than its header says" in caplog.text
+
+
+@pytest.mark.parametrize(("subtype", "gain"), [("PCM_16", 0.01), ("PCM_24", 1e-3), ("FLOAT", 1e-3), ("PCM_32", 0.02)])
+def test_quiet_recordings_stay_quiet(subtype: str, gain: float, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", gain * WAVE, 44100, subtype=subtype)
+    recording = load_recording(tmp_path / "a.wav")
+    np.testing.assert_allclose(recording.samples, gain * WAVE.T, atol=1 / 32768)
+    assert recording.remark == ""
+
+
+def test_a_quiet_recording_of_24_bits_at_the_high_end_of_32_stays_quiet(tmp_path: Path) -> None:
+    """As our simulator and most converters store it: the lowest 8 bits are 0, however quiet it is."""
+    quiet = np.round(1e-3 * 2**23 * WAVE).astype("<i4") << 8
+    for header in (fmt(32, 4), fmt(24, 4), extensible(32, 24)):
+        (tmp_path / "a.wav").write_bytes(riff(header + data(quiet.tobytes())))
+        recording = load_recording(tmp_path / "a.wav")
+        np.testing.assert_allclose(recording.samples, 1e-3 * WAVE.T, atol=2**-23)
+        assert recording.remark == ""
+
+
+def test_flac_of_unknown_length_is_read_whole(tmp_path: Path) -> None:
+    """FLAC that was written to a pipe does not say how many samples follow."""
+    written = io.BytesIO()
+    soundfile.write(written, WAVE, 44100, format="FLAC", subtype="PCM_24")
+    content = bytearray(written.getvalue())
+    content[21] &= 0xF0  # the 36 bits of STREAMINFO's number of samples
+    content[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(content)
+    for file in (tmp_path / "a.flac", StoredFile("a.flac", bytes(content))):
+        np.testing.assert_allclose(load_recording(file).samples, WAVE.T, atol=1e-6)
