@@ -22,6 +22,7 @@ from echodepth.data.images import DepthResize
 from echodepth.data.label_subset import ALL_LABELS, LabelSubset
 from echodepth.data.prefetch import PrefetchLoader
 from echodepth.data.records import ALL_MODALITIES, Modality, Record, Split
+from echodepth.data.row_names import require_unique_names
 from echodepth.data.sample import Sample
 from echodepth.data.split_dataset import SplitDataset, keep_batch
 from echodepth.data.streaming.index import is_sharded
@@ -241,11 +242,15 @@ def open_dataset(
 
 
 def list_split(
-    config: DataConfig, split: Split, modalities: tuple[Modality, ...], depth_resize: DepthResize = "nearest"
+    config: DataConfig,
+    split: Split,
+    modalities: tuple[Modality, ...],
+    depth_resize: DepthResize = "nearest",
+    allow_repeated: bool = False,
 ) -> tuple[list[Record], Decoder]:
     """A split's instances and their decoder, without opening the files. A default dataset is created if necessary.
 
-    Arguments and errors are those of ``open_dataset``.
+    Arguments and errors are those of ``open_dataset``; two rows of one name are an error, too, unless allowed.
     """
     if is_sharded(config):
         raise ConfigError(
@@ -260,7 +265,8 @@ def list_split(
     if config.data_dir is None:
         reader.create_default(config.root)
     with _paused_garbage_collection():
-        return reader.list_records(config, split, modalities), decoder
+        records = reader.list_records(config, split, modalities)
+        return (records if allow_repeated else require_unique_names(records, config.skip_bad)), decoder
 
 
 @contextlib.contextmanager
