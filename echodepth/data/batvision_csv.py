@@ -103,7 +103,9 @@ class BatVisionReader(DatasetReader[DataConfig]):
 
     @classmethod
     def _tables(cls, root: Path, split: Split) -> list[Path]:
-        return sorted(root.glob(cls.list_pattern.format(split=split)))
+        # A folder with a dot is an unfinished or hidden one.
+        tables = root.glob(cls.list_pattern.format(split=split))
+        return sorted(table for table in tables if not str(table.relative_to(root)).startswith("."))
 
     @classmethod
     def _selected_locations(cls, config: DataConfig, left_out_test: bool) -> set[str]:

@@ -40,6 +40,7 @@ class DepthDataModule(LightningDataModule):
         color_jitter: strength of random brightness, contrast and saturation, from 0 (off) to 1.
         first_epoch: number of epochs before this run, if it is resumed.
         labels: the share of the training split's depth that is used.
+        val_labels: the share of the validation split's depth that is used.
         prepared: audio formats in which a prepared split replaces the files, in order of preference; empty reads the
             files.
 
@@ -58,6 +59,7 @@ class DepthDataModule(LightningDataModule):
         color_jitter: float = 0.0,
         first_epoch: int = 0,
         labels: LabelSubset = ALL_LABELS,
+        val_labels: LabelSubset = ALL_LABELS,
         prepared: tuple[AudioCacheFormat, ...] = (),
     ) -> None:
         super().__init__()
@@ -75,7 +77,7 @@ class DepthDataModule(LightningDataModule):
         self.flip = flip
         self.color_jitter = color_jitter
         self.first_epoch = first_epoch
-        self.labels = labels
+        self.labels: dict[Split, LabelSubset] = {"train": labels, "val": val_labels}
         self.prepared = prepared
         self._datasets: dict[Split, SplitDataset] = {}
 
@@ -144,7 +146,7 @@ class DepthDataModule(LightningDataModule):
 
     def _open(self, split: Split) -> SplitDataset:
         if split not in self._datasets:
-            labels = self.labels if split == "train" else ALL_LABELS
+            labels = self.labels.get(split, ALL_LABELS)
             self._datasets[split] = open_split(
                 self.config, split, self.modalities, labels=labels, prepared=self.prepared
             )

@@ -6,12 +6,14 @@ import gc
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, default_collate
 from tqdm import tqdm
 
 from echodepth.core.errors import ConfigError, DataError
@@ -19,32 +21,17 @@ from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.decoder import Decoder, create_decoder
 from echodepth.data.images import DepthResize
-from echodepth.data.label_subset import ALL_LABELS, LabelSubset
+from echodepth.data.label_subset import ALL_LABELS, Labelled, LabelSubset
 from echodepth.data.prefetch import PrefetchLoader
+from echodepth.data.provenance import SIMULATED, SIMULATION_FILE
 from echodepth.data.records import ALL_MODALITIES, Modality, Record, Split
 from echodepth.data.row_names import require_unique_names
 from echodepth.data.sample import Sample
 from echodepth.data.split_dataset import SplitDataset, keep_batch
 from echodepth.data.streaming.index import is_sharded
+from echodepth.data.strided_sampler import StridedSampler
 
 log = logging.getLogger(__name__)
-
-
-class StridedSampler(Sampler[int]):
-    """Every ``world_size``-th instance in order, so that each is evaluated once, by one process.
-
-    torch's own sampler repeats instances until all processes have equally many, which biases a validation mean. Here
-    an instance is repeated only if there are fewer instances than processes, so that each process has a batch.
-    """
-
-    def __init__(self, size: int, world_size: int, rank: int) -> None:
-        self.indices = [index % size for index in range(rank, max(size, world_size), world_size)]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.indices)
-
-    def __len__(self) -> int:
-        return len(self.indices)
 
 
 class _Batches(Dataset[Sample]):
@@ -68,7 +55,7 @@ class DepthDataset(SplitDataset):
         records: the split's instances.
         decoder: decodes the records.
         skip_bad: skip, log and list bad rows instead of raising at the first.
-        labelled_rooms: rooms whose depth is used; None for all.
+        labelled: frames whose depth is used; None for all.
 
     Raises:
         DataError: a file is missing, or no row is usable. Rows that cannot be decoded raise it when they are read.
@@ -81,11 +68,11 @@ class DepthDataset(SplitDataset):
         records: list[Record],
         decoder: Decoder,
         skip_bad: bool = False,
-        labelled_rooms: frozenset[str] | None = None,
+        labelled: Labelled | None = None,
     ) -> None:
         self._records = records
         self.decoder = decoder
-        self.labelled_rooms = labelled_rooms
+        self.labelled = labelled
         self.bad_rows: list[str] = []
         if skip_bad:
             self._drop_bad_rows()
@@ -211,6 +198,8 @@ class DepthDataset(SplitDataset):
             log.warning("%d of %d rows are left out:\n  %s", len(self.bad_rows), len(self.records), listed)
         if not good:
             raise DataError(f"none of {len(self.records)} rows can be used; the first: {self.bad_rows[0]}")
+        if not any(self.depth_is_known(record) for record in good):
+            raise DataError(f"no row with ground truth can be used; the first bad one: {self.bad_rows[0]}")
         self._records = good
 
 
@@ -238,7 +227,8 @@ def open_dataset(
         DataError: a file is missing or, without ``config.skip_bad``, unusable.
     """
     records, decoder = list_split(config, split, modalities, depth_resize)
-    return DepthDataset(labels.select(records), decoder, config.skip_bad, labels.rooms(records))
+    labelled = labels.labelled(records)
+    return DepthDataset(labels.select(records, labelled), decoder, config.skip_bad, labelled)
 
 
 def list_split(
@@ -264,9 +254,19 @@ def list_split(
     config.check_locations()
     if config.data_dir is None:
         reader.create_default(config.root)
+    if (provenance := reader.provenance(config.root)) is not None and reader.name != SIMULATED:
+        _announce(config.root, provenance)
     with _paused_garbage_collection():
         records = reader.list_records(config, split, modalities)
         return (records if allow_repeated else require_unique_names(records, config.skip_bad)), decoder
+
+
+@cache
+def _announce(root: Path, provenance: str) -> None:
+    log.warning(
+        "%s is %s, as %s in it says, and so do results and model cards; --dataset simulated tells its rooms apart",
+        *(root, provenance, SIMULATION_FILE),
+    )
 
 
 @contextlib.contextmanager

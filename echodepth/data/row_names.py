@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from echodepth.core.errors import DataError
 from echodepth.data.records import Modality, Record

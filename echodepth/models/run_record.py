@@ -9,7 +9,7 @@ from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.run_paths import EXPERIMENT_NAMES, is_experiment_name
 
 _TYPES: dict[Any, tuple[str, ...]] = {
-    str: ("kind", "experiment_name", "version", "teacher", "data_licence", "data_limits"),
+    str: ("kind", "experiment_name", "version", "teacher", "data_licence", "data_limits", "provenance"),
     int: ("seed", "epoch"),
     Mapping: ("data", "flags", "validation"),
 }
@@ -31,6 +31,7 @@ class RunRecord:
         validation: metrics of that epoch by name.
         data_licence: title and licence of the training data, for the model card.
         data_limits: what models trained on these data are not known to do, for the model card.
+        provenance: ``simulated`` or ``partly simulated`` training data, whatever dataset they were read as.
         field_of_view: of the camera of the training data, for point clouds; on disk two angles in degrees.
         is_loaded: whether the record was read from a file, which may be anyone's: it then chooses no file to read, see
             ``echodepth.data.recorded``. Not part of the file.
@@ -47,6 +48,7 @@ class RunRecord:
     validation: Mapping[str, float] = field(default_factory=dict)
     data_licence: str | None = None
     data_limits: str | None = None
+    provenance: str | None = None
     field_of_view: FieldOfView | None = None
     is_loaded: bool = field(default=False, compare=False, metadata={"saved": False})
 

@@ -18,6 +18,7 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
 from echodepth.data.images import open_image
+from echodepth.data.provenance import SIMULATION_FILE
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.camera.render import FIELD_OF_VIEW
 from echodepth.simulate.config import SimulateConfig
@@ -27,7 +28,7 @@ from echodepth.simulate.rig import DEFAULT_RIG, Rig
 VERSION = 3
 """Version of the simulation. A change means that the same seed gives other samples."""
 
-CARD_NAME = "simulation.json"
+CARD_NAME = SIMULATION_FILE
 _CONTACT_SHEET = "contact_sheet.png"
 _FAR_DEPTH = 8000  # millimetres
 
@@ -96,6 +97,15 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
     if not path.exists():
         _write_card(config, card)
     return card
+
+
+def is_complete(config: SimulateConfig) -> bool:
+    """Whether the root holds the whole set; a ConfigError if it holds one with other settings."""
+    path = config.out / CARD_NAME
+    if not path.exists():
+        return False
+    create_or_verify_card(config)
+    return "samples" in json.loads(path.read_text())  # the statistics are written last
 
 
 def complete_card(

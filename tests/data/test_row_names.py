@@ -14,8 +14,8 @@ from echodepth.data.dataset import list_split, open_dataset
 from echodepth.data.opening import open_records
 from echodepth.data.records import ALL_MODALITIES, Modality
 from echodepth.data.row_names import place, row_name
-from echodepth.evaluation.config import CompareConfig, ScoringConfig
 from echodepth.evaluation.compare import build_comparison
+from echodepth.evaluation.config import CompareConfig, ScoringConfig
 from tests.roots import v1, v2, write_rgbd_root, write_v1_root, write_v2_root
 from tests.tiny import constant, save_tiny
 

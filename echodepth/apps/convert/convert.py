@@ -17,6 +17,7 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.audio import find_onset, read_wav, resample
 from echodepth.data.datasets.rgbd import TIME_RANGES
 from echodepth.data.images import UNDECODABLE, open_image, read_image, read_stored_depth
+from echodepth.data.provenance import SIMULATION_FILE, simulation_file_above
 from echodepth.data.records import SPLITS, Split
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def convert(config: ConvertConfig) -> Path:
         for number, triple in enumerate(tqdm(triples, desc=config.location, unit="row", disable=None)):
             short += _write_files(unfinished, number, triple, config) < _SAMPLES_TO_30_M
         _write_tables(unfinished, config, triples)
+        _keep_provenance(unfinished, triples)
         unfinished.rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -146,6 +148,14 @@ def _write_tables(folder: Path, config: ConvertConfig, triples: list[FileTriple]
         if not rows:
             continue
         write_table(folder / f"{split}.csv", (_row(number, each, config.location) for number, each in rows), _COLUMNS)
+
+
+def _keep_provenance(folder: Path, triples: list[FileTriple]) -> None:
+    """Copy the simulator's file of the inputs, by which readers know simulated rooms."""
+    folders = {file.parent: file for triple in triples for file in (triple.audio, triple.depth)}
+    found = (simulation_file_above(file) for file in folders.values())
+    if (source := next(filter(None, found), None)) is not None:
+        shutil.copyfile(source, folder / SIMULATION_FILE)
 
 
 def _in_split(number: int, count: int, split: Split, config: ConvertConfig) -> bool:

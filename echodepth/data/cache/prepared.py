@@ -145,7 +145,8 @@ def open_prepared(
     decoder = PreparedDecoder(
         **shared, store=store, depth_units=reader.depth_units(config), audio_array=audio_format.array
     )
-    dataset = DepthDataset(labels.select(records), decoder, labelled_rooms=labels.rooms(records))
+    labelled = labels.labelled(records)
+    dataset = DepthDataset(labels.select(records, labelled), decoder, labelled=labelled)
     dataset.bad_rows = list(index["bad_rows"])
     return dataset
 

@@ -35,8 +35,8 @@ class BatVisionV2(BatVisionReader):
 
     @classmethod
     def remedy(cls, root: Path) -> str:
-        """Download, or simulation in the same format."""
-        return f"{DOWNLOAD}, or make a simulated set with `echodepth simulate --out {root}`"
+        """Download, or simulated rooms."""
+        return f"{DOWNLOAD}, or use simulated rooms with --dataset simulated"
 
     @classmethod
     def _locations(cls, root: DataRoot, table: Path) -> set[str]:
