@@ -13,10 +13,12 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from echodepth.core.atomic_io import atomic_write
-from echodepth.core.errors import require_at_least
-from echodepth.core.flags import build, flat, select
+from echodepth.core.errors import ConfigError, require_at_least
+from echodepth.core.flags import build, flat, plain, select
+from echodepth.core.result_log import content_digest
 from echodepth.core.run_paths import RunPaths
 from echodepth.core.strict_json import to_json
+from echodepth.data.provenance import SIMULATION_FILE
 from echodepth.data.records import Split
 from echodepth.evaluation.config import Control, ScoringConfig
 from echodepth.evaluation.results import Evaluation
@@ -28,12 +30,14 @@ from echodepth.experiments.table import markdown, write_tables
 from echodepth.metrics.direction import DIRECTIONS
 from echodepth.models.checkpoint import load_model
 from echodepth.models.frontends import FRONT_ENDS
+from echodepth.models.model_digest import model_digest
 from echodepth.simulate.config import SimulateConfig
+from echodepth.simulate.dataset_card import is_complete
 from echodepth.simulate.writer import simulate
 from echodepth.training.compose import Choices, prepare_class, train_config
 from echodepth.training.config import TrainConfig
 from echodepth.training.prepare import prepare
-from echodepth.training.train import train
+from echodepth.training.train import train, training_flags
 
 log = logging.getLogger(__name__)
 ELSEWHERE_SEED = 1_000_000
@@ -77,13 +81,12 @@ def rooms(preset: Preset, elsewhere: bool) -> Path:
 def _make_rooms(preset: Preset, elsewhere: bool, workers: int) -> None:
     root, scale = rooms(preset, elsewhere), SCALES[preset]
     amount = scale.elsewhere if elsewhere else scale.rooms
-    if not any(root.glob("*/test.csv")):
-        seed = ELSEWHERE_SEED if elsewhere else 0
-        simulate(
-            SimulateConfig(
-                root, rooms=amount.rooms, poses=amount.poses, image_size=scale.image_size, seed=seed, workers=workers
-            )
-        )
+    seed = ELSEWHERE_SEED if elsewhere else 0
+    config = SimulateConfig(
+        root, rooms=amount.rooms, poses=amount.poses, image_size=scale.image_size, seed=seed, workers=workers
+    )
+    if not is_complete(config):
+        simulate(config)
 
 
 def _prepare(runs: list[Run], preset: Preset, workers: int) -> None:
@@ -129,22 +132,20 @@ def config_of(run: Run, preset: Preset) -> TrainConfig:
 
 
 def _finish(run: Run, preset: Preset, split: Split, folder: Path, home: Path) -> None:
-    """Train a run unless its last epoch exists, and score it unless its score exists."""
+    """Train a run unless its last epoch exists, and score it unless the score of its model exists."""
     torch.set_num_threads(1)
     config = config_of(run, preset)
     folders = RunPaths(config.experiment_name)
     # joblib reuses its workers, which keep the working directory they were started in.
     with contextlib.chdir(home), _quiet(folders.logs / "output.txt"):
         done = folders.epochs()
+        if done:
+            _require_same_flags(config)
         if config.optimisation.nb_epochs not in done:
             # Without a checkpoint there may still be the best model of a run that was killed early: start over.
             train(replace(config, checkpoints=done[-1]) if done else replace(config, overwrite=True))
         for scored in scorings(run):
-            path = folder / split / f"{scored.name}.json"
-            if not path.exists():
-                data = rooms(preset, elsewhere=False)
-                mirror_average = scored != run
-                _keep(scored, _score(config.experiment_name, split, data, mirror_average=mirror_average), path)
+            _score(scored, config.experiment_name, preset, split, folder, mirror_average=scored != run)
 
 
 @contextlib.contextmanager
@@ -155,17 +156,45 @@ def _quiet(path: Path) -> Iterator[None]:
         yield
 
 
+def _require_same_flags(config: TrainConfig) -> None:
+    """Raise a ConfigError if a run's checkpoints are those of other flags, as its ``config.json`` says."""
+    paths = RunPaths(config.experiment_name)
+    if not paths.config.is_file():
+        return
+    recorded = json.loads(paths.config.read_text())["flags"]
+    flags = json.loads(json.dumps({**plain(config.data), **training_flags(config)}))
+    # A flag that is newer than the run had its default.
+    changed = [name for name in flags if name in recorded and recorded[name] != flags[name]]
+    if changed:
+        listed = ", ".join(f"--{name} {recorded[name]} (now {flags[name]})" for name in changed)
+        raise ConfigError(
+            f"{paths.checkpoints} was trained with {listed}: move it elsewhere or delete it, and it is trained anew"
+        )
+
+
 def _score(
-    experiment: str, split: Split, data: Path, control: Control = "none", mirror_average: bool = False
-) -> Evaluation:
+    run: Run,
+    experiment: str,
+    preset: Preset,
+    split: Split,
+    folder: Path,
+    control: Control = "none",
+    mirror_average: bool = False,
+) -> None:
+    """Score an experiment and write its row, unless there is one of this model on these rooms."""
+    path = folder / split / f"{run.name}.json"
+    data, model = rooms(preset, elsewhere=False), load_model(experiment)
+    made_from = {"model": model_digest(model), "rooms": content_digest(data / SIMULATION_FILE)}
+    if path.exists() and made_from.items() <= json.loads(path.read_text()).items():
+        return
     scoring = ScoringConfig(split=split, data_dir=data, device="cpu", mirror_average=mirror_average)
-    return score_model(load_model(experiment), scoring, control)
+    _keep(run, score_model(model, scoring, control), made_from, path)
 
 
-def _keep(run: Run, evaluation: Evaluation, path: Path) -> None:
+def _keep(run: Run, evaluation: Evaluation, made_from: dict[str, str], path: Path) -> None:
     row = asdict(run) | {"split": evaluation.split} | {name: evaluation.metrics[name] for name in FIGURES}
     row |= {"images": evaluation.counts["images"], "commit": evaluation.commit, "version": evaluation.version}
-    row |= {"frames": evaluation.rows}
+    row |= {**made_from, "frames": evaluation.rows}
     with atomic_write(path) as unfinished:
         unfinished.write_text(to_json(row))
 
@@ -177,11 +206,8 @@ def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[di
     for run in (run for run in runs if run.method in ("none", "original", "standard")):
         for control in controls:
             name = Run(control, run.label_fraction, "none", run.seed)
-            path = folder / config.split / f"{name.name}.json"
-            if not path.exists():
-                experiment = config_of(run, config.preset).experiment_name
-                _keep(name, _score(experiment, config.split, rooms(config.preset, elsewhere=False), control), path)
-            rows.append(json.loads(path.read_text()))
+            _score(name, config_of(run, config.preset).experiment_name, config.preset, config.split, folder, control)
+            rows.append(json.loads((folder / config.split / f"{name.name}.json").read_text()))
     return rows
 
 
