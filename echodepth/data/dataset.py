@@ -6,8 +6,6 @@ import gc
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +21,7 @@ from echodepth.data.decoder import Decoder, create_decoder
 from echodepth.data.images import DepthResize
 from echodepth.data.label_subset import ALL_LABELS, Labelled, LabelSubset
 from echodepth.data.prefetch import PrefetchLoader
-from echodepth.data.provenance import SIMULATED, SIMULATION_FILE
+from echodepth.data.provenance import SIMULATED, announce_simulated
 from echodepth.data.records import ALL_MODALITIES, Modality, Record, Split
 from echodepth.data.row_names import require_unique_names
 from echodepth.data.sample import Sample
@@ -255,18 +253,10 @@ def list_split(
     if config.data_dir is None:
         reader.create_default(config.root)
     if (provenance := reader.provenance(config.root)) is not None and reader.name != SIMULATED:
-        _announce(config.root, provenance)
+        announce_simulated(config.root, provenance)
     with _paused_garbage_collection():
         records = reader.list_records(config, split, modalities)
         return (records if allow_repeated else require_unique_names(records, config.skip_bad)), decoder
-
-
-@cache
-def _announce(root: Path, provenance: str) -> None:
-    log.warning(
-        "%s is %s, as %s in it says, and so do results and model cards; --dataset simulated tells its rooms apart",
-        *(root, provenance, SIMULATION_FILE),
-    )
 
 
 @contextlib.contextmanager

@@ -4,8 +4,11 @@ The simulator leaves ``simulation.json`` in the root of its sets, and it stays w
 read as. Shards hold it in their index.
 """
 
+import logging
+from functools import cache
 from pathlib import Path
 
+log = logging.getLogger(__name__)
 SIMULATION_FILE = "simulation.json"
 SIMULATED = "simulated"
 PARTLY_SIMULATED = "partly simulated"
@@ -29,3 +32,14 @@ def simulation_file_above(path: Path, levels: int = 3) -> Path | None:
     """The simulator's file in a folder above a file of its set, at most so many levels up; None without one."""
     candidates = (folder / SIMULATION_FILE for folder in path.absolute().parents[:levels])
     return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+@cache
+def announce_simulated(root: Path, provenance: str) -> None:
+    """Warn once of a root that is read as another dataset than ``simulated``."""
+    log.warning(
+        "%s is %s, as %s in it says, and so do results and model cards; --dataset simulated tells its rooms apart",
+        root,
+        provenance,
+        SIMULATION_FILE,
+    )
