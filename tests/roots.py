@@ -78,14 +78,20 @@ def v2_row(location: str, number: int) -> str:
 def write_real_v2_root(
     root: Path, real_data: Path, locations: Sequence[str] = ("Attic",), training_rows: int = 1
 ) -> Path:
-    """The one genuine BatVision V2 instance, laid out as a root: every split of every location lists it."""
+    """The one genuine BatVision V2 instance, laid out as a root: every split of every location lists it.
+
+    The training split lists ``training_rows`` copies of it.
+    """
     sample = real_data / "batvision_v2_sample"
+    numbers = range(47, 47 + training_rows)
     for location in locations:
-        for part, name in (("audio", "audio_47.wav"), ("camera", "camera_47.jpeg"), ("depth", "depth_47.npy")):
+        for part, suffix in (("audio", ".wav"), ("camera", ".jpeg"), ("depth", ".npy")):
             (root / location / part).mkdir(parents=True)
-            shutil.copyfile(sample / name, root / location / part / name)
+            for number in numbers:
+                name = f"{part}_{number}{suffix}"
+                shutil.copyfile(sample / f"{part}_47{suffix}", root / location / part / name)
         for split in SPLITS:
-            rows = [v2_row(location, 47)] * (training_rows if split == "train" else 1)
+            rows = [v2_row(location, number) for number in (numbers if split == "train" else numbers[:1])]
             (root / location / f"{split}.csv").write_text("\n".join([V2_COLUMNS, *rows]) + "\n")
     return root
 

@@ -14,13 +14,15 @@ from echodepth.core.safe_paths import DataRoot, relative_path
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DatasetReader
 from echodepth.data.images import DepthMap, read_depth_array
-from echodepth.data.records import SPLITS, File, Modality, Record, Split
+from echodepth.data.records import ALL_MODALITIES, SPLITS, File, Modality, Record, Split
+from echodepth.data.row_names import row_name
 
 log = logging.getLogger(__name__)
 BATVISION_LICENCE = "CC BY-SA 4.0 (Brunetto, Hornauer, Yu, Moutarde, arXiv 2303.07257)"
 DOWNLOAD = "download it from https://doi.org/10.57745/HYLZNL"
 Columns = dict[Modality, tuple[tuple[str, ...], ...]]
 """For each modality, the columns whose values joined make the path of each of its files."""
+_NAMING_ORDER: tuple[Modality, ...] = ("depth", "audio", "image")
 
 
 class BatVisionReader(DatasetReader[DataConfig]):
@@ -124,22 +126,25 @@ class BatVisionReader(DatasetReader[DataConfig]):
 
     @classmethod
     @abstractmethod
-    def identify(cls, table: Path, first: Path) -> tuple[str, str]:
-        """Name and location of an instance.
+    def identify(cls, table: Path, modality: Modality, path: str) -> tuple[str, str]:
+        """Name and location of an instance, as far as its first file tells.
 
         Args:
             table: the CSV list.
-            first: the depth map's path relative to the root, or another file's path where the row has no depth map.
+            modality: of the first file: depth, or another one where the row has no depth map.
+            path: of that file relative to the root.
         """
 
     @classmethod
     def room(cls, name: str, location: str) -> str:
-        """The room of an instance: its location, where the format does not distinguish rooms."""
+        """The room of an instance, by its name as ``identify`` gives it; the location where the format has no rooms."""
         return location
 
     @classmethod
     def _tables(cls, root: Path, split: Split) -> list[Path]:
-        return sorted(root.glob(cls.list_pattern.format(split=split)))
+        # A folder with a dot is an unfinished or hidden one.
+        tables = root.glob(cls.list_pattern.format(split=split))
+        return sorted(table for table in tables if not str(table.relative_to(root)).startswith("."))
 
     @classmethod
     def _selected_locations(cls, config: DataConfig, left_out_test: bool) -> set[str]:
@@ -191,18 +196,18 @@ class BatVisionReader(DatasetReader[DataConfig]):
         for column in (column for modality in modalities for path in cls.columns[modality] for column in path):
             if not row.get(column):
                 raise DataError(f"{source}: column {column!r} is empty; complete the row or delete it")
-        # The depth map's path comes first, so that an instance's name does not depend on the requested modalities.
-        named: tuple[Modality, ...] = ("depth", *modalities)
-        cells = {modality: cls._cells(row, modality) for modality in named}
+        cells = {modality: cls._cells(row, modality) for modality in ALL_MODALITIES}
         files = {modality: tuple([root.join(source, *path) for path in cells[modality]]) for modality in modalities}
-        first = next(path for modality in named for path in cells[modality] if path)
-        if "depth" not in files:
-            first = [str(relative_path(cell, source)) for cell in first]
-        name, location = cls.identify(table, Path(*first))
+        # All files of the row name it, so that its name does not depend on the requested modalities.
+        paths = [(kind, "/".join(path)) for kind in _NAMING_ORDER for path in cells[kind] if path]
+        modality, first = paths[0]
+        if modality not in modalities:
+            first = relative_path(first, source).as_posix()
+        base, location = cls.identify(table, modality, first)
         return Record(
-            name=name,
+            name=row_name(base, paths, location),
             location=location,
-            room=cls.room(name, location),
+            room=cls.room(base, location),
             image=files["image"][0] if "image" in files else None,
             audio=files.get("audio", ()),
             depth=files["depth"][0] if "depth" in files else None,

@@ -6,14 +6,12 @@ import gc
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, default_collate
 from tqdm import tqdm
 
 from echodepth.core.errors import ConfigError, DataError
@@ -24,56 +22,17 @@ from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.decoder import Decoder, create_decoder
 from echodepth.data.first_look import report_peculiarities
 from echodepth.data.images import DepthResize
-from echodepth.data.label_subset import ALL_LABELS, LabelSubset
+from echodepth.data.label_subset import ALL_LABELS, Labelled, LabelSubset
 from echodepth.data.prefetch import PrefetchLoader
+from echodepth.data.provenance import SIMULATED, announce_simulated
 from echodepth.data.records import ALL_MODALITIES, Modality, Record, Split
+from echodepth.data.row_names import require_unique_names
 from echodepth.data.sample import Sample
+from echodepth.data.samplers import EpochOrder, StridedSampler
 from echodepth.data.split_dataset import SplitDataset, keep_batch
 from echodepth.data.streaming.index import is_sharded
 
 log = logging.getLogger(__name__)
-
-
-class StridedSampler(Sampler[int]):
-    """Every ``world_size``-th instance in order, so that each is evaluated once, by one process.
-
-    torch's own sampler repeats instances until all processes have equally many, which biases a validation mean. Here
-    an instance is repeated only if there are fewer instances than processes, so that each process has a batch.
-    """
-
-    def __init__(self, size: int, world_size: int, rank: int) -> None:
-        self.indices = [index % size for index in range(rank, max(size, world_size), world_size)]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.indices)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-
-class EpochOrder(DistributedSampler[Sample]):
-    """torch's training order of one process, which a resumed run enters where it was left.
-
-    Args:
-        dataset: the split.
-        world_size: number of processes.
-        rank: index of this process.
-        seed: of the order.
-        first_epoch: number of epochs before this run.
-        skipped: instances of that epoch that were trained on before.
-    """
-
-    def __init__(
-        self, dataset: "DepthDataset", world_size: int, rank: int, seed: int, first_epoch: int, skipped: int
-    ) -> None:
-        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed)
-        # Lightning sets the epoch only after worker processes have begun to read in this order.
-        self.set_epoch(first_epoch)
-        self._first = first_epoch, skipped
-
-    def __iter__(self) -> Iterator[Any]:
-        first_epoch, skipped = self._first
-        return islice(super().__iter__(), skipped if self.epoch == first_epoch else 0, None)
 
 
 class _Batches(Dataset[Sample]):
@@ -97,7 +56,7 @@ class DepthDataset(SplitDataset):
         records: the split's instances.
         decoder: decodes the records.
         skip_bad: skip, log and list bad rows instead of raising at the first.
-        labelled_rooms: rooms whose depth is used; None for all.
+        labelled: frames whose depth is used; None for all.
 
     Raises:
         DataError: a file is missing, or no row is usable. Rows that cannot be decoded raise it when they are read.
@@ -110,11 +69,11 @@ class DepthDataset(SplitDataset):
         records: list[Record],
         decoder: Decoder,
         skip_bad: bool = False,
-        labelled_rooms: frozenset[str] | None = None,
+        labelled: Labelled | None = None,
     ) -> None:
         self._records = records
         self.decoder = decoder
-        self.labelled_rooms = labelled_rooms
+        self.labelled = labelled
         self.bad_rows: list[str] = []
         if skip_bad:
             self._drop_bad_rows()
@@ -240,6 +199,8 @@ class DepthDataset(SplitDataset):
             log.warning("%d of %d rows are left out:\n  %s", len(self.bad_rows), len(self.records), listed)
         if not good:
             raise DataError(f"none of {len(self.records)} rows can be used; the first: {self.bad_rows[0]}")
+        if not any(self.depth_is_known(record) for record in good):
+            raise DataError(f"no row with ground truth can be used; the first bad one: {self.bad_rows[0]}")
         self._records = good
 
 
@@ -267,17 +228,22 @@ def open_dataset(
         DataError: a file is missing or, without ``config.skip_bad``, unusable.
     """
     records, decoder = list_split(config, split, modalities, depth_resize)
-    dataset = DepthDataset(labels.select(records), decoder, config.skip_bad, labels.rooms(records))
+    labelled = labels.labelled(records)
+    dataset = DepthDataset(labels.select(records, labelled), decoder, config.skip_bad, labelled)
     report_peculiarities(list(filter(dataset.depth_is_known, dataset.records)), decoder)
     return dataset
 
 
 def list_split(
-    config: DataConfig, split: Split, modalities: tuple[Modality, ...], depth_resize: DepthResize = "nearest"
+    config: DataConfig,
+    split: Split,
+    modalities: tuple[Modality, ...],
+    depth_resize: DepthResize = "nearest",
+    allow_repeated: bool = False,
 ) -> tuple[list[Record], Decoder]:
     """A split's instances and their decoder, without opening the files. A default dataset is created if necessary.
 
-    Arguments and errors are those of ``open_dataset``.
+    Arguments and errors are those of ``open_dataset``; two rows of one name are an error, too, unless allowed.
     """
     if is_sharded(config):
         raise ConfigError(
@@ -291,8 +257,11 @@ def list_split(
     config.check_locations()
     if config.data_dir is None:
         reader.create_default(config.root)
+    if (provenance := reader.provenance(config.root)) is not None and reader.name != SIMULATED:
+        announce_simulated(config.root, provenance)
     with _paused_garbage_collection():
-        return reader.list_records(config, split, modalities), decoder
+        records = reader.list_records(config, split, modalities)
+        return (records if allow_repeated else require_unique_names(records, config.skip_bad)), decoder
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from echodepth.core.errors import DataError
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.registry import Registry
 from echodepth.data.camera_file import CAMERA_FILE, read_camera
+from echodepth.data.provenance import SIMULATION_FILE, folder_provenance
 from echodepth.data.records import ALL_MODALITIES, File, Modality, Record, Split
 
 if TYPE_CHECKING:
@@ -98,12 +99,18 @@ class DatasetReader(ABC, Generic[Config]):
 
     @classmethod
     def camera(cls, root: Path) -> FieldOfView | None:
-        """The field of view in the root's ``camera.json``, otherwise that of the dataset.
+        """The field of view in the root's ``camera.json``, or that of its simulation, otherwise that of the dataset.
 
         Raises:
             DataError: the file holds no camera.
         """
-        return read_camera(root / CAMERA_FILE) or cls.field_of_view
+        described = read_camera(root / CAMERA_FILE) or read_camera(root / SIMULATION_FILE, "conventions")
+        return described or cls.field_of_view
+
+    @classmethod
+    def provenance(cls, root: Path) -> str | None:
+        """Whether the data in a root are simulated, see ``folder_provenance``; None for recorded data."""
+        return folder_provenance(root)
 
     @classmethod
     def default_root(cls) -> Path:

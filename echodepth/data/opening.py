@@ -10,6 +10,7 @@ from echodepth.data.dataset import DepthDataset, open_dataset
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.images import DepthResize
 from echodepth.data.label_subset import ALL_LABELS, LabelSubset
+from echodepth.data.provenance import LICENCE, LIMITS, PARTLY_LIMITS, PARTLY_SIMULATED, SIMULATED
 from echodepth.data.records import ALL_MODALITIES, Modality, Split
 from echodepth.data.split_dataset import SplitDataset
 from echodepth.data.streaming.dataset import open_shards
@@ -49,9 +50,14 @@ def open_split(
         ConfigError: a setting is out of range.
         DataError: a file is missing or, without ``config.skip_bad``, unusable.
     """
+    dataset: SplitDataset
     if is_sharded(config):
-        return open_shards(config, split, modalities, depth_resize, labels)
-    return open_records(config, split, modalities, depth_resize, labels, prepared=prepared, exact=exact)
+        dataset = open_shards(config, split, modalities, depth_resize, labels)
+    else:
+        dataset = open_records(config, split, modalities, depth_resize, labels, prepared=prepared, exact=exact)
+    if dataset.labelled is not None:
+        log.info("%s: %s", split, dataset.labelled.summary)
+    return dataset
 
 
 def open_records(
@@ -94,6 +100,33 @@ def _find_prepared(
             form = audio_format.sample_key if "audio" in modalities else "images" if "image" in modalities else "depth"
             return dataset, f"prepared {form}"
     return None, f"{files}files have changed since, or the audio has another form; `echodepth prepare` updates them"
+
+
+def data_provenance(config: DataConfig) -> str | None:
+    """Whether a dataset is simulated, as its root or its index of shards says; see ``folder_provenance``.
+
+    Raises:
+        ConfigError: no installed library reads this kind of address.
+        DataError: the index of shards is unreadable.
+    """
+    if is_sharded(config):
+        return read_index(config).provenance
+    return DATASETS[config.dataset].provenance(config.root)
+
+
+def data_terms(config: DataConfig) -> tuple[str, str | None]:
+    """Name and terms of a dataset for model cards, and what a model trained on it is not known to do, if anything.
+
+    Raises:
+        ConfigError: no installed library reads this kind of address.
+        DataError: the index of shards is unreadable.
+    """
+    reader, provenance = DATASETS[config.dataset], data_provenance(config)
+    if provenance == SIMULATED:
+        return LICENCE, LIMITS
+    if provenance == PARTLY_SIMULATED:
+        return f"{reader.licence}; in part {LICENCE}", PARTLY_LIMITS
+    return reader.licence, reader.limits or None
 
 
 def dataset_camera(config: DataConfig, angles: tuple[float, float] | None = None) -> FieldOfView | None:

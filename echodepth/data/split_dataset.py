@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from echodepth.core.errors import ConfigError
 from echodepth.data.decoder import Decoder
+from echodepth.data.label_subset import Labelled
 from echodepth.data.records import Record, StoredRecord
 from echodepth.data.sample import Sample
 
@@ -23,13 +24,13 @@ class SplitDataset(Dataset[Sample], ABC):
     Attributes:
         is_random_access: whether ``records`` and indexing are available.
         decoder: decodes the records.
-        labelled_rooms: rooms whose depth is used; None for all. In other rooms no depth is read and no pixel is valid.
+        labelled: frames whose depth is used; None for all. Of the others no depth is read and no pixel is valid.
         bad_rows: one message for each row that was skipped.
     """
 
     is_random_access: ClassVar[bool]
     decoder: Decoder
-    labelled_rooms: frozenset[str] | None
+    labelled: Labelled | None
     bad_rows: list[str]
 
     @abstractmethod
@@ -93,7 +94,7 @@ class SplitDataset(Dataset[Sample], ABC):
 
     def depth_is_known(self, record: Record | StoredRecord) -> bool:
         """Whether the depth of an instance is used."""
-        return self.labelled_rooms is None or record.room in self.labelled_rooms
+        return self.labelled is None or record in self.labelled
 
     def default_workers(self, local_processes: int = 1) -> int:
         """Number of reading processes when none is configured.

@@ -1,5 +1,6 @@
 """Several trained models side by side, with the controls that say what their figures are worth."""
 
+import json
 import logging
 from collections import defaultdict
 from dataclasses import replace
@@ -168,6 +169,8 @@ def _notes(evaluations: list[Evaluation], shared: int) -> list[str]:
     if missing := len(everything) - shared:
         what, verb = ("frame", "is") if missing == 1 else ("frames", "are")
         notes.append(f"{missing} {what} that some row could not read {verb} left out of all.")
+    if (label := evaluations[0].dataset_label) != evaluations[0].dataset:
+        notes.append(f"The frames are not what the dataset's name says: {label}.")
     for setting, unit in {"max_depth": "m", "image_size": "pixels"}.items():
         values = sorted({evaluation.model[setting] for evaluation in evaluations})
         if len(values) > 1:
@@ -245,11 +248,21 @@ def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list
     return sorted(means, key=lambda each: _order(each.label))
 
 
+def _is_run_of(model: DepthModel, config: Path) -> bool:
+    """Whether the local run of a model's name trained it: one from elsewhere may have the name of another run."""
+    try:
+        flags = json.loads(config.read_text(encoding="utf-8"))["flags"]
+        recorded = {**model.run.data, **model.run.flags, "seed": model.run.seed}
+        return all(flags[name] == value for name, value in recorded.items() if name in flags)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
+
+
 def _all_curves(models: dict[str, DepthModel], names: dict[str, str]) -> dict[str, Curves]:
     curves = {}
     for run, model in models.items():
         name = model.run.experiment_name
         path = RunPaths(name).logs / "metrics.csv" if is_experiment_name(name) else None
-        if path is not None and path.is_file():
+        if path is not None and path.is_file() and _is_run_of(model, RunPaths(name).config):
             curves[f"{model_label(model)} · {names[run]}"] = read_curves(path)
     return curves

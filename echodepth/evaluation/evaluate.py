@@ -37,9 +37,11 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     folder = config.out if config.out is not None else RunPaths(evaluation.experiment).results
     intervals = interval_facts(evaluation)
     write_evaluation(evaluation, intervals, folder / stem)
+    figure = folder / f"{stem}_calibration.png"
+    figure.unlink(missing_ok=True)  # of a model that predicts no uncertainty it would be an earlier one's
     if evaluation.calibration:
         title = f"{evaluation.experiment}, {evaluation.label}: {scoring.split}, protocol {scoring.protocol}"
-        save_figure(calibration_figure(evaluation.calibration, title), folder / f"{stem}_calibration.png")
+        save_figure(calibration_figure(evaluation.calibration, title), figure)
     lines = (summary(evaluation), interval_line(intervals), f"written to {folder / stem}.json and .csv")
     log.info("%s", "\n".join(lines))
     if config.ablate:

@@ -103,7 +103,7 @@ def _bin_table(comparison: Comparison) -> str:
 def _csv(comparison: Comparison) -> str:
     text = io.StringIO()
     columns = [*SCORES, *(f"{m}_{end}" for m in SCORES for end in ("low", "high")), *(f"pooled_{m}" for m in METRICS)]
-    provenance = ["label", "run", "control", "protocol", "split", "dataset", "seed", "images", "pixels"]
+    provenance = ["label", "run", "control", "protocol", "split", "dataset", "provenance", "seed", "images", "pixels"]
     table = csv.DictWriter(text, [*provenance, *columns], restval="", lineterminator="\n")
     table.writeheader()
     for row in comparison.rows:
@@ -115,6 +115,7 @@ def _csv(comparison: Comparison) -> str:
             "protocol": evaluation.protocol,
             "split": evaluation.split,
             "dataset": evaluation.dataset,
+            "provenance": evaluation.provenance or "recorded",
             "seed": evaluation.model["seed"],
             "images": evaluation.counts["images"],
             "pixels": evaluation.counts["pixels"],

@@ -42,6 +42,7 @@ class Evaluation:
         seed: of the shuffled control.
         calibration: see ``UncertaintyCalibration.compute``; None for a model without uncertainty.
         undefined: by name, why a correlation is undefined.
+        provenance: whether the data are simulated, whatever dataset they are read as; None for recorded data.
     """
 
     experiment: str
@@ -64,6 +65,12 @@ class Evaluation:
     seed: int
     calibration: dict[str, Any] | None = None
     undefined: dict[str, str] = field(default_factory=dict)
+    provenance: str | None = None
+
+    @property
+    def dataset_label(self) -> str:
+        """The dataset as tables say it: ``batvisionv2 (simulated)`` for simulated rooms read as such."""
+        return self.dataset if self.provenance in (None, self.dataset) else f"{self.dataset} ({self.provenance})"
 
 
 def summary(evaluation: Evaluation) -> str:
@@ -83,8 +90,9 @@ def summary(evaluation: Evaluation) -> str:
         scalars = {name: value for name, value in evaluation.calibration.items() if isinstance(value, float)}
         figures += "\n" + "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
     return (
-        f"{evaluation.experiment}, {evaluation.label}{mirrored}: {evaluation.dataset} {evaluation.split}, protocol "
-        f"{evaluation.protocol}, {counts['images']} images, {counts['pixels']} pixels{bad}{left_out}\n{figures}"
+        f"{evaluation.experiment}, {evaluation.label}{mirrored}: {evaluation.dataset_label} {evaluation.split}, "
+        f"protocol {evaluation.protocol}, {counts['images']} images, {counts['pixels']} pixels{bad}{left_out}\n"
+        f"{figures}"
     )
 
 

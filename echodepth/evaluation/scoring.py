@@ -13,7 +13,7 @@ from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.core.source_commit import source_commit
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import mean_depth_map
-from echodepth.data.opening import WAVEFORMS, open_split
+from echodepth.data.opening import WAVEFORMS, data_provenance, open_split
 from echodepth.data.recorded import data_to_read, trained_data
 from echodepth.data.records import Modality
 from echodepth.data.sample import Sample
@@ -26,6 +26,7 @@ from echodepth.metrics.protocols import Protocol, get_protocol
 from echodepth.models.checkpoint import DepthModel
 from echodepth.models.layers import count_parameters
 from echodepth.models.mirror_average import MirrorAveraged
+from echodepth.models.model_digest import model_digest
 from echodepth.models.networks import NETWORKS
 
 Predictor = Callable[[Sample], tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"] | None]]
@@ -84,12 +85,14 @@ def score_model(
             "mirror_average": config.mirror_average and control != "mean_depth",
             "seed": model.run.seed,
             "epoch": model.run.epoch,
+            "digest": model_digest(model),
         },
         commit=source_commit(),
         version=__version__,
         seed=config.seed,
         calibration=scores.calibration.compute() or None,
         undefined=undefined,
+        provenance=data_provenance(data),
     )
 
 

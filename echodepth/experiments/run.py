@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +11,24 @@ from typing import Any, NamedTuple
 import torch
 
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.errors import ConfigError
+from echodepth.core.flags import plain
+from echodepth.core.result_log import content_digest
 from echodepth.core.run_paths import RunPaths
 from echodepth.core.strict_json import to_json
+from echodepth.data.provenance import SIMULATION_FILE
 from echodepth.data.records import Split
 from echodepth.evaluation.config import Control, ScoringConfig
-from echodepth.evaluation.results import Evaluation
 from echodepth.evaluation.scoring import score_model
 from echodepth.experiments.config import Preset, Scale, Study
 from echodepth.experiments.grid import DISTILLED, MIRRORED, UNDISTILLED, Run, scorings, weighted
 from echodepth.metrics.direction import DIRECTIONS
 from echodepth.models.checkpoint import load_model, read_checkpoint
+from echodepth.models.model_digest import model_digest
 from echodepth.training.compose import train_config
 from echodepth.training.config import TrainConfig
 from echodepth.training.convergence import converged_after
-from echodepth.training.train import train
+from echodepth.training.train import train, training_flags
 
 ELSEWHERE_SEED = 1_000_000
 """Seed of the teacher's other rooms, far from any seed a user gives."""
@@ -114,14 +119,15 @@ def finish(setting: Setting, run: Run, split: Split, folder: Path, home: Path) -
     folders = RunPaths(config.experiment_name)
     with contextlib.chdir(home), _quiet(folders.logs / "output.txt"):
         done = folders.epochs()
+        if done:
+            _require_same_flags(config, folders)
         if not done or _last_epoch(config, folders) not in done:
             # Without a checkpoint there may still be the best model of a run that was killed early: start over.
             train(replace(config, checkpoints=done[-1]) if done else replace(config, overwrite=True))
         for scored in scorings(run, setting.study):
-            path = folder / split / f"{scored.name}.json"
-            if not path.exists():
-                scores = score(setting, run, split, mirror_average=scored.method.endswith(MIRRORED))
-                write_row(scored.facts() | _training_facts(config, folders), scores, path)
+            facts = scored.facts() | _training_facts(config, folders)
+            mirror_average = scored.method.endswith(MIRRORED)
+            score(setting, run, facts, split, folder / split / f"{scored.name}.json", mirror_average=mirror_average)
 
 
 @contextlib.contextmanager
@@ -165,18 +171,49 @@ def _training_facts(config: TrainConfig, folders: RunPaths) -> dict[str, Any]:
     }
 
 
+def _require_same_flags(config: TrainConfig, folders: RunPaths) -> None:
+    """Raise a ConfigError if a run's checkpoints are those of other flags, as its ``config.json`` says."""
+    if not folders.config.is_file():
+        return
+    recorded = json.loads(folders.config.read_text())["flags"]
+    flags = json.loads(json.dumps({**plain(config.data), **training_flags(config)}))
+    # A flag that is newer than the run had its default.
+    changed = [name for name in flags if name in recorded and recorded[name] != flags[name]]
+    if changed:
+        listed = ", ".join(f"--{name} {recorded[name]} (now {flags[name]})" for name in changed)
+        raise ConfigError(
+            f"{folders.checkpoints} was trained with {listed}: move it elsewhere or delete it, and it is trained anew"
+        )
+
+
 def score(
-    setting: Setting, run: Run, split: Split, control: Control = "none", mirror_average: bool = False
-) -> Evaluation:
-    """The scores of a run's best model, or of a control beside it."""
-    data = setting.rooms(replace(run, teacher_data="same"))
+    setting: Setting,
+    run: Run,
+    facts: Mapping[str, Any],
+    split: Split,
+    path: Path,
+    control: Control = "none",
+    mirror_average: bool = False,
+) -> None:
+    """Score a run's best model, or a control beside it, unless ``path`` holds the scores of this model and these rooms.
+
+    Args:
+        setting: of the study.
+        run: to score.
+        facts: of the run, for the file.
+        split: to score.
+        path: JSON file with facts, scores and frames.
+        control: what to score in place of the model.
+        mirror_average: whether the model is averaged over the mirrored input.
+    """
+    data, model = setting.rooms(replace(run, teacher_data="same")), load_model(setting.experiment_name(run))
+    made_from = {"model": model_digest(model), "rooms_sha256": content_digest(data / SIMULATION_FILE)}
+    if path.exists() and made_from.items() <= json.loads(path.read_text()).items():
+        return
     scoring = ScoringConfig(split=split, data_dir=data, device=setting.device, mirror_average=mirror_average)
-    return score_model(load_model(setting.experiment_name(run)), scoring, control)
-
-
-def write_row(facts: Mapping[str, Any], evaluation: Evaluation, path: Path) -> None:
-    """Write a run's facts, scores and frames as JSON."""
-    row = {**facts, "split": evaluation.split} | {name: evaluation.metrics[name] for name in FIGURES}
+    evaluation = score_model(model, scoring, control)
+    row = {**facts, **made_from, "split": evaluation.split}
+    row |= {name: evaluation.metrics[name] for name in FIGURES}
     row |= {"images": evaluation.counts["images"], "commit": evaluation.commit, "version": evaluation.version}
     row |= {"frames": evaluation.rows}
     with atomic_write(path) as unfinished:

@@ -17,10 +17,11 @@ from echodepth.experiments.distillation_table import distillation_markdown
 from echodepth.experiments.ear_table import ear_markdown
 from echodepth.experiments.gradient_shares import loss_weights
 from echodepth.experiments.grid import Run, runs_of, scorings
-from echodepth.experiments.run import Setting, finish, score, write_row
+from echodepth.experiments.run import Setting, finish, score
 from echodepth.experiments.table import Rows, plain_markdown, write_tables
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.simulate.config import SimulateConfig
+from echodepth.simulate.dataset_card import is_complete
 from echodepth.simulate.writer import simulate
 from echodepth.training.compose import Choices, prepare_class
 from echodepth.training.prepare import prepare
@@ -71,18 +72,17 @@ def _finish_all(setting: Setting, runs: list[Run], config: ExperimentConfig, fol
 
 def _make_rooms(setting: Setting, runs: list[Run], workers: int) -> None:
     for root, run in {setting.rooms(run): run for run in runs}.items():
-        if not any(root.glob("*/test.csv")):
-            is_elsewhere = run.is_teacher and run.teacher_data == "elsewhere"
-            simulate(
-                SimulateConfig(
-                    root,
-                    rooms=run.rooms,
-                    poses=ELSEWHERE_POSES if is_elsewhere else setting.scale.poses,
-                    image_size=setting.scale.image_size,
-                    seed=setting.room_seed(run),
-                    workers=workers,
-                )
-            )
+        is_elsewhere = run.is_teacher and run.teacher_data == "elsewhere"
+        config = SimulateConfig(
+            root,
+            rooms=run.rooms,
+            poses=ELSEWHERE_POSES if is_elsewhere else setting.scale.poses,
+            image_size=setting.scale.image_size,
+            seed=setting.room_seed(run),
+            workers=workers,
+        )
+        if not is_complete(config):
+            simulate(config)
 
 
 def _prepare(setting: Setting, runs: list[Run], workers: int) -> None:
@@ -106,8 +106,7 @@ def _controls(setting: Setting, runs: list[Run], config: ExperimentConfig, folde
         for control in controls:
             name = Run(control, run.rooms, run.label_fraction, "none", run.seed)
             path = folder / config.split / f"{name.name}.json"
-            if not path.exists():
-                write_row(name.facts(), score(setting, run, config.split, control), path)
+            score(setting, run, name.facts(), config.split, path, control)
             rows.append(json.loads(path.read_text()))
     return rows
 

@@ -39,10 +39,14 @@ class ExportedModel:
     Args:
         metadata: metadata of the file.
         run_graph: calls the runtime.
+
+    Attributes:
+        files: that it was loaded from.
     """
 
     def __init__(self, metadata: ExportMetadata, run_graph: GraphRunner) -> None:
         self.metadata = metadata
+        self.files: tuple[Path, ...] = ()
         self.run_graph = run_graph
         self.input_key = metadata.input_key
         self.image_size = metadata.image_size
@@ -105,14 +109,16 @@ def load_backend(
             f"{checkpoint}: a .pt2 can hold code that runs when it is opened; give an .onnx or .xml file, or the model "
             "folder, or --trust_code (trust_code=True) if you exported this file yourself"
         )
+    files = (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,)
     try:
-        is_sealed = check_file(path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else []))
+        is_sealed = check_file(*files)
     except DamageError as error:
         raise _damaged(path, error) from error
-    model = {"torch": _load_pt2, "onnx": _load_onnx, "openvino": _load_openvino}[backend](path, device)
+    exported = {"torch": _load_pt2, "onnx": _load_onnx, "openvino": _load_openvino}[backend](path, device)
+    exported.files = files
     if not is_sealed:
         log.warning("%s holds no sha256: damage in it would not be noticed", path)
-    return model
+    return exported
 
 
 def _load_pt2(path: Path, device: str) -> ExportedModel:

@@ -32,6 +32,7 @@ MAX_PNG_DEPTH = 65.535
 """Metres: the largest number of millimetres in 16 bits."""
 ENDINGS: dict[OutputFormat, str] = {"npy": ".npy", "png": ".png", "color": "_color.png", "ply": ".ply", "glb": ".glb"}
 """File name endings of one prediction; the contact sheet shows all predictions."""
+_MAP_FORMATS = ("npy", "png", "color")
 _MAX_DRAWN_SIDE = 1024  # pixels: a figure shows no more
 _SHEET_SIDE = 256  # pixels
 
@@ -54,17 +55,13 @@ class OutputWriter:
     camera: Callable[[tuple[int, int]], Intrinsics] | None = None
     show_image: bool = False
 
-    def depth_paths(self, stem: Path) -> list[Path]:
-        """Depth files of one prediction, in the order of ``formats``."""
-        return [self._path(stem, "depth", format) for format in self.formats if format in ENDINGS]
+    def depth_paths(self, stem: Path) -> dict[Path, OutputFormat]:
+        """Depth files of one prediction with their formats, in the order of ``formats``."""
+        return {self._path(stem, "depth", format): format for format in self.formats if format in ENDINGS}
 
-    def up_to_date(self, stem: Path, sources: tuple[Path, ...]) -> bool:
-        """Whether all depth files exist and none of the source files has changed since."""
-        paths = self.depth_paths(stem)
-        if not all(path.is_file() for path in paths):
-            return False
-        oldest = min((path.stat().st_mtime for path in paths), default=math.inf)
-        return all(source.is_file() and source.stat().st_mtime <= oldest for source in sources)
+    def uncertainty_paths(self, stem: Path) -> dict[Path, OutputFormat]:
+        """Uncertainty files of one prediction with their formats."""
+        return {self._path(stem, "uncertainty", format): format for format in self.formats if format in _MAP_FORMATS}
 
     def write(self, stem: Path, estimate: Estimate, image: Image.Image | None) -> list[Path]:
         """Write one prediction. Depth files come last, so that their presence shows that the prediction is complete.
@@ -83,16 +80,11 @@ class OutputWriter:
         intrinsics = self._intrinsics(estimate.depth, image)
         written = []
         if estimate.uncertainty is not None:
-            for format in self.formats:
-                if format in ("npy", "png", "color"):
-                    path = self._path(stem, "uncertainty", format)
-                    draw = functools.partial(uncertainty_picture, title=stem.name)
-                    self._write_map(path, format, estimate.uncertainty, draw)
-                    written.append(path)
-        for format in self.formats:
-            if format not in ENDINGS:
-                continue
-            path = self._path(stem, "depth", format)
+            for path, format in self.uncertainty_paths(stem).items():
+                draw = functools.partial(uncertainty_picture, title=stem.name)
+                self._write_map(path, format, estimate.uncertainty, draw)
+                written.append(path)
+        for path, format in self.depth_paths(stem).items():
             if format in ("ply", "glb"):
                 assert intrinsics is not None
                 encoded = self._point_cloud(format, estimate.depth, image, intrinsics, str(stem))

@@ -1,6 +1,5 @@
 """``echodepth predict``: run one model over files, folders, videos or a dataset split and write the results."""
 
-import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,6 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError, EchodepthError, plain_message, require_at_least
 from echodepth.inference.cloud_camera import CloudCamera, check_camera_flags
 from echodepth.inference.config import OutputFormat, PredictConfig
@@ -18,6 +16,7 @@ from echodepth.inference.outputs import OutputWriter, add_to_sheet
 from echodepth.inference.point_cloud import require_trimesh
 from echodepth.inference.predict_video import VideoPrediction
 from echodepth.inference.predictor import Estimate, Predictor, load_model
+from echodepth.inference.results import Results
 from echodepth.inference.sources import Source, find_sources
 from echodepth.inference.video import require_av
 from echodepth.report.contact_sheet import ContactSheet
@@ -27,8 +26,6 @@ log = logging.getLogger(__name__)
 DEFAULT_FORMATS: tuple[OutputFormat, ...] = ("npy", "png", "color")
 DEFAULT_VIDEO_FORMATS: tuple[OutputFormat, ...] = ("color",)
 """The arrays of one minute of video would fill gigabytes."""
-RUN_RECORD = "model.json"
-"""File beside the results with the run record of their model, so that results of two models are never mixed."""
 
 
 def predict(config: PredictConfig) -> list[Path]:
@@ -40,7 +37,9 @@ def predict(config: PredictConfig) -> list[Path]:
     the first three formats, as ``<stem>_uncertainty``. A video becomes ``<stem>_depth_color.mp4``; other formats are
     written per frame into a folder. ``contact_sheet.png`` shows all predictions.
 
-    Up-to-date results are skipped. A bad file is reported and does not stop the others.
+    A result of the same input, model and settings is skipped; ``made_from.jsonl`` lists what made each. One whose input
+    or settings have changed is made anew, and one of another input or model is an error without ``--overwrite``. A bad
+    file is reported and does not stop the others.
 
     Returns:
         The files written.
@@ -64,8 +63,7 @@ def predict(config: PredictConfig) -> list[Path]:
     sources = find_sources(config, predictor, folder)
     if any(source.is_video for source in sources):
         require_av()
-    _claim_folder(folder, predictor, config.overwrite)
-    run = _Run(config, predictor, folder, camera)
+    run = _Run(config, predictor, Results(folder, predictor, config), camera)
     with logging_redirect_tqdm():
         run.predict_all(sources)
     if run.written:
@@ -92,25 +90,6 @@ def _writes_clouds(config: PredictConfig) -> bool:
     return "ply" in config.save or "glb" in config.save
 
 
-def _claim_folder(folder: Path, predictor: Predictor, overwrite: bool) -> None:
-    """Record the model in the output folder; a ConfigError if the folder holds results of another model."""
-    path, record = folder / RUN_RECORD, json.loads(json.dumps(predictor.backend.run.to_plain()))
-    if predictor.mirror_average:
-        record["mirror_average"] = True
-    try:
-        existing = json.loads(path.read_text())
-    except FileNotFoundError:
-        existing = record
-    except ValueError:
-        existing = None
-    if existing != record and not overwrite:
-        runs = [dict(each or {}) | {"mirror_average": None} for each in (existing, record)]
-        other = "with another --mirror_average" if runs[0] == runs[1] else "of another model"
-        raise ConfigError(f"{folder} holds results {other}: give another --out, or --overwrite them")
-    with atomic_write(path) as unfinished:
-        unfinished.write_text(json.dumps(record, indent=2) + "\n")
-
-
 @dataclass
 class _Run:
     """One call of the command.
@@ -118,7 +97,7 @@ class _Run:
     Attributes:
         config: the flags.
         predictor: the model.
-        folder: output folder.
+        results: those in the output folder.
         camera: the camera of point clouds; None without any.
         written: files written so far.
         errors: errors of the sources that could not be predicted.
@@ -127,7 +106,7 @@ class _Run:
 
     config: PredictConfig
     predictor: Predictor
-    folder: Path
+    results: Results
     camera: CloudCamera | None = None
     written: list[Path] = field(default_factory=list)
     errors: list[EchodepthError] = field(default_factory=list)
@@ -151,35 +130,37 @@ class _Run:
                     message = plain_message(error)
                     log.error("%s", message if source.name in message else f"{source.name}: {message}")
         if sheet is not None:
+            self.results.begin({sheet.path: self.results.sheet_origin(images)})
             self.written += sheet.write(self.predictor.name, self.predictor.backend.max_depth)
 
     def _writer(self, default: tuple[OutputFormat, ...]) -> OutputWriter:
         backend = self.predictor.backend
         formats = tuple(format for format in get_args(OutputFormat) if format in (self.config.save or default))
         return OutputWriter(
-            self.folder, formats, backend.max_depth, self.camera, show_image=backend.input_key == "audio"
+            self.results.folder, formats, backend.max_depth, self.camera, show_image=backend.input_key == "audio"
         )
 
     def _contact_sheet(self, sources: list[Source], writer: OutputWriter) -> ContactSheet | None:
         """The contact sheet, or None if it is not requested or up to date."""
         if "sheet" not in writer.formats or not sources:
             return None
-        path = self.folder / "contact_sheet.png"
-        complete = path.is_file() and all(writer.up_to_date(source.stem, source.files) for source in sources)
-        files = (file for source in sources for file in source.files)
-        newest = max((file.stat().st_mtime for file in files if file.is_file()), default=0.0)
-        if complete and path.stat().st_mtime >= newest and not self.config.overwrite:
-            return None
-        return ContactSheet(path, len(sources))
+        path = self.results.folder / "contact_sheet.png"
+        return (
+            ContactSheet(path, len(sources)) if self.results.needs(path, self.results.sheet_origin(sources)) else None
+        )
 
     def _predict_one(self, source: Source, writer: OutputWriter, sheet: ContactSheet | None) -> None:
-        up_to_date = not self.config.overwrite and writer.up_to_date(source.stem, source.files)
-        self.skipped += up_to_date and bool(writer.depth_paths(source.stem))
-        if up_to_date and sheet is None:
+        results, paths = self.results, writer.depth_paths(source.stem)
+        outdated = results.needs({path: results.origin(source, format) for path, format in paths.items()})
+        self.skipped += bool(paths) and not outdated
+        if not outdated and sheet is None:
             return
         estimate = self.predictor.estimate([source.read()])[0]
         image = source.image() if source.image is not None else None
-        if not up_to_date:
+        if outdated:
+            if estimate.uncertainty is not None:
+                paths |= writer.uncertainty_paths(source.stem)
+            results.begin({path: results.origin(source, format) for path, format in paths.items()})
             self.written += writer.write(source.stem, estimate, image)
             log.info("%s: %s", source.name, _summary(estimate))
         if sheet is not None:
@@ -187,7 +168,7 @@ class _Run:
 
     def _predict_video(self, source: Source) -> None:
         writer = self._writer(DEFAULT_VIDEO_FORMATS)
-        video = VideoPrediction(source, self.predictor, writer, self.config.frame_stride, self.config.overwrite)
+        video = VideoPrediction(source, self.predictor, writer, self.results)
         try:
             self.skipped += not video.run()
         finally:

@@ -15,6 +15,7 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.inference.inputs import check_file
 from echodepth.inference.outputs import OutputWriter
 from echodepth.inference.predictor import Estimate, Predictor
+from echodepth.inference.results import Results
 from echodepth.inference.sources import Source
 from echodepth.inference.video import TimedFrame, Video, write_video
 from echodepth.report.figures import depth_to_rgb, display_limit
@@ -32,17 +33,13 @@ class VideoPrediction:
         source: the video.
         predictor: the model.
         writer: output folder and formats.
-        frame_stride: predict every n-th frame.
-        overwrite: whether to replace up-to-date results.
+        results: those in the folder.
     """
 
-    def __init__(
-        self, source: Source, predictor: Predictor, writer: OutputWriter, frame_stride: int, overwrite: bool
-    ) -> None:
+    def __init__(self, source: Source, predictor: Predictor, writer: OutputWriter, results: Results) -> None:
         self.source = source
         self.predictor = predictor
-        self.frame_stride = frame_stride
-        self.overwrite = overwrite
+        self.results = results
         self.video_path = writer.folder / source.stem.with_name(f"{source.stem.name}_depth_color.mp4")
         self.writes_video = "color" in writer.formats
         self.frame_writer = OutputWriter(
@@ -61,18 +58,18 @@ class VideoPrediction:
             False if the results are up to date and nothing was predicted.
 
         Raises:
-            ConfigError: the model does not take videos, or only a contact sheet is requested.
+            ConfigError: the model does not take videos, only a contact sheet is requested, or another input made a
+                result that is there.
             DataError: the video is unreadable.
         """
         check_file(self.source.files[0], self.predictor.backend.input_key, self.predictor.name)
         if not self.writes_video and not self.frame_writer.formats:
             raise ConfigError(f"{self.source.name}: a contact sheet does not show videos: add color to --save")
-        path = self.video_path
-        up_to_date = not self.overwrite and path.is_file() and path.stat().st_mtime >= self.source.modified()
-        draws_video = self.writes_video and not up_to_date
+        path, origin = self.video_path, self.results.origin(self.source, "color", is_video=True)
+        draws_video = self.writes_video and self.results.needs({path: origin})
         if not draws_video and not self.frame_writer.formats:
             return False
-        video = Video(self.source.files[0], self.frame_stride)
+        video = Video(self.source.files[0], self.results.frame_stride)
         limit = self._depth_limit(video) if draws_video else 0.0
         with closing(self._predict_frames(video, draws_video)) as depth_maps:
             if not draws_video:
@@ -84,6 +81,7 @@ class VideoPrediction:
             )
             with atomic_write(path) as unfinished:
                 write_video(unfinished, images, str(video.path))
+                self.results.begin({path: origin})
         self.written.append(path)
         log.info("%s: video of depth from 0 to %g m", self.source.name, limit)
         return True
@@ -101,16 +99,20 @@ class VideoPrediction:
         self, video: Video, draws_video: bool
     ) -> Generator[tuple[float, Float[np.ndarray, "h w"]], None, None]:
         """Write the files of each frame and yield its time and depth; skip frames that neither files nor video need."""
-        writer = self.frame_writer
+        writer, results = self.frame_writer, self.results
+        origins = {format: results.origin(self.source, format) for format in writer.formats}
         progress = tqdm(video, desc=self.source.stem.name, unit="frame", total=video.count, leave=False, disable=None)
         for number, (seconds, frame) in enumerate(progress):
-            stem = Path(f"{number * self.frame_stride:06d}")
-            writes_files = bool(writer.formats)
-            writes_files &= self.overwrite or not writer.up_to_date(stem, self.source.files)
+            stem = Path(f"{number * results.frame_stride:06d}")
+            paths = writer.depth_paths(stem)
+            writes_files = results.needs({path: origins[format] for path, format in paths.items()})
             if not writes_files and not draws_video:
                 continue
             estimate = self._estimate(frame)
             if writes_files:
+                if estimate.uncertainty is not None:
+                    paths |= writer.uncertainty_paths(stem)
+                results.begin({path: origins[format] for path, format in paths.items()})
                 self.written += writer.write(stem, estimate, Image.fromarray(frame))
             yield seconds, estimate.depth
 

@@ -14,8 +14,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from echodepth.core.array_store import short_hash
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.core.field_of_view import FieldOfView
+from echodepth.core.result_log import content_digest
 from echodepth.data.audio import AudioCut
 from echodepth.data.recorded import trained_camera, trained_data
 from echodepth.inference.backends import ExportedModel, load_backend
@@ -35,6 +37,7 @@ from echodepth.models import hub
 from echodepth.models.checkpoint import DepthModel, save_model
 from echodepth.models.conv_bn_fusion import fused_copy
 from echodepth.models.mirror_average import MirrorAveraged, RawPredictor
+from echodepth.models.model_digest import model_digest
 
 _Input = TypeVar("_Input", bound=Input)
 BATCH_SIZE = 8
@@ -138,6 +141,22 @@ class Predictor:
     def name(self) -> str:
         """Name of the experiment that trained the model."""
         return self.backend.run.experiment_name
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of what decides a prediction together with its input, but for rounding: model, runtime and averaging.
+
+        Raises:
+            TypeError: the backend is of another kind than ``load_model`` returns.
+        """
+        model = self.backend.source if isinstance(self.backend, LatencyModel) else self.backend
+        if isinstance(model, DepthModel):
+            parts = [model_digest(model)]
+        elif isinstance(model, ExportedModel):
+            parts = ["exported", *(content_digest(file) for file in model.files)]
+        else:
+            raise TypeError(f"{type(model).__name__} is neither a DepthModel nor an exported model")
+        return short_hash([*parts, self.mirror_average])
 
     @cached_property
     def field_of_view(self) -> FieldOfView | None:

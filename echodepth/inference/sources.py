@@ -1,7 +1,7 @@
 """Inputs of ``echodepth predict``: files, folders, videos or a dataset split, each with the stem of its results."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,9 +32,11 @@ class Source:
     Attributes:
         name: name for messages.
         stem: path of the results relative to the output folder, without a suffix.
-        files: files that the source is read from; results older than one of them are out of date.
+        files: files that the source is read from.
         read: reads the model's input; not for videos.
         image: opens the RGB image of the same view, upright; None if there is none.
+        image_file: its file, unless it is among ``files``.
+        reading: how the files are read, where that is not decided by the model.
     """
 
     name: str
@@ -42,15 +44,13 @@ class Source:
     files: tuple[Path, ...]
     read: Callable[[], ModelInput]
     image: Callable[[], Image.Image] | None = None
+    image_file: Path | None = None
+    reading: str = ""
 
     @property
     def is_video(self) -> bool:
         """Whether the source is a video, to be read frame by frame."""
         return len(self.files) == 1 and self.files[0].suffix.lower() in VIDEO_SUFFIXES
-
-    def modified(self) -> float:
-        """Time of the latest change to the files, in seconds since 1970; infinite if none exists."""
-        return max((file.stat().st_mtime for file in self.files if file.is_file()), default=float("inf"))
 
 
 def find_sources(config: PredictConfig, predictor: Predictor, out: Path) -> list[Source]:
@@ -103,9 +103,10 @@ def _file_sources(config: PredictConfig, predictor: Predictor, out: Path) -> Ite
             yield Source(
                 name=str(path),
                 stem=stem,
-                files=(path, shown) if is_audio and shown is not None else (path,),
+                files=(path,),
                 read=partial(predictor.prepare, path),
                 image=partial(open_upright, shown) if shown is not None else None,
+                image_file=shown if is_audio else None,
             )
 
 
@@ -132,7 +133,7 @@ def _find_files(given: Path, suffixes: frozenset[str], out: Path) -> Iterator[tu
 
 
 class _ImageFinder:
-    """Finds the images of recordings; each folder is listed once.
+    """Finds the images of recordings, which have their stems; each folder is listed once.
 
     Args:
         image: the image of all recordings, or the folder of their images.
@@ -141,27 +142,43 @@ class _ImageFinder:
     def __init__(self, image: Path) -> None:
         self.image = image
         self.is_folder = image.is_dir()
-        self.listed: dict[Path, dict[str, Path]] = {}
+        self._listed: dict[Path, dict[str, list[Path]]] = {}
+        self._taken: dict[Path, Path] = {}
 
     def find(self, stem: Path) -> Path:
-        """The image of a recording; a missing one is reported when it is opened."""
+        """The image of a recording; a missing one is reported when it is opened.
+
+        Args:
+            stem: path of the recording below its folder, without a suffix.
+
+        Raises:
+            ConfigError: two images have the stem, or two recordings the image.
+        """
         if not self.is_folder:
             return self.image
-        for folder in (self.image / stem.parent, self.image):
-            if path := self._list(folder).get(stem.name):
-                return path
-        return self.image / stem.with_suffix(".jpg")
+        for folder in dict.fromkeys((self.image / stem.parent, self.image)):
+            found = self._list(folder).get(stem.name, [])
+            if len(found) > 1:
+                raise ConfigError(f"{found[0]} and {found[1]} both have the name of the recording {stem}: keep one")
+            if found:
+                other = self._taken.setdefault(found[0], stem)
+                if other != stem:
+                    raise ConfigError(
+                        f"{found[0]} has the name of two recordings, {other} and {stem}: put images into folders named "
+                        "as those of the recordings"
+                    )
+                return found[0]
+        return self.image / f"{stem}.jpg"
 
-    def _list(self, folder: Path) -> dict[str, Path]:
-        """The images in a folder by the beginning of their names before any dot, the first one of each."""
-        if folder not in self.listed:
-            found: dict[str, Path] = {}
+    def _list(self, folder: Path) -> dict[str, list[Path]]:
+        """The images in a folder by stem."""
+        if folder not in self._listed:
+            found: dict[str, list[Path]] = defaultdict(list)
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-                parts = path.name.split(".") if path.suffix.lower() in IMAGE_SUFFIXES else []
-                for end in range(1, len(parts)):
-                    found.setdefault(".".join(parts[:end]), path)
-            self.listed[folder] = found
-        return self.listed[folder]
+                if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+                    found[path.stem].append(path)
+            self._listed[folder] = found
+        return self._listed[folder]
 
 
 def _split_sources(config: PredictConfig, predictor: Predictor) -> list[Source]:
@@ -200,7 +217,9 @@ def _record_source(record: Record, decoder: Decoder, image: Path | None) -> Sour
     return Source(
         name=record.name,
         stem=stem.with_suffix("") if stem.suffix.lower() in IMAGE_SUFFIXES else stem,
-        files=tuple(decoder.files(record)) + ((image,) if image is not None else ()),
+        files=tuple(decoder.files(record)),
         read=read,
         image=partial(open_upright, image) if image is not None else None,
+        image_file=image,
+        reading=f"{decoder.modalities} {decoder.image_size} {decoder.audio_cut}",
     )

@@ -101,7 +101,8 @@ class Video:
         import av
 
         try:
-            with av.open(str(self.path)) as container:
+            # FFmpeg takes a relative name with a colon, such as 12:30.mp4, for an address.
+            with av.open(str(self.path.resolve())) as container:
                 if not container.streams.video:
                     raise DataError(f"{self.path} is not a video: it has no video stream")
                 container.streams.video[0].thread_type = "AUTO"

@@ -46,11 +46,11 @@ def _front_matter(network: DepthNet, licence: str | None) -> list[str]:
 def _training(run: RunRecord) -> list[str]:
     facts = {
         "run": run.kind,
-        "data": run.data.get("dataset"),
+        "data": _data(run),
         "locations": ", ".join(run.data.get("locations") or ()) or None,
         "field of view of the camera": run.field_of_view,
         "left out": run.data.get("leave_out"),
-        "fraction of the rooms with labels": run.flags.get("label_fraction"),
+        "fraction of the frames with labels": run.flags.get("label_fraction"),
         "teacher": run.teacher,
         "fine-tuned from": run.flags.get("init"),
         "seed": run.seed,
@@ -58,6 +58,13 @@ def _training(run: RunRecord) -> list[str]:
         "version": run.version,
     }
     return ["## Training", "", *(f"- {name}: {value}" for name, value in facts.items() if value is not None), ""]
+
+
+def _data(run: RunRecord) -> str | None:
+    dataset = run.data.get("dataset")
+    if run.provenance in (None, dataset):
+        return dataset
+    return f"{run.provenance} rooms, read as {dataset}"
 
 
 def _validation(run: RunRecord) -> list[str]:

@@ -9,7 +9,7 @@ from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.run_paths import EXPERIMENT_NAMES, is_experiment_name
 
 _TYPES: dict[Any, tuple[str, ...]] = {
-    str: ("kind", "experiment_name", "version", "teacher", "data_licence", "data_limits"),
+    str: ("kind", "experiment_name", "version", "teacher", "data_licence", "data_limits", "provenance"),
     int: ("seed", "epoch"),
     float: ("dtype_error",),
     Mapping: ("data", "flags", "validation", "tests"),
@@ -35,6 +35,7 @@ class RunRecord:
         dtype: number format of the saved weights, ``float16``; None for that of training.
         dtype_error: largest change of depth by that format, in metres, over the inputs of its trial.
         tests: metrics by name, for each test set by its title, for the model card.
+        provenance: ``simulated`` or ``partly simulated`` training data, whatever dataset they were read as.
         field_of_view: of the camera of the training data, for point clouds; on disk two angles in degrees.
         is_loaded: whether the record was read from a file, which may be anyone's: it then chooses no file to read, see
             ``echodepth.data.recorded``. Not part of the file.
@@ -54,6 +55,7 @@ class RunRecord:
     dtype: Literal["float16"] | None = None
     dtype_error: float | None = None
     tests: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    provenance: str | None = None
     field_of_view: FieldOfView | None = None
     is_loaded: bool = field(default=False, compare=False, metadata={"saved": False})
 

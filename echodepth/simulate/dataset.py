@@ -7,14 +7,11 @@ import json
 import shlex
 from pathlib import Path
 
-from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.run_paths import cache_folder
-from echodepth.data.camera_file import read_camera
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.datasets.batvision_v2 import BatVisionV2
+from echodepth.data.provenance import LICENCE, LIMITS, SIMULATED, SIMULATION_FILE
 from echodepth.simulate.config import SimulateConfig
-
-SETTINGS_FILE = "simulation.json"
 
 
 @DATASETS.register
@@ -23,19 +20,19 @@ class Simulated(BatVisionV2):
 
     name = "simulated"
     title = "A simulated set"
-    licence = "rooms that echodepth simulated"
-    limits = "The training data are simulated rooms only; the accuracy in real rooms is not known."
+    licence = LICENCE
+    limits = LIMITS
     splits_share_rooms = False
 
     @classmethod
     def recognise(cls, root: Path) -> bool:
         """Whether the folder has the simulator's settings file."""
-        return (root / SETTINGS_FILE).is_file()
+        return (root / SIMULATION_FILE).is_file()
 
     @classmethod
-    def camera(cls, root: Path) -> FieldOfView | None:
-        """The simulated camera, as the settings file records it."""
-        return read_camera(root / SETTINGS_FILE, "conventions") or cls.field_of_view
+    def provenance(cls, root: Path) -> str | None:
+        """Simulated, whether or not the settings file is there."""
+        return SIMULATED
 
     @classmethod
     def default_root(cls) -> Path:
@@ -63,7 +60,7 @@ class Simulated(BatVisionV2):
 def _command(root: Path) -> str:
     words = ["echodepth", "simulate", "--out", str(root)]
     try:
-        settings = json.loads((root / SETTINGS_FILE).read_text(encoding="utf-8"))["settings"]
+        settings = json.loads((root / SIMULATION_FILE).read_text(encoding="utf-8"))["settings"]
         for name, value in settings.items():
             if name == "rig":
                 words += ["--rig", "RIG"]

@@ -22,6 +22,7 @@ from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
 from echodepth.core.integrity import file_digest, read_comment, read_sums
 from echodepth.data.images import open_image
+from echodepth.data.provenance import SIMULATION_FILE
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.camera.render import FIELD_OF_VIEW
 from echodepth.simulate.config import SimulateConfig
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 VERSION = 3
 """Version of the simulation. A change means that the same seed gives other samples."""
 
-CARD_NAME = "simulation.json"
+CARD_NAME = SIMULATION_FILE
 _CONTACT_SHEET = "contact_sheet.png"
 _FAR_DEPTH = 8000  # millimetres
 
@@ -128,6 +129,15 @@ def _found_settings(root: Path) -> dict[str, object] | None:
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     return settings if isinstance(settings, dict) else None
+
+
+def is_complete(config: SimulateConfig) -> bool:
+    """Whether the root holds the whole set; a ConfigError if it holds one with other settings."""
+    path = config.out / CARD_NAME
+    if not path.exists():
+        return False
+    create_or_verify_card(config)
+    return "samples" in json.loads(path.read_text())  # the statistics are written last
 
 
 def complete_card(

@@ -29,11 +29,11 @@ class TrainingDataConfig:
     """Labels and augmentation of the training split."""
 
     label_fraction: float = 1.0
-    """Share of the training rooms whose ground truth is used; rooms without it serve distillation only."""
+    """Share of the training frames whose ground truth is used, in whole rooms if possible; others serve KD only."""
     val_label_fraction: float = 1.0
     """Share of the validation frames that are scored, chosen likewise; the others are not read."""
     label_seed: int = 0
-    """Seed that draws the labelled rooms; a smaller share is a subset of a larger one."""
+    """Seed that draws the labelled frames; a smaller share is a subset of a larger one."""
     flip: TrueOrFalse = True
     """Mirror half of the training frames left to right, ears included."""
     color_jitter: float = 0.2

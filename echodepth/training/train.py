@@ -23,9 +23,8 @@ from echodepth.core.run_paths import RunPaths
 from echodepth.core.threads import use_threads
 from echodepth.data.cache.prepared import AudioCacheFormat
 from echodepth.data.datamodule import DepthDataModule
-from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.label_subset import LabelSubset
-from echodepth.data.opening import dataset_camera
+from echodepth.data.opening import data_provenance, data_terms, dataset_camera
 from echodepth.data.records import Modality
 from echodepth.distillation.teachers.loading import load_teacher
 from echodepth.models.checkpoint import DepthModel, ModelSpec, build_spec
@@ -117,7 +116,7 @@ def new_model(config: TrainConfig) -> DepthModel:
     initial = None if config.init is None else load_initial(config.init, config.modality, plain(config))[0]
     # Seeded before anything is drawn: a student starts from the same weights with a teacher and without.
     L.seed_everything(config.seed, workers=True, verbose=False)
-    reader = DATASETS[config.data.dataset]
+    licence, limits = data_terms(config.data)
     record = RunRecord(
         kind=config.kind,
         experiment_name=config.experiment_name,
@@ -126,8 +125,9 @@ def new_model(config: TrainConfig) -> DepthModel:
         data=plain(config.data),
         flags=training_flags(config),
         teacher=config.distillation.teacher if isinstance(config, DistillConfig) else None,
-        data_licence=reader.licence,
-        data_limits=reader.limits or None,
+        data_licence=licence,
+        data_limits=limits,
+        provenance=data_provenance(config.data),
         field_of_view=dataset_camera(config.data, config.training_data.field_of_view),
     )
     try:

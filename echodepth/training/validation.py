@@ -59,9 +59,10 @@ def check_flags(config: TrainConfig) -> None:
         term.check()
     if config.seed > LARGEST_SEED:
         raise ConfigError(f"--seed must be at most {LARGEST_SEED}, not {config.seed}")
-    fraction, decay = config.training_data.label_fraction, config.optimisation.ema_decay
-    if not 0 < fraction <= 1:
-        raise ConfigError(f"--label_fraction must be above 0 and up to 1, such as 0.1, not {fraction}")
+    for name in ("label_fraction", "val_label_fraction"):
+        if not 0 < flags[name] <= 1:
+            raise ConfigError(f"--{name} must be above 0 and up to 1, such as 0.1, not {flags[name]}")
+    decay = config.optimisation.ema_decay
     if decay is not None and not 0 <= decay < 1:
         raise ConfigError(f"--ema_decay must be from 0 to below 1, such as 0.999, not {decay}")
     _check_length(config)

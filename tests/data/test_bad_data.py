@@ -15,7 +15,8 @@ from tests.roots import v1, v2, write_v2_root
 
 def test_a_missing_root_says_where_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"BatVision V2 not found in .*absent: download.*HYLZNL, or make a simulated set"
+        DataError,
+        match=r"BatVision V2 not found in .*absent: download.*HYLZNL, or use simulated rooms with --dataset simulated",
     ):
         open_dataset(v2(tmp_path / "absent"), "train")
     with pytest.raises(DataError, match=r"BatVision V1 not found in .*absent: download it from https"):

@@ -9,13 +9,13 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from echodepth.data.strided_sampler import StridedSampler
 from torch import Tensor
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
 from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
-from echodepth.data.dataset import StridedSampler
 from echodepth.data.records import Modality
 from echodepth.data.sample import Sample
 from tests.roots import write_rgbd_root, write_v2_root

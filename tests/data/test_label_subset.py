@@ -3,13 +3,17 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.config import DataConfig
+from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.dataset import open_dataset
 from echodepth.data.label_subset import LabelSubset
 from echodepth.data.records import Record
@@ -30,25 +34,95 @@ def records(rooms: int, poses: int = 3) -> list[Record]:
     ]
 
 
+def labelled(subset: LabelSubset, listed: list[Record]) -> list[str]:
+    """Names of the records that keep their labels."""
+    chosen = subset.labelled(listed)
+    return [record.name for record in listed if chosen is None or record in chosen]
+
+
+def rooms_of(names: list[str]) -> set[str]:
+    return {name.partition("_")[0] for name in names}
+
+
 def test_a_tenth_of_the_rooms_keeps_its_labels() -> None:
-    assert len(LabelSubset(0.1).rooms(records(40))) == 4
-    assert len(LabelSubset(0.01).rooms(records(40))) == 1
-    assert len(LabelSubset(1.0).rooms(records(40))) == 40
+    names = labelled(LabelSubset(0.1), records(40))
+    assert (len(names), len(rooms_of(names))) == (12, 4)
+    assert len(labelled(LabelSubset(1.0), records(40))) == 120
+    # 2.8 rooms: three whole ones come near enough.
+    names = labelled(LabelSubset(0.1), records(28))
+    assert (len(names), len(rooms_of(names))) == (9, 3)
 
 
-def test_a_smaller_share_is_part_of_a_larger_one_and_the_seed_decides_which() -> None:
-    few, more = LabelSubset(0.1).rooms(records(40)), LabelSubset(0.3).rooms(records(40))
-    assert few < more
-    assert few != LabelSubset(0.1, seed=1).rooms(records(40))
+@pytest.mark.parametrize(
+    ("fraction", "rooms", "poses", "frames", "of_rooms"),
+    [
+        (0.1, 1, 50, 5, 1),  # a tenth of one room was all of it
+        (0.1, 2, 10, 2, 1),
+        (0.7, 3, 10, 20, 2),  # two whole rooms, 0.67
+        (0.8, 2, 10, 16, 2),
+        (0.01, 40, 3, 1, 1),
+        (0.001, 1, 2, 1, 1),
+        (0.5, 1, 1, 1, 1),
+    ],
+)
+def test_where_whole_rooms_do_not_make_up_the_share_frames_do(
+    fraction: float, rooms: int, poses: int, frames: int, of_rooms: int
+) -> None:
+    names = labelled(LabelSubset(fraction), records(rooms, poses))
+    assert (len(names), len(rooms_of(names))) == (frames, of_rooms)
+
+
+def test_a_large_room_among_small_ones_is_counted_by_its_frames() -> None:
+    """A tenth of eleven rooms is one of them; if that is the large one, it has nine tenths of the frames."""
+    listed = records(1, 90) + [replace(each, name=f"small {each.name}") for each in records(11, 1)[1:]]
+    for seed in range(20):
+        assert len(labelled(LabelSubset(0.1, seed), listed)) in range(8, 13)
+
+
+@pytest.mark.parametrize("poses", [3, 40])
+def test_a_smaller_share_is_part_of_a_larger_one_and_the_seed_decides_which(poses: int) -> None:
+    listed = records(5, poses) + records(9, 1)[5:]
+    shares = [set(labelled(LabelSubset(fraction), listed)) for fraction in np.linspace(0.01, 1.0, 60)]
+    assert all(few <= more for few, more in pairwise(shares))
+    assert labelled(LabelSubset(0.1), records(40)) != labelled(LabelSubset(0.1, seed=1), records(40))
+    assert labelled(LabelSubset(0.1), records(1, 40)) != labelled(LabelSubset(0.1, seed=1), records(1, 40))
 
 
 def test_the_order_of_the_list_does_not_matter() -> None:
-    assert LabelSubset(0.2).rooms(records(40)) == LabelSubset(0.2).rooms(records(40)[::-1])
+    for listed in (records(40), records(1, 40)):
+        assert sorted(labelled(LabelSubset(0.2), listed)) == sorted(labelled(LabelSubset(0.2), listed[::-1]))
 
 
 def test_without_a_teacher_the_rest_goes_and_with_one_it_stays() -> None:
-    assert len(LabelSubset(0.25).select(records(8))) == 2 * 3
-    assert len(LabelSubset(0.25, keep_rest=True).select(records(8))) == 8 * 3
+    for subset, expected in ((LabelSubset(0.25), 2 * 3), (LabelSubset(0.25, keep_rest=True), 8 * 3)):
+        assert len(subset.select(records(8), subset.labelled(records(8)))) == expected
+
+
+def test_shards_are_labelled_by_whole_rooms_or_not_at_all() -> None:
+    chosen = LabelSubset(0.25).labelled_rooms(dict.fromkeys("abcd", 10), "shards")
+    assert chosen is not None
+    assert (len(chosen.rooms), chosen.frames) == (1, frozenset())
+    with pytest.raises(
+        ConfigError, match=r"no whole rooms of shards come within 10% of 0\.1 of its 40 frames in 1 room"
+    ):
+        LabelSubset(0.1).labelled_rooms({"a": 40}, "shards")
+
+
+def test_one_line_says_what_is_labelled_and_validation_has_its_own_share(
+    v2_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = DepthDataModule(
+        v2(v2_root), ("audio", "depth"), labels=LabelSubset(0.2, keep_rest=True), val_labels=LabelSubset(0.5)
+    )
+    with caplog.at_level("INFO", logger="echodepth"):
+        data.setup("fit")
+    assert (len(data.train_set), len(data.val_set), len(data.test_set)) == (6, 2, 6)
+    assert [bool(sample["valid"].any()) for sample in data.train_set].count(True) == 1
+    assert [record.message for record in caplog.records] == [
+        "train: ground truth of 1 of 6 frames (16.7%) in 1 of 2 rooms is used, 1 of them in a room of which the rest "
+        "is not",
+        "val: ground truth of 2 of 4 frames (50.0%) in 1 of 2 rooms is used",
+    ]
 
 
 @pytest.mark.slow
@@ -65,7 +139,9 @@ def without_half_the_depth(v2_root: Path, folder: Path) -> tuple[Path, str]:
     root = folder / "half"
     shutil.copytree(v2_root, root)
     listed = open_dataset(v2(root), "train", ("depth",)).records
-    (unlabelled,) = {"Attic", "Cellar"} - LabelSubset(0.5).rooms(listed)
+    chosen = LabelSubset(0.5).labelled(listed)
+    assert chosen is not None
+    (unlabelled,) = {"Attic", "Cellar"} - chosen.rooms
     for record in listed:
         if record.room == unlabelled and record.depth is not None:
             record.depth.unlink()
@@ -112,5 +188,6 @@ def test_a_teacher_teaches_where_nothing_was_measured(
 
 @pytest.mark.parametrize("fraction", [0.0, 1.1, float("nan")])
 def test_a_senseless_share_is_named(fraction: float, v2_root: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--label_fraction must be above 0 and up to 1"):
-        train.train(train_config("rgb", data_dir=v2_root, label_fraction=fraction))
+    for flag in ("label_fraction", "val_label_fraction"):
+        with pytest.raises(ConfigError, match=rf"--{flag} must be above 0 and up to 1"):
+            train.train(train_config("rgb", data_dir=v2_root, **{flag: fraction}))

@@ -163,7 +163,7 @@ def test_only_labelled_frames_are_fitted_and_always_the_same(v2_root: Path) -> N
     first, second = Oracle("metric"), Oracle("metric")
     pairs = [sample_pixels(teacher, frames, CPU) for teacher in (first, second)]
     assert all(np.array_equal(one, other) for one, other in zip(*pairs, strict=True))
-    assert sorted(first.names) == [r.name for r in frames.records if r.room in (frames.labelled_rooms or ())]
+    assert sorted(first.names) == [r.name for r in frames.records if frames.depth_is_known(r)]
     assert len(first.names) == 3
     assert len(pairs[0][0]) == 3 * 300
 

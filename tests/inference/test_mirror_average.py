@@ -127,7 +127,9 @@ def test_predicted_files_are_the_average_and_are_not_mixed(ears: DepthModel, rec
     predict(PredictConfig(**flags, mirror_average=True, out=tmp_path / "out"))
     expected = load_model("ears", "cpu", mirror_average=True).infer(recording).depth
     np.testing.assert_allclose(np.load(tmp_path / "out" / f"{recording.stem}_depth.npy"), expected, atol=1e-5)
-    with pytest.raises(ConfigError, match="out holds results with another --mirror_average: give another --out, or"):
+    with pytest.raises(
+        ConfigError, match=r"another model \(ears with --mirror_average \w+; this is ears \w+\): give another --out, or"
+    ):
         predict(PredictConfig(**flags, out=tmp_path / "out"))
 
 

@@ -68,7 +68,7 @@ def test_three_files_hold_the_same_depth(tmp_path: Path, root: Path, monkeypatch
         f"{stem}_depth{end}" for stem in stems for end in (".npy", ".png", "_color.png")
     ]
     assert {path.parent for path in written} == {Path("results/ears/predictions")}
-    assert {path.name for path in written} | {"model.json"} == {path.name for path in written[0].parent.iterdir()}
+    assert {path.name for path in written} | {"made_from.jsonl"} == {path.name for path in written[0].parent.iterdir()}
     metres = np.load(written[0])
     assert (metres.shape, metres.dtype) == ((SIDE, SIDE), np.float32)
     with Image.open(written[1]) as png:

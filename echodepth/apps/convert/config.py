@@ -18,7 +18,7 @@ class ConvertConfig:
     location: str
     """Name of the room, and of its folder below --out."""
     audio: str
-    """Quoted glob pattern of the two-channel recordings, left ear first: 'kitchen/*.wav'."""
+    """Quoted glob pattern of the two-channel recordings, left ear first: 'kitchen/*.wav'; names may have brackets."""
     depth: str
     """Quoted glob pattern of the depth maps: .npy, or one-channel 16-bit images."""
     camera: str

@@ -29,6 +29,7 @@ from echodepth.data.images import (
     read_stored_depth,
     upright_size,
 )
+from echodepth.data.provenance import SIMULATION_FILE, simulation_file_above
 from echodepth.data.records import SPLITS, Split
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ def convert(config: ConvertConfig) -> Path:
             for number, triple in enumerate(tqdm(triples, desc=config.location, unit="row", disable=None))
         ]
         _write_tables(unfinished, config, triples)
+        _keep_provenance(unfinished, triples)
     note = f"; {unmatched} recordings have no matching image and depth map" if unmatched else ""
     log.info("%s: %d rows%s", target, len(triples), note)
     _report(written)
@@ -189,6 +191,14 @@ def _write_tables(folder: Path, config: ConvertConfig, triples: list[FileTriple]
         if not rows:
             continue
         write_table(folder / f"{split}.csv", (_row(number, each, config.location) for number, each in rows), _COLUMNS)
+
+
+def _keep_provenance(folder: Path, triples: list[FileTriple]) -> None:
+    """Copy the simulator's file of the inputs, by which readers know simulated rooms."""
+    folders = {file.parent: file for triple in triples for file in (triple.audio, triple.depth)}
+    found = (simulation_file_above(file) for file in folders.values())
+    if (source := next(filter(None, found), None)) is not None:
+        shutil.copyfile(source, folder / SIMULATION_FILE)
 
 
 def _in_split(number: int, count: int, split: Split, config: ConvertConfig) -> bool:

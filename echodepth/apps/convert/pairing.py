@@ -45,7 +45,7 @@ def match_files(config: ConvertConfig) -> tuple[list[FileTriple], int]:
         case "stem":
             triples = _by_stem(audio, camera, depth)
         case "time":
-            triples = _by_time(audio, camera, depth, _read_times(config.times), config.tolerance)
+            triples = _by_time(audio, camera, depth, _Times(config.times), config.tolerance)
     if not triples:
         raise DataError(
             f"no recording matches an image and a depth map by --pair {config.pair}: the first are {audio[0].name}, "
@@ -55,14 +55,30 @@ def match_files(config: ConvertConfig) -> tuple[list[FileTriple], int]:
 
 
 def _find_files(name: str, pattern: str) -> list[Path]:
-    # Path.glob accepts relative patterns only.
-    anchor = Path(Path(pattern).anchor)
-    relative = str(Path(pattern).relative_to(anchor))
-    paths = list(anchor.glob(relative))
+    given = Path(pattern)
+    paths = [Path(given.anchor)]
+    for part in given.parts[1:] if given.anchor else given.parts:
+        # Two patterns with ** can reach one path in several ways.
+        paths = list(dict.fromkeys(found for folder in paths for found in _expand(folder, part)))
     files = sorted((path for path in paths if path.is_file()), key=_natural_key)
     if not files:
         raise DataError(f"--{name} {pattern!r} finds no file: quote the pattern, as in --{name} 'kitchen/*'")
     return files
+
+
+def _expand(folder: Path, part: str) -> list[Path]:
+    """What one part of a pattern finds: a name as it stands, or else a pattern, at last with brackets as they stand."""
+    if part == ".." or (folder / part).exists():
+        return [folder / part]
+    for pattern in (part, part.replace("[", "[[]")):
+        try:
+            found = list(folder.glob(pattern))
+        except ValueError:  # ** beside other characters
+            return []
+        # Hidden files are no inputs: macOS leaves ._audio_0.wav on foreign disks.
+        if found := [path for path in found if part.startswith(".") or not path.name.startswith(".")]:
+            return found
+    return []
 
 
 def _natural_key(path: Path) -> list[tuple[int, int, str]]:
@@ -98,38 +114,66 @@ def _index_by_key(paths: list[Path]) -> dict[str, Path]:
     return by_key
 
 
-def _read_times(table: Path | None) -> dict[str, float] | None:
-    if table is None:
-        return None
-    try:
-        rows = list(csv.DictReader(StringIO(read_text(table), newline="")))
-        return {Path(row["file"].strip()).name: float(row["time"]) for row in rows}
-    except (OSError, csv.Error, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{table} is not a CSV file with the columns file and time (seconds)") from error
+class _Times:
+    """The times of files, from a table or from their stems.
+
+    Args:
+        table: CSV file with the columns file and time; None for the stems.
+    """
+
+    def __init__(self, table: Path | None) -> None:
+        self._times: dict[tuple[str, ...], float] | None = None if table is None else {}
+        self._taken: dict[tuple[str, ...], Path] = {}
+        if table is None or self._times is None:
+            return
+        try:
+            lines = csv.DictReader(StringIO(read_text(table), newline=""))
+            rows = [(Path(row["file"].strip()).parts, float(row["time"])) for row in lines]
+        except (OSError, csv.Error, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"{table} is not a CSV file with the columns file and time (seconds)") from error
+        for parts, time in rows:
+            if self._times.setdefault(parts, time) != time:
+                raise DataError(f"{table} lists {Path(*parts)} with two times, {self._times[parts]:g} and {time:g} s")
+
+    def sorted(self, paths: list[Path]) -> list[tuple[float, Path]]:
+        """Files of one kind with their times in seconds, in the order of time.
+
+        Raises:
+            DataError: a time is not known, or is that of two files.
+        """
+        taken: dict[tuple[str, ...], Path] = {}
+        return sorted((self._of(path, taken), path) for path in paths)
+
+    def _of(self, path: Path, taken: dict[tuple[str, ...], Path]) -> float:
+        if self._times is None:
+            try:
+                return float(_PREFIX.sub("", path.stem))
+            except ValueError:
+                raise DataError(f"{path}: its name is not a time in seconds: give --times") from None
+        # The table may list names, or paths from any folder on; the longest that fits is meant.
+        ends = (path.parts[start:] for start in range(len(path.parts)))
+        listed = next((end for end in ends if end in self._times), None)
+        if listed is None:
+            raise DataError(f"{path}: --times does not list it")
+        if (other := taken.setdefault(listed, path)) != path:
+            raise DataError(
+                f"--times lists {Path(*listed)}, which is the name of {other} and of {path}: list them with folders"
+            )
+        return self._times[listed]
 
 
 def _by_time(
-    audio: list[Path], camera: list[Path], depth: list[Path], times: dict[str, float] | None, tolerance: float
+    audio: list[Path], camera: list[Path], depth: list[Path], times: _Times, tolerance: float
 ) -> list[FileTriple]:
     if not tolerance >= 0:
         raise ConfigError(f"--tolerance is {tolerance:g}: give seconds")
-    recordings, images, depth_maps = (
-        sorted((_time_of(path, times), path) for path in paths) for paths in (audio, camera, depth)
-    )
+    recordings, images, depth_maps = (times.sorted(paths) for paths in (audio, camera, depth))
     triples = []
     for time, path in recordings:
         image, depth_map = (_nearest(time, candidates, tolerance) for candidates in (images, depth_maps))
         if image is not None and depth_map is not None:
             triples.append(FileTriple(path, image, depth_map, time))
     return triples
-
-
-def _time_of(path: Path, times: dict[str, float] | None) -> float:
-    try:
-        return times[path.name] if times is not None else float(_PREFIX.sub("", path.stem))
-    except (KeyError, ValueError):
-        problem = "--times does not list it" if times is not None else "its name is not a time in seconds: give --times"
-        raise DataError(f"{path}: {problem}") from None
 
 
 def _nearest(time: float, candidates: list[tuple[float, Path]], tolerance: float) -> Path | None:

@@ -88,7 +88,7 @@ def _list(
     decoder, first_error = None, None
     for split in SPLITS:
         try:
-            records, decoder = list_split(data, split, modalities)
+            records, decoder = list_split(data, split, modalities, allow_repeated=True)
         except DataError as error:
             first_error = first_error or error
             if DATASETS[data.dataset].has_split(data.root, split):

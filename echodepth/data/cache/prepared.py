@@ -103,7 +103,9 @@ def _settings(config: DataConfig, split: Split) -> dict[str, Any]:
 
 
 def _source_fingerprint(records: list[Record], decoder: Decoder) -> str:
-    return fingerprint(path for record in records for path in decoder.files(record))
+    # Rows are found by their names, which an older version may have given otherwise.
+    names = short_hash([record.name for record in records])
+    return f"{names} {fingerprint(path for record in records for path in decoder.files(record))}"
 
 
 def open_prepared(
@@ -151,7 +153,8 @@ def open_prepared(
     decoder = PreparedDecoder(
         **shared, store=store, depth_units=reader.depth_units(config), audio_array=audio_format.array
     )
-    dataset = DepthDataset(labels.select(records), decoder, labelled_rooms=labels.rooms(records))
+    labelled = labels.labelled(records)
+    dataset = DepthDataset(labels.select(records, labelled), decoder, labelled=labelled)
     dataset.bad_rows = list(index["bad_rows"])
     return dataset
 

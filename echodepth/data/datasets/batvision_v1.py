@@ -4,6 +4,7 @@ from pathlib import Path
 
 from echodepth.data.batvision_csv import BATVISION_LICENCE, BatVisionReader
 from echodepth.data.dataset_registry import DATASETS
+from echodepth.data.records import Modality
 
 
 @DATASETS.register
@@ -23,6 +24,7 @@ class BatVisionV1(BatVisionReader):
     }
 
     @classmethod
-    def identify(cls, table: Path, first: Path) -> tuple[str, str]:
+    def identify(cls, table: Path, modality: Modality, path: str) -> tuple[str, str]:
         """The depth map's path and its dated folder."""
-        return first.as_posix(), first.parts[0]
+        parts = Path(path).parts
+        return "/".join(parts), parts[0]

@@ -1,12 +1,13 @@
 """BatVision V2 (arXiv 2303.07257): one folder per location with its own CSV lists, stereo WAV files."""
 
-import re
 from pathlib import Path
 
 from echodepth.core.field_of_view import BATVISION_V2
 from echodepth.core.safe_paths import DataRoot
 from echodepth.data.batvision_csv import BATVISION_LICENCE, DOWNLOAD, BatVisionReader
 from echodepth.data.dataset_registry import DATASETS
+from echodepth.data.records import Modality
+from echodepth.data.row_names import place
 
 
 @DATASETS.register
@@ -27,15 +28,15 @@ class BatVisionV2(BatVisionReader):
     }
 
     @classmethod
-    def identify(cls, table: Path, first: Path) -> tuple[str, str]:
-        """``<location>/<number>``, and the location that the list lies in."""
+    def identify(cls, table: Path, modality: Modality, path: str) -> tuple[str, str]:
+        """``<location>/<number>``, with any folder between them, and the location that the list lies in."""
         location = table.parent.name
-        return f"{location}/{re.sub(r'^(audio|camera|depth)_', '', first.stem)}", location
+        return "/".join(filter(None, (location, *place(path, modality, location)))), location
 
     @classmethod
     def remedy(cls, root: Path) -> str:
-        """Download, or simulation in the same format."""
-        return f"{DOWNLOAD}, or make a simulated set with `echodepth simulate --out {root}`"
+        """Download, or simulated rooms."""
+        return f"{DOWNLOAD}, or use simulated rooms with --dataset simulated"
 
     @classmethod
     def _locations(cls, root: DataRoot, table: Path) -> set[str]:

@@ -3,6 +3,7 @@
 They have no audio and serve to train and test the RGB teacher on other real data.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS, DatasetReader
 from echodepth.data.images import DepthMap, open_image, read_depth_image
 from echodepth.data.records import File, Modality, Record, Split
+from echodepth.data.row_names import row_name
 
 ASSOCIATION_FILES = ("assoc.txt", "associations.txt")
 TIME_RANGES: dict[Split, tuple[float, float]] = {"train": (0.0, 0.70), "val": (0.72, 0.78), "test": (0.80, 1.0)}
@@ -58,6 +60,7 @@ class RGBD(DatasetReader[DataConfig]):
         pairs = _read_pairs(table)
         image_first = _image_first(root, table, pairs[0])
         start, end = TIME_RANGES[split]
+        pairings = Counter(second if image_first else first for _, first, second, _ in pairs)
         records = []
         for index, (_, first, second, line) in enumerate(pairs):
             if not start <= index / len(pairs) < end:
@@ -67,7 +70,7 @@ class RGBD(DatasetReader[DataConfig]):
             paths = {"image": root.join(source, image), "depth": root.join(source, depth)}
             records.append(
                 Record(
-                    name=depth,
+                    name=depth if pairings[depth] == 1 else row_name(depth, (("depth", depth), ("image", image)), ""),
                     location=config.root.name,
                     room=config.root.name,
                     image=paths["image"] if "image" in modalities else None,

@@ -1,6 +1,7 @@
 """A split that is read sequentially from shards."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -17,7 +18,7 @@ from echodepth.core.workers import loader_life
 from echodepth.data.config import DataConfig
 from echodepth.data.decoder import Decoder, create_decoder
 from echodepth.data.images import DepthResize
-from echodepth.data.label_subset import LabelSubset
+from echodepth.data.label_subset import Labelled, LabelSubset
 from echodepth.data.records import Modality, Split, StoredRecord
 from echodepth.data.sample import Sample
 from echodepth.data.split_dataset import SplitDataset, keep_batch
@@ -37,7 +38,7 @@ class ShardedDataset(SplitDataset):
         reader: opens the shards.
         shards: the selection from each shard, in order.
         decoder: decodes the records.
-        labelled_rooms: rooms whose depth is used; None for all.
+        labelled: rooms whose depth is used; None for all.
         bad_rows: one message for each row that the writer skipped.
     """
 
@@ -48,13 +49,13 @@ class ShardedDataset(SplitDataset):
         reader: ShardReader,
         shards: list[ShardSelection],
         decoder: Decoder,
-        labelled_rooms: frozenset[str] | None = None,
+        labelled: Labelled | None = None,
         bad_rows: list[str] | None = None,
     ) -> None:
         self.reader = reader
         self.shards = shards
         self.decoder = decoder
-        self.labelled_rooms = labelled_rooms
+        self.labelled = labelled
         self.bad_rows = bad_rows or []
 
     def __len__(self) -> int:
@@ -209,8 +210,11 @@ def open_shards(
         raise DataError(f"the shards of {index.dataset} in {config.address} have no {', '.join(absent)}")
     shards, bad_rows = _shards_of_split(index, config, split)
     rooms = {room for shard in shards for room in shard.rooms} & _selected_rooms(index, config, split)
-    labelled_rooms = labels.draw(rooms)
-    selections = _select(shards, rooms if labels.keep_rest else labelled_rooms)
+    counts: Counter[str] = Counter()
+    for shard in shards:
+        counts.update({room: number for room, number in shard.rooms.items() if room in rooms})
+    labelled = labels.labelled_rooms(counts, config.address) if counts else None
+    selections = _select(shards, rooms if labelled is None or labels.keep_rest else labelled.rooms)
     if not selections:
         raise DataError(f"the {split} split of {config.address} is empty: it holds no sample of the selection")
     if config.verify and isinstance(config.address, Path):
@@ -218,7 +222,7 @@ def open_shards(
         if damaged := find_damaged(config.address, hashes, verify=True):
             raise damaged_error(join(config.address, damaged[0]), "its hash differs from the index")
     reader = ShardReader(config.address, modalities, config.shard_cache)
-    return ShardedDataset(reader, selections, decoder, labelled_rooms, bad_rows)
+    return ShardedDataset(reader, selections, decoder, labelled, bad_rows)
 
 
 def _shards_of_split(index: ShardIndex, config: DataConfig, split: Split) -> tuple[list[Shard], list[str]]:

@@ -25,6 +25,7 @@ from echodepth.core.integrity import seal, unseal
 from echodepth.core.safe_paths import plain_name
 from echodepth.data.camera_file import DEGREES, parse_camera
 from echodepth.data.config import DataConfig
+from echodepth.data.provenance import PARTLY_SIMULATED, SIMULATED
 from echodepth.data.records import Modality
 
 FORMAT = "echodepth shards"
@@ -86,6 +87,7 @@ class ShardIndex:
         splits: shards of each split, in order.
         bad_rows: for each split, one message per skipped row.
         field_of_view: of the dataset's camera; None if it is not known.
+        provenance: whether the data are simulated, see ``folder_provenance``; None for recorded data.
     """
 
     dataset: str
@@ -95,6 +97,7 @@ class ShardIndex:
     splits: dict[str, tuple[Shard, ...]] = field(default_factory=dict)
     bad_rows: dict[str, list[str]] = field(default_factory=dict)
     field_of_view: FieldOfView | None = None
+    provenance: str | None = None
 
     def to_json(self) -> str:
         """The text of the file."""
@@ -109,6 +112,8 @@ class ShardIndex:
         facts = {"dataset": self.dataset, "depth_units_per_metre": self.depth_units, "parts": self.modalities}
         if self.field_of_view is not None:
             facts[DEGREES] = self.field_of_view.degrees
+        if self.provenance is not None:
+            facts["provenance"] = self.provenance
         index = {"format": FORMAT, "version": VERSION, **facts, "rooms": self.rooms, "splits": splits}
         return json.dumps(seal(index), indent=1)
 
@@ -147,7 +152,16 @@ def _parsed(content: Mapping[str, Any]) -> ShardIndex:
         splits={split: tuple(Shard(**shard) for shard in splits[split]["shards"]) for split in splits},
         bad_rows={split: [str(row) for row in splits[split]["bad_rows"]] for split in splits},
         field_of_view=parse_camera(content) if DEGREES in content else None,
+        provenance=_provenance(content),
     )
+
+
+def _provenance(content: Mapping[str, Any]) -> str | None:
+    # Older indexes of simulated rooms do not say it.
+    provenance = content.get("provenance", SIMULATED if content["dataset"] == SIMULATED else None)
+    if provenance not in (None, SIMULATED, PARTLY_SIMULATED):
+        raise ValueError(f"its provenance is {provenance!r}")
+    return None if provenance is None else str(provenance)
 
 
 def is_sharded(config: DataConfig) -> bool:

@@ -68,7 +68,7 @@ def shard(config: ShardConfig) -> Path:
     remove_unfinished(config.out)
     for split in config.splits:
         _pack_split(config, data, split, journal)
-    index = replace(journal.index(), field_of_view=reader.camera(data.root))
+    index = replace(journal.index(), field_of_view=reader.camera(data.root), provenance=reader.provenance(data.root))
     with atomic_write(config.out / INDEX) as unfinished:
         unfinished.write_text(index.to_json() + "\n", encoding="utf-8")
     for name, shards in index.splits.items():

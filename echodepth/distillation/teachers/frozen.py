@@ -1,7 +1,5 @@
 """Teachers: frozen sources of depth and features. A teacher is never trained and is part of no checkpoint."""
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,6 +15,7 @@ from echodepth.data.sample import Sample
 from echodepth.models.checkpoint import DepthModel, load_model
 from echodepth.models.conv_bn_fusion import fused_copy
 from echodepth.models.layers import Prediction
+from echodepth.models.model_digest import weights_digest
 
 DepthKind = Literal["metric", "up_to_scale", "affine_inverse"]
 """What a teacher's depth means: metres; metres up to an unknown factor (trained with other cameras); or inverse depth
@@ -73,11 +72,7 @@ class LiveTeacher(Teacher):
     @cached_property
     def fingerprint(self) -> str:
         """Hash of settings and weights: teachers with equal fingerprints make equal predictions."""
-        digest = hashlib.sha256(json.dumps([type(self).__name__, self._settings], sort_keys=True).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return weights_digest([type(self).__name__, self._settings], self.model.state_dict())
 
 
 class FrozenTeacher(LiveTeacher):
