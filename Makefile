@@ -2,14 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+FUZZ_INPUTS ?= 2000
 BENCHMARKS := simulate attention baseline loader distillation training scaling cost light export efficiency report
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test quick lint format demo bench docs clean
+.PHONY: help test quick lint fuzz format demo bench docs clean
 help:
 	@echo "make test           run all tests, and list the slowest twenty"
 	@echo "make quick          run the tests that take no more than about two seconds each"
 	@echo "make lint           ruff and mypy"
+	@echo "make fuzz           read FUZZ_INPUTS damaged files (2000), and list the outcomes"
 	@echo "make demo           simulate rooms, train, distil, compare: one report (QUICK=1 for a glimpse)"
 	@echo "make bench          measure speed against other ways: ratios, into docs/results/benchmarks.json"
 	@echo "make docs           build the documentation's site into site/, and fail on a broken link"
@@ -32,6 +34,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.chaos.fuzz --inputs $(FUZZ_INPUTS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -6,6 +6,7 @@ import importlib
 import logging
 import operator
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, make_dataclass
 from typing import Annotated, Any
@@ -14,11 +15,16 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth import __version__
-from echodepth.core.errors import EchodepthError, plain_message
+from echodepth.core.errors import user_message
 from echodepth.core.flags import CommandFlags
 from echodepth.core.registry import load_plugin
 
 USER_ERROR = 2
+BUG = 1
+REPORT = (
+    f"this is a bug in echodepth {__version__}: please report it on the issue page of its repository, with the lines "
+    "above, the command, and a file that shows it"
+)
 INTERRUPTED = 130
 """Exit status of a process that Ctrl-C ended: 128 + 2."""
 TYRO: dict[str, Any] = {"use_underscores": True, "config": (OmitArgPrefixes, OmitSubcommandPrefixes)}
@@ -159,16 +165,21 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command. A user's mistake, or a disk's, ends with its message and exit status 2, not with a traceback."""
+    """Run one command.
+
+    A user's mistake, a full disk or the like end with one line and exit status 2. A bug ends with a traceback.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         run, config = parse(words)
         run(config)
-    except (EchodepthError, OSError) as error:
-        # An OSError is a folder that may not be written to, a full disk, a file in a folder's place: it names the path.
-        message = plain_message(error) if isinstance(error, EchodepthError) else error
+    except Exception as error:
+        message, status = user_message(error), USER_ERROR
+        if message is None:
+            traceback.print_exception(error)
+            message, status = REPORT, BUG
         print(f"echodepth: {message}", file=sys.stderr)
-        raise SystemExit(USER_ERROR) from None
+        raise SystemExit(status) from None
     except KeyboardInterrupt:
         print("echodepth: stopped", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None

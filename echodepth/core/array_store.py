@@ -7,6 +7,7 @@ damaged store behind.
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -67,10 +68,9 @@ def write_index(folder: Path, index: Mapping[str, Any]) -> None:
 def allocate(
     folder: Path, arrays: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], remedy: str
 ) -> dict[str, np.memmap]:
-    """Create arrays of the given types and shapes for writing.
+    """Create arrays of the given types and shapes for writing, with all their space on the disk.
 
-    Memory-mapped files on a full disk crash the process instead of raising an error, so that the free space is checked
-    first.
+    Writing to a mapped file on a full disk ends the process with SIGBUS instead of raising an error.
 
     Args:
         folder: created if necessary.
@@ -86,7 +86,23 @@ def allocate(
     if needed > free:
         raise ConfigError(f"{folder.parent} needs {needed / 1e9:.3g} GB and has {free / 1e9:.3g}: {remedy}")
     log.info("%s: writing %.3g GB", folder.parent, needed / 1e9)
-    return {name: open_memmap(folder / f"{name}.npy", "w+", dtype, shape) for name, (dtype, shape) in arrays.items()}
+    try:
+        return {name: _reserve(folder / f"{name}.npy", dtype, shape) for name, (dtype, shape) in arrays.items()}
+    except OSError as error:  # a quota, or other processes that fill the disk
+        for name in arrays:
+            (folder / f"{name}.npy").unlink(missing_ok=True)
+        raise ConfigError(
+            f"{folder.parent} cannot hold {needed / 1e9:.3g} GB more ({error.strerror}): {remedy}"
+        ) from error
+
+
+def _reserve(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memmap:
+    """A new array whose blocks exist; an OSError if the disk has too few."""
+    array = open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def write_rows(folder: Path, rows: range, values: Mapping[str, np.ndarray]) -> None:
@@ -161,7 +177,7 @@ class ResumableWriter:
         if not self._resume(index, arrays):
             shutil.rmtree(self.unfinished, ignore_errors=True)
             write_index(self.unfinished, index)
-            self.finished = open_memmap(self.unfinished / "finished.npy", "w+", bool, (len(self.rows),))
+            self.finished = _reserve(self.unfinished / "finished.npy", np.dtype(bool), (len(self.rows),))
 
     @property
     def done(self) -> int:

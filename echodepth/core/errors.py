@@ -1,6 +1,8 @@
 """Errors that a user can mend: the command line prints their message alone, without a traceback."""
 
+import errno
 import math
+import re
 from collections.abc import Iterable
 
 
@@ -33,6 +35,29 @@ def listed(words: Iterable[object]) -> str:
     return f"{', '.join(first)} and {last}"
 
 
-def plain_message(error: EchodepthError) -> str:
+def plain_message(error: BaseException) -> str:
     """The message alone, also when a data loader's worker has wrapped it in a traceback's text."""
     return str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
+
+
+def user_message(error: Exception) -> str | None:
+    """What to print in place of a traceback for a user's mistake, or what the machine lacks; None for a bug."""
+    message = plain_message(error)
+    if isinstance(error, EchodepthError):
+        return message
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in message:
+            return f"{message}: free some space, or write to another disk"
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return f"{message}: give a path that you may read and write, or change the working directory"
+        return message  # it names the path
+    if isinstance(error, RuntimeError) and re.search(r"shared memory|\(shm\)|/torch_\d+|signal: Bus error", str(error)):
+        return (
+            "the processes that read data have too little shared memory: read in the main process with "
+            "--num_workers 0, or enlarge /dev/shm (docker run --shm-size 8g)"
+        )
+    if isinstance(error, MemoryError) or re.search(r"OutOfMemory|DefaultCPUAllocator", f"{type(error)} {error}"):
+        return f"there is too little memory ({message.splitlines()[0][:200] if message else 'no more is given'}): " + (
+            "close other programs, or give a smaller --batch_size, --image_size or --base_channels"
+        )
+    return None

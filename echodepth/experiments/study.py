@@ -1,7 +1,6 @@
 """Run a study: simulate its rooms, train what is missing, score what is not scored, and write one table."""
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -13,9 +12,10 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from echodepth.core.atomic_io import atomic_write
-from echodepth.core.errors import require_at_least
+from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.core.flags import build, flat, select
 from echodepth.core.run_paths import RunPaths
+from echodepth.core.schema import LARGEST_INDEX, SchemaError, check, read_json
 from echodepth.core.strict_json import to_json
 from echodepth.data.records import Split
 from echodepth.evaluation.config import Control, ScoringConfig
@@ -181,10 +181,22 @@ def _controls(runs: list[Run], config: BenchmarkConfig, folder: Path) -> list[di
             if not path.exists():
                 experiment = config_of(run, config.preset).experiment_name
                 _keep(name, _score(experiment, config.split, rooms(config.preset, elsewhere=False), control), path)
-            rows.append(json.loads(path.read_text()))
+            rows.append(_read_row(path))
     return rows
 
 
 def _read(runs: list[Run], split: str, folder: Path) -> list[dict[str, Any]]:
     names = [scored.name for run in runs for scored in scorings(run)]
-    return [json.loads((folder / split / f"{name}.json").read_text()) for name in names]
+    return [_read_row(folder / split / f"{name}.json") for name in names]
+
+
+def _read_row(path: Path) -> dict[str, Any]:
+    """The scores that ``_keep`` wrote; a ConfigError if they are damaged."""
+    due = {*Run.__dataclass_fields__, "split", *FIGURES, "images", "commit", "version", "frames"}
+    try:
+        row = check(read_json(path, LARGEST_INDEX), dict[str, Any], "")
+        if missing := sorted(due - set(row)):
+            raise SchemaError(f"{missing[0]} is missing")
+    except SchemaError as error:
+        raise ConfigError(f"{path} holds no scores ({error}): delete it to score that run again") from error
+    return row  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -12,6 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError, EchodepthError, plain_message, require_at_least
+from echodepth.core.schema import SchemaError, check, read_json
 from echodepth.inference.cloud_camera import CloudCamera, check_camera_flags
 from echodepth.inference.config import OutputFormat, PredictConfig
 from echodepth.inference.outputs import OutputWriter, add_to_sheet
@@ -98,10 +99,10 @@ def _claim_folder(folder: Path, predictor: Predictor, overwrite: bool) -> None:
     if predictor.mirror_average:
         record["mirror_average"] = True
     try:
-        existing = json.loads(path.read_text())
+        existing = check(read_json(path), dict[str, Any], "")
     except FileNotFoundError:
         existing = record
-    except ValueError:
+    except SchemaError:
         existing = None
     if existing != record and not overwrite:
         runs = [dict(each or {}) | {"mirror_average": None} for each in (existing, record)]

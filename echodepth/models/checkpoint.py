@@ -7,7 +7,6 @@ and distillation need nothing else. The checkpoints of training (``epoch_0002.pt
 import inspect
 import json
 import logging
-import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -23,6 +22,7 @@ from echodepth.core.errors import CheckpointError, ConfigError, listed
 from echodepth.core.flags import plain, select
 from echodepth.core.registry import Registry
 from echodepth.core.run_paths import experiment_name, model_folders, trained_experiments
+from echodepth.core.schema import SchemaError, check, check_arguments, parse, require_shallow
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
 from echodepth.models.frontends import FRONT_ENDS, default_front_end
 from echodepth.models.frontends.base import FrontEnd
@@ -51,6 +51,14 @@ class ModelSpec:
     network: str
     arguments: dict[str, Any] = field(default_factory=dict)
     front_end: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _CheckpointParts:
+    """What a checkpoint of training holds beside weights and the states of the run, which no reader of models needs."""
+
+    model_spec: ModelSpec
+    run: RunRecord
 
 
 def build_spec(
@@ -92,6 +100,7 @@ class DepthModel(nn.Module):
 
     Raises:
         CheckpointError: the spec names an unknown network or front end.
+        ValueError: an argument is unknown, of another type or out of range.
     """
 
     def __init__(self, spec: ModelSpec, run: RunRecord | None = None) -> None:
@@ -103,6 +112,8 @@ class DepthModel(nn.Module):
         self.spec = replace(spec, front_end={**spec.front_end, "name": name})
         self.run = run or RunRecord()
         settings = {key: value for key, value in spec.front_end.items() if key != "name"}
+        check_arguments(FRONT_ENDS[name], settings, "front_end")
+        check_arguments(network, spec.arguments, "arguments")
         self.front_end: FrontEnd = FRONT_ENDS[name](**settings)
         self.network: DepthNet = network(**spec.arguments)
 
@@ -220,7 +231,6 @@ def _load_folder(folder: Path) -> DepthModel:
     try:
         config = read_config(folder / "config.json")
         saved = config["format"]
-        check_format(saved, folder / "config.json")
         if saved == 1:
             config = {**upgrade_spec(config), "run": upgrade_run(config["run"])}
         config = drop_attention_pattern(config, folder)
@@ -228,8 +238,8 @@ def _load_folder(folder: Path) -> DepthModel:
         shapes, run = stored_shapes(folder / "model.safetensors"), RunRecord.from_plain(config["run"])
         _check_fit(spec, upgrade_weights(shapes) if saved == 1 else shapes, folder)
         model, weights = DepthModel(spec, run), load_file(folder / "model.safetensors")
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} is not a complete model folder: {error!r}") from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} is not a complete model folder: {error}") from error
     return _fill(model, upgrade_weights(weights) if saved == 1 else weights, folder)
 
 
@@ -241,15 +251,23 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+        require_shallow(checkpoint)
+    except Exception as error:  # a damaged archive raises errors of many types
         # torch's own message recommends weights_only=False, which would execute code from the file.
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or contains other objects"
         ) from error
-    if not isinstance(checkpoint, dict) or "model_state_dict" not in checkpoint:
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model_state_dict"), dict):
         raise CheckpointError(f"{path} has no model_state_dict: give a checkpoint of a depth network")
     saved = checkpoint.get("format", 1)
     check_format(saved, path)
+    try:
+        parts = {name: checkpoint[name] for name in ("model_spec", "run") if name in checkpoint}
+        if parts:
+            parse(_CheckpointParts, parts)
+        check(checkpoint["model_state_dict"], dict[str, Tensor], "model_state_dict")
+    except SchemaError as error:
+        raise CheckpointError(f"{path} is not a complete checkpoint: {error}") from error
     return drop_attention_pattern(upgrade_checkpoint(checkpoint) if saved == 1 else checkpoint, path)
 
 
@@ -263,8 +281,8 @@ def _load_file(path: Path) -> DepthModel:
             spec, run = _infer_spec(weights, path), RunRecord(experiment_name=experiment_name(path.stem))
         _check_fit(spec, tensor_shapes(weights, path), path)
         model = DepthModel(spec, run)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path} is not a complete checkpoint: {error!r}") from error
+    except (LookupError, ValueError) as error:  # weights of no dimension, when the spec is inferred from them
+        raise CheckpointError(f"{path} is not a complete checkpoint: {error}") from error
     return _fill(model, weights, path)
 
 

@@ -16,7 +16,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from joblib import Parallel, delayed, parallel_config
 from PIL import Image
 from tqdm import tqdm
@@ -25,6 +24,7 @@ from echodepth.core.atomic_io import atomic_write, remove_unfinished
 from echodepth.core.batvision_tables import V2_COLUMNS, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
+from echodepth.core.wav_writer import write_wav
 from echodepth.core.workers import exit_with_parent
 from echodepth.simulate.acoustics.propagation import propagate
 from echodepth.simulate.acoustics.recording import record
@@ -152,8 +152,7 @@ def _write_sample(config: SimulateConfig, instance: Instance, room: Room, patche
     recording = record(arrivals, rng, config.robot, config.speed_of_sound)
     # BatVision V2 stores 24-bit samples in the upper bits of 32-bit integers.
     samples = np.round(recording.T * _24_BITS).astype(np.int32) << 8
-    with atomic_write(instance.path(config.out, "audio")) as unfinished:
-        soundfile.write(str(unfinished), samples, SAMPLE_RATE, subtype="PCM_32", format="WAV")
+    write_wav(instance.path(config.out, "audio"), samples, SAMPLE_RATE, "PCM_32")
     with atomic_write(instance.path(config.out, "camera")) as unfinished:
         Image.fromarray(view.image).save(unfinished, format="JPEG", quality=92)
     depth_maps: dict[FileKind, np.ndarray] = {"depth": measured, "depth_exact": view.depth.astype(np.float32)}

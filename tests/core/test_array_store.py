@@ -1,5 +1,6 @@
 """Stores of memory-mapped arrays: rows by name, resumed writing, and what makes a store invalid."""
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -53,6 +54,22 @@ def test_arrays_of_another_length_are_damaged(tmp_path: Path) -> None:
 def test_the_free_space_is_checked_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=11))
     with pytest.raises(ConfigError, match=r"needs 1\.2e-08 GB and has 1\.1e-08: delete something"):
+        allocate(tmp_path / "store", {"x": (np.dtype(np.float16), (3, 2))}, "delete something")
+    assert not list((tmp_path / "store").iterdir())
+
+
+def test_the_space_of_an_array_is_taken_before_it_is_written(tmp_path: Path) -> None:
+    """A mapped file has holes, and writing into one on a full disk ended `prepare` with SIGBUS."""
+    allocate(tmp_path / "store", {"x": (np.dtype(np.float32), (1000, 1000))}, "delete something")
+    assert (tmp_path / "store/x.npy").stat().st_blocks * 512 >= 4_000_000
+
+
+def test_a_disk_that_fills_up_meanwhile_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(ConfigError, match=r"cannot hold .* GB more \(No space left on device\): delete something"):
         allocate(tmp_path / "store", {"x": (np.dtype(np.float16), (3, 2))}, "delete something")
     assert not list((tmp_path / "store").iterdir())
 

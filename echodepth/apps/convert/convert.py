@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from jaxtyping import Float, UInt16
 from tqdm import tqdm
 
@@ -14,6 +13,7 @@ from echodepth.apps.convert.pairing import FileTriple, match_files
 from echodepth.core.batvision_tables import FILE_COLUMNS, INDEX, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.wav_writer import write_wav
 from echodepth.data.audio import find_onset, read_wav, resample
 from echodepth.data.datasets.rgbd import TIME_RANGES
 from echodepth.data.images import UNDECODABLE, open_image, read_image, read_stored_depth
@@ -71,7 +71,7 @@ def _write_files(folder: Path, number: int, triple: FileTriple, config: ConvertC
     for name in FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
     audio, after_onset = read_recording(triple.audio, config.swap_ears)
-    soundfile.write(folder / f"audio/audio_{number}.wav", audio.T, SAMPLE_RATE, subtype="PCM_24")
+    write_wav(folder / f"audio/audio_{number}.wav", audio.T, SAMPLE_RATE, "PCM_24")
     np.save(folder / f"depth/depth_{number}.npy", read_millimetres(triple.depth, config.depth_unit))
     read_image(triple.camera, 16)  # raises a DataError if the file is truncated or no colour image
     target = folder / f"camera/{_image_name(number, triple)}"

@@ -12,6 +12,7 @@ from typing import Any
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError
 from echodepth.core.safe_paths import plain_name
+from echodepth.core.schema import SchemaError, check, parse, parse_json, short
 from echodepth.data.streaming.index import Shard, ShardIndex
 
 FILE = ".packing.jsonl"
@@ -53,18 +54,21 @@ class Journal:
         self.shards: dict[str, Packed] = {}
         if not self.path.is_file():
             return
-        header, *lines = self.path.read_text(encoding="utf-8").splitlines()
-        if json.loads(header) != dataset:
-            name = json.loads(header)["dataset"]
+        header, *lines = self.path.read_bytes().splitlines() or [b""]
+        try:
+            found = check(parse_json(header), dict[str, Any], "its first line")
+        except SchemaError as error:
+            raise ConfigError(f"{self.path} is damaged ({error}): delete it to pack all shards again") from error
+        if found != dataset:
+            name = short(found.get("dataset")).strip("'")
             raise ConfigError(f"{folder} holds shards of {name} with other settings: give another --out")
         for line in lines:
             try:
-                entry = json.loads(line)
-            except ValueError:
-                break  # an interrupted run wrote half a line
-            name, shard = entry.pop("name"), entry.pop("shard")
-            plain_name(name, str(self.path))  # the shards of a list are deleted when they are out of date
-            self.shards[name] = Packed(**entry, shard=Shard(**shard) if shard else None)
+                entry = check(parse_json(line), dict[str, Any], "line")
+                name = plain_name(entry.pop("name", None), str(self.path))  # of a file that may be deleted
+                self.shards[name] = parse(Packed, entry)
+            except SchemaError:
+                break  # an interrupted run wrote half a line; the shards of all lines from here on are packed again
 
     def rewrite(self) -> None:
         """Write all entries, without half a line and without entries that were replaced or removed."""
