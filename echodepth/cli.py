@@ -15,7 +15,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth import __version__
-from echodepth.core.errors import user_message
+from echodepth.core.errors import printable, user_message
 from echodepth.core.flags import CommandFlags
 from echodepth.core.registry import load_plugin
 
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if message is None:
             traceback.print_exception(error)
             message, status = REPORT, BUG
-        print(f"echodepth: {message}", file=sys.stderr)
+        print(f"echodepth: {printable(message)}", file=sys.stderr)
         raise SystemExit(status) from None
     except KeyboardInterrupt:
         print("echodepth: stopped", file=sys.stderr)
@@ -229,6 +229,11 @@ def _list_commands(words: list[str]) -> None:
     tyro.cli(functools.reduce(operator.or_, stand_ins), prog=prog, description=description, args=words[prefix:], **TYRO)
 
 
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _common_flags(words: Sequence[str]) -> list[str]:
     """Act on the flags that every command takes; the others are returned."""
     common = argparse.ArgumentParser(prog="echodepth", add_help=False, allow_abbrev=False)
@@ -237,7 +242,9 @@ def _common_flags(words: Sequence[str]) -> list[str]:
     common.add_argument("-q", "--quiet", action="store_true")
     common.add_argument("--plugin", action="append", default=[])
     found, rest = common.parse_known_args(words)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     level = logging.DEBUG if found.verbose else logging.WARNING if found.quiet else logging.INFO
     logging.getLogger("echodepth").setLevel(level)
     for module in found.plugin:

@@ -5,6 +5,9 @@ import math
 import re
 from collections.abc import Iterable
 
+_LITTLE_SHARED_MEMORY = re.compile(r"\(shm\)|out of shared memory|/torch_\d+|signal: Bus error")
+"""In the messages of torch's data loader, whose errors have no type of their own."""
+
 
 class EchodepthError(Exception):
     """A user's mistake. The message names the file, row or argument, and the way out."""
@@ -49,9 +52,9 @@ def user_message(error: Exception) -> str | None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in message:
             return f"{message}: free some space, or write to another disk"
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            return f"{message}: give a path that you may read and write, or change the working directory"
+            return f"{message}: give a path that you may use, change the working directory, or set ECHODEPTH_CACHE"
         return message  # it names the path
-    if isinstance(error, RuntimeError) and re.search(r"shared memory|\(shm\)|/torch_\d+|signal: Bus error", str(error)):
+    if isinstance(error, RuntimeError) and _LITTLE_SHARED_MEMORY.search(str(error)):
         return (
             "the processes that read data have too little shared memory: read in the main process with "
             "--num_workers 0, or enlarge /dev/shm (docker run --shm-size 8g)"
@@ -61,3 +64,10 @@ def user_message(error: Exception) -> str | None:
             "close other programs, or give a smaller --batch_size, --image_size or --base_channels"
         )
     return None
+
+
+def printable(text: str) -> str:
+    """Text with escapes in place of what a terminal would obey: it may hold names that anyone chose."""
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode() for each in text
+    )

@@ -26,8 +26,8 @@ LARGEST_FILE = 2**24
 LARGEST_INDEX = 2**26
 """Bytes of the largest file that grows with a dataset: a million rows have about 60 MB."""
 _DEEPEST = 32  # levels: ours have eight; what recurses over a thousand levels ends in a RecursionError
-_LARGEST = 10**18
-"""Numbers from JSON have any size, but arithmetic has not."""
+_LARGEST = 2**63
+"""Numbers from JSON have any size, but arithmetic has not; a file's time in nanoseconds is larger than 1e18."""
 _NAMES = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false", Path: "a path"}
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 2, 60, 60
@@ -104,7 +104,7 @@ def parse(schema: type[Schema], content: Any, where: str = "") -> Schema:
     if isinstance(content, list) and len(content) == len(fields):
         content = dict(zip(fields, content, strict=True))
     if not isinstance(content, Mapping):
-        raise _wrong(where, content, "a mapping")
+        raise _wrong(where, content, f"a mapping, or a list of {len(fields)},")
     if unknown := [name for name in content if name not in fields]:
         raise SchemaError(f"{_at(where, unknown[0])} is unknown: there are {', '.join(fields)}")
     hints = _hints(typing.cast(Any, schema))
@@ -144,7 +144,7 @@ def check(value: Any, annotation: Any, where: str) -> Any:
         where: path of the value in its file, for messages.
 
     Raises:
-        SchemaError: it is of another type. Numbers are finite and below 1e18, and True is none.
+        SchemaError: it is of another type. Numbers are finite and of 64 bits, and True is none.
     """
     options = typing.get_args(annotation)
     match typing.get_origin(annotation) or annotation:
@@ -154,6 +154,9 @@ def check(value: Any, annotation: Any, where: str) -> Any:
             if any(type(value) is type(option) and value == option for option in options):
                 return value
         case typing.Union | types.UnionType:
+            others = [option for option in options if option is not types.NoneType]
+            if len(others) == 1 and value is not None:
+                return check(value, others[0], where)
             for option in options:
                 if has_type(value, option):
                     return check(value, option, where)
@@ -215,7 +218,7 @@ def _named(annotation: Any) -> str:
             return "a mapping"
         case None | types.NoneType:
             return "null"
-    return _NAMES.get(annotation, str(annotation))
+    return _NAMES.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
 def _wrong(where: str, value: object, due: str) -> SchemaError:

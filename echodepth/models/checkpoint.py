@@ -268,7 +268,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         check(checkpoint["model_state_dict"], dict[str, Tensor], "model_state_dict")
     except SchemaError as error:
         raise CheckpointError(f"{path} is not a complete checkpoint: {error}") from error
-    return drop_attention_pattern(upgrade_checkpoint(checkpoint) if saved == 1 else checkpoint, path)
+    upgraded: dict[str, Any] = upgrade_checkpoint(checkpoint) if saved == 1 else checkpoint
+    return drop_attention_pattern(upgraded, path) if "model_spec" in upgraded else upgraded
 
 
 def _load_file(path: Path) -> DepthModel:

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from echodepth.core.errors import ConfigError, DataError, user_message
+from echodepth.core.errors import ConfigError, DataError, printable, user_message
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,7 @@ def test_what_the_machine_lacks_is_one_line(error: Exception, message: str) -> N
 )
 def test_everything_else_is_a_bug(error: Exception) -> None:
     assert user_message(error) is None
+
+
+def test_a_name_cannot_command_the_terminal() -> None:
+    assert printable("a\x1b[2Jb\r\udcff é 😀\n  c") == r"a\x1b[2Jb\r\udcff é 😀" + "\n  c"
