@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from echodepth.core.atomic_io import atomic_write
-from echodepth.core.errors import ConfigError
+from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.safe_paths import plain_name
 
 log = logging.getLogger(__name__)
@@ -141,11 +141,17 @@ class ArrayStore:
 
         Raises:
             OSError: an array is missing.
-            ValueError: an array is damaged, or its length differs from the number of rows.
+            DataError: an array is damaged, or its length differs from the number of rows.
         """
-        arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="c") for name in self.names}
-        if any(len(array) != len(self.rows) for array in arrays.values()):
-            raise ValueError("the lengths of its arrays differ from its index")
+        try:
+            arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="c") for name in self.names}
+            if any(array.shape[:1] != (len(self.rows),) for array in arrays.values()):
+                raise ValueError("their lengths differ from the index")
+        except OSError:
+            raise
+        except Exception as error:  # a damaged header raises errors of many types
+            reason = str(error).partition("\n")[0][:200]
+            raise DataError(f"{self.folder}: its arrays are damaged ({reason}): delete it and make it again") from error
         return arrays
 
     def take(self, name: str, rows: Sequence[str]) -> np.ndarray:

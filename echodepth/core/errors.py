@@ -1,12 +1,32 @@
 """Errors that a user can mend: the command line prints their message alone, without a traceback."""
 
-import errno
 import math
 import re
 from collections.abc import Iterable
 
-_LITTLE_SHARED_MEMORY = re.compile(r"\(shm\)|out of shared memory|/torch_\d+|signal: Bus error")
-"""In the messages of torch's data loader, whose errors have no type of their own."""
+_LACKS = (
+    (
+        r"\(shm\)|out of shared memory|/torch_\d+|signal: Bus error",
+        "the processes that read data have too little shared memory: read in the main process with --num_workers 0, or "
+        "enlarge /dev/shm (docker run --shm-size 8g)",
+    ),
+    (
+        r"No space left on device|Disk quota exceeded|PytorchStreamWriter failed|unexpected pos",
+        "free some space, or write to another disk",
+    ),
+    (
+        r"Read-only file system|Permission denied|Operation not permitted",
+        "give a path that you may use, change the working directory, or set ECHODEPTH_CACHE",
+    ),
+    (
+        r"OutOfMemory|DefaultCPUAllocator|MemoryError|Cannot allocate memory",
+        "close other programs, or give a smaller --batch_size, --image_size or --base_channels",
+    ),
+)
+"""What the machine may lack: how type and message of an error show it, and the way out.
+
+Libraries in C++ and Rust raise errors of their own types for what is an OSError in Python.
+"""
 
 
 class EchodepthError(Exception):
@@ -44,26 +64,14 @@ def plain_message(error: BaseException) -> str:
 
 
 def user_message(error: Exception) -> str | None:
-    """What to print in place of a traceback for a user's mistake, or what the machine lacks; None for a bug."""
+    """What to print in place of a traceback for a user's mistake, or for what the machine lacks; None for a bug."""
     message = plain_message(error)
     if isinstance(error, EchodepthError):
         return message
-    if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in message:
-            return f"{message}: free some space, or write to another disk"
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            return f"{message}: give a path that you may use, change the working directory, or set ECHODEPTH_CACHE"
-        return message  # it names the path
-    if isinstance(error, RuntimeError) and _LITTLE_SHARED_MEMORY.search(str(error)):
-        return (
-            "the processes that read data have too little shared memory: read in the main process with "
-            "--num_workers 0, or enlarge /dev/shm (docker run --shm-size 8g)"
-        )
-    if isinstance(error, MemoryError) or re.search(r"OutOfMemory|DefaultCPUAllocator", f"{type(error)} {error}"):
-        return f"there is too little memory ({message.splitlines()[0][:200] if message else 'no more is given'}): " + (
-            "close other programs, or give a smaller --batch_size, --image_size or --base_channels"
-        )
-    return None
+    for signs, remedy in _LACKS:
+        if re.search(signs, f"{type(error).__name__}: {error}"):
+            return f"{message.partition(chr(10))[0][:300] or type(error).__name__}: {remedy}"
+    return message if isinstance(error, OSError) else None  # an OSError names its path
 
 
 def printable(text: str) -> str:

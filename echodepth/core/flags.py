@@ -117,7 +117,7 @@ def build(cls: type[Config], flags: Mapping[str, Any]) -> Config:
         ConfigError: a flag is unknown or of another type, or one without a default is missing.
     """
     known = flag_types(cls)
-    if unknown := [name for name in flags if name not in known]:
+    if unknown := [name[:60] for name in flags if name not in known]:
         raise ConfigError(f"--{unknown[0]}: there is no such flag here; {did_you_mean(unknown[0], list(known))}")
     for name, value in flags.items():
         try:

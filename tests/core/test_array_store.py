@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from echodepth.core.array_store import ArrayStore, ResumableWriter, allocate, fingerprint, read_index, short_hash
-from echodepth.core.errors import ConfigError
+from echodepth.core.errors import ConfigError, DataError
 
 ROWS = ("a", "b", "c")
 VALUES = np.arange(6, dtype=np.float16).reshape(3, 2)
@@ -47,8 +47,18 @@ def test_a_writer_resumes_its_own_rows_and_starts_again_for_others(tmp_path: Pat
 
 def test_arrays_of_another_length_are_damaged(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", VALUES[:2])
-    with pytest.raises(ValueError, match="lengths of its arrays differ"):
+    with pytest.raises(DataError, match=r"its arrays are damaged \(their lengths differ from the index\): delete it"):
         _ = ArrayStore(tmp_path, ["x"], ROWS).arrays
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x03\x04", 200 * b"\x00"], ids=str)
+def test_an_array_that_is_none_is_damaged(content: bytes, tmp_path: Path) -> None:
+    whole = tmp_path / "x.npy"
+    np.save(whole, VALUES)
+    for damaged in (content, whole.read_bytes().replace(b"(3", b"(-3"), whole.read_bytes()[:-1]):
+        whole.write_bytes(damaged)
+        with pytest.raises(DataError, match="its arrays are damaged"):
+            _ = ArrayStore(tmp_path, ["x"], ROWS).arrays
 
 
 def test_the_free_space_is_checked_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
