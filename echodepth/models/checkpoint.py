@@ -22,7 +22,7 @@ from echodepth.core.errors import CheckpointError, ConfigError, listed
 from echodepth.core.flags import plain, select
 from echodepth.core.registry import Registry
 from echodepth.core.run_paths import experiment_name, model_folders, trained_experiments
-from echodepth.core.schema import SchemaError, check, check_arguments, parse, require_shallow
+from echodepth.core.schema import SchemaError, check, check_arguments, parse, require_shallow, short
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
 from echodepth.models.frontends import FRONT_ENDS, default_front_end
 from echodepth.models.frontends.base import FrontEnd
@@ -170,8 +170,8 @@ class DepthModel(nn.Module):
 def _require(registry: Registry[Any], name: str) -> None:
     if name not in registry:
         raise CheckpointError(
-            f"unknown {registry.kind} {name!r}: there are {', '.join(registry.names())}; load the module that defines "
-            "it with --plugin MODULE"
+            f"unknown {registry.kind} {short(name)}: there are {', '.join(registry.names())}; load the module that "
+            "defines it with --plugin MODULE"
         )
 
 

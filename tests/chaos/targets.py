@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load as load_safetensors
 
 from echodepth.apps.live.capture import CardCalibration, load_calibration
+from echodepth.core.errors import CheckpointError
 from echodepth.core.flags import build, plain
 from echodepth.data.cache.prepared import AudioCacheFormat, prepared_folder, write_prepared
 from echodepth.data.camera_file import read_camera
@@ -184,7 +185,10 @@ def _splits(folder: Path, root: Path, eyes: DepthModel) -> list[Target]:
         return _samples(streamed)
 
     def teach() -> Sequence[Any]:
-        return [CachedTeacher(cached, frames.records, ()).predict(frames.batch([0, 1])).depth.numpy()]
+        try:
+            return [CachedTeacher(cached, frames.records, ()).predict(frames.batch([0, 1])).depth.numpy()]
+        except CheckpointError as error:  # training names the folder in its warning
+            raise CheckpointError(f"{cached} does not fit: {error}") from error
 
     read = lambda: _samples(streamed)  # noqa: E731
     return [
