@@ -6,7 +6,7 @@ FUZZ_INPUTS ?= 2000
 BENCHMARKS := simulate attention baseline loader distillation training scaling cost light export efficiency report
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test quick lint fuzz format demo bench docs clean
+.PHONY: help test quick lint fuzz format demo bench chaos docs clean
 help:
 	@echo "make test           run all tests, and list the slowest twenty"
 	@echo "make quick          run the tests that take no more than about two seconds each"
@@ -14,6 +14,7 @@ help:
 	@echo "make fuzz           read FUZZ_INPUTS damaged files (2000), and list the outcomes"
 	@echo "make demo           simulate rooms, train, distil, compare: one report (QUICK=1 for a glimpse)"
 	@echo "make bench          measure speed against other ways: ratios, into docs/results/benchmarks.json"
+	@echo "make chaos          kill every command at random moments and compare what it leaves (an hour)"
 	@echo "make docs           build the documentation's site into site/, and fail on a broken link"
 	@echo "make format         let ruff format the code"
 	@echo "make clean          remove .venv and caches"
@@ -47,6 +48,9 @@ demo: $(READY)
 
 bench: $(READY)
 	for each in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$each || exit; done
+
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos.kills --points
 
 docs: $(READY)
 	$(BIN)/properdocs build --config-file mkdocs.yml --strict

@@ -3,7 +3,7 @@
     python -m benchmarks.light
 
 Inference at 256x256, batch 1, 64 base channels, each network with the attention that it has by default. What the light
-student loses in accuracy is measured by ``echodepth benchmark light``.
+student loses in accuracy is measured by ``echodepth experiment light``.
 
 ``inference_light`` is the time against the standard student, both in plain PyTorch. ``inference_light_unet`` is the
 time against the U-Net, both as ``predict`` runs them: with fused batch norms and channels last; ``..._plain`` both in

@@ -83,7 +83,7 @@ def measure(image_size: int, scratch: Path) -> None:
             for instance in members:
                 for kind in file_kinds(config):
                     instance.path(config.out, kind).unlink(missing_ok=True)
-            write_room(config, members)
+            write_room(config, members, {})
 
     def ours() -> float:
         return ROOMS * POSES / processor_seconds(write_all)

@@ -20,7 +20,7 @@ from echodepth.core.flags import CommandFlags
 from echodepth.core.registry import load_plugin
 
 USER_ERROR = 2
-BUG = 1
+BUG = WORKER_DIED = 1
 REPORT = (
     f"this is a bug in echodepth {__version__}: please report it on the issue page of its repository, with the lines "
     "above, the command, and a file that shows it"
@@ -156,10 +156,10 @@ COMMANDS = (
         "echodepth.apps.demo.config:DemoConfig",
     ),
     Command(
-        "benchmark",
+        "experiment",
         "Run a declared study: many trainings, one table.",
-        "echodepth.experiments.study:benchmark",
-        "echodepth.experiments.config:BenchmarkConfig",
+        "echodepth.experiments.study:experiment",
+        "echodepth.experiments.config:ExperimentConfig",
     ),
 )
 
@@ -175,6 +175,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run(config)
     except Exception as error:
         message, status = user_message(error), USER_ERROR
+        if message is None:
+            from echodepth.core.workers import worker_death
+
+            message, status = worker_death(error), WORKER_DIED
         if message is None:
             traceback.print_exception(error)
             message, status = REPORT, BUG

@@ -39,6 +39,12 @@ def one_frame_per_picture() -> None:
     pytest.MonkeyPatch().setattr("echodepth.training.image_logging.FRAMES", 1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests leave nothing in the user's cache."""
+    pytest.MonkeyPatch().setenv("ECHODEPTH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:
     torch.manual_seed(0)

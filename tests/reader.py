@@ -28,14 +28,16 @@ from echodepth.apps.demo.app import open_page
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.doctor.config import DoctorConfig
 from echodepth.apps.live.config import ListenConfig, RecordConfig
+from echodepth.core import packaged
 from echodepth.core.errors import CheckpointError
 from echodepth.core.flags import flat, replace
+from echodepth.core.packaged import DEFAULT_MODEL
 from echodepth.core.run_paths import RunPaths
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.streaming.config import ShardConfig
 from echodepth.distillation.losses import DISTILLATION_LOSSES
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
-from echodepth.experiments.config import BenchmarkConfig
+from echodepth.experiments.config import ExperimentConfig
 from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.inference.video import write_video
 from echodepth.losses import LOSSES
@@ -47,7 +49,7 @@ from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
 from echodepth.training.config import CacheTeacherConfig, PrepareConfig, TrainConfig
 from tests.conftest import ROOT
 from tests.pages import Block, commands
-from tests.tiny import save_tiny, save_tiny_hf
+from tests.tiny import save_packaged, save_tiny, save_tiny_hf
 
 Run = Callable[[Any], object]
 MENTIONED_FILE = re.compile(r"""["']([\w./-]+\.(?:wav|jpe?g|png|npy))["']""")
@@ -58,6 +60,7 @@ SMALL_TRAINING: dict[str, Any] = {
     **{"nb_epochs": 1, "image_size": 32, "base_channels": 4, "attention_levels": (5,), "batch_size": 4},
     **{"num_workers": 0, "device": "cpu", "use_wandb": False},
 }
+SMALL_MODEL = {"image_size", "base_channels", "attention_levels"}
 SMALL_ROOMS: dict[str, Any] = {"rooms": 4, "poses": 1, "image_size": 32, "workers": 1, "backend": "loky"}
 """Size of simulated sets; tests have no cluster."""
 KINDS = {
@@ -123,7 +126,7 @@ class Reader:
             raise AssertionError(f"{place}: {what}: {error}") from error
 
     def _execute(self, block: Block) -> None:
-        for model in LOADED_MODEL.findall(block.text):
+        for model in (*LOADED_MODEL.findall(block.text), *([None] if "load_model()" in block.text else [])):
             self._have_model(model)
         for name in MENTIONED_FILE.findall(block.text):
             self._have_file(Path(name))
@@ -162,7 +165,7 @@ class Reader:
                 for word in arguments:
                     if word.endswith(".wav"):
                         self._have_file(Path(word))
-                    elif word.startswith("benchmark_"):
+                    elif word.startswith("experiment_"):
                         self._have_model(word)
                 self._python(script, arguments)
             case ["torchrun", *arguments]:
@@ -202,6 +205,8 @@ class Reader:
                 self._python(Path(path).name, flags)
 
     def _parse_small(self, words: Sequence[str]) -> tuple[Run, Any]:
+        if "--init" in words:
+            self._have_model(words[words.index("--init") + 1])
         run, config = self.parse(words)
         return partial(self._run_small, run), config
 
@@ -236,10 +241,9 @@ class Reader:
             case RecordConfig():
                 run(config)
             case ListenConfig():
-                assert config.checkpoint is not None
                 self._have_model(config.checkpoint)
                 run(replace(config, count=1, device="cpu"))
-            case BenchmarkConfig():
+            case ExperimentConfig():
                 method = {"ear": "light", "light": "wide_light"}.get(config.study, "none")
                 run(replace(config, preset="tiny", methods=(method,), seeds=(0,), workers=1))
             case PredictConfig():
@@ -251,7 +255,7 @@ class Reader:
                 self._have_model(config.checkpoint)
                 run(replace(config, calibration_samples=2, scored_samples=2))
             case DemoConfig():
-                for name in filter(None, (config.checkpoint, config.compare_with)):
+                for name in (config.checkpoint, *filter(None, [config.compare_with])):
                     self._have_model(name)
                 for path in config.examples:
                     self._have_file(path)
@@ -265,7 +269,10 @@ class Reader:
             config = replace(config, teacher=self._have_teacher(flags["teacher"]))
         if isinstance(flags["data_dir"], str):  # tests have no network: read the folder that the page copied there
             config = replace(config, data_dir=Path("shards") / flags["data_dir"].rpartition("/")[2])
-        small = replace(config, **{name: value for name, value in SMALL_TRAINING.items() if name in flags})
+        settings = SMALL_TRAINING
+        if config.init is not None:  # the network and the size are those of the model
+            settings = {name: value for name, value in settings.items() if name not in SMALL_MODEL}
+        small = replace(config, **{name: value for name, value in settings.items() if name in flags})
         if config.checkpoints is not None:
             paths = RunPaths(config.experiment_name)
             if not paths.epochs():
@@ -282,7 +289,13 @@ class Reader:
         folder = Path("hugging_face")
         return f"hf:{folder if folder.exists() else save_tiny_hf(folder)}"
 
-    def _have_model(self, name: str, **data: Any) -> None:
+    def _have_model(self, name: str | None, **data: Any) -> None:
+        if name in (None, DEFAULT_MODEL):
+            if not Path("packaged").exists():
+                save_packaged(Path("packaged").absolute(), Path("data/batvisionv2"))
+                self.monkeypatch.setattr(packaged, "PRETRAINED", Path("packaged").absolute())
+            return
+        assert name is not None
         if hub.is_hub_id(name):
             return
         try:

@@ -47,7 +47,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["predict"],
         ["listen"],
         ["export"],
-        ["benchmark"],
+        ["experiment"],
     ],
     ids=" ".join,
 )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import soundfile
 import torch
 from PIL import Image
 
+from echodepth.core.packaged import DEFAULT_MODEL
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
 from echodepth.models.layers import Prediction
 from echodepth.models.run_record import RunRecord
@@ -89,6 +91,14 @@ def save_tiny(
 
 def save_tiny_rgb(folder: Path, root: Path, uncertainty: bool = False, **data: Any) -> DepthModel:
     return save_tiny(folder, root, "rgb", "rgb", uncertainty, **data)
+
+
+def save_packaged(folder: Path, root: Path) -> None:
+    """A tiny model of the packaged one's name and network in a folder of packaged models."""
+    model = save_tiny(folder.parent / "made", root, network="light", uncertainty=True, audio_seconds=0.15)
+    limits = "The training data are simulated rooms only; the accuracy in real rooms is not known."
+    model.run = replace(model.run, experiment_name=DEFAULT_MODEL, data_limits=limits)
+    save_model(model, folder / DEFAULT_MODEL)
 
 
 def constant(model: DepthModel, metres: float) -> DepthModel:

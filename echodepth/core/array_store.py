@@ -1,7 +1,7 @@
 """Memory-mapped arrays of equally many rows in one folder, with an ``index.json`` that identifies their contents.
 
-The index is written atomically. Arrays that it does not name do not count, so that an interrupted writer leaves no
-damaged store behind.
+The index is written atomically, once the arrays are on the disk, and holds their digests. Arrays that it does not name
+do not count, so that an interrupted writer leaves no damaged store behind.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from numpy.lib.format import open_memmap
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.integrity import DamageError, find_damaged, seal, unseal
 from echodepth.core.safe_paths import plain_name
 
 log = logging.getLogger(__name__)
@@ -53,16 +54,42 @@ def read_index(folder: Path) -> dict[str, Any]:
 
     Raises:
         OSError: there is none.
-        ValueError: it is no JSON.
+        ValueError: it is no JSON, or differs from its digest.
     """
-    index: dict[str, Any] = json.loads((folder / INDEX).read_text())
-    return index
+    return _read_index(folder)[0]
 
 
-def write_index(folder: Path, index: Mapping[str, Any]) -> None:
-    """Write the index of a store atomically."""
+def _read_index(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The index and the digests of the arrays by file name; raises as ``read_index`` does."""
+    index, digests = unseal(json.loads((folder / INDEX).read_text()))
+    if digests is None:
+        raise DamageError(f"{INDEX} holds no digests")
+    return index, digests
+
+
+def write_index(folder: Path, index: Mapping[str, Any], arrays: Iterable[str] = ()) -> None:
+    """Write the index of a store atomically, with the digests of its arrays, of which none is being written."""
+    sealed = seal(index, folder, [f"{name}.npy" for name in arrays])
     with atomic_write(folder / INDEX) as unfinished:
-        unfinished.write_text(json.dumps(index) + "\n")
+        unfinished.write_text(json.dumps(sealed) + "\n")
+
+
+def damaged_arrays(folder: Path, arrays: Iterable[str], verify: bool = False) -> list[str]:
+    """Names of the arrays that are missing or differ from their digests in the index.
+
+    Args:
+        folder: of the store.
+        arrays: names of the arrays to check.
+        verify: read them even if they have not changed since they were checked last.
+
+    Raises:
+        DataError: a name is not that of a file in the folder.
+        OSError, ValueError: as ``read_index`` does.
+    """
+    digests = _read_index(folder)[1]
+    names = [plain_name(f"{name}.npy", str(folder / INDEX)) for name in arrays]
+    files = {name: digests.get(name, "") for name in names}
+    return [name.removesuffix(".npy") for name in find_damaged(folder, files, verify)]
 
 
 def allocate(
@@ -215,7 +242,8 @@ class ResumableWriter:
         self.finished.flush()
 
     def finish(self) -> None:
-        """Move the store into its place; an older one is replaced."""
+        """Move the store into its place, with the digests of its arrays; an older one is replaced."""
+        write_index(self.unfinished, read_index(self.unfinished), self.arrays)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.unfinished.replace(self.folder)
 

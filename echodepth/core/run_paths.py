@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from echodepth.core.atomic_io import previous
 from echodepth.core.errors import CheckpointError, ConfigError
 
 CHECKPOINTS = Path("checkpoints")
@@ -15,8 +16,12 @@ EXPERIMENT_NAMES = "letters, digits and . _ + - only, at most 100"
 
 
 def model_folders(name: str | Path) -> tuple[Path, ...]:
-    """Folders that ``name`` can stand for: a model folder, the folder of a run, or the name of an experiment."""
-    return Path(name), Path(name) / BEST, CHECKPOINTS / name / BEST
+    """Folders that ``name`` can stand for: a model folder, the folder of a run, or the name of an experiment.
+
+    After each comes the place where a kill may have left it.
+    """
+    folders = Path(name), Path(name) / BEST, CHECKPOINTS / name / BEST
+    return *folders, *(previous(folder) for folder in folders if folder.name not in ("", ".."))
 
 
 def trained_experiments() -> list[str]:
@@ -92,6 +97,11 @@ class RunPaths:
         """The file written at the end of an epoch, counted from 1."""
         return self.checkpoints / f"epoch_{epoch:04d}.pth"
 
+    @property
+    def latest(self) -> Path:
+        """The file of the newest step after the newest epoch that was saved, if any."""
+        return self.checkpoints / "latest.pth"
+
     def epochs(self) -> list[int]:
         """The epochs that can be resumed from."""
         return sorted(int(path.stem.removeprefix("epoch_")) for path in self.checkpoints.glob("epoch_*.pth"))
@@ -107,14 +117,16 @@ class RunPaths:
     def start_afresh(self, overwrite: bool) -> None:
         """Make room for a new run; a ConfigError protects an older one, or its best model, unless ``overwrite``."""
         epochs = self.epochs()
-        if epochs or self.best.exists():
+        if epochs or self.best.exists() or self.latest.exists():
             if not overwrite:
-                held = (
-                    f"epochs {', '.join(map(str, epochs))}: go on with --checkpoints {epochs[-1]}" if epochs else "best"
-                )
+                held = "best:"
+                if epochs:
+                    held = f"epochs {', '.join(map(str, epochs))}: go on with --checkpoints {epochs[-1]},"
+                elif self.latest.exists():
+                    held = f"{self.latest.name}: go on with --resume auto,"
                 raise ConfigError(
-                    f"{self.checkpoints} already holds {held}{',' if epochs else ':'} choose another "
-                    "--experiment_name, or start over with --overwrite"
+                    f"{self.checkpoints} already holds {held} choose another --experiment_name, or start over with "
+                    "--overwrite"
                 )
             for folder in (self.checkpoints, self.results, self.logs):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,17 +1,20 @@
 """CSV lists of the BatVision format: the base class of the readers of V1 (arXiv 1912.07011) and V2 (2303.07257)."""
 
 import csv
+import logging
 from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
 from echodepth.core.errors import DataError
+from echodepth.core.integrity import SUMS, find_damaged, read_sums
 from echodepth.core.safe_paths import DataRoot, relative_path
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DatasetReader
 from echodepth.data.images import DepthMap, read_depth_array
 from echodepth.data.records import SPLITS, File, Modality, Record, Split
 
+log = logging.getLogger(__name__)
 BATVISION_LICENCE = "CC BY-SA 4.0 (Brunetto, Hornauer, Yu, Moutarde, arXiv 2303.07257)"
 DOWNLOAD = "download it from https://doi.org/10.57745/HYLZNL"
 Columns = dict[Modality, tuple[tuple[str, ...], ...]]
@@ -37,11 +40,14 @@ class BatVisionReader(DatasetReader[DataConfig]):
         With ``config.leave_out``, train and val contain the split's rows of all other locations, and test contains
         the rows of the left-out location from every list, because none of them was trained on.
 
+        A root with a list of digests, which the simulator writes, is compared with it; see ``find_damaged``.
+
         Returns:
             Records sorted by location, in the order of the CSV within each.
 
         Raises:
-            DataError: the root, a CSV file, a column, a cell or a location is missing.
+            DataError: the root, a CSV file, a column, a cell or a location is missing, or a file differs from its
+                digest.
         """
         if not config.root.is_dir():
             raise DataError(
@@ -54,6 +60,13 @@ class BatVisionReader(DatasetReader[DataConfig]):
                 f"no {split}.csv in {config.root}: {cls.title} is laid out as {cls.layout}; "
                 "check --data_dir (the root, not a location) and --dataset"
             )
+        digests = cls._read_digests(config)
+        if digests:
+            lists = [path.relative_to(config.root) for each in SPLITS for path in cls._tables(config.root, each)]
+            names = {path.as_posix() for path in lists} | {
+                path for path in digests if "/" not in path or path.endswith(".csv")
+            }
+            cls._require_whole(config, digests, sorted(names))
         root = DataRoot(config.root)
         records = [record for table in tables for record in cls._read_table(root, table, modalities)]
         if config.locations or config.leave_out is not None:
@@ -61,7 +74,31 @@ class BatVisionReader(DatasetReader[DataConfig]):
             records = [record for record in records if record.location in selected]
         if not records:
             raise DataError(f"the {split} split of {config.root} is empty: its CSV files list no row of the selection")
+        if digests:
+            files = [path for each in records for path in (each.image, *each.audio, each.depth) if path is not None]
+            cls._require_whole(config, digests, [path.relative_to(config.root).as_posix() for path in files])
         return sorted(records, key=lambda record: record.location)
+
+    @classmethod
+    def _read_digests(cls, config: DataConfig) -> dict[str, str]:
+        """Digests of the files below the root by path; empty if there is no list, or one that is being written."""
+        digests = read_sums(config.root) or {}
+        listed = any(path.endswith(".csv") for path in digests)
+        if digests and not listed:
+            log.warning("%s lists no table: the files are not compared with it", config.root / SUMS)
+        for path in digests if listed else ():
+            relative_path(path, str(config.root / SUMS))
+        return digests if listed else {}
+
+    @classmethod
+    def _require_whole(cls, config: DataConfig, digests: dict[str, str], paths: list[str]) -> None:
+        damaged = find_damaged(config.root, {path: digests.get(path, "") for path in paths}, config.verify)
+        if damaged:
+            more = f" and {len(damaged) - 1} more files are" if len(damaged) > 1 else " is"
+            raise DataError(
+                f"{config.root / damaged[0]}{more} damaged or changed, by the sha256 in {SUMS}: "
+                f"{cls.remedy(config.root)}, which writes what is damaged again, and nothing else"
+            )
 
     @classmethod
     def has_split(cls, root: Path, split: Split) -> bool:

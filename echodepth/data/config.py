@@ -1,5 +1,6 @@
 """The data flags of training, evaluation and comparison. Nothing heavy is imported: they feed ``--help``."""
 
+import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,8 +12,8 @@ from echodepth.core.constants import SPEED_OF_SOUND
 from echodepth.core.errors import ConfigError
 from echodepth.data.dataset_registry import DATASETS
 
-SOURCE_FLAGS = frozenset({"data_dir", "shard_cache", "check_hashes"})
-"""Flags that select where samples are read from and leave the samples as they are."""
+SOURCE_FLAGS = frozenset({"data_dir", "shard_cache", "verify"})
+"""Flags that select where samples are read from, or how, and leave the samples as they are."""
 
 
 def address(text: str) -> Path | str:
@@ -57,8 +58,8 @@ class DataConfig:
     """Skip, count and list bad rows; otherwise the first bad row stops the run."""
     shard_cache: Path | None = None
     """Shards only: keep fetched shards in this folder and reuse them."""
-    check_hashes: bool = False
-    """Shards only: compare the hash of each shard that is read completely with the index."""
+    verify: bool = False
+    """Read all prepared arrays, local shards and simulated files first, to compare each with its sha256."""
 
     @property
     def address(self) -> Path | str:
@@ -88,6 +89,16 @@ class DataConfig:
     def cut_seconds(self) -> float:
         """Length of the waveform in seconds."""
         return self.audio_seconds if self.audio_seconds is not None else 2 * self.depth_limit / SPEED_OF_SOUND
+
+    def as_flags(self) -> str:
+        """The flags that differ from their defaults, for a command that messages name."""
+        words = ["--dataset", self.dataset]
+        for each in fields(DATASETS[self.dataset].config):
+            value = getattr(self, each.name, each.default)
+            if each.name not in ("dataset", "verify") and value != each.default:
+                given = [] if value is True else value if isinstance(value, tuple) else [value]
+                words += [f"--{each.name}", *map(str, given)]
+        return shlex.join(words)
 
     def check_locations(self) -> None:
         """Raise a ConfigError if locations are selected and the dataset has none."""

@@ -1,18 +1,20 @@
 """The Lightning data module: loaders of the splits, and augmentation on the device."""
 
 import logging
+from collections.abc import Iterable
 from functools import cached_property
 
 from lightning import LightningDataModule
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader
 
-from echodepth.core.errors import ConfigError
+from echodepth.core.errors import ConfigError, DataError
 from echodepth.data.augmentation import color_jitter, random_flip
 from echodepth.data.cache.packing import is_packed, unpack
 from echodepth.data.cache.prepared import AudioCacheFormat
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS
+from echodepth.data.finite import not_finite, without_values
 from echodepth.data.label_subset import ALL_LABELS, LabelSubset
 from echodepth.data.opening import open_split
 from echodepth.data.records import ALL_MODALITIES, Modality, Split
@@ -39,7 +41,9 @@ class DepthDataModule(LightningDataModule):
         flip: mirror training samples at random, including the ears.
         color_jitter: strength of random brightness, contrast and saturation, from 0 (off) to 1.
         first_epoch: number of epochs before this run, if it is resumed.
+        first_batch: number of batches of that epoch that were trained on.
         labels: the share of the training split's depth that is used.
+        val_labels: the share of the validation split's depth that is used.
         prepared: audio formats in which a prepared split replaces the files, in order of preference; empty reads the
             files.
 
@@ -57,7 +61,9 @@ class DepthDataModule(LightningDataModule):
         flip: bool = True,
         color_jitter: float = 0.0,
         first_epoch: int = 0,
+        first_batch: int = 0,
         labels: LabelSubset = ALL_LABELS,
+        val_labels: LabelSubset = ALL_LABELS,
         prepared: tuple[AudioCacheFormat, ...] = (),
     ) -> None:
         super().__init__()
@@ -75,7 +81,8 @@ class DepthDataModule(LightningDataModule):
         self.flip = flip
         self.color_jitter = color_jitter
         self.first_epoch = first_epoch
-        self.labels = labels
+        self.first_batch = first_batch
+        self.labels: dict[Split, LabelSubset] = {"train": labels, "val": val_labels}
         self.prepared = prepared
         self._datasets: dict[Split, SplitDataset] = {}
 
@@ -118,8 +125,19 @@ class DepthDataModule(LightningDataModule):
         return self._loader(self.test_set)
 
     def on_before_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
-        """Note whether a training batch has a valid pixel, while asking needs no wait for the device."""
-        if self.trainer is None or not self.trainer.training or "depth" not in batch:
+        """Look at a batch while asking needs no wait for the device: for values that are not finite, and valid pixels.
+
+        Raises:
+            DataError: a validation batch has values that are not finite.
+        """
+        if self.trainer is None:
+            return batch
+        if bad := not_finite(batch):
+            if not self.trainer.training:
+                listed = "; ".join(f"{modality} of {', '.join(self.files_of(bad[modality]))}" for modality in bad)
+                raise DataError(f"values that are not finite in {listed}: repair or remove these files")
+            batch = without_values(batch, bad)
+        if not self.trainer.training or "depth" not in batch:
             return batch
         marks = batch["depth"] if "valid" not in batch else batch["valid"]
         # The first frame nearly always decides.
@@ -142,9 +160,19 @@ class DepthDataModule(LightningDataModule):
             batch["image"] = color_jitter(batch["image"], self.color_jitter)
         return batch
 
+    def files_of(self, names: Iterable[str]) -> list[str]:
+        """Rows and files of training and validation instances, for messages; of shards their names."""
+        found: dict[str, str] = {}
+        for dataset in self._datasets.values():
+            if dataset.is_random_access:
+                for record in dataset.records:
+                    files = ", ".join(map(str, dataset.decoder.files(record)))
+                    found[record.name] = f"{record.name} ({record.source}: {files})"
+        return [found.get(name, name) for name in names]
+
     def _open(self, split: Split) -> SplitDataset:
         if split not in self._datasets:
-            labels = self.labels if split == "train" else ALL_LABELS
+            labels = self.labels.get(split, ALL_LABELS)
             self._datasets[split] = open_split(
                 self.config, split, self.modalities, labels=labels, prepared=self.prepared
             )
@@ -165,6 +193,7 @@ class DepthDataModule(LightningDataModule):
             workers,
             shuffle_seed=shuffle_seed,
             first_epoch=self.first_epoch,
+            first_batch=self.first_batch if shuffle_seed is not None else 0,
             world_size=world_size,
             rank=rank,
             # Pinned batches are copied to a CUDA device during computation; elsewhere pinning is a wasted copy.

@@ -6,6 +6,8 @@ import gc
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, d
 from tqdm import tqdm
 
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.workers import loader_life
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.decoder import Decoder, create_decoder
@@ -44,6 +47,31 @@ class StridedSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class EpochOrder(DistributedSampler[Sample]):
+    """torch's training order of one process, which a resumed run enters where it was left.
+
+    Args:
+        dataset: the split.
+        world_size: number of processes.
+        rank: index of this process.
+        seed: of the order.
+        first_epoch: number of epochs before this run.
+        skipped: instances of that epoch that were trained on before.
+    """
+
+    def __init__(
+        self, dataset: "DepthDataset", world_size: int, rank: int, seed: int, first_epoch: int, skipped: int
+    ) -> None:
+        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed)
+        # Lightning sets the epoch only after worker processes have begun to read in this order.
+        self.set_epoch(first_epoch)
+        self._first = first_epoch, skipped
+
+    def __iter__(self) -> Iterator[Any]:
+        first_epoch, skipped = self._first
+        return islice(super().__iter__(), skipped if self.epoch == first_epoch else 0, None)
 
 
 class _Batches(Dataset[Sample]):
@@ -149,6 +177,7 @@ class DepthDataset(SplitDataset):
         *,
         shuffle_seed: int | None = None,
         first_epoch: int = 0,
+        first_batch: int = 0,
         world_size: int = 1,
         rank: int = 0,
         keep_order: bool = False,
@@ -164,9 +193,7 @@ class DepthDataset(SplitDataset):
         if shuffle_seed is None:
             sampler = StridedSampler(len(self), world_size, rank)
         else:
-            sampler = DistributedSampler(self, num_replicas=world_size, rank=rank, shuffle=True, seed=shuffle_seed)
-            # Lightning sets the epoch only after worker processes have begun to read in this order.
-            sampler.set_epoch(first_epoch)
+            sampler = EpochOrder(self, world_size, rank, shuffle_seed, first_epoch, first_batch * batch_size)
             single_left = len(sampler) > batch_size and len(sampler) % batch_size == 1
         read_ahead = packed and num_workers == 0 and not self.decoder.needs_workers
         return (PrefetchLoader if read_ahead else DataLoader)(
@@ -177,6 +204,7 @@ class DepthDataset(SplitDataset):
             collate_fn=keep_batch,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            worker_init_fn=loader_life(num_workers),
             pin_memory=pin_memory,
             # A loader draws its workers' seed; its own generator leaves the global random numbers unchanged.
             generator=torch.Generator().manual_seed(shuffle_seed or 0),

@@ -72,6 +72,7 @@ def trained_data(model: TrainedModel) -> DataConfig:
     if not settings:
         log.warning("%s does not record what it was trained on: BatVision V2's defaults are used", name)
         settings = {"max_depth": model.max_depth}
+    settings.pop("check_hashes", None)  # the former name of --verify
     if unknown := sorted(set(settings) - flag_names()):
         raise CheckpointError(
             f"{name} was trained with data settings that this version does not know: {', '.join(unknown)}; use the "

@@ -20,6 +20,8 @@ class Sample(TypedDict, total=False):
         mirrored: whether augmentation exchanged left and right; absent before augmentation.
         any_valid: of a training batch, whether any of its pixels is valid; known on the CPU, so that no step waits for
             the device to tell.
+        not_finite: of a batch on its way to the network, names of the instances with NaN or infinite values, by
+            modality; absent if there are none.
     """
 
     image: Float[Tensor, "*batch 3 h w"]
@@ -31,3 +33,4 @@ class Sample(TypedDict, total=False):
     room: str
     mirrored: Bool[Tensor, "*batch"]
     any_valid: bool
+    not_finite: dict[str, list[str]]

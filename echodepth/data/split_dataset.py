@@ -56,6 +56,7 @@ class SplitDataset(Dataset[Sample], ABC):
         *,
         shuffle_seed: int | None = None,
         first_epoch: int = 0,
+        first_batch: int = 0,
         world_size: int = 1,
         rank: int = 0,
         keep_order: bool = False,
@@ -70,6 +71,7 @@ class SplitDataset(Dataset[Sample], ABC):
             shuffle_seed: decides the order of training batches, together with the epoch. None: evaluation, where each
                 instance occurs once over all processes.
             first_epoch: number of epochs before this run.
+            first_batch: number of this process's batches of that epoch before this run, which are left out of it.
             world_size: number of training processes.
             rank: index of this process.
             keep_order: evaluate in the exact order of the split, at the cost of workers where necessary.

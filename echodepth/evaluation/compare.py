@@ -72,7 +72,7 @@ def build_comparison(config: CompareConfig) -> Comparison:
     shared = _shared_frames([evaluation for _, evaluation in scored])
     scored.sort(key=lambda each: _order(each[1].label))
     table = metric_table([each.rows for _, each in scored], shared, scored[0][1].dataset, settings.seed)
-    rows = _mark_best([_row(names[run], each, table, index) for index, (run, each) in enumerate(scored)])
+    rows = _mark_best([_row(names[run], each, table, index) for index, (run, each) in enumerate(scored)], table)
     leader = leading_row(rows)
     selected = select_frames(leader, shared, config.extremes, config.pictures)
     return Comparison(
@@ -219,10 +219,13 @@ def _log_verdicts(comparison: Comparison) -> None:
         log.warning("%s", warning)
 
 
-def _mark_best(rows: list[ComparisonRow]) -> list[ComparisonRow]:
-    hearing = [row for row in rows if row.evaluation.control == "none" and row.evaluation.model["input"] == "audio"]
-    best = min(hearing, key=lambda row: row.means["rmse"], default=None)
-    return [replace(row, is_best=row is best) for row in rows]
+def _mark_best(rows: list[ComparisonRow], table: MetricTable) -> list[ComparisonRow]:
+    """Mark the audio model that is better than each other one, with all intervals clear of 0, if there is one."""
+    hearing = [index for index, row in enumerate(rows) if row.hears]
+    best = min(hearing, key=lambda index: rows[index].means[HEADLINE], default=None)
+    others = [table.intervals(best, other)[HEADLINE] for other in hearing if best is not None and other != best]
+    is_clear = bool(others) and all(interval is not None and interval[1] < 0 for interval in others)
+    return [replace(row, is_best=is_clear and index == best) for index, row in enumerate(rows)]
 
 
 def _seed_means(models: dict[str, DepthModel], names: dict[str, str], rows: list[ComparisonRow]) -> list[SeedMean]:

@@ -26,7 +26,7 @@ class ComparisonRow:
         evaluation: its full evaluation.
         means: metrics as means over the images that every row scored.
         intervals: confidence intervals of the means; None where there are none, see ``Resampling.problem``.
-        is_best: whether it has the lowest RMSE of all audio models.
+        is_best: whether its RMSE is lower than that of each other audio model, with an interval clear of 0.
     """
 
     run: str
@@ -39,6 +39,11 @@ class ComparisonRow:
     def label(self) -> str:
         """The kind of model or control."""
         return self.evaluation.label
+
+    @property
+    def hears(self) -> bool:
+        """Whether it is a model that takes audio, not a control."""
+        return bool(self.evaluation.control == "none" and self.evaluation.model["input"] == "audio")
 
     @property
     def name(self) -> str:

@@ -30,6 +30,8 @@ class ScoringConfig:
     """Skip and count bad rows; without it the first one is an error."""
     use_prepared: TrueOrFalse = True
     """Read the memory-mapped arrays of `echodepth prepare` where they equal the files; affects speed only."""
+    verify: bool = False
+    """Read all prepared arrays, local shards and simulated files first, to compare each with its sha256."""
     mirror_average: bool = False
     """Average each prediction with that of the mirrored input (ears or image sides exchanged); twice the time."""
     batch_size: int = 16
@@ -46,8 +48,8 @@ class ScoringConfig:
 class EvaluateConfig:
     """Score a trained model, or a control in its place."""
 
-    checkpoint: str
-    """Model folder, .pth file, experiment name, or ORG/NAME on the Hugging Face Hub."""
+    checkpoint: str | None = None
+    """Model folder, .pth file, experiment name, or ORG/NAME on the Hugging Face Hub; default: echodepth-light."""
     control: Control = "none"
     """Control: shuffled_audio gives every frame another frame's echoes; mean_depth predicts the mean training map."""
     ablate: bool = False

@@ -6,9 +6,9 @@ from echodepth.evaluation.comparison import ComparisonRow
 
 
 def leading_row(rows: list[ComparisonRow]) -> ComparisonRow:
-    """The best audio model, or without one the model with the lowest RMSE."""
+    """The audio model with the lowest RMSE, or without one the model with the lowest RMSE."""
     models = [row for row in rows if row.evaluation.control == "none"]
-    return next((row for row in models if row.is_best), min(models, key=lambda row: row.means["rmse"]))
+    return min([row for row in models if row.hears] or models, key=lambda row: row.means["rmse"])
 
 
 def select_frames(row: ComparisonRow, frames: list[str], extremes: int, spread: int) -> dict[str, list[str]]:

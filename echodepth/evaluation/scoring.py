@@ -122,7 +122,8 @@ def scored_data(model: DepthModel, config: ScoringConfig) -> DataConfig:
 
 
 def _read_from(model: DepthModel, config: ScoringConfig) -> DataConfig:
-    return replace(data_to_read(model, config.dataset, config.data_dir), skip_bad=config.skip_bad)
+    data = data_to_read(model, config.dataset, config.data_dir)
+    return replace(data, skip_bad=config.skip_bad, verify=config.verify)
 
 
 def _contender(

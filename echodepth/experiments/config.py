@@ -1,63 +1,107 @@
-"""The flags of ``echodepth benchmark``. Imports nothing heavy: it feeds --help."""
+"""The flags of ``echodepth experiment``. Imports nothing heavy: it feeds --help."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 import tyro
 
-Study = Literal["distillation", "ear", "light"]
-Preset = Literal["tiny", "small", "large"]
-FEW = 0.1
-"""Label fraction of the few-labels setting."""
+from echodepth.core.errors import ConfigError
 
-
-class Rooms(NamedTuple):
-    """Simulated rooms, and recordings in each."""
-
-    rooms: int
-    poses: int
+Study = Literal["distillation", "weights", "ear", "light"]
+Preset = Literal["tiny", "small", "large", "gpu"]
+TeacherSource = Literal["same", "elsewhere"]
+ELSEWHERE_POSES = 8
+"""Recordings in each room of a teacher that is trained on rooms of its own, all with ground truth."""
 
 
 class Scale(NamedTuple):
     """How large a preset's runs are.
 
     Attributes:
-        rooms: of the students: about 70 % to train, 10 % to validate, 20 % to test.
-        elsewhere: other rooms, for a teacher that is trained on rooms of its own.
+        rooms: numbers of simulated rooms to compare; about 70 % to train, 10 % to validate, 20 % to test.
+        poses: recordings in each room.
         image_size: pixels.
         base_channels: of all networks.
-        epochs: over all of the student's frames; with fewer frames more epochs, for the same number of steps.
+        batch_size: frames of a step.
+        epochs: over all frames of the rooms, at most; with fewer frames more epochs, for the same number of steps.
+        patience: share of the epochs without improvement after which a run ends; None for exactly ``epochs``.
+        min_epochs: the least number of epochs with ``patience``.
+        spectrogram: rows and columns of the student's spectrogram; None for the default's.
     """
 
-    rooms: Rooms
-    elsewhere: Rooms
+    rooms: tuple[int, ...]
+    poses: int
     image_size: int
     base_channels: int
+    batch_size: int
     epochs: int
+    patience: float | None = None
+    min_epochs: int = 1
+    spectrogram: tuple[int, int] | None = None
 
 
-SCALES: dict[Preset, Scale] = {
-    "tiny": Scale(Rooms(12, 2), Rooms(12, 2), 32, 4, 1),
-    "small": Scale(Rooms(320, 4), Rooms(320, 8), 64, 8, 10),
-    "large": Scale(Rooms(2400, 4), Rooms(320, 8), 64, 8, 12),
+_EAR: dict[Preset, Scale] = {
+    "tiny": Scale((12,), 2, 32, 4, 8, 1),
+    "small": Scale((320,), 4, 64, 8, 8, 10),
+    "large": Scale((2400,), 4, 64, 8, 8, 12),
 }
+_DISTILLATION: dict[Preset, Scale] = {
+    "tiny": Scale((12,), 2, 32, 4, 8, 2, 0.5, 1),
+    "small": Scale((320, 2300), 4, 32, 8, 16, 200, 0.2, 40, (16, 64)),
+    "gpu": Scale((320, 2300), 4, 64, 16, 64, 200, 0.2, 40),
+}
+SCALES: dict[Study, dict[Preset, Scale]] = {
+    "distillation": _DISTILLATION,
+    "weights": {name: scale._replace(rooms=scale.rooms[:1]) for name, scale in _DISTILLATION.items()},
+    "ear": _EAR,
+    # At the width that the standard student has by default, in half the epochs to be affordable.
+    "light": {
+        name: scale._replace(base_channels=8 * scale.base_channels, epochs=max(1, scale.epochs // 2))
+        for name, scale in _EAR.items()
+        if name != "large"
+    },
+}
+"""The scale of each study by preset."""
 
 
 @dataclass(frozen=True)
-class BenchmarkConfig:
+class ExperimentConfig:
     """Run a declared grid of trainings on simulated rooms; finished runs are kept, interrupted ones resume."""
 
     study: Annotated[Study, tyro.conf.Positional]
-    """distillation: KD methods; ear: front ends and networks of the student; light: the light student."""
+    """distillation: methods of KD; weights: of its losses; ear: the student's front ends and networks; light: the
+    light student."""
     preset: Preset = "small"
-    """small: 320 rooms x 4 poses at 64 pixels, a few minutes a run; large: 2400 x 4; tiny checks that all works."""
+    """small: minutes a run on one core; large: ear with 2400 rooms; gpu: distillation on a GPU; tiny: a check."""
     split: Literal["val", "test"] = "val"
     """Split to score: choose methods on val, report once on test."""
     methods: tuple[str, ...] = ()
     """Methods to run; all of the study's when empty."""
-    label_fractions: tuple[float, ...] = (1.0, FEW)
-    """Shares of the training rooms with ground truth."""
+    label_fractions: tuple[float, ...] = (1.0, 0.3, 0.1, 0.02)
+    """Shares of the rooms of distillation whose ground truth is used, in training and validation."""
+    rooms: tuple[int, ...] = ()
+    """Numbers of rooms, out of the preset's; all of them when empty."""
+    teachers: tuple[TeacherSource, ...] = ("same",)
+    """Rooms of the teacher: same, the student's labelled ones; elsewhere, as many others, all labelled."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds, one run each."""
+    """Seeds, one run each; a seed also draws the labelled rooms."""
     workers: int = 2
-    """Parallel runs, with one thread each."""
+    """Parallel runs, with one thread each; on a GPU also several at a time."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu"
+    """Device to train on."""
+
+    @property
+    def scale(self) -> Scale:
+        """The preset's scale, with the numbers of rooms that are asked for.
+
+        Raises:
+            ConfigError: the study has no such preset, or the preset no such number of rooms.
+        """
+        scales = SCALES[self.study]
+        if self.preset not in scales:
+            raise ConfigError(f"--preset {self.preset}: {self.study} has {', '.join(scales)}")
+        scale = scales[self.preset]
+        if unknown := sorted({*self.rooms} - {*scale.rooms}):
+            known = ", ".join(map(str, scale.rooms))
+            raise ConfigError(f"--rooms {unknown[0]}: the preset {self.preset} of {self.study} has {known}")
+        return scale._replace(rooms=self.rooms or scale.rooms)

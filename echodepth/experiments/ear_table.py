@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from echodepth.evaluation.intervals import Bounds, metric_table
-from echodepth.experiments.config import BenchmarkConfig
-from echodepth.experiments.grid import METHODS, MIRRORED, scale_of
+from echodepth.experiments.config import ExperimentConfig
+from echodepth.experiments.grid import METHODS, MIRRORED
+from echodepth.experiments.paired import paired_by_seed
 from echodepth.experiments.table import Rows, setting, spread
 from echodepth.metrics.direction import SCORE_TABLE
 
@@ -17,7 +18,7 @@ REFERENCE = "original"
 FrameRows = list[dict[str, Any]]
 
 
-def ear_markdown(config: BenchmarkConfig, rows: Rows) -> str:
+def ear_markdown(config: ExperimentConfig, rows: Rows) -> str:
     """The table, a row per method.
 
     The last columns compare its RMSE with that of ``original``: the difference of the means over seeds, its confidence
@@ -34,7 +35,7 @@ def ear_markdown(config: BenchmarkConfig, rows: Rows) -> str:
     lines = [
         f"# ear, {config.preset}",
         "",
-        setting(scale_of(METHODS["ear"][0], config.preset), config, rows),
+        setting(config, rows),
         "",
         f"| student | {' | '.join(heads)} | RMSE against {REFERENCE} | single seeds |",
         "|---" * (len(heads) + 3) + "|",
@@ -62,12 +63,6 @@ def against(members: Rows, reference: Rows) -> tuple[str, str]:
     interval = f" [{bounds[0]:+.3f}, {bounds[1]:+.3f}]" if bounds else ""
     shares = [one["rmse"] / other["rmse"] - 1 for one, other in pairs]
     return f"{first - second:+.3f} m ({first / second - 1:+.1%}){interval}", f"{min(shares):+.1%} to {max(shares):+.1%}"
-
-
-def paired_by_seed(members: Rows, reference: Rows) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Runs of two methods with the same seed."""
-    by_seed = {row["seed"]: row for row in reference}
-    return [(row, by_seed[row["seed"]]) for row in members if row["seed"] in by_seed]
 
 
 def rmse_difference(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Bounds | None:

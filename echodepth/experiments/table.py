@@ -1,4 +1,4 @@
-"""A study's table: mean and standard deviation over seeds, and the share of the gap to the teacher that KD closes."""
+"""What the tables of all studies share: the setting, means over seeds, files."""
 
 import json
 from collections import defaultdict
@@ -7,15 +7,14 @@ from statistics import mean, stdev
 from typing import Any
 
 from echodepth.core.atomic_io import atomic_write
-from echodepth.experiments.config import BenchmarkConfig, Scale
-from echodepth.experiments.grid import METHODS, scale_of
+from echodepth.experiments.config import ExperimentConfig
 from echodepth.metrics.depth import METRIC_TABLE
 
 Rows = list[dict[str, Any]]
-_COLUMNS = {name: METRIC_TABLE[name].heading for name in ("rmse", "abs_rel", "delta1")}
+COLUMNS = {name: METRIC_TABLE[name].heading for name in ("rmse", "abs_rel", "delta1")}
 
 
-def write_tables(config: BenchmarkConfig, rows: Rows, text: str, folder: Path) -> Path:
+def write_tables(config: ExperimentConfig, rows: Rows, text: str, folder: Path) -> Path:
     """Print the table, and write it with all runs beside it, but not their frames.
 
     Args:
@@ -36,64 +35,51 @@ def write_tables(config: BenchmarkConfig, rows: Rows, text: str, folder: Path) -
     return folder
 
 
-def markdown(config: BenchmarkConfig, rows: Rows) -> str:
-    """The table; a row is a method in one setting."""
-    scale = scale_of(METHODS[config.study][-1], config.preset)
-    lines = [
-        f"# {config.study}, {config.preset}",
-        "",
-        setting(scale, config, rows),
-        "",
-        f"| labels | teacher trained on | method | {' | '.join(_COLUMNS.values())} | gap closed |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    groups: dict[tuple[float, str, str], Rows] = defaultdict(list)
+def plain_markdown(config: ExperimentConfig, rows: Rows) -> str:
+    """A table of means and standard deviations over seeds; a row is a method."""
+    lines = [f"# {config.study}, {config.preset}", "", setting(config, rows), ""]
+    lines += [f"| method | {' | '.join(COLUMNS.values())} |", "|---|---|---|---|"]
+    groups: dict[str, Rows] = defaultdict(list)
     for row in rows:
-        groups[row["label_fraction"], row["teacher_data"], row["method"]].append(row)
-    for (fraction, source, method), members in sorted(groups.items(), key=lambda item: (-item[0][0], item[0][1])):
-        closed = gap_closed(rows, fraction, source, members)
-        cells = [spread([row[figure] for row in members]) for figure in _COLUMNS]
-        share = "" if closed is None else f"{100 * closed:.0f} %"
-        lines.append(f"| {fraction:g} | {source} | {method} | {' | '.join(cells)} | {share} |")
+        groups[row["method"]].append(row)
+    for method, members in groups.items():
+        lines.append(f"| {method} | {' | '.join(spread([row[figure] for row in members]) for figure in COLUMNS)} |")
     return "\n".join(lines) + "\n"
 
 
-def setting(scale: Scale, config: BenchmarkConfig, rows: Rows) -> str:
+def setting(config: ExperimentConfig, rows: Rows) -> str:
     """What a table's rows have in common, as a sentence."""
-    seeds = len({row["seed"] for row in rows})
-    elsewhere = f" ({scale.elsewhere.rooms} x {scale.elsewhere.poses} elsewhere)" if config.study != "ear" else ""
+    scale, seeds = config.scale, len({row["seed"] for row in rows})
+    length = f"{scale.epochs} epochs"
+    if scale.patience is not None:
+        length = (
+            f"{scale.min_epochs} to {scale.epochs} epochs, until {scale.patience:.0%} of them brought no improvement"
+        )
     return (
-        f"{scale.rooms.rooms} simulated rooms x {scale.rooms.poses}{elsewhere}, {scale.image_size} pixels, "
-        f"{scale.base_channels} base channels, {scale.epochs} epochs, {seeds} seed{'s' if seeds > 1 else ''} "
+        f"{' or '.join(map(str, scale.rooms))} simulated rooms x {scale.poses}, {scale.image_size} pixels, "
+        f"{scale.base_channels} base channels, {length}, {seeds} seed{'s' if seeds > 1 else ''} "
         f"(mean ± sd), {config.split} rooms, protocol valid."
     )
 
 
-def gap_closed(rows: Rows, fraction: float, source: str, members: Rows) -> float | None:
+def gap_closed(rows: Rows, source: str, members: Rows) -> float | None:
     """(none - student) / (none - teacher) in mean RMSE: 0 is a student alone, 1 is its teacher.
 
     Args:
-        rows: of the whole study.
-        fraction: of labels.
+        rows: of one number of rooms and label fraction.
         source: what the teacher trained on.
         members: the student's runs.
 
     Returns:
         None without runs of the teacher and of the student without it.
     """
-    teacher_fraction = 1.0 if source == "elsewhere" else fraction
-    without_teacher = [
-        float(row["rmse"]) for row in rows if (row["method"], row["label_fraction"]) == ("none", fraction)
-    ]
-    teacher = [
-        float(row["rmse"])
-        for row in rows
-        if (row["method"], row["label_fraction"], row["teacher_data"]) == ("teacher", teacher_fraction, source)
-    ]
-    if source == "none" or not without_teacher or not teacher:
+    alone = [float(row["rmse"]) for row in rows if row["method"] == "none"]
+    key = ("teacher", source)
+    teacher = [float(row["rmse"]) for row in rows if (row["method"], row["teacher_data"]) == key]
+    if not alone or not teacher:
         return None
     student = mean(float(row["rmse"]) for row in members)
-    return (mean(without_teacher) - student) / (mean(without_teacher) - mean(teacher))
+    return (mean(alone) - student) / (mean(alone) - mean(teacher))
 
 
 def spread(values: list[float | None]) -> str:

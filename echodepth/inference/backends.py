@@ -1,5 +1,6 @@
 """Runtimes for trained models behind one interface: PyTorch, ONNX Runtime and OpenVINO."""
 
+import logging
 import zipfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.integrity import DamageError, check_file
+from echodepth.core.packaged import DEFAULT_MODEL
 from echodepth.inference.config import BackendName, CompileMode
 from echodepth.inference.export_metadata import (
     BACKEND_BY_SUFFIX,
@@ -25,6 +28,7 @@ from echodepth.inference.runtime import Backend
 from echodepth.models.checkpoint import load_model as load_depth_model
 from echodepth.models.layers import Prediction
 
+log = logging.getLogger(__name__)
 GraphRunner = Callable[[np.ndarray], Sequence[np.ndarray]]
 """Runs a graph on one input array and returns its output arrays."""
 
@@ -59,7 +63,7 @@ class ExportedModel:
 
 
 def load_backend(
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     backend: BackendName = "torch",
     device: str = "auto",
     compile: CompileMode | None = None,
@@ -68,8 +72,8 @@ def load_backend(
     """Load a model into a runtime.
 
     Args:
-        checkpoint: torch: a checkpoint, as ``--checkpoint`` names it, or a ``.pt2``; onnx: an ``.onnx``; openvino: an
-            ``.xml`` with its ``.bin``.
+        checkpoint: torch: a checkpoint, as ``--checkpoint`` names it, None for the default model, or a ``.pt2``; onnx:
+            an ``.onnx``; openvino: an ``.xml`` with its ``.bin``.
         backend: torch, onnx or openvino.
         device: torch: any torch device or auto; onnx: auto, cpu or cuda; openvino: auto, cpu, gpu or npu. Exported
             graphs use as many threads as torch does.
@@ -82,15 +86,15 @@ def load_backend(
         ConfigError: the file is a ``.pt2`` that is not trusted, or needs another backend; the backend is not installed,
             or the device is not available.
     """
-    path = Path(checkpoint)
+    path = Path(checkpoint or DEFAULT_MODEL)
     required = BACKEND_BY_SUFFIX.get(path.suffix)
     if required is None and backend == "torch":
         model = load_depth_model(checkpoint, choose_device(device))
         return LatencyModel(model) if compile == "latency" else model
     if required is None:
         raise ConfigError(
-            f"--backend {backend} needs an exported file, but {checkpoint} is none: make one with "
-            f"echodepth export --checkpoint {checkpoint} --format {backend}"
+            f"--backend {backend} needs an exported file, but {path} is none: make one with "
+            f"echodepth export --checkpoint {path} --format {backend}"
         )
     if required != backend:
         raise ConfigError(f"{checkpoint} is not for --backend {backend}: use --backend {required}")
@@ -101,7 +105,14 @@ def load_backend(
             f"{checkpoint}: a .pt2 can hold code that runs when it is opened; give an .onnx or .xml file, or the model "
             "folder, or --trust_code (trust_code=True) if you exported this file yourself"
         )
-    return {"torch": _load_pt2, "onnx": _load_onnx, "openvino": _load_openvino}[backend](path, device)
+    try:
+        is_sealed = check_file(path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else []))
+    except DamageError as error:
+        raise _damaged(path, error) from error
+    model = {"torch": _load_pt2, "onnx": _load_onnx, "openvino": _load_openvino}[backend](path, device)
+    if not is_sealed:
+        log.warning("%s holds no sha256: damage in it would not be noticed", path)
+    return model
 
 
 def _load_pt2(path: Path, device: str) -> ExportedModel:

@@ -10,7 +10,7 @@ from echodepth.data.records import Split
 
 OutputFormat = Literal["npy", "png", "color", "ply", "glb", "sheet"]
 BackendName = Literal["torch", "onnx", "openvino"]
-ExportFormat = Literal["onnx", "openvino", "pt2"]
+ExportFormat = Literal["onnx", "openvino", "pt2", "safetensors"]
 Precision = Literal["fp32", "fp16", "int8"]
 CompileMode = Literal["latency"]
 """How a model in PyTorch is prepared. latency: for the shortest time of one frame, by CUDA graphs on a GPU."""
@@ -22,14 +22,16 @@ class PredictConfig:
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Input files or folders: images and videos for an RGB model, two-channel WAV or FLAC for an audio model."""
-    checkpoint: str
-    """Model: best/ folder, epoch_XXXX.pth, experiment under checkpoints/, ORG/NAME on the Hub, or exported file."""
+    checkpoint: str | None = None
+    """Model: best/ folder, .pth, experiment, ORG/NAME on the Hub, or exported file; default: echodepth-light."""
     backend: BackendName = "torch"
     """Runtime: torch (a checkpoint or a .pt2), onnx (an .onnx) or openvino (an .xml)."""
     trust_code: bool = False
     """Open a .pt2 file, which can hold code that runs on opening: only one that you exported yourself."""
     mirror_average: bool = False
     """Average each prediction with that of the mirrored input (ears or image sides exchanged); twice the time."""
+    examples: bool = False
+    """Predict the three simulated recordings that come with echodepth, or for an RGB model their images."""
     split: Split | None = None
     """Predict this dataset split instead of files; test if only --dataset or --data_dir is given."""
     dataset: str | None = None
@@ -60,12 +62,12 @@ class PredictConfig:
 class ExportConfig:
     """Export a trained model as one file for another runtime."""
 
-    checkpoint: str
-    """Model to export: a best/ folder, an epoch_XXXX.pth, or an experiment under checkpoints/."""
+    checkpoint: str | None = None
+    """Model to export: a best/ folder, an epoch_XXXX.pth, or an experiment; default: echodepth-light."""
     format: ExportFormat = "onnx"
-    """File format: onnx (ONNX Runtime and others), openvino (.xml and .bin) or pt2 (torch.export)."""
+    """onnx (ONNX Runtime and others), openvino (.xml and .bin), pt2 (torch.export) or safetensors (a model folder)."""
     precision: Precision = "fp32"
-    """Number format of the network: fp32, fp16 (half the size) or int8 (a quarter; onnx and openvino only)."""
+    """Number format of the weights: fp32, fp16 (half the size) or int8 (a quarter; onnx and openvino only)."""
     out: Path | None = None
     """Output folder; default: results/<experiment>/exported."""
     calibration_samples: int = 64

@@ -7,7 +7,7 @@ is measured on the model's own data, in metres.
 
 import copy
 import logging
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from echodepth import __version__
-from echodepth.core.atomic_io import move_into_place
+from echodepth.core.atomic_io import move_into_place, scratch_folder
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError, require_at_least
+from echodepth.core.packaged import DEFAULT_MODEL
 from echodepth.data.audio import AudioCut
 from echodepth.data.dataset import DepthDataset, open_dataset
 from echodepth.data.recorded import data_to_read, trained_data
@@ -30,7 +31,7 @@ from echodepth.inference.backends import load_backend
 from echodepth.inference.config import ExportConfig
 from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import BACKEND_BY_SUFFIX, SUFFIXES, ExportMetadata, import_extra
-from echodepth.inference.exporters import Write, onnx_writer, openvino_writer, pt2_writer, trace_onnx
+from echodepth.inference.exporters import Write, folder_writer, onnx_writer, openvino_writer, pt2_writer, trace_onnx
 from echodepth.inference.quantize import quantize
 from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
@@ -47,6 +48,7 @@ REQUIRED_PACKAGES = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("onnx", "onnxscript", "openvino"),
     "pt2": (),
+    "safetensors": (),
 }
 _PROTOCOL = "valid"
 
@@ -64,7 +66,7 @@ def export(config: ExportConfig) -> Path:
 
     Returns:
         ``<experiment>_<precision>[_mirror_average]`` with suffix ``.onnx``, ``.xml`` (beside it a ``.bin``) or
-        ``.pt2``, in ``config.out`` or ``results/<experiment>/exported``.
+        ``.pt2``, or without one for a model folder, in ``config.out`` or ``results/<experiment>/exported``.
 
     Raises:
         CheckpointError: the model does not exist, cannot be exported to this format, or its exported graph computes
@@ -73,8 +75,10 @@ def export(config: ExportConfig) -> Path:
         DataError: the dataset that a lower precision needs is missing or bad.
     """
     require_at_least(1, calibration_samples=config.calibration_samples, scored_samples=config.scored_samples)
-    if config.format == "pt2" and config.precision == "int8":
-        raise ConfigError("--precision int8 is made for --format onnx or openvino, not for pt2")
+    if config.precision == "int8" and config.format not in ("onnx", "openvino"):
+        raise ConfigError(f"--precision int8 is made for --format onnx or openvino, not for {config.format}")
+    if config.mirror_average and config.format == "safetensors":
+        raise ConfigError("--format safetensors holds weights alone: give --mirror_average to `echodepth predict`")
     for package in (*REQUIRED_PACKAGES[config.format], *(("onnxruntime",) if config.precision == "int8" else ())):
         import_extra(package)
     model = load_depth_model(config.checkpoint).requires_grad_(False)
@@ -85,22 +89,25 @@ def export(config: ExportConfig) -> Path:
     mirrored = "_mirror_average" if config.mirror_average else ""
     file_name = f"{name}_{config.precision}{mirrored}{SUFFIXES[config.format]}"
     reference = MirrorAveraged(model) if config.mirror_average else model
-    with tempfile.TemporaryDirectory(prefix=".unfinished_", dir=folder) as scratch, _one_line_errors(config):
-        path = Path(scratch) / file_name
+    with scratch_folder(folder / file_name) as scratch, _one_line_errors(config):
+        path = scratch / file_name
         write = _make_writer(model, config, splits, path)
         metadata = _metadata(model, config)
         write(metadata)
-        backend = load_backend(path, BACKEND_BY_SUFFIX[path.suffix], "cpu", trust_code=True)  # just written
+        runtime = BACKEND_BY_SUFFIX.get(path.suffix, "torch")
+        backend = load_backend(path, runtime, "cpu", trust_code=True)  # just written
         metadata = replace(metadata, difference=difference(backend, reference, trial_inputs(model)))
         if config.precision == "fp32" and not (metadata.difference or 0.0) <= TOLERANCE:
             raise CheckpointError(
-                f"{config.checkpoint} as {config.format} differs from PyTorch by {metadata.difference:.2g} m, more "
+                f"{name} as {config.format} differs from PyTorch by {metadata.difference:.2g} m, more "
                 f"than {TOLERANCE} m: nothing was written"
             )
         if splits is not None:
             metadata = replace(metadata, accuracy=_accuracy(reference, backend, splits.scored, config))
         write(metadata)
         del backend  # some systems cannot move an open file
+        if (folder / file_name).is_dir():
+            shutil.rmtree(folder / file_name)  # a folder cannot be replaced
         move_into_place([path.with_suffix(".bin"), path] if config.format == "openvino" else [path], folder)
     _log_result(folder / file_name, metadata)
     return folder / file_name
@@ -152,8 +159,9 @@ def _one_line_errors(config: ExportConfig) -> Iterator[None]:
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
         raise CheckpointError(
-            f"{config.checkpoint} cannot be exported as {config.format} ({reason}): nothing was written; its network "
-            "must consist of operations that the format has, for any number of inputs: try another --format"
+            f"{config.checkpoint or DEFAULT_MODEL} cannot be exported as {config.format} ({reason}): nothing was "
+            "written; its network must consist of operations that the format has, for any number of inputs: try "
+            "another --format"
         ) from error
 
 
@@ -165,7 +173,7 @@ def _metadata(model: DepthModel, config: ExportConfig) -> ExportMetadata:
     is_audio = model.input_key == "audio"
     return ExportMetadata(
         version=__version__,
-        checkpoint=config.checkpoint,
+        checkpoint=config.checkpoint or DEFAULT_MODEL,
         precision=config.precision,
         input_key=model.input_key,
         image_size=model.image_size,
@@ -191,6 +199,8 @@ def _open_splits(model: DepthModel, config: ExportConfig) -> _Splits:
 
 def _make_writer(model: DepthModel, config: ExportConfig, splits: _Splits | None, path: Path) -> Write:
     """Trace the model, quantise it for int8, and return the writer of the file."""
+    if config.format == "safetensors":
+        return folder_writer(model, config.precision, path)
     traced = copy.deepcopy(model)
     if config.precision == "fp16":
         traced.network.half()
@@ -211,25 +221,29 @@ def _make_writer(model: DepthModel, config: ExportConfig, splits: _Splits | None
 def _accuracy(
     before: RawPredictor, after: RawPredictor, dataset: DepthDataset, config: ExportConfig
 ) -> dict[str, object]:
-    """RMSE in metres of the model in PyTorch and of the exported file, on the same frames."""
+    """RMSE in metres of the model in PyTorch and of the exported file, and how far their depths differ at most."""
     frames = evenly_spaced(len(dataset), config.scored_samples)
-    metrics = {"before": DepthMetrics(), "after": DepthMetrics()}
+    metrics, change = {"before": DepthMetrics(), "after": DepthMetrics()}, 0.0
     for batch in DataLoader(Subset(dataset, frames), batch_size=4):
         scored = get_protocol(_PROTOCOL).scored(batch["depth"], batch["valid"])
+        depths = []
         for name, backend in (("before", before), ("after", after)):
             with torch.inference_mode():
-                depth = backend.predict(batch[backend.input_key])[0]
-            metrics[name].update(depth.cpu(), batch["depth"], scored)
+                depths.append(backend.predict(batch[backend.input_key])[0].cpu())
+            metrics[name].update(depths[-1], batch["depth"], scored)
+        change = max(change, float((depths[1] - depths[0]).abs().max()))
     rmse = {name: float(metric.compute()["rmse"]) for name, metric in metrics.items()}
-    return {"metric": "rmse", **rmse, "split": config.split, "protocol": _PROTOCOL, "images": len(frames)}
+    facts = {"split": config.split, "protocol": _PROTOCOL, "images": len(frames), "largest_change": change}
+    return {"metric": "rmse", **rmse, **facts}
 
 
 def _log_result(path: Path, metadata: ExportMetadata) -> None:
-    files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+    files = [*path.iterdir()] if path.is_dir() else [path]
+    files += [path.with_suffix(".bin")] if path.suffix == ".xml" else []
     size = sum(file.stat().st_size for file in files) / 1e6
     log.info("%s: %.1f MB, differs from PyTorch by at most %.2g m on trial inputs", path, size, metadata.difference)
     if metadata.accuracy is not None:
         log.info(
-            "RMSE on %d %s images, protocol %s: %.4f m before, %.4f m after",
-            *(metadata.accuracy[name] for name in ("images", "split", "protocol", "before", "after")),
+            "RMSE on %d %s images, protocol %s: %.4f m before, %.4f m after; depth changes by at most %.2g m",
+            *(metadata.accuracy[name] for name in ("images", "split", "protocol", "before", "after", "largest_change")),
         )

@@ -22,7 +22,7 @@ _OTHERS = ("run", "accuracy", "difference")
 """Entries that are checked elsewhere, or only shown."""
 METADATA_KEY = "echodepth"
 """Entry of the file's own metadata that holds this record as JSON."""
-SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
+SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2", "safetensors": ""}
 BACKEND_BY_SUFFIX: dict[str, BackendName] = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}
 """Backend that runs a file, by the file's suffix."""
 

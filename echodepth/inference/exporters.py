@@ -1,17 +1,22 @@
-"""Writers of exported files: ONNX, OpenVINO and torch.export, each with its metadata inside."""
+"""Writers of exported files: ONNX, OpenVINO and torch.export, each with its metadata and its digest inside."""
 
+import copy
 import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from echodepth.core.integrity import seal_file
+from echodepth.inference.config import Precision
 from echodepth.inference.export_graph import DepthGraph
 from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, import_extra
+from echodepth.models.checkpoint import DepthModel, save_model
 
 Write = Callable[[ExportMetadata], None]
 """Writes the file with the given metadata; a second call replaces the file."""
@@ -57,6 +62,7 @@ def onnx_writer(source: Path, path: Path) -> Write:
         del model.metadata_props[:]
         onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
         onnx.save(model, path)
+        seal_file(path)
 
     return write
 
@@ -70,6 +76,7 @@ def openvino_writer(source: Path, path: Path) -> Write:
         model.set_rt_info(metadata.to_json(), METADATA_KEY)
         # The graph keeps the precision that it was traced in: Fourier kernels in fp16 would drown quiet echoes.
         openvino.save_model(model, path, compress_to_fp16=False)
+        seal_file(path, path.with_suffix(".bin"))
 
     return write
 
@@ -85,6 +92,22 @@ def pt2_writer(graph: DepthGraph, example: Tensor, path: Path) -> Write:
         with _quiet():
             torch.export.save(program, encoded, extra_files={f"{METADATA_KEY}.json": metadata.to_json()})
         path.write_bytes(encoded.getbuffer())
+        seal_file(path)
+
+    return write
+
+
+def folder_writer(model: DepthModel, precision: Precision, path: Path) -> Write:
+    """Return a writer of a model folder, for ``fp16`` with weights in float16, which the reader converts to float32."""
+
+    def write(metadata: ExportMetadata) -> None:
+        saved = copy.copy(model)
+        if precision == "fp16":
+            changes = [metadata.difference or 0.0, (metadata.accuracy or {}).get("largest_change", 0.0)]
+            saved.run = replace(model.run, dtype="float16", dtype_error=max(changes))
+        else:
+            saved.run = replace(model.run, dtype=None, dtype_error=None)
+        save_model(saved, path)
 
     return write
 

@@ -77,7 +77,7 @@ class Predictor:
     @classmethod
     def from_pretrained(
         cls,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None = None,
         device: str = "auto",
         backend: BackendName = "torch",
         compile: CompileMode | None = None,
@@ -91,8 +91,9 @@ class Predictor:
 
         Args:
             checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, an experiment under checkpoints/,
-                ``ORG/NAME`` on the Hugging Face Hub (``ORG/NAME@REVISION`` for a branch, tag or commit), or a file that
-                ``echodepth export`` wrote.
+                ``ORG/NAME`` on the Hugging Face Hub (``ORG/NAME@REVISION`` for a branch, tag or commit), a file that
+                ``echodepth export`` wrote, or the name of a model that comes with the package. By default that is
+                ``echodepth-light``, with a warning that says so.
             device: auto, cpu, cuda, cuda:1 or mps.
             backend: runtime: torch, onnx or openvino; see ``load_backend``.
             compile: ``latency`` for the shortest time of one frame: on a GPU, a CUDA graph of front end and network.
@@ -207,7 +208,7 @@ class Predictor:
 
 
 def load_model(
-    checkpoint: str | Path,
+    checkpoint: str | Path | None = None,
     device: str = "auto",
     backend: BackendName = "torch",
     compile: CompileMode | None = None,

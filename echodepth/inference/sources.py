@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.packaged import EXAMPLE_FOLDER, EXAMPLES
 from echodepth.core.safe_paths import relative_path
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import list_split
@@ -60,12 +61,16 @@ def find_sources(config: PredictConfig, predictor: Predictor, out: Path) -> list
         DataError: a dataset or folder is missing, or holds nothing that the model takes.
     """
     from_dataset = config.split is not None or config.dataset is not None or config.data_dir is not None
+    if config.examples:
+        if config.files or config.image is not None or from_dataset:
+            raise ConfigError("--examples names its own files: give it without files, --image and a dataset's split")
+        config = _with_examples(config, predictor)
     if from_dataset and (config.files or config.image is not None):
         raise ConfigError("files and --image cannot be combined with --split, --dataset and --data_dir: give either")
     if not from_dataset and not config.files:
         raise ConfigError(
             "no file is given: name images or videos for an RGB model, WAV files for an audio model, folders of them, "
-            "or a dataset's --split"
+            "or a dataset's --split, or try --examples"
         )
     sources = _split_sources(config, predictor) if from_dataset else list(_file_sources(config, predictor, out))
     for stem, count in Counter(source.stem for source in sources).items():
@@ -76,6 +81,13 @@ def find_sources(config: PredictConfig, predictor: Predictor, out: Path) -> list
                 "--out folders"
             )
     return sources
+
+
+def _with_examples(config: PredictConfig, predictor: Predictor) -> PredictConfig:
+    """The same flags for the example recordings, or for their images where the model takes images."""
+    if predictor.backend.input_key == "audio":
+        return replace(config, files=EXAMPLES, image=EXAMPLE_FOLDER)
+    return replace(config, files=tuple(recording.with_suffix(".jpg") for recording in EXAMPLES))
 
 
 def _file_sources(config: PredictConfig, predictor: Predictor, out: Path) -> Iterator[Source]:

@@ -4,10 +4,7 @@ A model folder holds ``config.json``, ``model.safetensors`` and ``README.md``, t
 and distillation need nothing else. The checkpoints of training (``epoch_0002.pth``) can be read as well.
 """
 
-import inspect
-import json
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,24 +12,38 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from echodepth.core.errors import CheckpointError, ConfigError, listed
+from echodepth.core.atomic_io import atomic_folder
+from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.core.flags import plain, select
+from echodepth.core.packaged import DEFAULT_MODEL, packaged_models, packaged_or_own
 from echodepth.core.registry import Registry
 from echodepth.core.run_paths import experiment_name, model_folders, trained_experiments
-from echodepth.core.schema import SchemaError, check, check_arguments, parse, require_shallow, short
+from echodepth.core.schema import check_arguments, short
+from echodepth.models.bare_weights import recognise_network
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
 from echodepth.models.frontends import FRONT_ENDS, default_front_end
 from echodepth.models.frontends.base import FrontEnd
 from echodepth.models.hub import fetch, is_hub_id
 from echodepth.models.layers import MINIMUM_SIZE, DepthNet, Features, Prediction
+from echodepth.models.load_checks import load_settled, require_finite
 from echodepth.models.model_card import write_card
 from echodepth.models.networks import NETWORKS
 from echodepth.models.removed_attention import drop_attention_pattern
 from echodepth.models.run_record import RunRecord
-from echodepth.models.saved_weights import FORMAT, check_format, read_config, stored_shapes, tensor_shapes
+from echodepth.models.saved_weights import (
+    FORMAT,
+    WEIGHTS,
+    as_stored,
+    check_parts,
+    load_checkpoint,
+    read_config,
+    stored_shapes,
+    tensor_shapes,
+    write_weights,
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +62,6 @@ class ModelSpec:
     network: str
     arguments: dict[str, Any] = field(default_factory=dict)
     front_end: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _CheckpointParts:
-    """What a checkpoint of training holds beside weights and the states of the run, which no reader of models needs."""
-
-    model_spec: ModelSpec
-    run: RunRecord
 
 
 def build_spec(
@@ -176,35 +179,36 @@ def _require(registry: Registry[Any], name: str) -> None:
 
 
 def save_model(model: DepthModel, folder: Path, licence: str | None = None) -> None:
-    """Write a model folder, which replaces an older one only once complete; ``licence`` is that of the weights."""
-    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
+    """Write a model folder, which replaces an older one in one step; ``licence`` is that of the weights.
+
+    Raises:
+        CheckpointError: a weight is too large for the record's ``dtype``.
+    """
     config = {"format": FORMAT, **asdict(model.spec), "run": model.run.to_plain()}
-    (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
-    save_file(weights, new / "model.safetensors")
-    (new / "README.md").write_text(write_card(model.network, model.image_size, model.run, licence))
-    if folder.exists():
-        folder.replace(old)
-    new.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    weights = as_stored(model.network.state_dict(), model.run.dtype)
+    with atomic_folder(folder, replace=True) as new:
+        write_weights(new, config, weights)
+        (new / "README.md").write_text(write_card(model.network, model.image_size, model.run, licence))
 
 
-def load_model(checkpoint: str | Path, device: str | torch.device = "cpu") -> DepthModel:
+def load_model(checkpoint: str | Path | None = None, device: str | torch.device = "cpu") -> DepthModel:
     """Load a saved model, in eval mode.
 
     Args:
         checkpoint: a model folder, a ``.pth`` file with ``model_state_dict``, the name of an experiment, whose best
-            model is read, or ``ORG/NAME`` on the Hugging Face Hub.
+            model is read, that of a packaged model, or ``ORG/NAME`` on the Hugging Face Hub; None for the default
+            packaged model, with a warning that says so.
         device: of the model.
 
     Raises:
-        CheckpointError: there is no such model, it is unreadable, or its weights do not fit the network.
+        CheckpointError: there is no such model, it is unreadable, or its weights do not fit the network or are NaN.
     """
-    path = find_checkpoint(checkpoint)
-    model = _load_folder(path) if path.is_dir() else _load_file(path)
+    path = find_checkpoint(DEFAULT_MODEL if checkpoint is None else checkpoint)
+    model = load_settled(path, _load_folder) if path.is_dir() else _load_file(path)
+    require_finite(model.network.state_dict(), path)
+    if checkpoint is None:
+        limits = model.run.data_limits or ""
+        log.warning("no model is named: %s is used, which comes with echodepth. %s", DEFAULT_MODEL, limits)
     return model.to(device).eval()
 
 
@@ -214,13 +218,13 @@ def find_checkpoint(checkpoint: str | Path) -> Path:
     Raises:
         CheckpointError: there is none; the message lists the experiments that have a model.
     """
-    for candidate in model_folders(checkpoint):
-        if (candidate / "config.json").is_file() or candidate.is_file():
-            return candidate
+    own = next((each for each in model_folders(checkpoint) if (each / "config.json").is_file() or each.is_file()), None)
+    if found := packaged_or_own(checkpoint, own):
+        return found
     if is_hub_id(str(checkpoint)):
         return fetch(str(checkpoint))
-    experiments = trained_experiments()
-    there_are = f"there are {', '.join(experiments)}" if experiments else "there are none"
+    names = [*trained_experiments(), *packaged_models()]
+    there_are = f"there are {', '.join(names)}" if names else "there are none"
     raise CheckpointError(
         f"no model at {checkpoint}: give a model folder, a .pth file, the name of an experiment ({there_are}), "
         "or ORG/NAME on the Hugging Face Hub"
@@ -235,9 +239,9 @@ def _load_folder(folder: Path) -> DepthModel:
             config = {**upgrade_spec(config), "run": upgrade_run(config["run"])}
         config = drop_attention_pattern(config, folder)
         spec = ModelSpec(config["network"], config["arguments"], config["front_end"])
-        shapes, run = stored_shapes(folder / "model.safetensors"), RunRecord.from_plain(config["run"])
+        shapes, run = stored_shapes(folder / WEIGHTS), RunRecord.from_plain(config["run"])
         _check_fit(spec, upgrade_weights(shapes) if saved == 1 else shapes, folder)
-        model, weights = DepthModel(spec, run), load_file(folder / "model.safetensors")
+        model, weights = DepthModel(spec, run), load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is not a complete model folder: {error}") from error
     return _fill(model, upgrade_weights(weights) if saved == 1 else weights, folder)
@@ -249,26 +253,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is damaged, contains other objects, or has no network of this version.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        require_shallow(checkpoint)
-    except Exception as error:  # a damaged archive raises errors of many types
-        # torch's own message recommends weights_only=False, which would execute code from the file.
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or contains other objects"
-        ) from error
+    checkpoint = load_checkpoint(path)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model_state_dict"), dict):
         raise CheckpointError(f"{path} has no model_state_dict: give a checkpoint of a depth network")
-    saved = checkpoint.get("format", 1)
-    check_format(saved, path)
-    try:
-        parts = {name: checkpoint[name] for name in ("model_spec", "run") if name in checkpoint}
-        if parts:
-            parse(_CheckpointParts, parts)
-        check(checkpoint["model_state_dict"], dict[str, Tensor], "model_state_dict")
-    except SchemaError as error:
-        raise CheckpointError(f"{path} is not a complete checkpoint: {error}") from error
-    upgraded: dict[str, Any] = upgrade_checkpoint(checkpoint) if saved == 1 else checkpoint
+    check_parts(checkpoint, path)
+    upgraded: dict[str, Any] = upgrade_checkpoint(checkpoint) if checkpoint.get("format", 1) == 1 else checkpoint
     return drop_attention_pattern(upgraded, path) if "model_spec" in upgraded else upgraded
 
 
@@ -305,14 +294,4 @@ def _fill(model: DepthModel, weights: Mapping[str, Tensor], path: Path) -> Depth
 
 
 def _infer_spec(weights: Mapping[str, Tensor], path: Path) -> ModelSpec:
-    """The spec of a bare state dict; what its weights do not reveal has the constructor's default."""
-    for network in NETWORKS:
-        arguments = network.arguments_from_weights(weights)
-        if arguments is not None:
-            defaults = inspect.signature(network).parameters
-            size, depth = (defaults[name].default for name in ("output_size", "max_depth"))
-            assumed = {"image size": f"{size} pixels", "range": f"{depth:g} m"}
-            assumed |= {flag: defaults[flag].default for flag in plain(network.config()) if flag not in arguments}
-            log.warning("%s does not contain its %s: taken as %s", path, listed(assumed), listed(assumed.values()))
-            return ModelSpec(network.name, arguments)
-    raise CheckpointError(f"{path} does not contain the weights of any network that can be recognised without a config")
+    return ModelSpec(*recognise_network(weights, path))

@@ -28,6 +28,7 @@ def write_card(network: DepthNet, image_size: int, run: RunRecord, licence: str 
         "",
         *_training(run),
         *_validation(run),
+        *_tests(run),
         *_use(network),
         *_limits(network, run),
         *_licence(run, licence),
@@ -51,6 +52,7 @@ def _training(run: RunRecord) -> list[str]:
         "left out": run.data.get("leave_out"),
         "fraction of the rooms with labels": run.flags.get("label_fraction"),
         "teacher": run.teacher,
+        "fine-tuned from": run.flags.get("init"),
         "seed": run.seed,
         "best epoch": run.epoch,
         "version": run.version,
@@ -80,6 +82,17 @@ def _validation(run: RunRecord) -> list[str]:
         *rows,
         "",
     ]
+
+
+def _tests(run: RunRecord) -> list[str]:
+    if not run.tests:
+        return []
+    names = list(dict.fromkeys(name for metrics in run.tests.values() for name in metrics))
+    cells = [["metric", *run.tests], ["---"] * (1 + len(run.tests))]
+    for name in names:
+        values = (metrics.get(name) for metrics in run.tests.values())
+        cells.append([name, *("" if value is None else f"{value:.4g}" for value in values)])
+    return ["## Tests", "", "Data that took no part in training.", "", *(f"| {' | '.join(row)} |" for row in cells), ""]
 
 
 def _use(network: DepthNet) -> list[str]:
@@ -113,6 +126,9 @@ def _limits(network: DepthNet, run: RunRecord) -> list[str]:
             "The model is specific to the cameras and scenes of its training data. It resizes images to a square."
         ]
     limits += [run.data_limits] if run.data_limits else []
+    if run.dtype is not None:
+        change = "" if run.dtype_error is None else f", which changes depth by at most {run.dtype_error:.2g} m"
+        limits += [f"The weights are stored in {run.dtype}{change}; they are computed with in float32."]
     if network.uncertainty_head is None:
         limits += ["The model predicts no uncertainty."]
     limits += ["Not suitable for controlling anything that can do harm."]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.run_paths import EXPERIMENT_NAMES, is_experiment_name
@@ -26,6 +26,9 @@ class RunRecord:
         validation: metrics of that epoch by name.
         data_licence: title and licence of the training data, for the model card.
         data_limits: what models trained on these data are not known to do, for the model card.
+        dtype: number format of the saved weights, ``float16``; None for that of training.
+        dtype_error: largest change of depth by that format, in metres, over the inputs of its trial.
+        tests: metrics by name, for each test set by its title, for the model card.
         field_of_view: of the camera of the training data, for point clouds; on disk two angles in degrees.
         is_loaded: whether the record was read from a file, which may be anyone's: it then chooses no file to read, see
             ``echodepth.data.recorded``. Not part of the file.
@@ -42,6 +45,9 @@ class RunRecord:
     validation: Mapping[str, float] = field(default_factory=dict)
     data_licence: str | None = None
     data_limits: str | None = None
+    dtype: Literal["float16"] | None = None
+    dtype_error: float | None = None
+    tests: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     field_of_view: FieldOfView | None = None
     is_loaded: bool = field(default=False, compare=False, metadata={"saved": False})
 
@@ -49,7 +55,8 @@ class RunRecord:
         """The known fields by name, as plain values for JSON."""
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata.get("saved", True)}
         # JSON knows no NaN: a metric without a value is not known.
-        values["validation"] = {name: value for name, value in self.validation.items() if math.isfinite(value)}
+        values["validation"] = _finite(self.validation)
+        values["tests"] = {title: _finite(metrics) for title, metrics in self.tests.items()}
         plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
         if self.field_of_view is not None:
             plain["field_of_view"] = list(self.field_of_view.degrees)
@@ -71,3 +78,7 @@ class RunRecord:
             # It names folders below results/.
             raise ValueError(f"run.experiment_name is {record.experiment_name!a}: a name has {EXPERIMENT_NAMES}")
         return record
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

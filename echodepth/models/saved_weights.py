@@ -1,44 +1,129 @@
 """What a saved model claims, checked against its files before anything of that size is allocated."""
 
+import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from echodepth.core.errors import CheckpointError
-from echodepth.core.schema import parse, read_json, short
+from echodepth.core.integrity import SEAL, DamageError, check_file, file_digest, seal, unseal
+from echodepth.core.schema import SchemaError, check, parse, read_json, require_shallow, short
 from echodepth.models.run_record import RunRecord
 
+log = logging.getLogger(__name__)
 FORMAT = 2
 """Format of the models that this version writes; it reads those from 1 on."""
+WEIGHTS = "model.safetensors"
+_REMEDY = "copy the model again from where it came, or train it again"
 
 
 @dataclass(frozen=True)
-class SavedModel:
-    """The content of a model's ``config.json``; the arguments are those of the constructors that are named."""
+class SavedSpec:
+    """A model's spec in a file; the arguments are those of the constructors that are named."""
 
-    format: int
     network: str
     arguments: dict[str, Any]
     front_end: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SavedModel(SavedSpec):
+    """The content of a model's ``config.json``."""
+
+    format: int
     run: RunRecord
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """What a checkpoint of training holds beside weights and the states of the run, which no reader of models needs."""
+
+    model_spec: SavedSpec
+    run: RunRecord
+
+
+def write_weights(folder: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Write the weights of a model, and its ``config.json`` with their digest and those of its own two parts."""
+    save_file(weights, folder / WEIGHTS)
+    spec = {name: value for name, value in config.items() if name != "run"}
+    sealed = seal(spec, folder, [WEIGHTS]) | {"run": seal(config["run"])}
+    (folder / "config.json").write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The contents of a model's ``config.json``.
 
     Raises:
-        CheckpointError: its format is not one that this version reads.
+        CheckpointError: its format is not one that this version reads, or it or the weights beside it are damaged.
         OSError, SchemaError: it cannot be read, or is no such file.
     """
-    config = read_json(path)
-    if isinstance(config, dict) and "format" in config:
+    config = check(read_json(path), dict[str, Any], "")
+    if "format" in config:
         check_format(config["format"], path)
+    config = _intact(config, path)
     parse(SavedModel, config)
     return config  # type: ignore[no-any-return]
+
+
+def _intact(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A config without its digests, once they are those of the network's description and of the weights beside it.
+
+    The record of the training has a digest of its own, and a change of it is only warned of: it may be a user's. A
+    folder that another program wrote has no digests: damage in it stays unseen, and a warning says so.
+
+    Raises:
+        CheckpointError: network, arguments or front end differ from their digest, or the weights from theirs.
+    """
+    run = config.pop("run", None)
+    try:
+        content, digests = unseal(config)
+    except DamageError as error:
+        raise CheckpointError(
+            f"{path} is damaged, or was edited ({error}): {_REMEDY}; if the change is yours, delete its entry {SEAL!r}"
+        ) from error
+    weights = path.with_name(WEIGHTS)
+    if digests is None:
+        log.warning("%s holds no sha256 of the weights: damage in them would not be noticed", path)
+    elif weights.is_file() and file_digest(weights) != digests.get(WEIGHTS):
+        raise CheckpointError(f"{weights} is damaged, its contents differ from their sha256: {_REMEDY}")
+    if isinstance(run, dict):
+        try:
+            run, sealed = unseal(run)
+        except DamageError:
+            run.pop(SEAL, None)
+            sealed = None
+        if sealed is None and digests is not None:
+            log.warning("%s: the record of the training was edited, or is damaged: it differs from its sha256", path)
+    return content if run is None else content | {"run": run}
+
+
+def load_checkpoint(path: Path) -> Any:
+    """The contents of a ``.pth``, once they are those of its digest, or of the checksums of another program's archive.
+
+    Raises:
+        CheckpointError: the file is damaged, or contains other objects than plain values and tensors.
+    """
+    try:
+        check_file(path)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        require_shallow(checkpoint)
+    except DamageError as error:
+        raise CheckpointError(
+            f"{path} is damaged, {error}: copy it again from where it came, or take another epoch of its run"
+        ) from error
+    except Exception as error:  # a damaged archive raises errors of many types
+        # torch's own message recommends weights_only=False, which would execute code from the file.
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or contains other objects"
+        ) from error
+    return checkpoint
 
 
 def check_format(saved: object, path: Path) -> None:
@@ -49,12 +134,43 @@ def check_format(saved: object, path: Path) -> None:
         )
 
 
+def check_parts(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Raise a CheckpointError if format, spec, record or weights of a ``.pth`` are none; weights may stand alone."""
+    check_format(checkpoint.get("format", 1), path)
+    try:
+        if parts := {name: checkpoint[name] for name in ("model_spec", "run") if name in checkpoint}:
+            parse(SavedCheckpoint, parts)
+        check(checkpoint["model_state_dict"], dict[str, Tensor], "model_state_dict")
+    except SchemaError as error:
+        raise CheckpointError(f"{path} is not a complete checkpoint: {error}") from error
+
+
 def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor in a safetensors file, without reading its values; an OSError if it is no file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path.name} is missing")  # a pipe would never open
     with safe_open(path, "pt") as file:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+def as_stored(weights: Mapping[str, Tensor], dtype: str | None) -> dict[str, Tensor]:
+    """Weights as a file holds them: on the CPU and contiguous, floating-point numbers in another format on request.
+
+    Args:
+        weights: a state dict.
+        dtype: ``float16``, or None for the format they have.
+
+    Raises:
+        CheckpointError: a number is beyond the range of that format.
+    """
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    if dtype is None:
+        return stored
+    rounded = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+    for name, tensor in rounded.items():
+        if not torch.equal(tensor.isfinite(), stored[name].isfinite()):
+            raise CheckpointError(f"{name} has numbers above 65504, the largest of float16: save the model in float32")
+    return rounded
 
 
 def tensor_shapes(weights: Mapping[str, object], path: Path) -> dict[str, tuple[int, ...]]:

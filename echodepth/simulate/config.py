@@ -48,7 +48,9 @@ class SimulateConfig:
     backend: Backend = "loky"
     """Backend that runs the workers: loky on this machine; ray or dask on a running cluster."""
     rig: Path | None = None
-    """Robot to simulate, rig.json of `echodepth calibrate`; the three flags below replace its values."""
+    """Robot to simulate, rig.json of `echodepth calibrate`; three flags below replace its values."""
+    rig_variation: float = 0.0
+    """Draw a robot of its own for each room, around the rig, up to 1: for a model that is not tied to one robot."""
     robot_height: float | None = None
     """Height of camera and head, metres; each recording's is within 2 cm. Default: 0.35, BatVision V2's robot's."""
     isolation: float | None = None

@@ -3,6 +3,8 @@
 This module is the entry point of the group ``echodepth.plugins``.
 """
 
+import json
+import shlex
 from pathlib import Path
 
 from echodepth.core.field_of_view import FieldOfView
@@ -10,6 +12,7 @@ from echodepth.core.run_paths import cache_folder
 from echodepth.data.camera_file import read_camera
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.datasets.batvision_v2 import BatVisionV2
+from echodepth.simulate.config import SimulateConfig
 
 SETTINGS_FILE = "simulation.json"
 
@@ -48,10 +51,24 @@ class Simulated(BatVisionV2):
 
     @classmethod
     def remedy(cls, root: Path) -> str:
-        """The command that simulates a set."""
-        return f"make it with `echodepth simulate --out {root}`"
+        """The command that makes, resumes and mends a set, with the settings in its card if there is one."""
+        return f"make it with `{_command(root)}`"
 
     @classmethod
     def room(cls, name: str, location: str) -> str:
         """The room's number: files are named by room and pose."""
         return name.rpartition("_")[0]
+
+
+def _command(root: Path) -> str:
+    words = ["echodepth", "simulate", "--out", str(root)]
+    try:
+        settings = json.loads((root / SETTINGS_FILE).read_text(encoding="utf-8"))["settings"]
+        for name, value in settings.items():
+            if name == "rig":
+                words += ["--rig", "RIG"]
+            elif name != "simulator" and value != getattr(SimulateConfig, name):
+                words += [f"--{name}", *([] if value is True else [str(value)])]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass  # there is no card, or none that can be read
+    return shlex.join(words)

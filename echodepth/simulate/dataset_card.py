@@ -1,9 +1,11 @@
 """Card of a simulated set (settings, versions, statistics) and its contact sheet."""
 
 import json
+import logging
 import platform
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 
 import joblib
 import numba
@@ -14,9 +16,11 @@ import soundfile
 from scipy.signal import stft
 
 import echodepth
+from echodepth.core.array_store import short_hash
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
+from echodepth.core.integrity import file_digest, read_comment, read_sums
 from echodepth.data.images import open_image
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
 from echodepth.simulate.camera.render import FIELD_OF_VIEW
@@ -24,6 +28,7 @@ from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.plan import Instance
 from echodepth.simulate.rig import DEFAULT_RIG, Rig
 
+log = logging.getLogger(__name__)
 VERSION = 3
 """Version of the simulation. A change means that the same seed gives other samples."""
 
@@ -32,9 +37,8 @@ _CONTACT_SHEET = "contact_sheet.png"
 _FAR_DEPTH = 8000  # millimetres
 
 
-def make_loudspeaker(config: SimulateConfig) -> Loudspeaker:
-    """Loudspeaker and air of a set."""
-    rig = config.robot
+def make_loudspeaker(rig: Rig, config: SimulateConfig) -> Loudspeaker:
+    """Loudspeaker and air of a room."""
     return Loudspeaker(emitter=rig.emitter, isolation=rig.isolation, speed_of_sound=config.speed_of_sound)
 
 
@@ -43,12 +47,19 @@ def _settings(config: SimulateConfig) -> dict[str, object]:
     rig = config.robot
     flags = {"robot_height": rig.height, "isolation": rig.isolation, "snr": rig.snr}
     values = asdict(config) | config.amount._asdict() | flags
-    excluded = ("out", "workers", "backend", "preset", "rig")
+    excluded = ["out", "workers", "backend", "preset", "rig"]
+    # A set of one robot has the card that it had before there were several, so that it can be resumed.
+    excluded += [] if config.rig_variation else ["rig_variation"]
     settings = {"simulator": VERSION, **{name: value for name, value in values.items() if name not in excluded}}
     # A set without --rig has the card that it had before there was one, so that it can be resumed.
     changed = {name: value for name, value in _rig_values(rig).items() if value != _rig_values(DEFAULT_RIG)[name]}
     others = {name: value for name, value in changed.items() if name not in ("height", "isolation", "snr")}
     return settings | ({"rig": others} if others else {})
+
+
+def settings_line(config: SimulateConfig) -> str:
+    """The comment of the list of digests, by which a set is recognised whose card is damaged."""
+    return f"settings {short_hash(_settings(config))}"
 
 
 def _rig_values(rig: Rig) -> dict[str, object]:
@@ -60,6 +71,8 @@ def _rig_values(rig: Rig) -> dict[str, object]:
 def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
     """Write a card with the settings to the root, or compare the settings with those of the card found there.
 
+    A damaged card is written again if the list of digests was made with the same settings.
+
     Returns:
         The card without the statistics.
 
@@ -67,8 +80,8 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
         ConfigError: the root holds a set with other settings, or other files.
     """
     settings, path = _settings(config), config.out / CARD_NAME
-    if path.exists():
-        found = json.loads(path.read_text())["settings"]
+    found = _found_settings(config.out)
+    if found is not None:
         names = [*settings, *(name for name in found if name not in settings)]
         if changed := [name for name in names if found.get(name) != settings.get(name)]:
             differences = ", ".join(f"{name} {found.get(name)} (requested: {settings.get(name)})" for name in changed)
@@ -76,6 +89,13 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
                 f"{config.out} was simulated with {differences}: give the same settings to resume, "
                 "another --out, or delete the folder"
             )
+    elif read_comment(config.out) == settings_line(config):
+        log.warning("%s is damaged or missing: it is written again", path)
+    elif path.exists():
+        raise ConfigError(
+            f"{path} is damaged, and these settings are not those that {config.out} was simulated with: give the same "
+            "settings to mend it, another --out, or delete the folder"
+        )
     elif config.out.exists() and any(config.out.iterdir()):
         raise ConfigError(f"{config.out} is not empty and holds no {CARD_NAME}: give --out a new or empty folder")
     card: dict[str, object] = {
@@ -84,7 +104,7 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
         "conventions": {
             "field_of_view_degrees": FIELD_OF_VIEW.degrees,
             "rig": _rig_values(config.robot),
-            "loudspeaker": asdict(make_loudspeaker(config)),
+            "loudspeaker": asdict(make_loudspeaker(config.robot, config)),
             "head": "MIT KEMAR, Gardner and Martin 1994",
         },
         "versions": {
@@ -93,9 +113,21 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
             **{module.__name__.lower(): module.__version__ for module in (np, scipy, numba, joblib, PIL)},
         },
     }
-    if not path.exists():
+    if found is None:
         _write_card(config, card)
     return card
+
+
+def _found_settings(root: Path) -> dict[str, object] | None:
+    """The settings in a card; None if there is no card, or a damaged one."""
+    path, digests = root / CARD_NAME, read_sums(root) or {}
+    if CARD_NAME in digests and file_digest(path) != digests[CARD_NAME]:
+        return None
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return settings if isinstance(settings, dict) else None
 
 
 def complete_card(

@@ -120,5 +120,7 @@ def check(config: SimulateConfig) -> None:
             raise ConfigError(f"--{name} is {value}: give at least {least}")
     if not 0 <= config.depth_holes <= 5:
         raise ConfigError(f"--depth_holes is {config.depth_holes}: give 0 (exact depth) to 5")
+    if not 0 <= config.rig_variation <= 1:
+        raise ConfigError(f"--rig_variation is {config.rig_variation}: give 0 (one robot) to 1")
     if not 300 <= config.speed_of_sound <= 400:
         raise ConfigError(f"--speed_of_sound is {config.speed_of_sound}: give metres per second, 300 to 400")

@@ -1,14 +1,13 @@
-"""Callbacks that write a run's files: checkpoints, the best model and the metrics.
+"""Callbacks that write a run's files: the best model and the metrics.
 
 The order of callbacks matters. With averaged weights, validation uses the average: it is swapped in before validation
 and out after it. ``BestModel`` and ``ResultPictures`` precede the averaging callback, and so still find the average.
-``History`` and ``EpochCheckpoints`` are Lightning ``Checkpoint`` callbacks, which run last, when all metrics are known.
-``History`` precedes ``EpochCheckpoints`` because it reduces the metrics over all ranks. If rank 0 alone reduced them
+``History`` and ``Checkpoints`` are Lightning ``Checkpoint`` callbacks, which run last, when all metrics are known.
+``History`` precedes ``Checkpoints`` because it reduces the metrics over all ranks. If rank 0 alone reduced them
 (for its progress bar) while the other ranks already waited to save, the run would deadlock.
 """
 
 import csv
-import logging
 import math
 import time
 from dataclasses import replace
@@ -16,50 +15,11 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, Checkpoint
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.run_paths import RunPaths
 from echodepth.models.checkpoint import save_model
 from echodepth.training.depth_task import DepthTask
-
-log = logging.getLogger(__name__)
-
-
-def is_due(trainer: L.Trainer, frequency: int) -> bool:
-    """Whether this epoch's files are written: every ``frequency`` epochs, and after the last."""
-    done = trainer.current_epoch + 1
-    return done % frequency == 0 or done == trainer.max_epochs
-
-
-class EpochCheckpoints(Checkpoint):
-    """Writes ``epoch_0002.pth``, from which a run resumes with the same results as without the interruption.
-
-    Args:
-        folders: of the run.
-        frequency: epochs between two checkpoints; the last epoch always has one.
-    """
-
-    def __init__(self, folders: RunPaths, frequency: int) -> None:
-        self.folders = folders
-        self.frequency = frequency
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write to a temporary file and rename it, so that a killed run leaves no incomplete checkpoint."""
-        if not is_due(trainer, self.frequency):
-            return
-        path = self.folders.checkpoint(trainer.current_epoch + 1)
-        unfinished = path.with_suffix(".unfinished")
-        trainer.save_checkpoint(unfinished, weights_only=False)
-        if trainer.is_global_zero:
-            unfinished.replace(path)
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Log how to resume after an interruption."""
-        if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt | SIGTERMException):
-            epochs = self.folders.epochs()
-            remedy = f"resume with --checkpoints {epochs[-1]}" if epochs else "no epoch was saved yet"
-            log.info("stopped in epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, remedy)
 
 
 class BestModel(Callback):
@@ -111,6 +71,10 @@ class History(Checkpoint):
                 self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= resumed_epoch]
         self.started = 0.0
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock of an epoch that goes on."""
+        self.started = time.monotonic()
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
         self.started = time.monotonic()
@@ -121,7 +85,9 @@ class History(Checkpoint):
         metrics = trainer.callback_metrics
         if not trainer.is_global_zero:
             return
-        names = sorted(name for name in metrics if "/" in name)
+        # Lightning keeps the scores of an earlier validation.
+        is_validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        names = sorted(name for name in metrics if "/" in name and (is_validated or not name.startswith("val/")))
         row = {"epoch": str(trainer.current_epoch + 1), "seconds": f"{time.monotonic() - self.started:.1f}"}
         # Nine digits represent a float32 exactly.
         self.rows.append(row | {name: f"{float(metrics[name]):.9g}" for name in names})

@@ -9,25 +9,32 @@ from typing import Annotated, Any
 import tyro
 
 from echodepth.core.errors import ConfigError
-from echodepth.core.flags import CommandFlags, build, flat
+from echodepth.core.flags import CommandFlags, build, flag_types, flat, replace
 from echodepth.core.schema import SchemaError, check, read_json, short
 from echodepth.data.flag_groups import chosen_values
-from echodepth.training.compose import Choices, config_class, prepare_class, train_config
+from echodepth.training.compose import KINDS, Choices, config_class, prepare_class, train_config
+from echodepth.training.initial_weights import load_initial
 
 CHOICES = ("model", "front_end", "dataset")
 """Flags on whose values it depends which others there are, in the order of ``Choices``."""
-NOT_REPEATED = ("checkpoints", "overwrite")
+NOT_REPEATED = ("checkpoints", "resume", "overwrite")
 """Flags of a recorded run that ``--config`` does not take over: they belong to that one command."""
 
 
 def train_flags(kind: str, words: Sequence[str]) -> CommandFlags:
-    """The flags of ``train <kind>``, with the defaults of the run that ``--config`` names.
+    """The flags of ``train <kind>``, with the defaults of the run that ``--config`` names and the model of ``--init``.
 
     Raises:
-        ConfigError: the recorded run cannot be read, is of another kind, or has a flag that is unknown.
+        CheckpointError: the model that ``--init`` names cannot be read.
+        ConfigError: the recorded run cannot be read, is of another kind, or has a flag that is unknown; or ``--init``
+            and other flags contradict each other.
     """
-    chosen = chosen_values(words, *CHOICES, "config")
+    chosen = chosen_values(words, *CHOICES, "config", "init")
     recorded = _recorded_flags(Path(chosen["config"]), kind) if chosen["config"] else {}
+    init = chosen["init"] or recorded.get("init")
+    if init is not None:
+        named = {name: chosen[name] for name in ("model", "front_end") if chosen[name] is not None}
+        recorded |= load_initial(init, KINDS[kind].modality, recorded | named)[1]
     choices = Choices(*(chosen[name] or recorded.get(name) for name in CHOICES))
     composed = config_class(kind, choices, for_command_line=True)
     help_text = "Take the flags of an earlier run from its logs/<experiment>/config.json; further flags win."
@@ -38,7 +45,14 @@ def train_flags(kind: str, words: Sequence[str]) -> CommandFlags:
     def finish(given: Any) -> Any:
         return train_config(kind, **{name: value for name, value in flat(given).items() if name != "config"})
 
-    return CommandFlags(parsed, build(parsed, recorded) if recorded else None, finish)
+    return CommandFlags(parsed, _defaults(parsed, recorded) if recorded else None, finish)
+
+
+def _defaults(parsed: type, flags: dict[str, Any]) -> Any:
+    """An instance with these flags, in which a teacher that is not among them is still required."""
+    if "teacher" in flags or "teacher" not in flag_types(parsed):
+        return build(parsed, flags)
+    return replace(build(parsed, {**flags, "teacher": ""}), teacher=tyro.MISSING)
 
 
 rgb_flags = functools.partial(train_flags, "rgb")
@@ -59,7 +73,7 @@ def _recorded_flags(path: Path, kind: str) -> dict[str, Any]:
         recorded = check(read_json(path), dict[str, Any], "")
         flags = check(recorded.get("flags"), dict[str, Any], "flags")
         was = check(recorded.get("kind"), str, "kind")
-        for name in CHOICES:
+        for name in (*CHOICES, "init"):
             check(flags.get(name), str | None, f"flags.{name}")
     except (OSError, SchemaError) as error:
         raise ConfigError(

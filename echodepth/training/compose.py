@@ -27,6 +27,7 @@ from echodepth.training.config import (
     RGBConfig,
     TrainConfig,
 )
+from echodepth.training.initial_weights import load_initial
 
 _MODEL_SECTION = tyro.conf.arg(name="model")
 KINDS: dict[str, type[TrainConfig]] = {config.kind: config for config in (RGBConfig, BinauralConfig, DistillConfig)}
@@ -65,8 +66,11 @@ def train_config(kind: str, **flags: Any) -> TrainConfig:
         flags: any flag that this kind, network, front end and dataset have.
 
     Raises:
-        ConfigError: a flag or a choice is unknown, or a required flag is missing.
+        CheckpointError: the model of ``init`` cannot be read.
+        ConfigError: a flag or a choice is unknown, contradicts ``init``, or a required flag is missing.
     """
+    if kind in KINDS and flags.get("init") is not None:
+        flags = load_initial(flags["init"], KINDS[kind].modality, flags)[1] | flags
     return build(config_class(kind, Choices.of(flags)), flags)
 
 

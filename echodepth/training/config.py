@@ -14,6 +14,7 @@ from echodepth.losses.config import Curriculum
 FLAGS_NOT_COMPARED = frozenset(
     {
         *("experiment_name", "seed", "teacher", "checkpoints", "save_frequency", "overwrite"),
+        *("resume", "save_minutes", "on_nan", "spike_factor"),
         *("num_workers", "device", "use_prepared", "compile", "channels_last", "activation_checkpointing"),
         *("deterministic", "cudnn_benchmark", "tf32", "threads"),
         *("use_wandb", "wandb_project", "use_tensorboard", "field_of_view"),
@@ -29,6 +30,8 @@ class TrainingDataConfig:
 
     label_fraction: float = 1.0
     """Share of the training rooms whose ground truth is used; rooms without it serve distillation only."""
+    val_label_fraction: float = 1.0
+    """Share of the validation frames that are scored, chosen likewise; the others are not read."""
     label_seed: int = 0
     """Seed that draws the labelled rooms; a smaller share is a subset of a larger one."""
     flip: TrueOrFalse = True
@@ -57,6 +60,13 @@ class OptimisationConfig:
     """Initial learning rate; the scheduler lowers it."""
     nb_epochs: int = 200
     """Total number of epochs, including those before a resume."""
+    patience: float | None = None
+    """Stop once this share of the epochs so far, such as 0.2, has not lowered the validation RMSE; best with
+    --scheduler none, since cosine reaches zero at --nb_epochs only."""
+    min_epochs: int = 1
+    """Epochs before --patience may stop the run."""
+    val_frequency: int = 1
+    """Epochs between two validations; --nb_epochs must be a multiple of it."""
     optimizer: Literal["Adam", "AdamW", "SGD"] = "AdamW"
     """Optimiser; SGD has momentum 0.9."""
     weight_decay: float = 0.01
@@ -65,6 +75,10 @@ class OptimisationConfig:
     """Learning rate schedule. cosine: to zero over the run; step: divided by ten after each third."""
     gradient_clip: float = 0.0
     """Largest norm of the gradient; 0 does not clip."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """What a step does whose inputs, loss or gradient are NaN, infinite or a spike: stop the run, or be left out."""
+    spike_factor: float = 1000.0
+    """How many times the usual loss or gradient norm counts as a spike; 0 accepts any."""
     accumulate: int = 1
     """Batches whose gradients are accumulated for one optimiser step."""
     ema_decay: float | None = None
@@ -86,7 +100,7 @@ class DistillationConfig:
     kd_schedule: Literal["constant", "warmup", "decay"] = "constant"
     """Schedule of all distillation weights: constant, rising over the first fifth, or falling to zero."""
     shuffle_teacher: bool = False
-    """Control: the teacher is given another frame of the batch."""
+    """Control: the teacher is given another frame of the batch; a batch of one frame has no teacher."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +175,14 @@ class TrainConfig:
     """Name of the folders under checkpoints/, results/ and logs/."""
     seed: int = 0
     """Random seed of the whole run: the same command twice gives the same numbers."""
+    init: str | None = None
+    """Start from the weights of this model (folder, .pth, experiment, echodepth-light, ORG/NAME), with its network."""
     checkpoints: int | None = None
     """Resume from the end of this epoch."""
+    resume: Literal["auto"] | None = None
+    """auto: resume from the newest checkpoint that is whole, or begin if there is none."""
+    save_minutes: float = 10.0
+    """Minutes between two checkpoints within an epoch, the most that a kill costs; 0 saves whole epochs only."""
     save_frequency: int = 2
     """Epochs between two checkpoints and pictures of results."""
     overwrite: bool = False

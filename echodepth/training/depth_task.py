@@ -24,6 +24,7 @@ from echodepth.models.layers import Prediction
 from echodepth.models.saved_weights import FORMAT
 from echodepth.training.config import AudioTrainingDataConfig, TrainConfig
 from echodepth.training.epoch_means import EpochMeans
+from echodepth.training.step_guard import StepGuard
 from echodepth.training.validation import uses_channels_last
 
 VALIDATION_PROTOCOL = "valid"
@@ -79,7 +80,11 @@ class DepthTask(L.LightningModule):
         self.spec_masks = options.spec_masks if isinstance(options, AudioTrainingDataConfig) else 0
         self.scores = DepthMetrics()
         self.skipped_batches = 0
-        self._means, self._validation_means = EpochMeans(), EpochMeans()
+        self.means, self._validation_means = EpochMeans(), EpochMeans()
+        # Losses and frames of the batches whose gradient the next optimiser step takes.
+        self._pending: list[tuple[dict[str, Tensor], int]] = []
+        scales = config.machine.precision == "16-mixed"
+        self.guard = StepGuard(config.optimisation.on_nan, config.optimisation.spike_factor, scales)
 
     def on_train_epoch_start(self) -> None:
         """Seed from (seed, epoch, rank) alone, so that a resumed run draws the same random numbers."""
@@ -117,18 +122,25 @@ class DepthTask(L.LightningModule):
 
         On one device, nothing here waits for it: it computes this step while the CPU prepares the next.
         """
+        bad = batch.get("not_finite")
+        if bad:
+            self.guard.refuse_inputs(bad, f"batch {batch_idx + 1} of epoch {self.current_epoch + 1}")
+            if self.trainer.world_size == 1:
+                self.skipped_batches += 1
+                return None
         prepared = self.network_input(batch)
         if self.spec_masks:
             prepared = mask_spectrogram(prepared, self.spec_masks)
         with sync_ranks(self.trainer.world_size > 1):
             losses = self.losses(prepared, batch)
             learns = not self.needs_ground_truth or self._any_valid(batch)
-        if not learns:
+        if not learns or bad:
             self.skipped_batches += 1
             # The other ranks wait for this rank's gradient: it contributes zeros.
             return 0.0 * losses["loss"] if self.trainer.world_size > 1 else None
         size = len(batch["depth"])
-        self._means.add(losses, size)
+        self._pending.append((losses, size))
+        self.guard.add(losses["loss"], batch)
         if self.device.type == "cpu" or (batch_idx + 1) % PROGRESS_STEPS == 0 or self.trainer.is_last_batch:
             self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False, batch_size=size)
         return losses["loss"]
@@ -140,9 +152,26 @@ class DepthTask(L.LightningModule):
             return bool(valid_pixels)
         return batch["any_valid"] if "any_valid" in batch else bool(batch["valid"].any())
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Count the step's losses, or leave the step out if its loss or gradient is bad."""
+        batch = self.trainer.fit_loop.batch_idx + 1
+        if self.guard.allows(self, self.current_epoch + 1, batch, self.trainer.global_step + 1):
+            self._count_pending()
+            return
+        self.skipped_batches += len(self._pending)
+        self._pending.clear()
+        # Without a gradient no optimiser moves a weight; with one of zero its momentum would.
+        optimizer.zero_grad(set_to_none=True)
+
+    def _count_pending(self) -> None:
+        for losses, size in self._pending:
+            self.means.add(losses, size)
+        self._pending.clear()
+
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean losses, skipped batches and learning rate."""
-        self._log_means("train", self._means)
+        self._count_pending()
+        self._log_means("train", self.means)
         self.log("train/skipped_batches", float(self.skipped_batches), sync_dist=True, reduce_fx="sum")
         self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         self.skipped_batches = 0
@@ -159,6 +188,7 @@ class DepthTask(L.LightningModule):
         Raises:
             ConfigError: a weight is NaN or infinite.
         """
+        self.guard.check()
         if not torch.stack([torch.isfinite(tensor).all() for tensor in self.model.state_dict().values()]).all():
             raise ConfigError(
                 f"training diverged in epoch {self.current_epoch + 1}: the network has weights that are not finite; "
@@ -208,6 +238,8 @@ class DepthTask(L.LightningModule):
             group["weight_decay"] = decay
         for state in checkpoint["lr_schedulers"]:
             state["base_lrs"] = [rate] * len(state["base_lrs"])
+        if "guard" in checkpoint:
+            self.guard.restore(checkpoint["guard"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the network's weights for a plain ``load_state_dict(checkpoint["model_state_dict"])``, and its spec."""
@@ -220,6 +252,7 @@ class DepthTask(L.LightningModule):
         checkpoint["run"] = self.model.run.to_plain()
         checkpoint["threads"] = torch.get_num_threads()
         checkpoint["format"] = FORMAT
+        checkpoint["guard"] = self.guard.state()
 
 
 def network_input(model: DepthModel, batch: Sample) -> Tensor:

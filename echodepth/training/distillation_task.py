@@ -56,14 +56,23 @@ class DistillationTask(DepthTask):
 
     def losses(self, prepared: Float[Tensor, "b c h w"], batch: Sample) -> dict[str, Tensor]:
         """The supervised terms, the weighted distillation losses, and the sum of all as ``loss``."""
-        student_output = self.predict(prepared)
-        teacher_output = self.teacher.predict(_shuffled(batch) if self.shuffle_teacher else batch)
-        labels = _pseudo_labelled(batch, student_output, teacher_output) if self.pseudo_labels else batch
-        supervised = self.supervised(student_output, labels)
-        distilled = self.distillation(student_output, teacher_output, batch["valid"])
+        supervised, distilled = self.loss_terms(prepared, batch)
         total = supervised.pop("loss")
         weight = schedule(self.kd_schedule, self.current_epoch / self.config.optimisation.nb_epochs)
         return {**supervised, **distilled, "loss": sum((weight * loss for loss in distilled.values()), total)}
+
+    def loss_terms(
+        self, prepared: Float[Tensor, "b c h w"], batch: Sample
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The supervised terms with their sum as ``loss``, and the distillation losses times their weights."""
+        student_output = self.predict(prepared)
+        if self.shuffle_teacher and len(batch["name"]) == 1:
+            # The last batch of an epoch may have one frame: its teacher would be given the right picture.
+            return self.supervised(student_output, batch), {}
+        teacher_output = self.teacher.predict(_shuffled(batch) if self.shuffle_teacher else batch)
+        labels = _pseudo_labelled(batch, student_output, teacher_output) if self.pseudo_labels else batch
+        distilled = self.distillation(student_output, teacher_output, batch["valid"])
+        return self.supervised(student_output, labels), distilled
 
 
 def _pseudo_labelled(batch: Sample, student: Prediction, teacher: Prediction) -> Sample:

@@ -1,6 +1,7 @@
 """Means of the training losses over an epoch, summed on the device."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,14 @@ class EpochMeans:
             before, counted = self._sums[names]
             weighted, frames = before + weighted, counted + frames
         self._sums[names] = weighted, frames
+
+    def state(self) -> list[Any]:
+        """The sums so far, in plain values and tensors."""
+        return [[list(names), sums.cpu(), frames] for names, (sums, frames) in self._sums.items()]
+
+    def restore(self, state: list[Any], device: torch.device) -> None:
+        """Go on from ``state``."""
+        self._sums = {tuple(names): (sums.to(device), frames) for names, sums, frames in state}
 
     def take(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         """The means, after which a new epoch begins.

@@ -16,7 +16,7 @@ from echodepth.core.run_paths import RunPaths
 from echodepth.data.sample import Sample
 from echodepth.models.attention.attention_lags import predict_with_lags, relative_attention
 from echodepth.report.figures import new_figure, result_picture, save_figure
-from echodepth.training.callbacks import is_due
+from echodepth.training.checkpoints import is_due
 from echodepth.training.depth_task import DepthTask, network_input
 
 FRAMES = 4

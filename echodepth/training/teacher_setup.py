@@ -69,7 +69,7 @@ def _open_cached(config: DistillConfig, live: LiveTeacher, frames: SplitDataset)
         return None
     levels = sorted({level for levels in levels_of(config.distillation).values() for level in levels})
     try:
-        teacher = CachedTeacher(folder, frames.records, levels)
+        teacher = CachedTeacher(folder, frames.records, levels, config.data.verify)
     except CheckpointError as misfit:
         log.warning(
             "the teacher runs in every epoch because its cache %s does not fit: %s; "

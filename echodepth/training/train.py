@@ -13,9 +13,9 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from echodepth import __version__
+from echodepth.core.atomic_io import atomic_write
 from echodepth.core.device import float32_products
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import flat, plain, select
@@ -28,23 +28,28 @@ from echodepth.data.label_subset import LabelSubset
 from echodepth.data.opening import dataset_camera
 from echodepth.data.records import Modality
 from echodepth.distillation.teachers.loading import load_teacher
-from echodepth.models.checkpoint import DepthModel, ModelSpec, build_spec, read_checkpoint
+from echodepth.models.checkpoint import DepthModel, ModelSpec, build_spec
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.layers import count_parameters
 from echodepth.models.networks import NETWORKS
 from echodepth.models.run_record import RunRecord
-from echodepth.training.callbacks import BestModel, EpochCheckpoints, History
+from echodepth.training.callbacks import BestModel, History
+from echodepth.training.checkpoints import AtomicCheckpointIO, BatchOrder, Checkpoints
 from echodepth.training.config import FLAGS_NOT_COMPARED, DistillConfig, TrainConfig
+from echodepth.training.convergence import StopWhenConverged
 from echodepth.training.depth_task import PROGRESS_STEPS, DepthTask
 from echodepth.training.distillation_task import DistillationTask, require_features
 from echodepth.training.image_logging import ResultPictures
+from echodepth.training.initial_weights import continued, load_initial
+from echodepth.training.rank_watch import RankWatch
+from echodepth.training.resume import ResumePoint, prepare_folders
+from echodepth.training.stop_signals import StopSignals
 from echodepth.training.teacher_setup import open_teacher
 from echodepth.training.thread_choice import training_threads
 from echodepth.training.validation import (
     INSTALL_LOGGERS,
     check_batches,
     check_flags,
-    check_resumable,
     is_deterministic,
     is_main_process,
     on_cuda,
@@ -52,8 +57,6 @@ from echodepth.training.validation import (
 )
 
 log = logging.getLogger(__name__)
-TERMINATED = 143
-"""Exit status of a process that SIGTERM ended: 128 + 15."""
 
 
 def train(config: TrainConfig) -> Path:
@@ -72,15 +75,20 @@ def train(config: TrainConfig) -> Path:
     """
     # Lightning's import sets the level at which it logs devices and loggers.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    return _fit(config, *new_task(config))
+
+
+def new_task(config: TrainConfig) -> tuple[DepthTask, DepthDataModule, dict[str, Any] | None]:
+    """An untrained model as a Lightning module, its data, and how the teacher was aligned; errors as ``train``."""
     model = new_model(config)
     if not isinstance(config, DistillConfig):
-        return _fit(config, DepthTask(model, config), _open_data(config, model, (config.modality, "depth")))
+        return DepthTask(model, config), _open_data(config, model, (config.modality, "depth")), None
     live = load_teacher(config.distillation.teacher)
     require_features(config, live)
     data = _open_data(config, model, ("image", "audio", "depth"))
     teacher, alignment = open_teacher(config, live, data.train_set)
     del live  # a cached teacher needs no network, and the network may be large
-    return _fit(config, DistillationTask(model, teacher, config), data, alignment)
+    return DistillationTask(model, teacher, config), data, alignment
 
 
 def model_spec(config: TrainConfig) -> ModelSpec:
@@ -98,13 +106,15 @@ def model_spec(config: TrainConfig) -> ModelSpec:
 
 
 def new_model(config: TrainConfig) -> DepthModel:
-    """An untrained model for these flags, with the record of the run that begins.
+    """The model that these flags begin with, new or that of ``--init``, with the record of the run that begins.
 
     Raises:
-        ConfigError: a flag is out of range.
+        CheckpointError: the model of ``--init`` cannot be read.
+        ConfigError: a flag is out of range, or contradicts ``--init``.
         DataError: the dataset's description of its camera cannot be read.
     """
     check_flags(config)
+    initial = None if config.init is None else load_initial(config.init, config.modality, plain(config))[0]
     # Seeded before anything is drawn: a student starts from the same weights with a teacher and without.
     L.seed_everything(config.seed, workers=True, verbose=False)
     reader = DATASETS[config.data.dataset]
@@ -121,7 +131,7 @@ def new_model(config: TrainConfig) -> DepthModel:
         field_of_view=dataset_camera(config.data, config.training_data.field_of_view),
     )
     try:
-        return DepthModel(model_spec(config), record)
+        return DepthModel(model_spec(config), record) if initial is None else continued(initial, record)
     except ValueError as error:
         raise ConfigError(f"--{error}") from error
 
@@ -143,22 +153,25 @@ def _open_data(config: TrainConfig, model: DepthModel, modalities: tuple[Modalit
         seed=config.seed,
         flip=options.flip,
         color_jitter=options.color_jitter,
-        first_epoch=config.checkpoints or 0,
         labels=LabelSubset(options.label_fraction, options.label_seed, keep_unlabelled),
+        val_labels=LabelSubset(options.val_label_fraction, options.label_seed),
         prepared=(AudioCacheFormat(model.front_end.settings), AudioCacheFormat()) if machine.use_prepared else (),
     )
 
 
 def _fit(config: TrainConfig, task: DepthTask, data: DepthDataModule, teacher: dict[str, Any] | None = None) -> Path:
-    paths = RunPaths(config.experiment_name)
+    paths, machine = RunPaths(config.experiment_name), config.machine
     # Opened before any folder changes: a mistyped --data_dir must not delete an older run or leave empty folders.
     sizes = len(data.train_set), len(data.val_set)
     check_batches(config, sizes[0])
-    resume = _prepare_folders(config, paths, task.model)
+    order = BatchOrder(config.seed, config.optimisation.batch_size, machine.devices * machine.num_nodes, sizes[0])
+    start = prepare_folders(config, paths, task.model, order)
     epochs = config.optimisation.nb_epochs
-    if config.checkpoints is not None and config.checkpoints >= epochs:
-        log.info("epoch %d exists: nothing is left to train up to --nb_epochs %d", config.checkpoints, epochs)
+    if start.epochs >= epochs:
+        log.info("epoch %d exists: nothing is left to train up to --nb_epochs %d", start.epochs, epochs)
         return paths.best
+    data.first_epoch, data.first_batch = start.epochs, start.batches
+    task.guard.files_of = data.files_of
     if is_main_process():
         log.info(
             "%s: %s, %.2f M parameters, %d training frames, %d validation frames",
@@ -168,13 +181,12 @@ def _fit(config: TrainConfig, task: DepthTask, data: DepthDataModule, teacher: d
             *sizes,
         )
         _write_config(config, paths, task.model, data, teacher)
-    number = training_threads(config, None if resume is None else read_checkpoint(resume).get("threads"))
-    with _expected_warnings_ignored(), use_threads(number):
-        try:
-            with _wandb_run_ended(config), float32_products(config.machine.tf32):
-                _trainer(config, paths).fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
-        except SIGTERMException as terminated:
-            raise SystemExit(TERMINATED) from terminated
+    threads = training_threads(config, start.threads)
+    with _expected_warnings_ignored(), use_threads(threads), StopSignals() as signals:
+        checkpoints = Checkpoints(paths, config.save_frequency, config.save_minutes, signals, order)
+        trainer = _trainer(config, paths, start, checkpoints)
+        with _wandb_run_ended(config), float32_products(machine.tf32):
+            trainer.fit(task, datamodule=data, ckpt_path=start.path, weights_only=True)
     if is_main_process():
         log.info("best model: %s", paths.best)
     return paths.best
@@ -188,35 +200,26 @@ def _expected_warnings_ignored() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         # The curves count skipped batches.
         warnings.filterwarnings("ignore", message=".*training_step` returned `None`.*")
+        # The samplers leave out the batches that were trained on.
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         # The validation scores already are those of all processes.
         warnings.filterwarnings("ignore", message=".*recommended to use .*sync_dist=True.*")
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning.*")
         yield
 
 
-def _prepare_folders(config: TrainConfig, paths: RunPaths, model: DepthModel) -> Path | None:
-    """The checkpoint to resume from, or None once the folders of a new run are made."""
-    if config.checkpoints is not None:
-        path = paths.resume_from(config.checkpoints)
-        flags = {**model.run.data, **model.run.flags, "seed": config.seed}
-        check_resumable(read_checkpoint(path), model.spec, flags, path)
-        return path
-    if is_main_process():
-        paths.start_afresh(config.overwrite)
-        for folder in (paths.checkpoints, paths.results, paths.logs):
-            folder.mkdir(parents=True, exist_ok=True)
-    return None
-
-
-def _trainer(config: TrainConfig, paths: RunPaths) -> L.Trainer:
+def _trainer(config: TrainConfig, paths: RunPaths, start: ResumePoint, checkpoints: Checkpoints) -> L.Trainer:
     machine, optimisation = config.machine, config.optimisation
     callbacks: list[Callback] = [
         TQDMProgressBar(refresh_rate=PROGRESS_STEPS if on_cuda(machine) else 1),
         BestModel(paths),
         ResultPictures(paths, config.save_frequency),
-        History(paths, config.checkpoints or 0),
-        EpochCheckpoints(paths, config.save_frequency),
+        History(paths, start.epochs),
+        checkpoints,
+        RankWatch(),
     ]
+    if optimisation.patience is not None:
+        callbacks.insert(1, StopWhenConverged(optimisation.patience, optimisation.min_epochs))
     if optimisation.ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=optimisation.ema_decay))
     return L.Trainer(
@@ -227,10 +230,12 @@ def _trainer(config: TrainConfig, paths: RunPaths) -> L.Trainer:
         precision=machine.precision,
         sync_batchnorm=uses_sync_batchnorm(machine),
         max_epochs=optimisation.nb_epochs,
+        check_val_every_n_epoch=optimisation.val_frequency,
         gradient_clip_val=optimisation.gradient_clip or None,
         accumulate_grad_batches=optimisation.accumulate,
         logger=_loggers(config, paths) or False,
         callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
         default_root_dir=paths.logs,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -291,4 +296,5 @@ def _write_config(
         "model": dataclasses.asdict(model.spec),
         "facts": facts,
     }
-    paths.config.write_text(json.dumps(resolved, indent=2) + "\n")
+    with atomic_write(paths.config) as unfinished:
+        unfinished.write_text(json.dumps(resolved, indent=2) + "\n")

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from echodepth.core.errors import CheckpointError, ConfigError, require_at_least
 from echodepth.core.flags import flat
+from echodepth.core.packaged import packaged_model
 from echodepth.distillation.losses.total import check_distillation
 from echodepth.losses.total import loss_terms
 from echodepth.models.checkpoint import ModelSpec
@@ -22,9 +23,9 @@ from echodepth.training.config import DistillConfig, MachineConfig, TrainConfig
 
 log = logging.getLogger(__name__)
 LEAST = {
-    1: ("batch_size", "nb_epochs", "save_frequency", "accumulate", "devices", "num_nodes"),
+    1: ("batch_size", "nb_epochs", "save_frequency", "accumulate", "devices", "num_nodes", "min_epochs"),
     MINIMUM_SIZE: ("image_size",),
-    0: ("learning_rate", "weight_decay", "gradient_clip", "seed", "label_seed", "spec_masks"),
+    0: ("learning_rate", "weight_decay", "gradient_clip", "seed", "label_seed", "spec_masks", "save_minutes"),
 }
 """Smallest value of a flag."""
 COMPILERS = ("c++", "g++", "clang++", "cl")
@@ -36,6 +37,17 @@ INSTALL_LOGGERS = "install the loggers with pip install 'echodepth[track]'"
 def is_main_process() -> bool:
     """Whether this is rank zero, the only process that writes files and logs."""
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
+
+
+def _check_length(config: TrainConfig) -> None:
+    patience, frequency = config.optimisation.patience, config.optimisation.val_frequency
+    epochs = config.optimisation.nb_epochs
+    if patience is not None and not 0 < patience < 1:
+        raise ConfigError(f"--patience must be a share of the epochs above 0 and below 1, such as 0.2, not {patience}")
+    if frequency < 1 or epochs % frequency:
+        raise ConfigError(
+            f"--val_frequency must divide --nb_epochs {epochs}, so that the last epoch is validated, not {frequency}"
+        )
 
 
 def check_flags(config: TrainConfig) -> None:
@@ -52,6 +64,14 @@ def check_flags(config: TrainConfig) -> None:
         raise ConfigError(f"--label_fraction must be above 0 and up to 1, such as 0.1, not {fraction}")
     if decay is not None and not 0 <= decay < 1:
         raise ConfigError(f"--ema_decay must be from 0 to below 1, such as 0.999, not {decay}")
+    _check_length(config)
+    spike = config.optimisation.spike_factor
+    if not (spike == 0 or 1 < spike < math.inf):
+        raise ConfigError(f"--spike_factor must be above 1, such as 1000, or 0 for none, not {spike:g}")
+    if packaged_model(config.experiment_name) is not None:
+        raise ConfigError(
+            f"--experiment_name {config.experiment_name} is a model that comes with echodepth: give another"
+        )
     _check_machine(config)
     if flags.get("uncertainty") and not flags["lambda_uncertainty"]:
         raise ConfigError("--lambda_uncertainty 0 does not train --uncertainty: give it a weight, or leave both out")
@@ -147,7 +167,7 @@ def check_resumable(checkpoint: dict[str, Any], spec: ModelSpec, flags: dict[str
         path: of the checkpoint, for messages.
 
     Raises:
-        CheckpointError: the checkpoint is of another network, optimiser or weight averaging.
+        CheckpointError: the checkpoint is of another network, optimiser, weight averaging or initial model.
     """
     recorded = checkpoint.get("model_spec")
     if recorded is None or _with_front_end_defaults(recorded) != _with_front_end_defaults(vars(spec)):
@@ -155,9 +175,9 @@ def check_resumable(checkpoint: dict[str, Any], spec: ModelSpec, flags: dict[str
     run = checkpoint["run"]
     before = run["data"] | run["flags"] | {"seed": run["seed"]}
     changed = [name for name in flags if before.get(name) != flags[name]]
-    for name in ("optimizer", "ema_decay"):
+    for name in ("optimizer", "ema_decay", "init"):
         # Averaged weights in a checkpoint are not those that its optimiser's state belongs to.
-        if name in changed and (name == "optimizer" or None in (before.get(name), flags[name])):
+        if name in changed and (name != "ema_decay" or None in (before.get(name), flags[name])):
             raise CheckpointError(
                 f"{path} was trained with --{name} {before.get(name)}, not {flags[name]}, and its state fits no other: "
                 "resume with that, or begin another --experiment_name"

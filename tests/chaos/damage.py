@@ -9,6 +9,8 @@ import tarfile
 from collections.abc import Callable
 from typing import Any
 
+from echodepth.core.integrity import SEAL, seal
+
 Damage = Callable[[random.Random, bytes], bytes]
 NUMBERS = (0, 1, 2, 3, 7, 0x7F, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1)
 NAMES = (
@@ -130,8 +132,16 @@ def damage_json(rng: random.Random, data: bytes) -> bytes:
         return rng.choice((damage_bytes, damage_text))(rng, data)
     lines = data.splitlines() if data.count(b"\n{") else [data]
     line = rng.randrange(len(lines))
-    lines[line] = to_json(damage_value(rng, json.loads(lines[line])))
+    lines[line] = to_json(_resealed(rng, damage_value(rng, json.loads(lines[line]))))
     return b"\n".join(lines) + b"\n"
+
+
+def _resealed(rng: random.Random, content: Any) -> Any:
+    """Mostly without the digests that show the damage, or with others, as an attacker writes them."""
+    if not isinstance(content, dict) or rng.random() < 0.2:
+        return content
+    plain = {name: _resealed(rng, value) if name == "run" else value for name, value in content.items() if name != SEAL}
+    return seal(plain) if SEAL in content and rng.random() < 0.3 else plain
 
 
 def to_json(content: Any) -> bytes:

@@ -167,6 +167,7 @@ def read(folder: Path) -> list[object]:
 def changed_index(folder: Path, **changes: object) -> None:
     index = json.loads((folder / INDEX).read_text())
     index["splits"]["train"]["shards"][0] |= changes
+    index.pop("seal", None)
     (folder / INDEX).write_text(json.dumps(index, indent=1))
 
 

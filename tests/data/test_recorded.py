@@ -76,7 +76,7 @@ def test_nothing_is_read_fetched_or_written_because_of_a_model(
     """``evaluate --checkpoint MODEL`` called an address in its config.json, and wrote what came into a folder there."""
     (tmp_path / "linked").symlink_to(v2_root)
     named = {"address": address[0], "folder": str(v2_root), "folder above": "../linked", "link": str(tmp_path)}
-    change(model, data={"data_dir": named[where], "shard_cache": str(tmp_path / "cache"), "check_hashes": True})
+    change(model, data={"data_dir": named[where], "shard_cache": str(tmp_path / "cache"), "verify": True})
     before = {*tmp_path.rglob("*")}
     with pytest.raises(SystemExit) as stop:
         cli.main(READING_COMMANDS[command](str(model)))
@@ -98,7 +98,7 @@ def test_the_demo_takes_no_examples_from_a_folder_that_a_model_names(model: Path
 def test_the_users_own_flag_chooses_the_data(model: Path, v2_root: Path, tmp_path: Path) -> None:
     change(model, data={"data_dir": "http://127.0.0.1:1/rooms", "shard_cache": str(tmp_path / "cache")})
     data = data_to_read(load_model(model), None, v2_root)
-    assert (data.data_dir, data.shard_cache, data.check_hashes) == (v2_root, None, False)
+    assert (data.data_dir, data.shard_cache, data.verify) == (v2_root, None, False)
     assert data_to_read(load_model(model), None, "s3://bucket/rooms").data_dir == "s3://bucket/rooms"
     assert data_to_read(load_model(model), "batvisionv1", None).root == Path("data/batvisionv1")
     assert trained_data(load_model(model)).data_dir is None

@@ -407,9 +407,8 @@ def test_a_changed_byte_is_seen_by_the_hash(spoilt: Path) -> None:
     data = bytearray(path.read_bytes())
     data[1000] ^= 1  # within a recording: nothing but the hash can tell
     path.write_bytes(data)
-    assert len(names(spoilt)) == 24
     with pytest.raises(DataError, match=r"train-000000\.tar is damaged or truncated: its hash differs"):
-        names(spoilt, check_hashes=True)
+        names(spoilt)
 
 
 def test_a_file_that_cannot_be_decoded_names_shard_and_row(spoilt: Path) -> None:
@@ -477,6 +476,12 @@ def test_fetched_shards_are_kept_under_their_hash(shards: Path, web: Server, tmp
     one = sorted(tmp_path.iterdir())[0]
     one.write_bytes(b"cut short")
     assert names(web.address, shard_cache=tmp_path) == first
+    kept = bytearray(one.read_bytes())
+    kept[1000] ^= 1
+    one.write_bytes(kept)
+    with pytest.raises(DataError, match=rf"{one.name} is damaged and removed: start again, and the shard is fetched"):
+        names(web.address, shard_cache=tmp_path)
+    assert names(web.address, shard_cache=tmp_path) == first
 
 
 def test_a_broken_connection_is_taken_up_again_and_not_for_ever(
@@ -521,6 +526,7 @@ def test_what_cannot_be_read_is_said(
 
 def test_an_index_of_another_kind_or_version_is_refused(spoilt: Path) -> None:
     index = json.loads((spoilt / INDEX).read_text())
+    del index["seal"]
     (spoilt / INDEX).write_text(json.dumps(index | {"version": 9}))
     with pytest.raises(DataError, match="has version 9, and this program reads version 1"):
         as_file(spoilt)
@@ -604,6 +610,8 @@ def test_an_address_keeps_its_slashes_from_the_command_line_to_the_model(
     for given, read in (("s3://bucket/rooms", "s3://bucket/rooms"), ("some/folder", Path("some/folder"))):
         for command in (["train", "rgb"], ["evaluate", "--checkpoint", "a"]):
             assert flat(cli.parse([*command, "--data_dir", given])[1])["data_dir"] == read
-    model = save_tiny(tmp_path / "a", Path("x"), data_dir="s3://bucket/rooms", shard_cache="kept", check_hashes=True)
+    model = save_tiny(
+        tmp_path / "a", Path("x"), data_dir="s3://bucket/rooms", shard_cache="kept", check_hashes=True
+    )  # --verify was called so
     data = trained_data(model)
     assert (data.data_dir, data.address, data.shard_cache) == ("s3://bucket/rooms", "s3://bucket/rooms", Path("kept"))

@@ -50,8 +50,8 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
 class ForkedPool:
     """What ``parallel_map`` uses of joblib's ``Parallel``."""
 
-    def __init__(self, n_jobs: int, return_as: str) -> None:
-        self.pool = ProcessPoolExecutor(n_jobs, multiprocessing.get_context("fork"))
+    def __init__(self, n_jobs: int, return_as: str, initializer: Callable[..., None], initargs: tuple[int]) -> None:
+        self.pool = ProcessPoolExecutor(n_jobs, multiprocessing.get_context("fork"), initializer, initargs)
         self.ordered = return_as == "generator"
 
     def __call__(self, jobs: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> Iterator[Any]:
@@ -190,6 +190,70 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+GROUP = """
+import os, signal, sys, time
+from echodepth.core.workers import start_worker
+parent = os.getpid()
+worker = os.fork()
+if worker == 0:
+    start_worker(parent)
+    print("ready", flush=True)
+    time.sleep(60)
+    os._exit(9)
+sys.stdin.readline()
+for number in (signal.SIGINT, signal.SIGUSR1):
+    os.kill(worker, number)
+subprocess = os.fork()
+if subprocess == 0:  # not the parent
+    os.kill(worker, signal.SIGTERM)
+    os._exit(0)
+os.waitpid(subprocess, 0)
+time.sleep(1)
+print(os.waitpid(worker, os.WNOHANG), flush=True)
+os.kill(worker, signal.SIGTERM)
+print(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no signal tells who sent it")
+def test_a_worker_leaves_signals_to_all_processes_to_its_parent(tmp_path: Path) -> None:
+    """A scheduler's SIGTERM, or Ctrl-C, ended the data loader's workers while the run was saving."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.run(
+        [sys.executable, "-c", GROUP], env=environment, input="go\n", capture_output=True, text=True, check=True
+    )
+    assert process.stdout.split("\n") == ["ready", "(0, 0)", "0", ""]
+
+
+def test_a_stopped_worker_is_ended(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Its pool would wait for it for ever."""
+    monkeypatch.setattr(workers, "_LOOK", 0.01)
+    monkeypatch.setattr(workers, "_watching", set())
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    worker.start()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGSTOP)
+    workers.watch_workers()
+    worker.join(20)
+    assert worker.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("error", "is_death"),
+    [
+        (RuntimeError("DataLoader worker (pid(s) 3, 4) exited unexpectedly"), True),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), True),
+        (RuntimeError("A worker process managed by the executor was unexpectedly terminated. This"), True),
+        (RuntimeError("Caught RuntimeError in DataLoader worker process 0."), False),
+        (ValueError("DataLoader worker (pid 7) is killed"), False),
+    ],
+)
+def test_the_death_of_a_worker_is_one_line(error: Exception, is_death: bool) -> None:
+    line = workers.worker_death(error)
+    assert (line is not None) == is_death
+    assert not is_death or ("--resume auto" in str(line) and "\n" not in str(line))
 
 
 def is_running(process: int) -> bool:

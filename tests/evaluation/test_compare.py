@@ -4,15 +4,20 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from echodepth.core.errors import CheckpointError, ConfigError
-from echodepth.evaluation.compare import build_comparison, compare
+from echodepth.evaluation.compare import _mark_best, build_comparison, compare
 from echodepth.evaluation.comparison import read_curves
+from echodepth.evaluation.intervals import metric_table
+from echodepth.evaluation.report_files import markdown as render_markdown
 from echodepth.metrics.depth import METRICS
+from echodepth.metrics.direction import DIFFERENCES
 from echodepth.report.formatting import number
 from tests.configs import compare_config
 from tests.tiny import save_tiny, save_tiny_rgb, write_v2
@@ -49,13 +54,36 @@ def test_rows_are_the_models_by_kind_and_their_controls(runs: Path) -> None:
     ]
     assert comparison.seed_means == []
     assert comparison.notes == []
-    audio = [row for row in comparison.rows if row.label in ("audio", "audio + distillation", "U-Net baseline")]
-    assert [row for row in comparison.rows if row.is_best] == [min(audio, key=lambda row: row.means["rmse"])]
+    assert [row.label for row in comparison.rows if row.hears] == ["audio", "audio + distillation", "U-Net baseline"]
+    lowest = min((row for row in comparison.rows if row.hears), key=lambda row: row.means["rmse"])
+    assert comparison.leader is lowest
     for row in comparison.rows:
         for metric in METRICS:
             low, high = row.intervals[metric] or (np.nan, np.nan)
             assert low <= row.means[metric] <= high
             assert row.means[metric] == pytest.approx(row.evaluation.metrics[metric])
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.3, "ears"), (0.02, None)])
+def test_a_model_is_highlighted_if_it_is_distinguishable_from_each_other_one(
+    runs: Path, gap: float, expected: str | None
+) -> None:
+    """Ten rooms with errors from 1 m on; the second model's are higher by ``gap``, the third one's by .3 m, ± .1 m."""
+    rows = [row for row in build_comparison(compare_config("baseline", "taught", "ears", pictures=1)).rows if row.hears]
+
+    def errors(offset: float) -> list[dict[str, Any]]:
+        return [
+            {"name": str(room), "room": str(room)}
+            | dict.fromkeys(METRICS, 1 + room / 10 + offset + (0.1 * (-1) ** room if offset else 0.0))
+            | dict.fromkeys(DIFFERENCES, 0.1 * room)
+            for room in range(10)
+        ]
+
+    table = metric_table([errors(offset) for offset in (0.0, gap, 0.3)], list(map(str, range(10))), "simulated", 0)
+    assert [row.run for row in rows] == ["ears", "taught", "baseline"]
+    named = [replace(row, means=table.mean(index)) for index, row in enumerate(rows)]
+    assert [row.run for row in _mark_best(named, table) if row.is_best] == ([expected] if expected else [])
+    assert not any(row.is_best for row in _mark_best(named[:1], table))
 
 
 def test_pictured_frames_are_spread_over_the_split_and_seen_by_every_model(runs: Path) -> None:
@@ -157,7 +185,11 @@ def test_the_report(runs: Path) -> None:
 
     markdown = (folder / "comparison.md").read_text()
     assert "6 frames of the test split of batvisionv2 under protocol valid" in markdown
-    assert len(re.findall(r"^\| \*\*(audio|U-Net baseline)\*\* ", markdown, flags=re.MULTILINE)) == 1
+    highlighted = re.compile(r"^\| \*\*(audio|U-Net baseline)\*\* ", flags=re.MULTILINE)
+    assert not highlighted.search(markdown)  # six frames tell no models apart
+    comparison = build_comparison(compare_config("ears", "baseline", pictures=1))
+    marked = replace(comparison, rows=[replace(row, is_best=row.run == "baseline") for row in comparison.rows])
+    assert highlighted.findall(render_markdown(marked)) == ["U-Net baseline"]
     assert number(told["rows"][0]["metrics"]["pooled_rmse"]) in markdown.split("## Pooled over pixels")[1]
     by_depth = told["rows"][0]["depth_bins"]
     assert sum(each["pixels"] for each in by_depth) == told["rows"][0]["counts"]["pixels"]

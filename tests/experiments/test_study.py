@@ -1,7 +1,7 @@
 """A study: which runs it has, that they are done once, and the arithmetic of its table."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -11,51 +11,82 @@ import pytest
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import flat
 from echodepth.distillation.losses.total import distillation_losses
-from echodepth.experiments.config import BenchmarkConfig
+from echodepth.experiments.config import ExperimentConfig, Study
+from echodepth.experiments.distillation_table import distillation_markdown
 from echodepth.experiments.ear_table import COLUMNS, against, ear_markdown
+from echodepth.experiments.gradient_shares import gradient_norms, loss_weights
 from echodepth.experiments.grid import DISTILLED, Run, runs_of
-from echodepth.experiments.study import benchmark, config_of, rooms
-from echodepth.experiments.table import gap_closed, markdown
+from echodepth.experiments.paired import holm, paired_difference
+from echodepth.experiments.run import Setting
+from echodepth.experiments.study import experiment
+from echodepth.experiments.table import gap_closed
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.direction import DIFFERENCES
 from echodepth.models.checkpoint import load_model
 from echodepth.training.compose import train_config
+from echodepth.training.config import TrainConfig
+from echodepth.training.distillation_task import DistillationTask
+from echodepth.training.train import new_task
 
 
-def row(method: str, rmse: float, fraction: float = 1.0, source: str = "same", seed: int = 0) -> dict[str, Any]:
-    figures = {"rmse": rmse, "abs_rel": 0.2, "delta1": 0.7}
-    return {"method": method, "label_fraction": fraction, "teacher_data": source, "seed": seed, **figures}
+def configs(study: Study, **flags: Any) -> dict[Run, TrainConfig]:
+    config = ExperimentConfig(study, **flags)
+    setting = Setting(study, config.scale, config.preset, "cpu", defaultdict(lambda: 0.25))
+    return {run: setting.train_config(run) for run in runs_of(config)}
 
 
-def test_every_way_of_teaching_runs_in_three_settings_and_a_student_alone_in_two() -> None:
-    runs = runs_of(BenchmarkConfig("distillation", seeds=(0, 1)))
+def scored(method: str, seed: int, errors: tuple[float, ...], fraction: float = 1.0, **more: Any) -> dict[str, Any]:
+    """A run whose rooms have these errors, in four frames each."""
+    frames = [
+        {"name": f"{room}{frame}", "room": str(room), "pixels": 10}
+        | dict.fromkeys(METRICS, error)
+        | dict.fromkeys(DIFFERENCES, 0.1 * frame)
+        for room, error in enumerate(errors)
+        for frame in range(4)
+    ]
+    figures = dict.fromkeys(COLUMNS, 0.5) | {"rmse": mean(errors), "frames": frames}
+    place = {"rooms": 320, "label_fraction": fraction, "teacher_data": "none", "seed": seed}
+    return {"method": method} | place | figures | more
+
+
+def test_the_grid_has_each_method_in_each_setting_and_teachers_first() -> None:
+    config = ExperimentConfig("distillation", seeds=(0, 1), label_fractions=(1.0, 0.1))
+    runs = runs_of(config)
     assert Counter(run.method for run in runs if run.seed == 0) == {
-        **dict.fromkeys(DISTILLED, 3),
-        "none": 2,
-        "teacher": 3,
+        **dict.fromkeys(DISTILLED, 4),
+        **dict.fromkeys(("none", "unet_baseline", "teacher", "teacher_uncertainty"), 4),
     }
     assert len({run.name for run in runs}) == len(runs)
-    teachers = [run for run in runs if run.method == "teacher"]
-    assert runs[: len(teachers)] == teachers
-    assert {run.teacher for run in runs if run.method in DISTILLED} == set(teachers)
+    needed = {run.teacher for run in runs if run.is_distilled}
+    assert set(runs[: len(needed)]) == needed
 
 
 def test_a_teacher_from_elsewhere_knows_all_labels_of_other_rooms() -> None:
-    teacher = Run("response", 0.1, "elsewhere", 0).teacher
-    assert teacher == Run("teacher", 1.0, "elsewhere", 0)
-    assert config_of(teacher, "small").data.data_dir == rooms("small", elsewhere=True)
-    assert config_of(Run("response", 0.1, "elsewhere", 0), "small").data.data_dir == rooms("small", elsewhere=False)
+    run = Run("response", 320, 0.1, "elsewhere", 0)
+    assert run.teacher == Run("teacher", 320, 1.0, "elsewhere", 0)
+    config = ExperimentConfig("distillation")
+    setting = Setting("distillation", config.scale, "small", "cpu")
+    assert setting.rooms(run.teacher).name.endswith("_elsewhere")
+    assert setting.rooms(run) == setting.rooms(Run("none", 320, 0.1, "none", 3))
+    assert setting.room_seed(run.teacher) != setting.room_seed(run) == 0
+    assert Run("confidence", 320, 0.1, "same", 0).teacher.method == "teacher_uncertainty"
+    assert Run("confidence+0.3", 320, 0.1, "same", 0).teacher.method == "teacher_uncertainty"
 
 
-def test_alone_or_taught_a_student_makes_the_same_number_of_steps() -> None:
-    alone, taught = (config_of(Run(method, 0.1, "same", 0), "small") for method in ("none", "response"))
-    assert alone.optimisation.nb_epochs * alone.training_data.label_fraction == pytest.approx(
-        taught.optimisation.nb_epochs
-    )
+def test_with_or_without_unlabelled_frames_a_run_has_the_same_steps_between_validations() -> None:
+    of = configs("distillation", methods=("none", "response"), label_fractions=(0.1,), rooms=(320,), seeds=(3,))
+    alone, taught = (next(of[run] for run in of if run.method == method) for method in ("none", "response"))
+    for name in ("nb_epochs", "min_epochs", "val_frequency"):
+        assert getattr(alone.optimisation, name) == 10 * getattr(taught.optimisation, name)
+    assert taught.optimisation.min_epochs == 40
+    for config in (alone, taught):
+        labels = config.training_data
+        assert (labels.label_fraction, labels.val_label_fraction, labels.label_seed) == (0.1, 0.1, 3)
+        assert (config.optimisation.scheduler, config.optimisation.patience) == ("none", 0.2)
 
 
 def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None:
-    standard, light = (config_of(run, "small") for run in runs_of(BenchmarkConfig("light", seeds=(0,))))
+    standard, light = configs("light", seeds=(0,)).values()
     default = train_config("binaural")
     of_standard, of_light, of_default = flat(standard), flat(light), flat(default)
     for flag in ("base_channels", "model", "attention_levels"):
@@ -69,44 +100,91 @@ def test_the_light_student_meets_the_standard_one_at_its_default_width() -> None
     assert of_light.keys() <= of_standard.keys()
 
 
-def test_each_way_of_teaching_has_a_weight_and_the_control_differs_by_its_pairs_alone() -> None:
-    for flags in DISTILLED.values():
-        config = train_config("distill", teacher="any", **flags)
-        assert flat(config)["pseudo_labels"] or any(
-            loss.weight_value for loss in distillation_losses(config.distillation)
-        )
+def test_the_controls_differ_by_one_thing() -> None:
+    of = {run.method: flat(config) for run, config in configs("distillation", rooms=(320,), seeds=(0,)).items()}
+
+    def changes(method: str, other: str) -> dict[str, Any]:
+        left_out = ("experiment_name", "teacher")
+        return {name: value for name, value in of[method].items() if of[other][name] != value and name not in left_out}
+
+    assert changes("shuffled_teacher", "best") == {"shuffle_teacher": True}
+    assert changes("pseudo_labels", "same_batches") == {"pseudo_labels": True}
+    assert changes("response", "same_batches") == {"lambda_kd": 1.0}
+    same = train_config("distill", teacher="any", **DISTILLED["same_batches"])
+    assert not any(loss.weight_value for loss in distillation_losses(same.distillation))
     assert train_config("distill", teacher="any", **DISTILLED["best"]) == train_config("distill", teacher="any")
-    assert DISTILLED["shuffled_teacher"] == DISTILLED["best"] | {"shuffle_teacher": True}
+
+
+def test_the_table_of_distillation_by_hand() -> None:
+    """Sixteen rooms, three seeds. The method is .1 m better on the mean, by .05 to .15 m with the room."""
+    rooms = tuple(1.5 + 0.01 * room for room in range(16))
+    better = tuple(error - 0.1 - 0.05 * (-1) ** room for room, error in enumerate(rooms))
+    rows = [scored("none", seed, rooms) for seed in range(3)]
+    rows += [scored("same_batches", seed, rooms, teacher_data="same") for seed in range(3)]
+    rows += [scored("response", seed, better, teacher_data="same") for seed in range(3)]
+    rows += [scored("teacher", 0, tuple(error - 0.4 for error in rooms), teacher_data="same")]
+    difference = paired_difference([(rows[6], rows[0]), (rows[7], rows[1]), (rows[8], rows[2])])
+    assert difference.mean == pytest.approx(-0.1)
+    # The rooms' differences have a standard deviation of .05, so that the mean of 16 has an error of .0125.
+    assert difference.error == pytest.approx(0.05 / 4, rel=0.05)
+    assert difference.freedom == pytest.approx(15)
+    assert difference.interval == pytest.approx((-0.1 - 2.131 * 0.0125, -0.1 + 2.131 * 0.0125), abs=2e-3)
+    assert difference.detectable == pytest.approx((2.131 + 0.866) * 0.0125, rel=0.05)
+    text = distillation_markdown(ExperimentConfig("distillation"), rows)
+    assert "## 320 rooms, labels 1" in text
+    line = next(line for line in text.splitlines() if line.startswith("| response |"))
+    assert "| 25 % |" in line
+    assert line.count("**better**") == 2
+    same = next(line for line in text.splitlines() if line.startswith("| same_batches |"))
+    assert "+0.000 m (+0.0%) [+0.000, +0.000], p 1: not distinguishable" in same
+
+
+def test_the_variance_between_seeds_widens_the_interval() -> None:
+    rooms = (1.0,) * 16
+    pairs = [
+        (scored("best", seed, (0.9 + step,) * 16), scored("none", seed, rooms))
+        for seed, step in enumerate((-0.1, 0, 0.1))
+    ]
+    difference = paired_difference(pairs)
+    # The seeds' mean differences are -.2, -.1 and 0: a standard deviation of .1, an error of .1 / sqrt 3, 2 degrees.
+    assert difference.mean == pytest.approx(-0.1)
+    assert difference.error == pytest.approx(0.1 / 3**0.5)
+    assert difference.freedom == pytest.approx(2)
+    assert difference.interval[1] == pytest.approx(-0.1 + 4.303 * 0.1 / 3**0.5, abs=1e-3)
+    with pytest.raises(ValueError, match="different frames"):
+        paired_difference([(scored("best", 0, (1.0,) * 15), scored("none", 0, rooms))])
+
+
+def test_holm_by_hand() -> None:
+    # .01 x 4, then .02 x 3 is .06, .03 x 2 is .06, and .5 stays.
+    assert holm([0.03, 0.5, 0.01, 0.02]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
 def test_the_gap_closed_by_hand() -> None:
     rows = [
-        row("none", 1.25, 0.1, "none"),
-        row("none", 1.35, 0.1, "none", seed=1),
-        row("teacher", 0.7, 1.0, "elsewhere"),
-        row("teacher", 0.9, 0.1, "same"),
-        row("response", 1.15, 0.1, "elsewhere"),
-        row("response", 1.20, 0.1, "same"),
+        scored("none", 0, (1.25,)),
+        scored("none", 1, (1.35,)),
+        scored("teacher", 0, (0.9,), teacher_data="same"),
+        scored("response", 0, (1.2,), teacher_data="same"),
     ]
-    assert gap_closed(rows, 0.1, "elsewhere", rows[4:5]) == pytest.approx((1.3 - 1.15) / (1.3 - 0.7))
-    assert gap_closed(rows, 0.1, "same", rows[5:6]) == pytest.approx((1.3 - 1.2) / (1.3 - 0.9))
-    assert gap_closed(rows, 0.1, "none", rows[:2]) is None
-    text = markdown(BenchmarkConfig("distillation"), rows)
-    assert "| 0.1 | none | none | 1.300 ± 0.071 | 0.200 ± 0.000 | 0.700 ± 0.000 |  |" in text
-    assert "| 0.1 | elsewhere | response | 1.150 | 0.200 | 0.700 | 25 % |" in text
+    assert gap_closed(rows, "same", rows[3:]) == pytest.approx((1.3 - 1.2) / (1.3 - 0.9))
+    assert gap_closed(rows, "elsewhere", rows[3:]) is None
+    assert gap_closed(rows[2:], "same", rows[3:]) is None
 
 
 def test_an_unknown_method_lists_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"--methods telepathy: light has standard, wide_light"):
-        runs_of(BenchmarkConfig("light", methods=("telepathy",)))
+        runs_of(ExperimentConfig("light", methods=("telepathy",)))
 
 
 def test_each_change_to_the_ear_is_alone_and_all_together_are_the_default() -> None:
-    configs = {run.method: flat(config_of(run, "small")) for run in runs_of(BenchmarkConfig("ear", seeds=(0,)))}
-    original = configs["original"]
+    of = {run.method: flat(config) for run, config in configs("ear", seeds=(0,)).items()}
+    original = of["original"]
 
     def changes(method: str) -> dict[str, Any]:
-        flags = {name: value for name, value in configs[method].items() if value != original[name]}
+        flags = {name: value for name, value in of[method].items() if value != original[name]}
         flags.pop("experiment_name", None)
         return flags
 
@@ -127,76 +205,71 @@ def test_each_change_to_the_ear_is_alone_and_all_together_are_the_default() -> N
 
 def test_the_table_of_ears_by_hand() -> None:
     """Two rooms of four frames, two seeds; the second student is 0.2 m better in one room and 0.1 m in the other."""
-
-    def run(method: str, seed: int, errors: tuple[float, float]) -> dict[str, Any]:
-        frames = [
-            {"name": f"{room}{frame}", "room": str(room), "pixels": 10}
-            | dict.fromkeys(METRICS, errors[room] + 0.01 * seed)
-            | dict.fromkeys(DIFFERENCES, 0.1 * frame)
-            for room in (0, 1)
-            for frame in range(4)
-        ]
-        figures = dict.fromkeys(COLUMNS, 0.5) | {"rmse": mean(errors) + 0.01 * seed}
-        return {"method": method, "seed": seed, "frames": frames} | figures
-
-    original = [run("original", seed, (1.0, 1.2)) for seed in (0, 1)]
-    better = [run("all", seed, (0.8, 1.1)) for seed in (0, 1)]
+    original = [scored("original", seed, (1.0 + 0.01 * seed, 1.2 + 0.01 * seed)) for seed in (0, 1)]
+    better = [scored("all", seed, (0.8 + 0.01 * seed, 1.1 + 0.01 * seed)) for seed in (0, 1)]
     assert against(better, original) == (
         # Student's interval of two rooms: 12.7 times the standard error of -0.2 and -0.1 about -0.15, 0.05.
         "-0.150 m (-13.6%) [-0.785, +0.485]",
         "-13.6% to -13.5%",
     )
     assert against(better[:1], original[1:]) == ("", "")
-    text = ear_markdown(BenchmarkConfig("ear"), [*better, *original])
+    text = ear_markdown(ExperimentConfig("ear"), [*better, *original])
     assert "| original | 1.105 ± 0.007 | 0.500 ± 0.000 |" in text
     assert text.index("| original |") < text.index("| all |")
 
 
-def test_shares_are_those_asked_for_and_a_share_of_nothing_is_refused() -> None:
-    runs = runs_of(BenchmarkConfig("distillation", methods=("none", "best"), label_fractions=(0.25,), seeds=(0,)))
-    assert {(run.method, run.label_fraction, run.teacher_data) for run in runs} == {
-        ("teacher", 0.25, "same"),
-        ("teacher", 1.0, "elsewhere"),
-        ("none", 0.25, "none"),
-        ("best", 0.25, "same"),
-        ("best", 0.25, "elsewhere"),
-    }
+def test_an_unknown_share_preset_or_number_of_rooms_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"--label_fractions must be above 0 and up to 1, such as 0.1, not 0$"):
-        runs_of(BenchmarkConfig("distillation", label_fractions=(0.0,)))
+        runs_of(ExperimentConfig("distillation", label_fractions=(0.0,)))
+    with pytest.raises(ConfigError, match=r"--preset gpu: ear has tiny, small, large"):
+        runs_of(ExperimentConfig("ear", preset="gpu"))
+    with pytest.raises(ConfigError, match=r"--rooms 7: the preset small of distillation has 320, 2300"):
+        runs_of(ExperimentConfig("distillation", rooms=(7,)))
 
 
 @pytest.mark.slow
-def test_a_study_is_done_once_and_tells_what_was_asked(
+def test_a_study_is_done_once_resumes_and_weighs_losses_by_their_gradient(
     tmp_path: Path, simulated_once: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    config = BenchmarkConfig("distillation", preset="tiny", methods=("none", "response"), seeds=(0,), workers=1)
-    folder = benchmark(config)
-    told = json.loads((folder / "val.json").read_text())
-    assert Counter((r["method"], r["label_fraction"], r["teacher_data"]) for r in told) == dict.fromkeys(
-        [
-            *(("teacher", 1.0, "same"), ("teacher", 0.1, "same"), ("teacher", 1.0, "elsewhere")),
-            *(("none", 1.0, "none"), ("none", 0.1, "none")),
-            *(("response", 1.0, "same"), ("response", 0.1, "same"), ("response", 0.1, "elsewhere")),
-            *((control, share, "none") for control in ("mean_depth", "shuffled_audio") for share in (1.0, 0.1)),
-        ],
-        1,
-    )
-    assert {"method", "label_fraction", "teacher_data", "seed", "split", "rmse", "abs_rel", "delta1"} <= told[0].keys()
-    assert "| 0.1 | elsewhere | response |" in capsys.readouterr().out
+    methods = ("none", "same_batches", "response+0.3")
+    config = ExperimentConfig("weights", "tiny", methods=methods, label_fractions=(0.5,), seeds=(0,), workers=1)
+    folder = experiment(config)
+    rows = json.loads((folder / "val.json").read_text())
+    assert [row["method"] for row in rows] == [
+        *("teacher", "none", "same_batches", "response+0.3", "mean_depth", "shuffled_audio")
+    ]
+    facts = {"rooms": 12, "label_fraction": 0.5, "label_seed": 0, "split": "val"}
+    assert rows[3].items() >= facts.items()
+    assert {"rmse", "abs_rel", "delta1", "steps", "epochs", "seconds", "converged", "commit"} <= rows[3].keys()
+    assert "frames" not in rows[3]
+    assert "| response+0.3 | same | 1 |" in capsys.readouterr().out
+    # The weight that was trained with gives the response's gradient 0.3 times the norm of the supervised one.
+    (run,) = (run for run in runs_of(config) if run.share)
+    setting = Setting("weights", config.scale, "tiny", "cpu")
+    weights = loss_weights(setting, [run], folder / "weights.json")
+    saved = json.loads(Path(f"logs/{setting.experiment_name(run)}/config.json").read_text())
+    assert saved["flags"]["lambda_kd"] == weights[run.name]
+    task, data, _ = new_task(setting._replace(weights=weights).train_config(run))
+    assert isinstance(task, DistillationTask)
+    alone = load_model(setting.experiment_name(Run("none", 12, 0.5, "none", 0)))
+    task.model.network.load_state_dict(alone.network.state_dict())
+    data.setup("fit")
+    norms = gradient_norms(task.train(), [batch for batch in data.train_dataloader() if batch["valid"].any()])
+    assert norms["kd"] / norms["supervised"] == pytest.approx(0.3, rel=0.3)
+    # Nothing is trained twice; a run that lost its last epochs goes on, and one that lost all starts over.
     written = {path: path.stat().st_mtime_ns for path in Path("checkpoints").rglob("*.pth")}
-    (folder / "val" / "response_1_same_0.json").unlink()
-    benchmark(config)
-    assert {path: path.stat().st_mtime_ns for path in Path("checkpoints").rglob("*.pth")} == written
-    assert json.loads((folder / "val.json").read_text()) == told
-    # Killed after its eighth epoch, a run goes on from there; killed before its first checkpoint, it starts over.
-    early, late = Path("checkpoints/benchmark_tiny_none_1_none_0"), Path("checkpoints/benchmark_tiny_none_0.1_none_0")
-    for path in (early / "epoch_0001.pth", late / "epoch_0010.pth", *folder.glob("val/none_*.json")):
+    for name in ("none", "same_batches"):
+        next(folder.glob(f"val/{name}_*.json")).unlink()
+    kept = sorted(Path(f"checkpoints/{setting.experiment_name(Run('none', 12, 0.5, 'none', 0))}").glob("*.pth"))
+    for path in kept[1:]:
         path.unlink()
-    kept = (late / "epoch_0008.pth").stat().st_mtime_ns
-    benchmark(config)
-    assert (late / "epoch_0008.pth").stat().st_mtime_ns == kept
-    assert json.loads((folder / "val.json").read_text()) == told
+    experiment(config)
+    again = {path: path.stat().st_mtime_ns for path in Path("checkpoints").rglob("*.pth")}
+    assert {path for path in written if written[path] != again[path]} == set(kept[1:])
+    assert [row | {"seconds": 0} for row in json.loads((folder / "val.json").read_text())] == [
+        row | {"seconds": 0} for row in rows
+    ]
 
 
 @pytest.mark.slow
@@ -205,14 +278,14 @@ def test_ears_are_compared_with_and_without_the_mirrored_input(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     methods = ("original", "all")
-    folder = benchmark(BenchmarkConfig("ear", preset="tiny", methods=methods, seeds=(0,), workers=1))
+    folder = experiment(ExperimentConfig("ear", preset="tiny", methods=methods, seeds=(0,), workers=1))
     told = json.loads((folder / "val.json").read_text())
     assert [row["method"] for row in told] == [
         *("original", "original_mirrored", "all", "all_mirrored", "mean_depth", "shuffled_audio")
     ]
     assert "frames" not in told[0]
     assert "| all_mirrored |" in capsys.readouterr().out
-    spec = load_model("benchmark_tiny_all_1_none_0").spec
+    spec = load_model("experiment_ear_tiny_all_12_1_none_0").spec
     assert spec.arguments["image_grid"]
     assert spec.front_end["chirp"] == "linear"
 
@@ -225,8 +298,8 @@ def test_workers_that_were_begun_elsewhere_follow_to_this_folder(
     for place in ("first", "second"):
         (tmp_path / place).mkdir()
         monkeypatch.chdir(tmp_path / place)
-        folder = benchmark(
-            BenchmarkConfig(
+        folder = experiment(
+            ExperimentConfig(
                 "distillation", preset="tiny", methods=("none",), label_fractions=(1.0,), seeds=(0,), workers=2
             )
         )

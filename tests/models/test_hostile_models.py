@@ -35,6 +35,7 @@ def change(folder: Path, **groups: dict[str, object]) -> None:
     config = json.loads((folder / "config.json").read_text())
     for group, values in groups.items():
         config[group] |= values
+    del config["seal"]  # as another program writes it
     (folder / "config.json").write_text(json.dumps(config))
 
 

@@ -21,10 +21,11 @@ from echodepth.simulate.camera.render import depth_map
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.dataset_card import create_or_verify_card
 from echodepth.simulate.plan import plan
-from echodepth.simulate.rig import BOUNDS, DEFAULT_RIG, FORMAT, Rig, read_rig
+from echodepth.simulate.rig import BOUNDS, DEFAULT_RIG, FORMAT, Rig, is_in_range, read_rig
+from echodepth.simulate.rig_variation import varied_rig
 from echodepth.simulate.rooms.materials import Material
 from echodepth.simulate.rooms.scene import Block, Pose, Room
-from echodepth.simulate.writer import write_room
+from echodepth.simulate.writer import rig_of, write_room
 
 QUIET = replace(DEFAULT_RIG, snr=math.inf, gain_spread=0.0, onset_jitter=0.0, direct_rms=0.02)
 WOOD = Material("test", "plain", 1.0, (0.5, 0.5, 0.5), (0.05,) * 8, (0.2,) * 8)
@@ -66,7 +67,7 @@ def test_a_file_with_the_default_values_makes_the_bytes_of_the_default_set(tmp_p
     written = []
     for name, rig in (("default", None), ("file", file)):
         config = SimulateConfig(tmp_path / name, rooms=3, poses=1, image_size=16, rig=rig)
-        write_room(config, plan(config)[:1])
+        write_room(config, plan(config)[:1], {})
         written.append([path.read_bytes() for path in sorted(config.out.rglob("*_0000_000.*"))])
     assert len(written[0]) == 3
     assert written[0] == written[1]
@@ -91,7 +92,7 @@ def test_the_camera_is_at_the_rigs_height_and_pitch(tmp_path: Path) -> None:
     """Rows of a pitched camera see the floor where the cotangent law puts it."""
     file = write_rig(tmp_path / "rig.json", {"height": 0.8, "pitch": 20.0})
     config = SimulateConfig(tmp_path / "set", rooms=3, poses=1, image_size=64, depth_holes=0.0, rig=file)
-    write_room(config, plan(config)[:1])
+    write_room(config, plan(config)[:1], {})
     metres = np.load(next(config.out.rglob("depth_0000_000.npy"))) / 1000
     row = 60  # 25.4 degrees below the optical axis
     below = math.atan((row + 0.5 - 32) / 32 * math.tan(math.radians(57 / 2)))
@@ -245,8 +246,36 @@ def test_the_card_of_a_set_records_the_rig_and_that_of_a_default_set_its_old_set
 def test_recordings_of_a_rig_are_written(tmp_path: Path) -> None:
     file = write_rig(tmp_path / "rig.json", {"onset": 700, "direct_rms": 0.02, "snr": 50})
     config = SimulateConfig(tmp_path / "set", rooms=3, poses=1, image_size=16, rig=file)
-    write_room(config, plan(config)[:1])
+    write_room(config, plan(config)[:1], {})
     audio, _ = read_wav(next(config.out.rglob("*.wav")))
     onset = find_onset(audio)
     assert onset == pytest.approx(700, abs=12)
     assert np.sqrt((audio[:, onset : onset + 132] ** 2).mean()) == pytest.approx(0.02, rel=0.35)
+
+
+def test_a_variation_draws_a_robot_a_room_within_the_bounds_and_none_draws_the_rig_itself() -> None:
+    assert varied_rig(DEFAULT_RIG, 0.0, np.random.default_rng(3)) == DEFAULT_RIG
+    drawn = [varied_rig(DEFAULT_RIG, 1.0, np.random.default_rng(number)) for number in range(300)]
+    for name in BOUNDS:
+        assert all(is_in_range(name, value) for rig in drawn for value in np.ravel(getattr(rig, name)).tolist()), name
+    assert min(rig.height + rig.emitter[2] for rig in drawn) >= 0.1 - 1e-9
+    heights, levels_db = [rig.height for rig in drawn], [20 * np.log10(rig.direct_rms) for rig in drawn]
+    assert (min(heights), max(heights)) == pytest.approx((0.3, 1.05), abs=0.02)
+    # -10 to +4 dB around the rig's level.
+    assert (min(levels_db), max(levels_db)) == pytest.approx((-25.4, -11.4), abs=0.3)
+    ears = np.array([rig.microphones for rig in drawn])
+    assert ears.std(axis=0) == pytest.approx(np.hypot(3.0, 0.5), rel=0.15)
+    assert (ears[:, 0] - ears[:, 1]).std() == pytest.approx(0.5 * 2**0.5, rel=0.1)
+
+
+def test_all_recordings_of_a_room_have_one_robot_and_rooms_have_others(tmp_path: Path) -> None:
+    config = SimulateConfig(tmp_path, rooms=3, poses=1, image_size=16, rig_variation=0.5)
+    assert rig_of(config, 1) == rig_of(config, 1) != rig_of(config, 2)
+    assert rig_of(replace(config, rig_variation=0.0), 1) == config.robot == DEFAULT_RIG
+    card = create_or_verify_card(config)
+    assert isinstance(settings := card["settings"], dict)
+    assert settings["rig_variation"] == 0.5
+    with pytest.raises(ConfigError, match=r"rig_variation 0.5 \(requested: None\)"):
+        create_or_verify_card(replace(config, rig_variation=0.0))
+    with pytest.raises(ConfigError, match=r"--rig_variation is 2\.0: give 0"):
+        plan(replace(config, rig_variation=2.0))

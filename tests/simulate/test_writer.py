@@ -20,7 +20,6 @@ import soundfile
 from PIL import Image
 
 from echodepth import cli
-from echodepth.core.atomic_io import remove_unfinished
 from echodepth.core.errors import ConfigError
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
 from echodepth.simulate.plan import file_kinds, plan, split_of
@@ -86,8 +85,6 @@ def test_a_killed_run_leaves_no_partial_file_and_no_worker_and_resumes_to_the_sa
         assert np.load(path).shape == (48, 48)
     for path in killed.rglob("audio_*.wav"):
         assert soundfile.read(path)[0].shape == (20000, 2)
-    for path in killed.rglob(".*.unfinished"):
-        os.utime(path, (0, 0))
     cli.main(["simulate", "--out", str(killed), *amount])
     cli.main(["simulate", "--out", str(through), *amount, "--workers", "1"])
     assert contents(killed) == contents(through)
@@ -109,20 +106,11 @@ def test_deleted_files_are_restored_and_the_others_are_kept(small: tuple[Simulat
     assert kept.stat().st_mtime_ns == untouched
 
 
-def test_only_old_unfinished_files_are_removed(tmp_path: Path) -> None:
-    old, young, other = (tmp_path / name for name in (".a.wav.7.unfinished", ".b.wav.8.unfinished", "c.wav"))
-    for path in (old, young, other):
-        path.touch()
-    os.utime(old, (0, 0))
-    remove_unfinished(tmp_path)
-    assert sorted(tmp_path.iterdir()) == [young, other]
-
-
 def test_a_larger_set_contains_the_same_samples(small: tuple[SimulateConfig, Path], tmp_path: Path) -> None:
     config, root = small
     other = replace(config, out=tmp_path, rooms=23, poses=3)
     (instance,) = (i for i in plan(other) if (i.room, i.pose) == (2, 1))
-    write_room(other, [instance])
+    write_room(other, [instance], {})
     for kind in file_kinds(other):
         (original,) = root.rglob(instance.file_name(kind))
         assert instance.path(other.out, kind).read_bytes() == original.read_bytes()
@@ -166,7 +154,7 @@ def test_depth_outside_holes_is_exact_to_a_few_millimetres(small: tuple[Simulate
         error = np.abs(measured / 1000 - exact)[measured > 0]
         assert np.median(error) < 0.005
     without_holes = replace(config, out=tmp_path, depth_holes=0.0)
-    write_room(without_holes, [i for i in plan(without_holes) if i.room == 0])
+    write_room(without_holes, [i for i in plan(without_holes) if i.room == 0], {})
     for path in tmp_path.rglob("depth_0*.npy"):
         exact = np.load(path.parents[1] / "depth_exact" / path.name.replace("depth_", "depth_exact_"))
         assert np.abs(np.load(path) / 1000 - exact).max() <= 0.0005001

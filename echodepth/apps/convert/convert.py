@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from echodepth.apps.convert.config import ConvertConfig, DepthUnit
 from echodepth.apps.convert.pairing import FileTriple, match_files
+from echodepth.core.atomic_io import atomic_folder
 from echodepth.core.batvision_tables import FILE_COLUMNS, INDEX, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
@@ -49,16 +50,11 @@ def convert(config: ConvertConfig) -> Path:
     if target.exists():
         raise ConfigError(f"{target} exists: give another --location, or delete the folder to convert again")
     triples, unmatched = match_files(config)
-    unfinished = config.out / f".{config.location}.unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
     short = 0
-    try:
+    with atomic_folder(target) as unfinished:
         for number, triple in enumerate(tqdm(triples, desc=config.location, unit="row", disable=None)):
             short += _write_files(unfinished, number, triple, config) < _SAMPLES_TO_30_M
         _write_tables(unfinished, config, triples)
-        unfinished.rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     note = f"; {unmatched} recordings have no matching image and depth map" if unmatched else ""
     log.info("%s: %d rows%s", target, len(triples), note)
     if short:

@@ -67,7 +67,8 @@ def open_page(config: DemoConfig) -> "gradio.Blocks":
         mirror_average=config.mirror_average,
         trust_code=config.trust_code,
     )
-    predictors = [load(each) for each in (config.checkpoint, config.compare_with) if each is not None]
+    compared = [] if config.compare_with is None else [config.compare_with]
+    predictors = [load(each) for each in (config.checkpoint, *compared)]
     examples = find_examples(config, predictors)
     open_only_listed_formats()  # Gradio opens uploads before the handlers do
     # Set before Gradio is imported: otherwise it reports each start to its servers and looks for a newer version.

@@ -8,12 +8,12 @@ from pathlib import Path
 class DemoConfig:
     """Serve a web page that runs a model on recordings or images."""
 
-    checkpoint: str
-    """Model: a best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, or ORG/NAME on the Hub."""
+    checkpoint: str | None = None
+    """Model: a best/ folder, an epoch_XXXX.pth, an experiment, or ORG/NAME on the Hub; default: echodepth-light."""
     compare_with: str | None = None
     """Second model, shown in a row of its own below the first."""
     examples: tuple[Path, ...] = ()
-    """Example files or folders, with image and depth map of the same name; default: six of the model's test split."""
+    """Files or folders, with image and depth of the same name; default: the package's, or six of --checkpoint's set."""
     data_dir: Path | None = None
     """Root folder of the dataset for the default examples; default: as for evaluate."""
     fov: float | None = None

@@ -44,7 +44,7 @@ class ListenConfig(CardConfig):
     """Play chirps, record the echoes, and show the predicted depth in the terminal."""
 
     checkpoint: str | None = None
-    """Audio model: a best/ folder, an epoch_XXXX.pth, an experiment under checkpoints/, or ORG/NAME on the Hub."""
+    """Audio model: folder, .pth, experiment or ORG/NAME on the Hub; default: echodepth-light, --calibrate: none."""
     count: int | None = None
     """Number of chirps; default: until Ctrl-C."""
     interval: float = 0.5

@@ -40,18 +40,17 @@ def listen(config: ListenConfig) -> int:
     require_at_least(8, columns=config.columns)
     if config.count is not None:
         require_at_least(1, count=config.count)
-    if config.checkpoint is None and not config.calibrate:
-        raise ConfigError("no model is given: name an audio model with --checkpoint, or measure only, with --calibrate")
     # The model is loaded first, so that a wrong name is reported before a chirp is played.
-    predictor = None if config.checkpoint is None else _audio_predictor(config.checkpoint, config)
+    only_measured = config.calibrate and config.checkpoint is None
+    predictor = None if only_measured else _audio_predictor(config)
     card = open_card(config)
     calibration = load_calibration(card, config)
     return 0 if predictor is None else _loop(config, predictor, card, calibration)
 
 
-def _audio_predictor(checkpoint: str, config: ListenConfig) -> Predictor:
+def _audio_predictor(config: ListenConfig) -> Predictor:
     predictor = load_model(
-        checkpoint,
+        config.checkpoint,
         config.device,
         compile="latency",
         mirror_average=config.mirror_average,

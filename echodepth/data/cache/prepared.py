@@ -9,49 +9,48 @@ A prepared split is a folder of ``.npy`` files and an ``index.json``::
 Depth is stored in the dataset's own units and images have 8 bits, so that samples are bit-equal to those of the files;
 the depth of BatVision V1, which has fractions of millimetres, is rounded to whole ones. Spectrograms are rounded to
 half precision, by 0.025 dB at most. A folder is found by its settings, and valid as long as the sizes and modification
-times of the source files stay unchanged.
+times of the source files stay unchanged. The index holds the digests of the arrays; ``write_prepared`` writes damaged
+ones again.
 """
 
 import json
+import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from echodepth.core.array_store import (
     INDEX,
     ArrayStore,
     allocate,
+    damaged_arrays,
     fingerprint,
     read_index,
     short_hash,
     write_index,
     write_rows,
 )
-from echodepth.core.errors import ConfigError
+from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.run_paths import cache_folder
 from echodepth.core.workers import parallel_map
 from echodepth.data.cache.decoder import PreparedDecoder
+from echodepth.data.cache.packing import MAX_UINT16, FrontEndTransform, encode
 from echodepth.data.config import SOURCE_FLAGS, DataConfig
 from echodepth.data.dataset import DepthDataset, list_split
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.decoder import Decoder
 from echodepth.data.label_subset import ALL_LABELS, LabelSubset
 from echodepth.data.records import Modality, Record, Split
-from echodepth.data.sample import Sample
 
-FORMAT = 2
+log = logging.getLogger(__name__)
+FORMAT = 3
 CHUNK = 16
 """Number of frames that a worker decodes at a time."""
-MAX_UINT16 = 65535
-FrontEndTransform = Callable[[Tensor], Tensor]
-"""Waveforms [B,2,T] to the network's input [B,C,S,S]."""
+_DEPTH_ARRAYS = ("depth", "depth_exact")
 
 
 @dataclass(frozen=True)
@@ -127,16 +126,25 @@ def open_prepared(
         The split; None if it was not prepared with these settings, or its files have changed since.
 
     Raises:
-        DataError: the dataset's lists are missing or incomplete.
+        DataError: the dataset's lists are missing or incomplete, or an array is damaged.
     """
-    index = _find_index(config, split)
-    if index is None or {audio_format.array_of(modality) for modality in modalities} - {*index["arrays"]}:
+    folder = prepared_folder(config, split)
+    if not is_prepared(config, split):
+        return None
+    try:
+        index = read_index(folder)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged_error(config, split, INDEX) from error
+    needed = {audio_format.array_of(modality) for modality in modalities}
+    if needed - {*index["arrays"]}:
         return None
     reader = DATASETS[config.dataset]
     records, files_decoder = list_split(config, split, reader.modalities)
     if index["stamp"] != _source_fingerprint(records, files_decoder):
         return None
-    store = ArrayStore(prepared_folder(config, split), index["arrays"], index["names"])
+    if damaged := damaged_arrays(folder, needed | ({"depth_exact"} if "depth" in needed else set()), config.verify):
+        raise _damaged_error(config, split, f"{damaged[0]}.npy")
+    store = ArrayStore(folder, index["arrays"], index["names"])
     # Bad rows were skipped when the split was prepared.
     records = [record for record in records if record.name in store.rows]
     shared = {each.name: getattr(files_decoder, each.name) for each in fields(Decoder)} | {"modalities": modalities}
@@ -146,6 +154,13 @@ def open_prepared(
     dataset = DepthDataset(labels.select(records), decoder, labelled_rooms=labels.rooms(records))
     dataset.bad_rows = list(index["bad_rows"])
     return dataset
+
+
+def _damaged_error(config: DataConfig, split: Split, file: str) -> DataError:
+    return DataError(
+        f"{prepared_folder(config, split) / file} is damaged, its contents differ from their sha256: `echodepth "
+        f"prepare {config.as_flags()} --splits {split}` writes it again, and --use_prepared False reads the files"
+    )
 
 
 def is_prepared(config: DataConfig, split: Split) -> bool:
@@ -166,13 +181,36 @@ def rounding(dataset: DepthDataset) -> str | None:
     return None
 
 
-def _find_index(config: DataConfig, split: Split) -> dict[str, Any] | None:
-    """The index of the split prepared with these settings, if any; its source files may have changed since."""
-    return read_index(prepared_folder(config, split)) if is_prepared(config, split) else None
+def _find_valid(folder: Path, stamp: str) -> dict[str, Any] | None:
+    """The index of a split whose source files have this stamp; None if there is none.
+
+    Every array is checked. Damaged ones are removed, from the index too, with a warning.
+    """
+    if not (folder / INDEX).is_file():
+        return None
+    try:
+        index = read_index(folder)
+    except (OSError, ValueError, RecursionError):
+        log.warning("%s is damaged: the split is written again", folder / INDEX)
+        return None
+    if index["stamp"] != stamp:
+        return None
+    damaged = {*damaged_arrays(folder, index["arrays"], verify=True)}
+    if not damaged:
+        return index
+    if damaged & {*_DEPTH_ARRAYS}:
+        damaged |= {*_DEPTH_ARRAYS}  # they are written together
+    index["arrays"] = [name for name in index["arrays"] if name not in damaged]
+    write_index(folder, index, index["arrays"])
+    for name in sorted(damaged):
+        log.warning("%s is damaged and removed; what these flags need is written again", folder / f"{name}.npy")
+        # Processes that map the array keep what they have.
+        (folder / f"{name}.npy").unlink(missing_ok=True)
+    return index
 
 
 def write_prepared(config: DataConfig, split: Split, audio_format: AudioCacheFormat, workers: int = 1) -> Path:
-    """Decode a split and store its arrays. Valid arrays from earlier calls are kept.
+    """Decode a split and store its arrays. Whole arrays from earlier calls are kept, damaged ones are written again.
 
     Args:
         config: dataset, image size and audio cut.
@@ -198,9 +236,7 @@ def write_prepared(config: DataConfig, split: Split, audio_format: AudioCacheFor
     # Taken before the files are read: a change in the meantime invalidates the prepared split.
     records, decoder = list_split(config, split, reader.modalities)
     stamp = _source_fingerprint(records, decoder)
-    index = _find_index(config, split)
-    if index and index["stamp"] != stamp:
-        index = None
+    index = _find_valid(folder, stamp)
     existing = set(index["arrays"]) if index else set()
     missing = tuple(modality for modality in reader.modalities if audio_format.array_of(modality) not in existing)
     if not missing:
@@ -220,7 +256,7 @@ def write_prepared(config: DataConfig, split: Split, audio_format: AudioCacheFor
         "names": [record.name for record in dataset.records],
         "bad_rows": index["bad_rows"] if index else dataset.bad_rows,
     }
-    write_index(folder, contents)
+    write_index(folder, contents, contents["arrays"])
     return folder
 
 
@@ -228,7 +264,7 @@ def _write_arrays(
     dataset: DepthDataset, folder: Path, units: float, audio_format: AudioCacheFormat, workers: int
 ) -> list[str]:
     """Write the arrays of a split. The index does not name them yet, so that an interrupted run repeats them."""
-    first = _encode([dataset[0]], units, audio_format)
+    first = encode([dataset[0]], units, audio_format.array, audio_format.transform)
     shapes = {name: (array.dtype, (len(dataset), *array.shape[1:])) for name, array in first.items()}
     allocate(folder, shapes, "reduce --image_size, or set ECHODEPTH_CACHE to a larger disk")
     chunks = [range(start, min(start + CHUNK, len(dataset))) for start in range(0, len(dataset), CHUNK)]
@@ -241,24 +277,5 @@ def _write_arrays(
 
 def _write_chunk(part: DepthDataset, rows: range, folder: Path, units: float, audio_format: AudioCacheFormat) -> int:
     """Decode and store some rows, which are all rows of ``part``."""
-    write_rows(folder, rows, _encode(list(part), units, audio_format))
+    write_rows(folder, rows, encode(list(part), units, audio_format.array, audio_format.transform))
     return len(rows)
-
-
-def _encode(samples: list[Sample], units: float, audio_format: AudioCacheFormat) -> dict[str, np.ndarray]:
-    encoded: dict[str, np.ndarray] = {}
-    if "depth" in samples[0]:
-        depth = torch.stack([sample["depth"][0] for sample in samples]).numpy()
-        valid = torch.stack([sample["valid"][0] for sample in samples]).numpy()
-        # At least 1 where valid: 0 encodes an invalid pixel.
-        whole = np.where(valid, np.clip(np.rint(depth * units), 1, MAX_UINT16), 0).astype(np.uint16)
-        same = np.divide(whole, np.float32(units), dtype=np.float32) == depth
-        encoded |= {"depth": whole, "depth_exact": (same | ~valid).all(axis=(1, 2))}
-    if "image" in samples[0]:
-        image = torch.stack([sample["image"] for sample in samples]).numpy()
-        encoded["image"] = np.rint(255 * image).astype(np.uint8)
-    if "audio" in samples[0]:
-        audio = torch.stack([sample["audio"] for sample in samples])
-        stored = audio if audio_format.transform is None else audio_format.transform(audio).half()
-        encoded[audio_format.array] = stored.numpy()
-    return encoded

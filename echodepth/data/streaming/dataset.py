@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.integrity import find_damaged
+from echodepth.core.workers import loader_life
 from echodepth.data.config import DataConfig
 from echodepth.data.decoder import Decoder, create_decoder
 from echodepth.data.images import DepthResize
@@ -18,9 +21,9 @@ from echodepth.data.label_subset import LabelSubset
 from echodepth.data.records import Modality, Split, StoredRecord
 from echodepth.data.sample import Sample
 from echodepth.data.split_dataset import SplitDataset, keep_batch
-from echodepth.data.streaming.index import Shard, ShardIndex, read_index
+from echodepth.data.streaming.index import Shard, ShardIndex, join, read_index
 from echodepth.data.streaming.partition import BatchNumbers, EpochPartition
-from echodepth.data.streaming.reader import ShardReader, ShardSelection, require_webdataset
+from echodepth.data.streaming.reader import ShardReader, ShardSelection, damaged_error, require_webdataset
 
 SHUFFLE_BUFFER = 64
 """Samples among which a reader draws the next one, about 80 MB at 256x256. The writer shuffles all samples, so that the
@@ -108,6 +111,7 @@ class ShardedDataset(SplitDataset):
         *,
         shuffle_seed: int | None = None,
         first_epoch: int = 0,
+        first_batch: int = 0,
         world_size: int = 1,
         rank: int = 0,
         keep_order: bool = False,
@@ -126,9 +130,10 @@ class ShardedDataset(SplitDataset):
         return DataLoader(
             ShardBatches(self, partition, shuffle_seed),
             batch_size=None,
-            sampler=BatchNumbers(len(partition.batch_sizes), first_epoch),
+            sampler=BatchNumbers(len(partition.batch_sizes), first_epoch, first_batch),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            worker_init_fn=loader_life(num_workers),
             collate_fn=keep_batch,
             pin_memory=pin_memory,
             # A loader draws its workers' seed; its own generator leaves the global random numbers unchanged.
@@ -208,7 +213,11 @@ def open_shards(
     selections = _select(shards, rooms if labels.keep_rest else labelled_rooms)
     if not selections:
         raise DataError(f"the {split} split of {config.address} is empty: it holds no sample of the selection")
-    reader = ShardReader(config.address, modalities, config.shard_cache, config.check_hashes)
+    if config.verify and isinstance(config.address, Path):
+        hashes = {selection.shard.name: selection.shard.sha256 for selection in selections}
+        if damaged := find_damaged(config.address, hashes, verify=True):
+            raise damaged_error(join(config.address, damaged[0]), "its hash differs from the index")
+    reader = ShardReader(config.address, modalities, config.shard_cache)
     return ShardedDataset(reader, selections, decoder, labelled_rooms, bad_rows)
 
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
+from echodepth.core.integrity import seal, unseal
 from echodepth.core.safe_paths import plain_name
 from echodepth.core.schema import LARGEST_INDEX, SchemaError, check, parse, parse_json, short
 from echodepth.data.camera_file import DEGREES, parse_camera
@@ -108,9 +109,8 @@ class ShardIndex:
         facts = {"dataset": self.dataset, "depth_units_per_metre": self.depth_units, "parts": self.modalities}
         if self.field_of_view is not None:
             facts[DEGREES] = self.field_of_view.degrees
-        return json.dumps(
-            {"format": FORMAT, "version": VERSION, **facts, "rooms": self.rooms, "splits": splits}, indent=1
-        )
+        index = {"format": FORMAT, "version": VERSION, **facts, "rooms": self.rooms, "splits": splits}
+        return json.dumps(seal(index), indent=1)
 
     @staticmethod
     def from_json(text: str | bytes, name: str) -> "ShardIndex":
@@ -124,7 +124,7 @@ class ShardIndex:
             DataError: the text is no index of shards, or has another version.
         """
         try:
-            content = check(parse_json(text), dict[str, Any], "")
+            content = unseal(check(parse_json(text), dict[str, Any], ""))[0]
             if content.get("format") != FORMAT:
                 raise SchemaError(f"its format is {short(content.get('format'))}")
             if content.get("version") != VERSION:
@@ -133,7 +133,7 @@ class ShardIndex:
                     "pack the dataset again with `echodepth shard`, or use the program version that packed it"
                 )
             return _parsed(content)
-        except (SchemaError, ConfigError) as error:
+        except (ValueError, ConfigError) as error:
             raise DataError(f"{name} is no index of shards ({error}): `echodepth shard` writes one") from error
 
 

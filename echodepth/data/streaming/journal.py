@@ -1,7 +1,8 @@
 """The journal of ``echodepth shard``: the finished shards, by which an interrupted run resumes.
 
 A line of JSON describes the dataset, and each further line a finished shard. Lines are appended, because writing the
-whole journal after each shard takes time that grows with the square of their number.
+whole journal after each shard takes time that grows with the square of their number. A line that is damaged, or half
+written, does not count: its shard is packed again.
 """
 
 import json
@@ -11,8 +12,9 @@ from typing import Any
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError
+from echodepth.core.integrity import seal, unseal
 from echodepth.core.safe_paths import plain_name
-from echodepth.core.schema import SchemaError, check, parse, parse_json, short
+from echodepth.core.schema import SchemaError, parse, parse_json, short
 from echodepth.data.streaming.index import Shard, ShardIndex
 
 FILE = ".packing.jsonl"
@@ -44,6 +46,10 @@ class Journal:
         folder: of the shards.
         dataset: what they hold.
 
+    Attributes:
+        shards: by file name.
+        is_damaged: whether shards are missing here because their lines are damaged.
+
     Raises:
         ConfigError: the folder holds shards of another dataset.
     """
@@ -52,28 +58,29 @@ class Journal:
         self.path = folder / FILE
         self.dataset = dataset
         self.shards: dict[str, Packed] = {}
+        self.is_damaged = False
         if not self.path.is_file():
             return
-        header, *lines = self.path.read_bytes().splitlines() or [b""]
-        try:
-            found = check(parse_json(header), dict[str, Any], "its first line")
-        except SchemaError as error:
-            raise ConfigError(f"{self.path} is damaged ({error}): delete it to pack all shards again") from error
-        if found != dataset:
+        # An interrupted run leaves half a line at the end.
+        *lines, _ = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
+        header, *lines = lines or [""]
+        found = _read_line(header)
+        if found is not None and found != dataset:
             name = short(found.get("dataset")).strip("'")
             raise ConfigError(f"{folder} holds shards of {name} with other settings: give another --out")
-        for line in lines:
+        entries = [_read_line(line) for line in (lines if found else ())]
+        self.is_damaged = found is None or None in entries
+        for entry in filter(None, entries):
+            name = plain_name(entry.pop("name", None), str(self.path))  # of a file that is deleted when out of date
             try:
-                entry = check(parse_json(line), dict[str, Any], "line")
-                name = plain_name(entry.pop("name", None), str(self.path))  # of a file that may be deleted
                 self.shards[name] = parse(Packed, entry)
             except SchemaError:
-                break  # an interrupted run wrote half a line; the shards of all lines from here on are packed again
+                self.is_damaged = True
 
     def rewrite(self) -> None:
         """Write all entries, without half a line and without entries that were replaced or removed."""
         with atomic_write(self.path) as unfinished:
-            lines = [json.dumps(self.dataset), *(_line(name, packed) for name, packed in self.shards.items())]
+            lines = [json.dumps(seal(self.dataset)), *(_line(name, packed) for name, packed in self.shards.items())]
             unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def append(self, name: str, packed: Packed) -> None:
@@ -97,4 +104,13 @@ class Journal:
 
 
 def _line(name: str, packed: Packed) -> str:
-    return json.dumps({"name": name, **asdict(packed)})
+    return json.dumps(seal({"name": name, **asdict(packed)}))
+
+
+def _read_line(line: str) -> dict[str, Any] | None:
+    """The content of a line; None if it is damaged."""
+    try:
+        content, digests = unseal(parse_json(line))
+    except ValueError:
+        return None
+    return None if digests is None else content

@@ -69,17 +69,26 @@ class EpochPartition:
 
 
 class BatchNumbers(Sampler[tuple[int, int]]):
-    """Epoch and number of each batch of an epoch: all that a worker needs to read it."""
+    """Epoch and number of each batch of an epoch: all that a worker needs to read it.
 
-    def __init__(self, batches: int, epoch: int = 0) -> None:
+    Args:
+        batches: of an epoch.
+        epoch: the first.
+        first_batch: of the first epoch; those before it were trained on before a resume.
+    """
+
+    def __init__(self, batches: int, epoch: int = 0, first_batch: int = 0) -> None:
         self.batches, self.epoch = batches, epoch
+        self._first = epoch, first_batch
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch; Lightning calls this before each one."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter([(self.epoch, number) for number in range(self.batches)])
+        first_epoch, first_batch = self._first
+        start = first_batch if self.epoch == first_epoch else 0
+        return iter([(self.epoch, number) for number in range(start, self.batches)])
 
     def __len__(self) -> int:
         return self.batches

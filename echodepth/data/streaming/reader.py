@@ -1,4 +1,4 @@
-"""Sequential reading of shards. An incomplete shard raises an error that names it."""
+"""Sequential reading of shards. One that is incomplete, or differs from its hash, raises an error that names it."""
 
 import hashlib
 import io
@@ -80,17 +80,14 @@ class ShardReader:
         address: folder or address of the shards.
         modalities: files to extract; others are skipped.
         cache: folder in which shards from an address are kept; None for no cache.
-        check_hashes: compare the hash of each shard that is read completely. Shards fetched into the cache are
-            always compared.
     """
 
     address: Path | str
     modalities: tuple[Modality, ...]
     cache: Path | None = None
-    check_hashes: bool = False
 
     def records(self, selection: ShardSelection) -> Iterator[StoredRecord]:
-        """The selected samples of a shard in order. Completeness is checked at its end.
+        """The selected samples of a shard in order. Its contents are checked at its end.
 
         Raises:
             ConfigError: webdataset is not installed.
@@ -105,7 +102,7 @@ class ShardReader:
                 selected += 1
                 yield record
         if (count, selected) != (shard.samples, selection.samples):
-            raise _damaged_error(name, f"it holds {count} samples, but the index lists {shard.samples}")
+            raise damaged_error(name, f"it holds {count} samples, but the index lists {shard.samples}")
 
     def _samples(self, shard: Shard, name: str) -> Iterator[dict[str, Any]]:
         """A shard's samples in webdataset's form. After a broken connection the shard is opened again."""
@@ -119,7 +116,9 @@ class ShardReader:
             except (ConnectionBrokenError, tarfile.TarError, ValueError) as error:
                 reason = f"after {count} of {shard.samples} samples: {_message(error)}"
                 if wait is None or isinstance(self.address, Path):
-                    raise _damaged_error(name, reason) from error
+                    raise damaged_error(name, reason) from error
+                if cached := self._cached(shard):
+                    cached.unlink(missing_ok=True)  # it is fetched again
                 log.warning("%s failed %s; retrying in %g s", name, reason, wait)
                 time.sleep(wait)
 
@@ -128,22 +127,24 @@ class ShardReader:
         with self._open(shard) as file:
             size = _size(file)
             if size not in (None, shard.bytes):
-                raise _damaged_error(name, f"it has {size} bytes, but the index lists {shard.bytes}")
-            stream = _HashingStream(file) if self.check_hashes else file
+                raise damaged_error(name, f"it has {size} bytes, but the index lists {shard.bytes}")
+            stream = _HashingStream(file)
             yield from group_by_keys(self._members(stream, name))
-            if isinstance(stream, _HashingStream) and stream.finish() != shard.sha256:
-                raise _damaged_error(name, "its hash differs from the index")
+            if stream.finish() != shard.sha256:
+                if cached := self._cached(shard):
+                    cached.unlink(missing_ok=True)
+                    raise DataError(f"{cached} is damaged and removed: start again, and the shard is fetched again")
+                raise damaged_error(name, "its hash differs from the index")
 
     def _members(self, stream: Stream, name: str) -> Iterator[dict[str, Any]]:
-        """The requested files in webdataset's form. Its own reader requests 10 kB at a time and skips nothing."""
-        on_disk = isinstance(stream, io.BufferedReader)
-        with tarfile.open(None, "r:" if on_disk else "r|", cast(IO[bytes], stream), _BLOCK) as tar:
+        """The requested files in webdataset's form, whose own reader requests 10 kB at a time."""
+        with tarfile.open(None, "r|", cast(IO[bytes], stream), _BLOCK) as tar:
             for member in tar:
                 if not self._is_requested(member.name):
                     continue
                 # A link would lead to another member, and a sparse file to more bytes than the shard holds.
                 if not member.isreg() or member.issparse() or member.size > LARGEST_FILE:
-                    raise _damaged_error(name, f"{member.name!a} is no file of at most {LARGEST_FILE >> 20} MB")
+                    raise damaged_error(name, f"{member.name!a} is no file of at most {LARGEST_FILE >> 20} MB")
                 relative_path(member.name, name)
                 if file := tar.extractfile(member):
                     yield {"__url__": name, "fname": member.name, "data": file.read()}
@@ -161,13 +162,13 @@ class ShardReader:
                 return ()
             present = tuple(files[name] for name in FILE_NAMES[modality] if name in files)
             if not present:
-                raise _damaged_error(shard, f"sample {key} has no {modality}")
+                raise damaged_error(shard, f"sample {key} has no {modality}")
             return tuple(StoredFile(f"{key}.{name}", sample[name]) for name in present)
 
         try:
             metadata = parse(_Metadata, parse_json(sample.get("json", b"")))
         except SchemaError as error:
-            raise _damaged_error(shard, f"sample {key} has no metadata ({error})") from error
+            raise damaged_error(shard, f"sample {key} has no metadata ({error})") from error
         relative_path(metadata.name, f"{shard}, sample {key}")
         image, depth = extract("image"), extract("depth")
         return StoredRecord(
@@ -183,13 +184,19 @@ class ShardReader:
     def _open(self, shard: Shard) -> AbstractContextManager[Stream]:
         if isinstance(self.address, Path):
             return open_file(self.address, shard.name)
-        if self.cache is None:
+        cached = self._cached(shard)
+        if cached is None:
             return _monitored(open_file(self.address, shard.name))
-        # The hash in the name distinguishes shards that were packed again.
-        cached = self.cache / f"{shard.sha256[:16]}-{shard.name}"
         if not (cached.is_file() and cached.stat().st_size == shard.bytes):
             self._fetch(shard, cached)
         return cached.open("rb")
+
+    def _cached(self, shard: Shard) -> Path | None:
+        """Where a shard from an address is kept; None if it is not."""
+        if self.cache is None or isinstance(self.address, Path):
+            return None
+        # The hash in the name distinguishes shards that were packed again.
+        return self.cache / f"{shard.sha256[:16]}-{shard.name}"
 
     def _fetch(self, shard: Shard, cached: Path) -> None:
         name, digest = join(self.address, shard.name), hashlib.sha256()
@@ -205,7 +212,7 @@ class ShardReader:
                             "space for the shards, or omit it"
                         ) from error
             if digest.hexdigest() != shard.sha256:
-                raise _damaged_error(name, "its hash differs from the index")
+                raise damaged_error(name, "its hash differs from the index")
 
 
 class ConnectionBrokenError(Exception):
@@ -263,7 +270,8 @@ def _message(error: Exception) -> str:
     return first.split(" @ ")[0]
 
 
-def _damaged_error(name: str, reason: str) -> DataError:
+def damaged_error(name: str, reason: str) -> DataError:
+    """The error for a shard that is not what the index lists."""
     return DataError(
         f"shard {name} is damaged or truncated: {reason}; copy it again from its source, or pack it again with "
         "`echodepth shard`"

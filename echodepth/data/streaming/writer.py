@@ -18,12 +18,13 @@ from tqdm import tqdm
 from echodepth.core.array_store import file_stamp
 from echodepth.core.atomic_io import atomic_write, remove_unfinished
 from echodepth.core.errors import ConfigError, DataError, require_at_least
+from echodepth.core.integrity import file_digest
 from echodepth.core.workers import parallel_map
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset, list_split
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.decoder import Decoder
-from echodepth.data.records import Record, Split, StoredFile, StoredRecord
+from echodepth.data.records import SPLITS, Record, Split, StoredFile, StoredRecord
 from echodepth.data.streaming.config import ShardConfig
 from echodepth.data.streaming.index import INDEX, VERSION, Shard
 from echodepth.data.streaming.journal import Journal, Packed
@@ -60,6 +61,10 @@ def shard(config: ShardConfig) -> Path:
     reader = DATASETS[data.dataset]
     header = {"dataset": data.dataset, "depth_units": reader.depth_units(data), "parts": list(reader.modalities)}
     journal = Journal(config.out, header)
+    if journal.is_damaged:
+        log.warning("%s is damaged: the shards that it has lost are packed again", journal.path)
+        if {*config.splits} != {*SPLITS}:
+            raise ConfigError(f"{journal.path} is damaged: give --splits {' '.join(SPLITS)}, to pack what it has lost")
     remove_unfinished(config.out)
     for split in config.splits:
         _pack_split(config, data, split, journal)
@@ -80,6 +85,8 @@ def _pack_split(config: ShardConfig, data: DataConfig, split: Split, journal: Jo
         DepthDataset(records, decoder)  # raises for a missing file before anything is written
     plans = _plans(records, decoder, split, config)
     todo = [plan for plan in plans if not _is_finished(config.out, journal.shards.get(plan.name), plan)]
+    for name in [plan.name for plan in todo if plan.name in journal.shards]:
+        log.warning("%s is damaged or missing, or its files have changed: it is packed again", config.out / name)
     planned = {plan.name for plan in plans}
     stale = [name for name, packed in journal.shards.items() if packed.split == split and name not in planned]
     if todo or stale:
@@ -139,14 +146,7 @@ def _is_finished(out: Path, packed: Packed | None, plan: _Plan) -> bool:
     """Whether the journal lists the shard, its source files are unchanged, and its contents are intact."""
     if packed is None or packed.stamp != plan.stamp:
         return False
-    return packed.shard is None or _hash(out / plan.name) == packed.shard.sha256
-
-
-def _hash(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return packed.shard is None or file_digest(out / plan.name) == packed.shard.sha256
 
 
 def _write_shard(
@@ -171,7 +171,7 @@ def _write_shard(
                 tar.write(sample)
                 rooms[record.room] = record.location
                 samples[record.room] = samples.get(record.room, 0) + 1
-        digest, size = _hash(unfinished) or "", unfinished.stat().st_size
+        digest, size = file_digest(unfinished) or "", unfinished.stat().st_size
     if not samples:
         path.unlink()
     shard = Shard(plan.name, sum(samples.values()), size, digest, dict(sorted(samples.items()))) if samples else None

@@ -82,12 +82,14 @@ class _UnitDistance(torch.autograd.Function):
 
 
 class FeatureMatchingLoss(DistillationLoss):
-    """``feature_loss``, mean over levels; a 1x1 convolution projects between different numbers of channels.
+    """``feature_loss``, mean over levels, after a 1x1 convolution from the student's channels to the teacher's.
+
+    It is there at equal numbers of channels, too: nothing gives the two networks' channels the same meaning.
 
     Args:
         levels: which of x1..x5 and d1..d4.
         student_channels: channels of the student's map by level.
-        teacher_channels: channels of the teacher's map by level; no projection where they agree.
+        teacher_channels: channels of the teacher's map by level.
         distance: see ``feature_loss``.
     """
 
@@ -101,12 +103,7 @@ class FeatureMatchingLoss(DistillationLoss):
         super().__init__()
         self.distance = distance
         self.projections = nn.ModuleDict(
-            {
-                level: nn.Identity()
-                if student_channels[level] == teacher_channels[level]
-                else nn.Conv2d(student_channels[level], teacher_channels[level], 1)
-                for level in levels
-            }
+            {level: nn.Conv2d(student_channels[level], teacher_channels[level], 1) for level in levels}
         )
 
     def forward(self, student: Prediction, teacher: Prediction, valid: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
@@ -145,6 +142,6 @@ class FeatureMatching(DistillationLossConfig):
             raise ConfigError("--feature_levels names no level: give some, or --lambda_feat 0")
 
     def build(self, student: StudentInfo, teacher: TeacherInfo) -> FeatureMatchingLoss:
-        """With projections where the two networks differ in channels."""
+        """With a projection for each level."""
         channels = student.feature_channels(), teacher.feature_channels()
         return FeatureMatchingLoss(self.feature_levels, *channels, self.feature_distance)

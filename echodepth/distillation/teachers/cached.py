@@ -19,10 +19,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from echodepth.core.array_store import ArrayStore, ResumableWriter, file_stamp, read_index, short_hash
+from echodepth.core.array_store import (
+    ArrayStore,
+    ResumableWriter,
+    damaged_arrays,
+    file_stamp,
+    read_index,
+    short_hash,
+)
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.core.run_paths import cache_folder
 from echodepth.core.schema import parse
+from echodepth.core.workers import loader_life
 from echodepth.data.augmentation import flip_left_right
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import DepthDataset
@@ -60,19 +68,24 @@ class CachedTeacher(Teacher):
         folder: complete, from ``teacher_cache_folder``.
         records: the frames to be predicted, with their images.
         levels: the feature levels to be returned.
+        verify: read all arrays to compare them with their digests, even if they have not changed since the last time.
 
     Raises:
         CheckpointError: a frame or level is missing, an image has changed since, or the cache is damaged.
     """
 
-    def __init__(self, folder: Path, records: Sequence[Record], levels: Sequence[str]) -> None:
+    def __init__(self, folder: Path, records: Sequence[Record], levels: Sequence[str], verify: bool = False) -> None:
         try:
             index = parse(_Index, read_index(folder))
             cached_levels, stamps = index.levels, index.frames
-            self._store = ArrayStore(folder, ["depth", *(level for level in levels if level in cached_levels)], stamps)
+            arrays = ["depth", *(level for level in levels if level in cached_levels)]
+            damaged = damaged_arrays(folder, arrays, verify)
+            self._store = ArrayStore(folder, arrays, stamps)
             self._arrays = self._store.arrays
         except (OSError, ValueError, RecursionError, DataError) as error:
             raise CheckpointError(f"{folder} is damaged: {error}") from error
+        if damaged:
+            raise CheckpointError(f"{folder / damaged[0]}.npy is damaged, its contents differ from their sha256")
         if absent := [level for level in levels if level not in cached_levels]:
             raise CheckpointError(f"it was made without --levels {' '.join(absent)}")
         for name, stamp in image_stamps(records).items():
@@ -132,7 +145,7 @@ def fill_cache(
         raise ConfigError(f"--levels {' '.join(absent)}: this teacher does not return them; omit --levels")
     folder = teacher_cache_folder(teacher, data)
     try:
-        CachedTeacher(folder, frames.records, levels)
+        CachedTeacher(folder, frames.records, levels, verify=True)
     except CheckpointError as error:
         if folder.exists():
             log.info("%s is replaced: %s", folder, error)
@@ -142,7 +155,8 @@ def fill_cache(
     stamps = image_stamps(frames.records)
     remedy = "store fewer --levels, or set ECHODEPTH_CACHE to a larger disk"
     writer = ResumableWriter(folder, {"levels": list(levels), "frames": stamps}, ("depth", *levels), stamps, remedy)
-    loader = DataLoader(Subset(frames, writer.missing()), **loading)  # type: ignore[arg-type]
+    life = loader_life(loading.get("num_workers", 0))
+    loader = DataLoader(Subset(frames, writer.missing()), worker_init_fn=life, **loading)  # type: ignore[arg-type]
     with tqdm(total=len(frames), initial=writer.done, desc="Caching", unit="frame", disable=None) as bar:
         for batch in loader:
             batch["image"] = batch["image"].to(device)

@@ -1,6 +1,7 @@
 """The interface of a front end, which turns raw images or waveforms into the input of a network."""
 
 from abc import ABC, abstractmethod
+from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
@@ -61,6 +62,11 @@ class FrontEnd(nn.Module, ABC):
     def settings(self) -> dict[str, Any]:
         """All constructor arguments, as plain values."""
         return {"image_size": self.image_size}
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """Values of the flags of ``config`` that give these settings, as plain values."""
+        return {field.name: self.settings[field.name] for field in fields(self.config)}
 
     @property
     def network_arguments(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -150,6 +150,13 @@ class EchoFrontEnd(FrontEnd):
             *("spectrogram_antialias", "audio_bins", "audio_frames", "audio_range", "chirp"),
         )
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """As of every front end; the file of a chirp is not known, only its samples."""
+        settings = self.settings
+        flags = {"pulse_compression": settings.pop("chirp", None) is not None, "chirp": None, **settings}
+        return {field.name: flags[field.name] for field in fields(self.config)}
 
     @property
     def network_arguments(self) -> dict[str, Any]:

@@ -156,7 +156,8 @@ def diffraction_paths(scene: Scene, ends: Endpoints, speed_of_sound: float) -> P
                 specular_a = (1 - scene.absorption[material_a, band]) * (1 - scene.scattering[material_a, band])
                 specular_b = (1 - scene.absorption[material_b, band]) * (1 - scene.scattering[material_b, band])
                 paths.gain[found, band] = radiated[band] * pressure * np.sqrt((specular_a + specular_b) / 2)
-            paths.direction[found] = (point - listener) / listener_distance
+            for axis in range(3):
+                paths.direction[found, axis] = (point[axis] - listener[axis]) / listener_distance
             paths.path_length[found] = source_distance + listener_distance
             found += 1
     return first_paths(paths, found)

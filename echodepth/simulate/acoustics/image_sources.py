@@ -58,6 +58,13 @@ def _is_within_face(scene: Scene, block: int, face: int, point: Float[np.ndarray
 
 
 @jit
+def _write_point(points: Float[np.ndarray, "points 3"], row: int, point: Float[np.ndarray, " 3"]) -> None:
+    """Write a row; numba compiles an assignment of arrays for seconds, as it may raise a message about shapes."""
+    for axis in range(3):
+        points[row, axis] = point[axis]
+
+
+@jit
 def _trace_back(
     scene: Scene,
     order: int,
@@ -68,7 +75,7 @@ def _trace_back(
     normal: Float[np.ndarray, " 3"],
 ) -> bool:
     """Trace the path from the listener to the source; write its vertices and return whether the path is valid."""
-    points[0] = listener
+    _write_point(points, 0, listener)
     for step in range(order):
         number = order - 1 - step
         block, face = faces[number, 0], faces[number, 1]
@@ -81,7 +88,7 @@ def _trace_back(
             points[step + 1, axis] = points[step, axis] + share * (images[number + 1, axis] - points[step, axis])
         if not _is_within_face(scene, block, face, points[step + 1]):
             return False
-    points[order + 1] = images[0]
+    _write_point(points, order + 1, images[0])
     for segment in range(order + 1):
         start, end = points[segment], points[segment + 1]
         if is_occluded(scene, start, end):
@@ -106,7 +113,7 @@ def image_source_paths(scene: Scene, large: Bool[np.ndarray, "n 6"], max_order: 
     paths, found = empty_paths(_CAPACITY, bands), 0
     faces, images = np.zeros((MAX_ORDER, 2), np.int64), np.empty((MAX_ORDER + 1, 3))
     points, normal, radiated = np.empty((MAX_ORDER + 2, 3)), np.empty(3), np.empty(bands)
-    images[0] = source
+    _write_point(images, 0, source)
     total = 6 * scene.blocks.shape[0]
     # Depth-first search over sequences of faces: faces[:order] is the sequence, next_face[order] the first face that
     # has not been appended to it yet.
@@ -117,9 +124,12 @@ def image_source_paths(scene: Scene, large: Bool[np.ndarray, "n 6"], max_order: 
             if found == _CAPACITY:
                 raise ValueError("the room has more than 4096 specular reflections")
             directivity_gain(ends, points[order] - source, radiated)
-            span = images[order] - listener
-            paths.path_length[found] = np.sqrt((span * span).sum())
-            paths.direction[found] = span / paths.path_length[found]
+            squared = 0.0
+            for axis in range(3):
+                squared += (images[order, axis] - listener[axis]) ** 2
+            paths.path_length[found] = np.sqrt(squared)
+            for axis in range(3):
+                paths.direction[found, axis] = (images[order, axis] - listener[axis]) / paths.path_length[found]
             for band in range(bands):
                 energy = 1.0
                 for number in range(order):

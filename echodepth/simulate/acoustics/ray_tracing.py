@@ -279,7 +279,8 @@ def ray_traced_paths(
     spread = 8 * scene.blocks[0, 3] * scene.blocks[0, 4] * scene.blocks[0, 5] / (count * np.pi * radius**2)
     for ray in range(count):
         directivity_gain(ends, _drawn_direction(axes, rays[ray, 0]), energy)
-        energy[:] = energy**2 * ray_energy
+        for band in range(bands):
+            energy[band] = energy[band] ** 2 * ray_energy
         is_kept = ray % _THINNING == 0
         found = _trace_ray(
             paths, found, scene, large, rays[ray], axes, ends, longest, energy, ray_energy, radius, spread, is_kept

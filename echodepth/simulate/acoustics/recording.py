@@ -4,7 +4,7 @@ arrivals -> impulse responses per ear and octave band -> sum over the bands, chi
 """
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -23,6 +23,7 @@ _THIRD_OCTAVE = 2 ** (1 / 6)  # from a band's centre to its edge
 _EQUALISED = (100.0, 17e3)  # Hz: range in which KEMAR was measured well; the values at its ends hold beyond
 _MOUNT_JITTER = np.radians(1.0)  # standard deviation of the head's rotation against the camera, assumed
 _LONGEST_SIGNAL = 512
+_RIGS = 8  # whose responses are kept: a set may have a robot a room
 _FFT_SIZE = next_fast_len(V2_RECORDING_SAMPLES + _LONGEST_SIGNAL, real=True)  # no circular wrap-around
 
 
@@ -52,7 +53,7 @@ def _minimum_phase(levels: Float[np.ndarray, " f"]) -> Complex[np.ndarray, " f"]
     return np.asarray(np.exp(rfft(cepstrum, _FFT_SIZE)))
 
 
-@cache
+@lru_cache(_RIGS)
 def _microphone_response(levels: Octaves) -> Complex[np.ndarray, " f"]:
     """Response that turns one of KEMAR's ears into one of the robot, at minimum phase.
 
@@ -70,7 +71,7 @@ def _microphone_response(levels: Octaves) -> Complex[np.ndarray, " f"]:
     return _minimum_phase(equalised - equalised.mean() + _rig_levels(levels))
 
 
-@cache
+@lru_cache(_RIGS)
 def _direct_response(rig: Rig) -> Complex[np.ndarray, "2 f"] | None:
     """Response of the direct sound at each ear beyond isolation and microphones; None if it is flat."""
     if not any(map(any, rig.direct_spectrum)):
@@ -89,7 +90,7 @@ def _emitted_spectrum(signal: Float[np.ndarray, " n"], rig: Rig) -> Complex[np.n
     return np.stack([spectrum * _microphone_response(levels) for levels in rig.microphones])
 
 
-@cache
+@lru_cache(_RIGS)
 def _chirp_spectrum(rig: Rig) -> Complex[np.ndarray, "2 f"]:
     return _emitted_spectrum(batvision_chirp(), rig)
 
@@ -133,7 +134,7 @@ def _to_waveform(spectra: Complex[np.ndarray, "2 f"]) -> Float[np.ndarray, "2 t"
     return np.asarray(irfft(spectra, _FFT_SIZE)[:, :V2_RECORDING_SAMPLES])
 
 
-@cache
+@lru_cache(_RIGS)
 def noise_amplitude(levels: Octaves) -> Float[np.ndarray, " f"]:
     """Amplitude of background noise at each frequency of the FFT, none below 20 Hz.
 
@@ -177,7 +178,7 @@ def _onset_delay(arrivals: Arrivals, speed_of_sound: float, rig: Rig) -> float:
     return rig.onset - float(arrivals.path_length[0]) / speed_of_sound * SAMPLE_RATE
 
 
-@cache
+@lru_cache(_RIGS)
 def _direct_rms(direction: tuple[float, ...], gain: tuple[float, ...], rig: Rig) -> float:
     """RMS of the direct sound of a chirp over both ears and the chirp's duration, before the recorder's gain."""
     direct = Arrivals(np.array([direction]), np.zeros(1), np.array([gain]), np.ones(1, bool))

@@ -1,0 +1,187 @@
+"""Kills every command that writes files at random moments, and training before each file operation.
+
+    python -m tests.chaos.kills [--train 50] [--others 20] [--points] [--only train ...]
+
+After a kill the best model loads, and so does every checkpoint. Then the same command is run to its end, training with
+``--resume auto``: what it leaves has to equal an undisturbed run's, byte by byte, and nothing unfinished may be left.
+The table lists for each command the kills, and those after which anything was lost.
+"""
+
+import argparse
+import csv
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from echodepth import cli
+from tests.chaos.crash import finishes, killed_after, killed_before
+from tests.tiny import SECONDS, save_tiny, save_tiny_rgb, write_v2
+
+TRAIN = (
+    "--image_size 32 --base_channels 2 --attention_levels 5 --batch_size 2 --num_workers 0 --nb_epochs 3 "
+    "--learning_rate 1e-3 --device cpu --save_frequency 2 --save_minutes 0.0001 --experiment_name run --resume auto"
+)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, which is run in a folder of its own; ROOT is the dataset, MODELS the folder of saved models."""
+
+    name: str
+    words: str
+    again: str = ""
+    """Added words of a run after a kill."""
+
+
+COMMANDS = (
+    Command("train", f"train binaural --data_dir ROOT --audio_seconds {SECONDS} {TRAIN}"),
+    Command("simulate", "simulate --out rooms --rooms 2 --poses 2 --image_size 48 --workers 1"),
+    Command("prepare", f"prepare --data_dir ROOT --audio_seconds {SECONDS} --image_size 32 --workers 1"),
+    Command("shard", "shard --data_dir ROOT --out shards --workers 1 --shard_mb 1"),
+    Command("cache-teacher", f"cache-teacher --data_dir ROOT --audio_seconds {SECONDS} --image_size 32 "
+            "--teacher MODELS/rgb --batch_size 2 --num_workers 0 --device cpu"),
+    Command("predict", "predict ROOT/Attic/audio --checkpoint MODELS/ears --device cpu --out out --save npy png"),
+    Command("evaluate", "evaluate --checkpoint MODELS/ears --data_dir ROOT --device cpu"),
+    Command("export", "export --checkpoint MODELS/ears --format onnx --out out"),
+    Command("doctor", "doctor --data_dir ROOT --workers 1"),
+)  # fmt: skip
+
+
+def run(words: str) -> Callable[[], object]:
+    """The command as a function."""
+
+    def call() -> None:
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 1)
+        os.dup2(devnull, 2)
+        try:
+            cli.main(words.split())
+        except SystemExit as end:
+            if end.code:
+                raise
+
+    return call
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """Every file below a folder in a form that is equal for equal results: a curve has no times."""
+    return {str(path.relative_to(folder)): _content(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _content(path: Path) -> object:
+    if path.name == "metrics.csv":
+        with path.open(newline="") as file:
+            return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+    if path.suffix == ".pth":
+        state = torch.load(path, weights_only=True)
+        del state["loops"]  # Lightning's counters, which tell how often a run was interrupted
+        return _plain(state)
+    return path.read_bytes()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.dtype, value.shape, value.numpy().tobytes()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def whole(folder: Path) -> bool:
+    """Whether what is read from a run that was killed is there: every checkpoint loads, and the best model if any."""
+    from echodepth.models.checkpoint import load_model, read_checkpoint
+
+    run = folder / "checkpoints" / "run"
+    for path in run.glob("*.pth"):
+        read_checkpoint(path)
+    if (folder / "logs" / "run" / "metrics.csv").exists():  # the first epoch was validated
+        load_model(run / "best")
+    return True
+
+
+def lost(command: Command, words: str, folder: Path, expected: dict[str, object]) -> str:
+    """What a killed command lost, after it is run again; empty if nothing."""
+    try:
+        whole(folder)
+        finishes(run(f"{words} {command.again}"))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    found = contents(folder)
+    differing = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+    return f"differs in {', '.join(differing[:5])}" if differing else ""
+
+
+def main() -> None:
+    """Kill and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=int, default=50)
+    parser.add_argument("--others", type=int, default=20)
+    parser.add_argument("--points", action="store_true", help="also kill training before each file operation")
+    parser.add_argument("--only", nargs="*", default=[each.name for each in COMMANDS])
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    base = Path(tempfile.mkdtemp(prefix="echodepth_kills_"))
+    os.environ["OMP_NUM_THREADS"] = "1"
+    root = write_v2(base / "root")
+    os.chdir(base)
+    save_tiny(base / "models" / "ears", root)
+    save_tiny_rgb(base / "models" / "rgb", root)
+    print("| command | kills | of them before its end | lost |\n|---|---|---|---|", flush=True)
+    failed = False
+    for command in (each for each in COMMANDS if each.name in options.only):
+        kills = options.train if command.name == "train" else options.others
+        failed |= bool(_disturb(command, base, kills, options))
+    shutil.rmtree(base, ignore_errors=True)
+    raise SystemExit(failed)
+
+
+def _disturb(command: Command, base: Path, kills: int, options: Any) -> int:
+    words = command.words.replace("ROOT", str(base / "root")).replace("MODELS", str(base / "models"))
+    rng = random.Random(f"{options.seed} {command.name}")
+
+    def fresh(name: str) -> Path:
+        folder = base / command.name / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        os.chdir(folder)
+        os.environ["ECHODEPTH_CACHE"] = str(folder / "cache")
+        return folder
+
+    expected_in = fresh("undisturbed")
+    before = os.times()
+    finishes(run(words))
+    after = os.times()
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    expected = contents(expected_in)
+    total = landed = 0
+    losses = []
+    for number in range(kills):
+        folder = fresh("killed")
+        landed += killed_after(rng.uniform(0.02, 1.0) * seconds, run(words))
+        total += 1
+        if problem := lost(command, words, folder, expected):
+            losses.append(f"kill {number}: {problem}")
+    print(f"| {command.name} | {total} | {landed} | {len(losses)} |", flush=True)
+    if options.points and command.name == "train":
+        point = 1
+        while killed_before(point, run(words)) if fresh("killed") else False:
+            if problem := lost(command, words, Path.cwd(), expected):
+                losses.append(f"point {point}: {problem}")
+            point += 1
+        print(f"| {command.name}, before each file operation | {point - 1} | {point - 1} | {len(losses)} |", flush=True)
+    for problem in losses:
+        print(f"{time.strftime('%H:%M:%S')} {command.name}: {problem}", flush=True)
+    return len(losses)
+
+
+if __name__ == "__main__":
+    main()
