@@ -125,7 +125,11 @@ def _find_table(root: Path) -> Path:
 def _read_pairs(table: Path) -> list[tuple[float, str, str, int]]:
     """Time, first file, second file and line number of every pair, in the order of time."""
     pairs = []
-    for line, text in enumerate(table.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = table.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{table} is no list in UTF-8 ({error.reason}): save it in that encoding") from error
+    for line, text in enumerate(lines, start=1):
         fields = text.split()
         if not fields or fields[0].startswith("#"):
             continue
