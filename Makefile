@@ -8,14 +8,16 @@ TORCH := 2.13.0
 FROM_TORCH_INDEX := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 # The least release of everything that pyproject.toml asks for.
 FLOORS := grep -oE '"[A-Za-z0-9_-]+(\[[a-z]+\])?>=[0-9.]+' pyproject.toml | sed -E 's/"|\[.*\]//g; s/>=/==/; /^setuptools/d'
+FUZZ_INPUTS ?= 2000
 BENCHMARKS := simulate attention baseline loader distillation training scaling cost light export efficiency report
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test quick lint format demo bench chaos docs mutants oldest required licences lock clean
+.PHONY: help test quick lint fuzz format demo bench chaos docs mutants oldest required licences lock clean
 help:
 	@echo "make test           run all tests, and list the slowest twenty"
 	@echo "make quick          run the tests that take no more than about two seconds each"
 	@echo "make lint           ruff and mypy"
+	@echo "make fuzz           read FUZZ_INPUTS damaged files (2000), and list the outcomes"
 	@echo "make demo           simulate rooms, train, distil, compare: one report (QUICK=1 for a glimpse)"
 	@echo "make bench          measure speed against other ways: ratios, into docs/results/benchmarks.json"
 	@echo "make chaos          kill every command at random moments and compare what it leaves (an hour)"
@@ -45,6 +47,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.chaos.fuzz --inputs $(FUZZ_INPUTS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

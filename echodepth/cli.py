@@ -7,6 +7,7 @@ import io
 import logging
 import operator
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, make_dataclass
 from typing import Annotated, Any
@@ -15,12 +16,16 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth import __version__
-from echodepth.core.errors import EchodepthError, plain_message
+from echodepth.core.errors import printable, user_message
 from echodepth.core.flags import CommandFlags
 from echodepth.core.registry import load_plugin
 
 USER_ERROR = 2
-WORKER_DIED = 1
+BUG = WORKER_DIED = 1
+REPORT = (
+    f"this is a bug in echodepth {__version__}: please report it on the issue page of its repository, with the lines "
+    "above, the command, and a file that shows it"
+)
 INTERRUPTED = 130
 """Exit status of a process that Ctrl-C ended: 128 + 2."""
 TYRO: dict[str, Any] = {"use_underscores": True, "config": (OmitArgPrefixes, OmitSubcommandPrefixes)}
@@ -161,25 +166,26 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command. A user's mistake, or a disk's, ends with its message and exit status 2, not with a traceback."""
+    """Run one command.
+
+    A user's mistake, a full disk or the like end with one line and exit status 2. A bug ends with a traceback.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _print_anything()
     try:
         run, config = parse(words)
         run(config)
-    except (EchodepthError, OSError) as error:
-        # An OSError is a folder that may not be written to, a full disk, a file in a folder's place: it names the path.
-        message = plain_message(error) if isinstance(error, EchodepthError) else error
-        print(f"echodepth: {message}", file=sys.stderr)
-        raise SystemExit(USER_ERROR) from None
-    except RuntimeError as error:
-        from echodepth.core.workers import worker_death
+    except Exception as error:
+        message, status = user_message(error), USER_ERROR
+        if message is None:
+            from echodepth.core.workers import worker_death
 
-        line = worker_death(error)
-        if line is None:
-            raise
-        print(f"echodepth: {line}", file=sys.stderr)
-        raise SystemExit(WORKER_DIED) from None
+            message, status = worker_death(error), WORKER_DIED
+        if message is None:
+            traceback.print_exception(error)
+            message, status = REPORT, BUG
+        print(f"echodepth: {printable(message)}", file=sys.stderr)
+        raise SystemExit(status) from None
     except KeyboardInterrupt:
         print("echodepth: stopped", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
@@ -236,6 +242,11 @@ def _list_commands(words: list[str]) -> None:
     tyro.cli(functools.reduce(operator.or_, stand_ins), prog=prog, description=description, args=words[prefix:], **TYRO)
 
 
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _common_flags(words: Sequence[str]) -> list[str]:
     """Act on the flags that every command takes; the others are returned."""
     common = argparse.ArgumentParser(prog="echodepth", add_help=False, allow_abbrev=False)
@@ -244,7 +255,9 @@ def _common_flags(words: Sequence[str]) -> list[str]:
     common.add_argument("-q", "--quiet", action="store_true")
     common.add_argument("--plugin", action="append", default=[])
     found, rest = common.parse_known_args(words)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     level = logging.DEBUG if found.verbose else logging.WARNING if found.quiet else logging.INFO
     logging.getLogger("echodepth").setLevel(level)
     for module in found.plugin:

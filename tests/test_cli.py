@@ -257,3 +257,18 @@ def test_a_console_without_utf_8_shows_escapes(encoding: str, monkeypatch: pytes
     print("→ Küche …")
     console.flush()
     assert shown.getvalue().decode(encoding).endswith(" \\u2026\n")
+
+
+def test_a_bug_ends_with_its_traceback_and_where_to_report_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(command: object) -> None:
+        raise TypeError("unhashable type")
+
+    monkeypatch.setattr(cli, "parse", lambda words: (wrong, None))
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["compare", "rgb"])
+    assert stop.value.code == cli.BUG != cli.USER_ERROR
+    first, *_, error, last = capsys.readouterr().err.splitlines()
+    assert (first, error) == ("Traceback (most recent call last):", "TypeError: unhashable type")
+    assert last.startswith("echodepth: this is a bug in echodepth 0.1.0: please report it on the issue page")

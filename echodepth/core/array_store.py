@@ -7,6 +7,7 @@ do not count, so that an interrupted writer leaves no damaged store behind.
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from echodepth.core.atomic_io import atomic_write
-from echodepth.core.errors import ConfigError
+from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.integrity import DamageError, find_damaged, seal, unseal
 from echodepth.core.safe_paths import plain_name
 
@@ -94,10 +95,9 @@ def damaged_arrays(folder: Path, arrays: Iterable[str], verify: bool = False) ->
 def allocate(
     folder: Path, arrays: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], remedy: str
 ) -> dict[str, np.memmap]:
-    """Create arrays of the given types and shapes for writing.
+    """Create arrays of the given types and shapes for writing, with all their space on the disk.
 
-    Memory-mapped files on a full disk crash the process instead of raising an error, so that the free space is checked
-    first.
+    Writing to a mapped file on a full disk ends the process with SIGBUS instead of raising an error.
 
     Args:
         folder: created if necessary.
@@ -113,7 +113,23 @@ def allocate(
     if needed > free:
         raise ConfigError(f"{folder.parent} needs {needed / 1e9:.3g} GB and has {free / 1e9:.3g}: {remedy}")
     log.info("%s: writing %.3g GB", folder.parent, needed / 1e9)
-    return {name: open_memmap(folder / f"{name}.npy", "w+", dtype, shape) for name, (dtype, shape) in arrays.items()}
+    try:
+        return {name: _reserve(folder / f"{name}.npy", dtype, shape) for name, (dtype, shape) in arrays.items()}
+    except OSError as error:  # a quota, or other processes that fill the disk
+        for name in arrays:
+            (folder / f"{name}.npy").unlink(missing_ok=True)
+        raise ConfigError(
+            f"{folder.parent} cannot hold {needed / 1e9:.3g} GB more ({error.strerror}): {remedy}"
+        ) from error
+
+
+def _reserve(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memmap:
+    """A new array whose blocks exist; an OSError if the disk has too few."""
+    array = open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def write_rows(folder: Path, rows: range, values: Mapping[str, np.ndarray]) -> None:
@@ -152,11 +168,17 @@ class ArrayStore:
 
         Raises:
             OSError: an array is missing.
-            ValueError: an array is damaged, or its length differs from the number of rows.
+            DataError: an array is damaged, or its length differs from the number of rows.
         """
-        arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="c") for name in self.names}
-        if any(len(array) != len(self.rows) for array in arrays.values()):
-            raise ValueError("the lengths of its arrays differ from its index")
+        try:
+            arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="c") for name in self.names}
+            if any(array.shape[:1] != (len(self.rows),) for array in arrays.values()):
+                raise ValueError("their lengths differ from the index")
+        except OSError:
+            raise
+        except Exception as error:  # a damaged header raises errors of many types
+            reason = str(error).partition("\n")[0][:200]
+            raise DataError(f"{self.folder}: its arrays are damaged ({reason}): delete it and make it again") from error
         return arrays
 
     def take(self, name: str, rows: Sequence[str]) -> np.ndarray:
@@ -188,7 +210,7 @@ class ResumableWriter:
         if not self._resume(index, arrays):
             shutil.rmtree(self.unfinished, ignore_errors=True)
             write_index(self.unfinished, index)
-            self.finished = open_memmap(self.unfinished / "finished.npy", "w+", bool, (len(self.rows),))
+            self.finished = _reserve(self.unfinished / "finished.npy", np.dtype(bool), (len(self.rows),))
 
     @property
     def done(self) -> int:

@@ -1,7 +1,32 @@
 """Errors that a user can mend: the command line prints their message alone, without a traceback."""
 
 import math
+import re
 from collections.abc import Iterable
+
+_LACKS = (
+    (
+        r"\(shm\)|out of shared memory|/torch_\d+|signal: Bus error",
+        "the processes that read data have too little shared memory: read in the main process with --num_workers 0, or "
+        "enlarge /dev/shm (docker run --shm-size 8g)",
+    ),
+    (
+        r"No space left on device|Disk quota exceeded|PytorchStreamWriter failed|unexpected pos",
+        "free some space, or write to another disk",
+    ),
+    (
+        r"Read-only file system|Permission denied|Operation not permitted",
+        "give a path that you may use, change the working directory, or set ECHODEPTH_CACHE",
+    ),
+    (
+        r"OutOfMemory|DefaultCPUAllocator|MemoryError|Cannot allocate memory",
+        "close other programs, or give a smaller --batch_size, --image_size or --base_channels",
+    ),
+)
+"""What the machine may lack: how type and message of an error show it, and the way out.
+
+Libraries in C++ and Rust raise errors of their own types for what is an OSError in Python.
+"""
 
 
 class EchodepthError(Exception):
@@ -33,6 +58,24 @@ def listed(words: Iterable[object]) -> str:
     return f"{', '.join(first)} and {last}"
 
 
-def plain_message(error: EchodepthError) -> str:
+def plain_message(error: BaseException) -> str:
     """The message alone, also when a data loader's worker has wrapped it in a traceback's text."""
     return str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
+
+
+def user_message(error: Exception) -> str | None:
+    """What to print in place of a traceback for a user's mistake, or for what the machine lacks; None for a bug."""
+    message = plain_message(error)
+    if isinstance(error, EchodepthError):
+        return message
+    for signs, remedy in _LACKS:
+        if re.search(signs, f"{type(error).__name__}: {error}"):
+            return f"{message.partition(chr(10))[0][:300] or type(error).__name__}: {remedy}"
+    return message if isinstance(error, OSError) else None  # an OSError names its path
+
+
+def printable(text: str) -> str:
+    """Text with escapes in place of what a terminal would obey: it may hold names that anyone chose."""
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape").decode() for each in text
+    )

@@ -4,10 +4,8 @@ A group is a frozen dataclass whose fields are flags and whose fields' docstring
 shows one section for each group, and a run's record holds all flags by name, without the groups.
 """
 
-import builtins
 import dataclasses
 import functools
-import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,14 +15,11 @@ import tyro
 
 from echodepth.core.errors import ConfigError
 from echodepth.core.registry import did_you_mean
+from echodepth.core.schema import SchemaError, check
 
 Config = TypeVar("Config")
 TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
 """A flag that takes its value: --bilinear False."""
-
-
-_LARGEST = 10**18
-"""Numbers from JSON have any size, but arithmetic has not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,11 +114,16 @@ def build(cls: type[Config], flags: Mapping[str, Any]) -> Config:
         flags: any of its flags; the others keep their defaults.
 
     Raises:
-        ConfigError: a flag is unknown, or one without a default is missing.
+        ConfigError: a flag is unknown or of another type, or one without a default is missing.
     """
     known = flag_types(cls)
-    if unknown := [name for name in flags if name not in known]:
+    if unknown := [name[:60] for name in flags if name not in known]:
         raise ConfigError(f"--{unknown[0]}: there is no such flag here; {did_you_mean(unknown[0], list(known))}")
+    for name, value in flags.items():
+        try:
+            check(value, known[name], f"--{name}")
+        except SchemaError as error:
+            raise ConfigError(str(error)) from error
     return _build(cls, {name: _as_type(value, known[name]) for name, value in flags.items()})
 
 
@@ -150,21 +150,6 @@ def flag_types(cls: type) -> dict[str, Any]:
             flag_types(typing.cast(type, annotation)) if dataclasses.is_dataclass(annotation) else {name: annotation}
         )
     return types
-
-
-def has_type(value: Any, annotation: Any) -> bool:
-    """Whether a value read from JSON is of a flag's type: paths as text, tuples as lists, numbers finite."""
-    options = typing.get_args(annotation)
-    match typing.get_origin(annotation):
-        case typing.Literal:
-            return any(type(value) is type(option) and value == option for option in options)
-        case typing.Union | types.UnionType:
-            return any(has_type(value, option) for option in options)
-        case builtins.tuple:
-            return isinstance(value, list | tuple) and all(has_type(each, options[0]) for each in value)
-    if annotation in (int, float):
-        return type(value) in (int, annotation) and -_LARGEST < value < _LARGEST
-    return isinstance(value, str) if annotation is Path else isinstance(value, annotation)
 
 
 def _hints(cls: type) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Registry(Generic[Entry]):
         """
         self._load()
         if name not in self._entries:
+            name = name[:60]  # out of a file it has any length
             said = (
                 f"--{self.flag} {name}: there is no such {self.kind}" if self.flag else f"unknown {self.kind} {name!r}"
             )

@@ -30,9 +30,17 @@ def trained_experiments() -> list[str]:
 
 
 def cache_folder() -> Path:
-    """Folder of reproducible files: ``ECHODEPTH_CACHE``, or ``echodepth`` in the user's cache."""
-    configured = os.environ.get("ECHODEPTH_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "echodepth"
+    """Folder of reproducible files: ``ECHODEPTH_CACHE``, or ``echodepth`` in the user's cache.
+
+    Raises:
+        ConfigError: neither is known.
+    """
+    if configured := os.environ.get("ECHODEPTH_CACHE"):
+        return Path(configured)
+    try:
+        return Path.home() / ".cache" / "echodepth"
+    except RuntimeError as error:
+        raise ConfigError("this user has no home folder: set ECHODEPTH_CACHE to a folder for cached data") from error
 
 
 def is_experiment_name(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from io import BufferedIOBase
 from math import prod
+from tokenize import TokenError
 
 import numpy as np
 from jaxtyping import Shaped
@@ -12,6 +13,8 @@ from echodepth.data.records import File, StoredFile, as_file
 
 LARGEST_ARRAY = 2**24
 """Numbers in the largest array that is read: a depth map of 4096x4096 pixels, or 6 minutes of one ear."""
+_UNREADABLE = (OSError, ValueError, EOFError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError)
+"""What NumPy raises for a damaged file, whose header is Python."""
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -27,7 +30,7 @@ def read_array(file: File) -> Shaped[np.ndarray, "..."]:
             stream.seek(0)
             array: np.ndarray = npy.read_array(stream, allow_pickle=False)
             return array
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{file} cannot be read as a NumPy array: {error}") from error
 
 
@@ -36,7 +39,7 @@ def array_shape(file: File) -> tuple[int, ...]:
     try:
         with _opened(file) as stream:
             return _check_header(stream, str(file))
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{file} cannot be read as a NumPy array: {error}") from error
 
 

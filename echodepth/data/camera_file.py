@@ -1,12 +1,11 @@
 """``camera.json`` in the root of a dataset: the field of view of the camera that recorded it."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
+from echodepth.core.schema import SchemaError, check, read_json
 
 CAMERA_FILE = "camera.json"
 DEGREES = "field_of_view_degrees"
@@ -24,20 +23,23 @@ def read_camera(path: Path, part: str | None = None) -> FieldOfView | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_bytes())
+        content = check(read_json(path), dict[str, Any], "")
         if part is not None and part not in content:
             return None
         return parse_camera(content if part is None else content[part])
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, ConfigError) as error:
+    except (OSError, SchemaError, ConfigError) as error:
         raise DataError(
-            f"{path} is no camera ({error!r}): write "
+            f"{path} is no camera ({error}): write "
             f'{{"{DEGREES}": [86, 57]}} or {{"fx": 517.3, "fy": 516.5, "width": 640, "height": 480}}'
         ) from error
 
 
-def parse_camera(content: Mapping[str, Any]) -> FieldOfView:
-    """The field of view in the content of a ``camera.json``; a KeyError if it holds none."""
-    if DEGREES in content:
-        horizontal, vertical = content[DEGREES]
-        return FieldOfView(float(horizontal), float(vertical))
-    return FieldOfView.from_focal_lengths(*(content[name] for name in ("fx", "fy", "width", "height")))
+def parse_camera(content: object) -> FieldOfView:
+    """The field of view in the content of a ``camera.json``; a SchemaError or ConfigError if it holds none."""
+    values = check(content, dict[str, Any], "")
+    if DEGREES in values:
+        return FieldOfView(*check(values[DEGREES], tuple[float, float], DEGREES))
+    fx, fy, width, height = (check(values.get(name), float, name) for name in ("fx", "fy", "width", "height"))
+    if min(fx, fy) <= 0:
+        raise SchemaError("fx and fy must be above 0")
+    return FieldOfView.from_focal_lengths(fx, fy, width, height)

@@ -1,6 +1,5 @@
 """The data settings that a trained model recorded, for reading further data in the same way."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,8 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError
 from echodepth.core.field_of_view import FieldOfView
-from echodepth.core.flags import flag_types, has_type
+from echodepth.core.flags import flag_types
 from echodepth.core.run_paths import RunPaths
+from echodepth.core.schema import SchemaError, has_type, read_json
 from echodepth.data.config import SOURCE_FLAGS, DataConfig, change_source, data_config, flag_names
 from echodepth.data.dataset_registry import DATASETS
 
@@ -79,14 +79,14 @@ def trained_data(model: TrainedModel) -> DataConfig:
             f"version that trained it ({model.run.version or 'unknown'})"
         )
     try:
-        reader = DATASETS[str(settings.pop("dataset", DataConfig.dataset))]
+        reader = DATASETS[str(settings.pop("dataset", DataConfig.dataset))[:100]]
     except ConfigError as error:
         raise CheckpointError(f"{name} was trained on a dataset that is not registered: {error}") from error
     own = flag_types(reader.config)  # older runs hold the flags of all datasets
     settings = {flag: value for flag, value in settings.items() if flag in own}
     for flag, value in settings.items():
         if not has_type(value, own[flag]):
-            raise CheckpointError(f"{name} records {value!r} as --{flag} of its training: its config is damaged")
+            raise CheckpointError(f"{name} records {value!a:.100} as --{flag} of its training: its config is damaged")
     if model.run.is_loaded:
         trusted = _is_own_source(model.run, reader.name)
         settings = {flag: value for flag, value in settings.items() if flag not in SOURCE_FLAGS} | (
@@ -137,9 +137,9 @@ def _is_own_source(run: RecordOfRun, dataset: str) -> bool:
     if isinstance(recorded, str) and Path(recorded) == DATASETS[dataset].default_root():
         return True
     try:
-        flags = json.loads(RunPaths(run.experiment_name).config.read_text(encoding="utf-8"))["flags"]
+        flags = read_json(RunPaths(run.experiment_name).config)["flags"]
         return bool(flags["data_dir"] == recorded)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, EchodepthError):
+    except (OSError, SchemaError, LookupError, TypeError, EchodepthError):
         return False
 
 
@@ -150,7 +150,7 @@ def trained_camera(model: TrainedModel) -> FieldOfView | None:
     """
     if model.run.field_of_view is not None:
         return model.run.field_of_view
-    dataset = model.run.data.get("dataset", DataConfig.dataset)
+    dataset = str(model.run.data.get("dataset", DataConfig.dataset))
     assumed = DATASETS[dataset].field_of_view if dataset in DATASETS else None
     if assumed is not None:
         log.info(

@@ -1,6 +1,5 @@
 """Run a study: simulate its rooms, train what is missing, score what is not scored, and write one table."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from echodepth.core.errors import require_at_least
+from echodepth.core.errors import ConfigError, require_at_least
 from echodepth.core.flags import build, flat, select
+from echodepth.core.schema import LARGEST_INDEX, SchemaError, check, read_json
 from echodepth.core.workers import worker_life
 from echodepth.evaluation.config import Control
 from echodepth.experiments.config import ELSEWHERE_POSES, ExperimentConfig, Study
@@ -107,10 +107,18 @@ def _controls(setting: Setting, runs: list[Run], config: ExperimentConfig, folde
             name = Run(control, run.rooms, run.label_fraction, "none", run.seed)
             path = folder / config.split / f"{name.name}.json"
             score(setting, run, name.facts(), config.split, path, control)
-            rows.append(json.loads(path.read_text()))
+            rows.append(_read_row(path))
     return rows
 
 
 def _read(runs: list[Run], config: ExperimentConfig, folder: Path) -> list[dict[str, Any]]:
     names = [scored.name for run in runs for scored in scorings(run, config.study)]
-    return [json.loads((folder / config.split / f"{name}.json").read_text()) for name in names]
+    return [_read_row(folder / config.split / f"{name}.json") for name in names]
+
+
+def _read_row(path: Path) -> dict[str, Any]:
+    """What ``write_row`` wrote; a ConfigError if it is damaged."""
+    try:
+        return check(read_json(path, LARGEST_INDEX), dict[str, Any], "")  # type: ignore[no-any-return]
+    except SchemaError as error:
+        raise ConfigError(f"{path} holds no scores ({error}): delete it to score that run again") from error

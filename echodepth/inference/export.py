@@ -154,7 +154,7 @@ def _one_line_errors(config: ExportConfig) -> Iterator[None]:
     """Report what tracers and runtimes raise, whose exceptions have no common base class, as a failed export."""
     try:
         yield
-    except EchodepthError:
+    except (EchodepthError, OSError, MemoryError):
         raise
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

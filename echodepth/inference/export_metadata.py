@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import CheckpointError, ConfigError
-from echodepth.core.flags import has_type
+from echodepth.core.schema import SchemaError, has_type, parse, parse_json, short
 from echodepth.data.audio import LONGEST_CUT
 from echodepth.inference.config import BackendName, ExportFormat
 from echodepth.models.format_1 import upgrade_run
@@ -84,22 +84,21 @@ def parse_metadata(text: str | None, path: Path) -> ExportMetadata:
     """
     remedy = "make it again with echodepth export"
     try:
-        record = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
+        record = parse_json(text or "{}")
+    except SchemaError as error:
         raise CheckpointError(f"{path}: its metadata is damaged; {remedy}") from error
     if not isinstance(record, dict) or "format" not in record:
         raise CheckpointError(f"{path} was not made by echodepth export, so its inputs and outputs are unknown")
     record.setdefault("mirror_average", False)  # files from before it existed
     if record["format"] != FORMAT or set(record) != {field.name for field in fields(ExportMetadata)}:
         raise CheckpointError(
-            f"{path} was exported by echodepth {record.get('version', 'of an unknown version')}, with metadata (format "
-            f"{record['format']}) that this version does not read; {remedy}"
+            f"{path} was exported by echodepth {short(record.get('version', 'unknown'))}, with metadata (format "
+            f"{short(record['format'])}) that this version does not read; {remedy}"
         )
     try:
-        if not isinstance(record["run"], dict):
-            raise TypeError("it is no mapping")
+        parse(RunRecord, record["run"], "run")
         run = RunRecord.from_plain(upgrade_run(record["run"]))
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path}: the record of its training cannot be read ({error}); {remedy}") from error
     types = get_type_hints(ExportMetadata)
     wrong = [name for name, value in record.items() if name not in _OTHERS and not has_type(value, types[name])]

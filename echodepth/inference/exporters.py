@@ -1,6 +1,7 @@
 """Writers of exported files: ONNX, OpenVINO and torch.export, each with its metadata and its digest inside."""
 
 import copy
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -86,8 +87,11 @@ def pt2_writer(graph: DepthGraph, example: Tensor, path: Path) -> Write:
         program = torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
 
     def write(metadata: ExportMetadata) -> None:
+        # In memory first: torch's own writer of files ends the process with an abort if the disk is full.
+        encoded = io.BytesIO()
         with _quiet():
-            torch.export.save(program, path, extra_files={f"{METADATA_KEY}.json": metadata.to_json()})
+            torch.export.save(program, encoded, extra_files={f"{METADATA_KEY}.json": metadata.to_json()})
+        path.write_bytes(encoded.getbuffer())
         seal_file(path)
 
     return write

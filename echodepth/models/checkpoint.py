@@ -21,6 +21,7 @@ from echodepth.core.flags import plain, select
 from echodepth.core.packaged import DEFAULT_MODEL, packaged_models, packaged_or_own
 from echodepth.core.registry import Registry
 from echodepth.core.run_paths import experiment_name, model_folders, trained_experiments
+from echodepth.core.schema import check_arguments, short
 from echodepth.models.bare_weights import recognise_network
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
 from echodepth.models.frontends import FRONT_ENDS, default_front_end
@@ -36,7 +37,7 @@ from echodepth.models.saved_weights import (
     FORMAT,
     WEIGHTS,
     as_stored,
-    check_format,
+    check_parts,
     load_checkpoint,
     read_config,
     stored_shapes,
@@ -102,6 +103,7 @@ class DepthModel(nn.Module):
 
     Raises:
         CheckpointError: the spec names an unknown network or front end.
+        ValueError: an argument is unknown, of another type or out of range.
     """
 
     def __init__(self, spec: ModelSpec, run: RunRecord | None = None) -> None:
@@ -113,6 +115,8 @@ class DepthModel(nn.Module):
         self.spec = replace(spec, front_end={**spec.front_end, "name": name})
         self.run = run or RunRecord()
         settings = {key: value for key, value in spec.front_end.items() if key != "name"}
+        check_arguments(FRONT_ENDS[name], settings, "front_end")
+        check_arguments(network, spec.arguments, "arguments")
         self.front_end: FrontEnd = FRONT_ENDS[name](**settings)
         self.network: DepthNet = network(**spec.arguments)
 
@@ -169,8 +173,8 @@ class DepthModel(nn.Module):
 def _require(registry: Registry[Any], name: str) -> None:
     if name not in registry:
         raise CheckpointError(
-            f"unknown {registry.kind} {name!r}: there are {', '.join(registry.names())}; load the module that defines "
-            "it with --plugin MODULE"
+            f"unknown {registry.kind} {short(name)}: there are {', '.join(registry.names())}; load the module that "
+            "defines it with --plugin MODULE"
         )
 
 
@@ -238,8 +242,8 @@ def _load_folder(folder: Path) -> DepthModel:
         shapes, run = stored_shapes(folder / WEIGHTS), RunRecord.from_plain(config["run"])
         _check_fit(spec, upgrade_weights(shapes) if saved == 1 else shapes, folder)
         model, weights = DepthModel(spec, run), load_file(folder / WEIGHTS)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} is not a complete model folder: {error!r}") from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} is not a complete model folder: {error}") from error
     return _fill(model, upgrade_weights(weights) if saved == 1 else weights, folder)
 
 
@@ -250,11 +254,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: the file is damaged, contains other objects, or has no network of this version.
     """
     checkpoint = load_checkpoint(path)
-    if not isinstance(checkpoint, dict) or "model_state_dict" not in checkpoint:
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model_state_dict"), dict):
         raise CheckpointError(f"{path} has no model_state_dict: give a checkpoint of a depth network")
-    saved = checkpoint.get("format", 1)
-    check_format(saved, path)
-    return drop_attention_pattern(upgrade_checkpoint(checkpoint) if saved == 1 else checkpoint, path)
+    check_parts(checkpoint, path)
+    upgraded: dict[str, Any] = upgrade_checkpoint(checkpoint) if checkpoint.get("format", 1) == 1 else checkpoint
+    return drop_attention_pattern(upgraded, path) if "model_spec" in upgraded else upgraded
 
 
 def _load_file(path: Path) -> DepthModel:
@@ -267,8 +271,8 @@ def _load_file(path: Path) -> DepthModel:
             spec, run = _infer_spec(weights, path), RunRecord(experiment_name=experiment_name(path.stem))
         _check_fit(spec, tensor_shapes(weights, path), path)
         model = DepthModel(spec, run)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path} is not a complete checkpoint: {error!r}") from error
+    except (LookupError, ValueError) as error:  # weights of no dimension, when the spec is inferred from them
+        raise CheckpointError(f"{path} is not a complete checkpoint: {error}") from error
     return _fill(model, weights, path)
 
 

@@ -9,7 +9,8 @@ from echodepth.core.errors import CheckpointError
 from echodepth.models.networks import NETWORKS
 
 LAST_COMMIT = "ba0a49b"
-"""The last one with the other patterns: band, time and pooled."""
+"""The last one with the other patterns."""
+REMOVED = ("band", "time", "pooled")
 
 
 def drop_attention_pattern(saved: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -28,7 +29,9 @@ def drop_attention_pattern(saved: Mapping[str, Any], path: Path) -> dict[str, An
     if "attention" not in arguments or _takes_attention(spec["network"]):
         return upgraded
     pattern = arguments.pop("attention")
-    if pattern != "full" and arguments.get("attention_levels", True):
+    if pattern not in ("full", *REMOVED):
+        return upgraded  # the network refuses it
+    if pattern in REMOVED and arguments.get("attention_levels", True):
         raise CheckpointError(
             f"{path} has {pattern} attention, which this version no longer has: load it with commit {LAST_COMMIT} of "
             "echodepth, the last one that has it, or train the model again"

@@ -1,19 +1,13 @@
 """The record of a training run that is saved with the weights."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from echodepth.core.errors import ConfigError
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.run_paths import EXPERIMENT_NAMES, is_experiment_name
-
-_TYPES: dict[Any, tuple[str, ...]] = {
-    str: ("kind", "experiment_name", "version", "teacher", "data_licence", "data_limits", "provenance"),
-    int: ("seed", "epoch"),
-    float: ("dtype_error",),
-    Mapping: ("data", "flags", "validation", "tests"),
-}
+from echodepth.core.schema import parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +55,10 @@ class RunRecord:
 
     def to_plain(self) -> dict[str, Any]:
         """The known fields by name, as plain values for JSON."""
-        values = {name: getattr(self, name) for name in _saved_fields()}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata.get("saved", True)}
+        # JSON knows no NaN: a metric without a value is not known.
+        values["validation"] = _finite(self.validation)
+        values["tests"] = {title: _finite(metrics) for title, metrics in self.tests.items()}
         plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
         if self.field_of_view is not None:
             plain["field_of_view"] = list(self.field_of_view.degrees)
@@ -73,40 +70,17 @@ class RunRecord:
 
         Raises:
             ValueError: it has another field, or a field has another type; the experiment's name cannot be that of a
-                folder, or the field of view is not two angles.
+                folder, a text cannot be printed, or the field of view is not two angles.
         """
-        _check(values)
-        if "field_of_view" in values:
-            try:
-                values = {**values, "field_of_view": FieldOfView(*values["field_of_view"])}
-            except (ConfigError, TypeError) as error:
-                raise ValueError(f"field_of_view: {error}") from error
-        return cls(**values, is_loaded=True)
+        record = replace(parse(cls, values, "run"), is_loaded=True)
+        for name, text in vars(record).items():
+            if isinstance(text, str) and not text.replace("\n", " ").isprintable():
+                raise ValueError(f"run.{name} is {text!a}, which cannot be printed")
+        if not is_experiment_name(record.experiment_name):
+            # It names folders below results/.
+            raise ValueError(f"run.experiment_name is {record.experiment_name!a}: a name has {EXPERIMENT_NAMES}")
+        return record
 
 
-def _saved_fields() -> list[str]:
-    return [each.name for each in fields(RunRecord) if each.metadata.get("saved", True)]
-
-
-def _check(values: Any) -> None:
-    """Raise a ValueError if a record from a file has other fields or types, or a name that is none of a folder."""
-    if not isinstance(values, Mapping):
-        raise ValueError(f"the run record is {values!r}")
-    if unknown := sorted(map(str, set(values) - {*_saved_fields()})):
-        raise ValueError(f"a run record has no {', '.join(unknown)}")
-    for expected, names in _TYPES.items():
-        for name in names:
-            value = values.get(name)
-            if value is not None and not isinstance(value, expected):
-                raise ValueError(f"{name} of the run record is {value!r}")
-            if isinstance(value, str) and not value.replace("\n", " ").isprintable():
-                raise ValueError(f"{name} of the run record is {value!r}, which cannot be printed")
-    if values.get("dtype") not in (None, "float16"):
-        raise ValueError(f"dtype of the run record is {values['dtype']!r}: it is float16 or left out")
-    for title, metrics in (values.get("tests") or {}).items():
-        if not isinstance(metrics, Mapping) or not all(isinstance(each, int | float) for each in metrics.values()):
-            raise ValueError(f"tests of the run record, {title!r}: {metrics!r}")
-    experiment = values.get("experiment_name", RunRecord.experiment_name)
-    if experiment is None or not is_experiment_name(experiment):
-        # It names folders below results/.
-        raise ValueError(f"the run record names its experiment {experiment!r}: a name has {EXPERIMENT_NAMES}")
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

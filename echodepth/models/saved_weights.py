@@ -2,8 +2,8 @@
 
 import json
 import logging
-import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,39 @@ from torch import Tensor
 
 from echodepth.core.errors import CheckpointError
 from echodepth.core.integrity import SEAL, DamageError, check_file, file_digest, seal, unseal
+from echodepth.core.schema import SchemaError, check, parse, read_json, require_shallow, short
+from echodepth.models.run_record import RunRecord
 
 log = logging.getLogger(__name__)
 FORMAT = 2
 """Format of the models that this version writes; it reads those from 1 on."""
 WEIGHTS = "model.safetensors"
 _REMEDY = "copy the model again from where it came, or train it again"
-LARGEST_CONFIG = 2**24
-"""Bytes of the largest config.json that is read."""
+
+
+@dataclass(frozen=True)
+class SavedSpec:
+    """A model's spec in a file; the arguments are those of the constructors that are named."""
+
+    network: str
+    arguments: dict[str, Any]
+    front_end: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SavedModel(SavedSpec):
+    """The content of a model's ``config.json``."""
+
+    format: int
+    run: RunRecord
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """What a checkpoint of training holds beside weights and the states of the run, which no reader of models needs."""
+
+    model_spec: SavedSpec
+    run: RunRecord
 
 
 def write_weights(folder: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> None:
@@ -36,18 +61,15 @@ def read_config(path: Path) -> dict[str, Any]:
     """The contents of a model's ``config.json``.
 
     Raises:
-        CheckpointError: it is larger than any such file, its format is not one that this version reads, or it or the
-            weights beside it are damaged.
-        OSError, ValueError, RecursionError: it cannot be read as JSON.
+        CheckpointError: its format is not one that this version reads, or it or the weights beside it are damaged.
+        OSError, SchemaError: it cannot be read, or is no such file.
     """
-    if path.stat().st_size > LARGEST_CONFIG:
-        raise CheckpointError(f"{path} has more than {LARGEST_CONFIG >> 20} MB: it is no config of a model")
-    config = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(config, dict):
-        raise ValueError("config.json is no mapping")
+    config = check(read_json(path), dict[str, Any], "")
     if "format" in config:
         check_format(config["format"], path)
-    return _intact(config, path)
+    config = _intact(config, path)
+    parse(SavedModel, config)
+    return config  # type: ignore[no-any-return]
 
 
 def _intact(config: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -90,26 +112,43 @@ def load_checkpoint(path: Path) -> Any:
     """
     try:
         check_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        require_shallow(checkpoint)
     except DamageError as error:
         raise CheckpointError(
             f"{path} is damaged, {error}: copy it again from where it came, or take another epoch of its run"
         ) from error
-    except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged archive raises errors of many types
         # torch's own message recommends weights_only=False, which would execute code from the file.
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or contains other objects"
         ) from error
+    return checkpoint
 
 
 def check_format(saved: object, path: Path) -> None:
     """Raise a CheckpointError if a file's format is not one that this version reads."""
-    if saved not in (1, FORMAT):
-        raise CheckpointError(f"{path} has format {saved}; this version of echodepth reads 1 to {FORMAT}: update it")
+    if type(saved) is not int or not 1 <= saved <= FORMAT:
+        raise CheckpointError(
+            f"{path} has format {short(saved)}; this version of echodepth reads 1 to {FORMAT}: update it"
+        )
+
+
+def check_parts(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Raise a CheckpointError if format, spec, record or weights of a ``.pth`` are none; weights may stand alone."""
+    check_format(checkpoint.get("format", 1), path)
+    try:
+        if parts := {name: checkpoint[name] for name in ("model_spec", "run") if name in checkpoint}:
+            parse(SavedCheckpoint, parts)
+        check(checkpoint["model_state_dict"], dict[str, Tensor], "model_state_dict")
+    except SchemaError as error:
+        raise CheckpointError(f"{path} is not a complete checkpoint: {error}") from error
 
 
 def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor in a safetensors file, without reading its values."""
+    """Shape of every tensor in a safetensors file, without reading its values; an OSError if it is no file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name} is missing")  # a pipe would never open
     with safe_open(path, "pt") as file:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 

@@ -1,17 +1,21 @@
 """Just-in-time compilation of the simulator's loops: one set of numba options, with static types preserved."""
 
 import inspect
+import logging
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import numba
 
+log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def jit(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function on its first call and cache the machine code beside its source file.
+    """Compile a function on its first call and cache the machine code beside its source file or in the user's cache.
+
+    Where neither can be written, as in a read-only container without a home, each process compiles it again.
 
     The code runs on one core and keeps the order of every sum, so that the bytes of a sample do not depend on the
     process; rooms are simulated in parallel instead. A division by zero gives infinity, as in NumPy, not an exception.
@@ -20,5 +24,9 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
         function: takes numbers, tuples, arrays and named tuples of arrays. Wrappers around it, such as the run-time
             type checks of the tests, are removed.
     """
-    machine_code: Callable[P, R] = numba.njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
-    return machine_code
+    compiled: Callable[P, R] = numba.njit(nogil=True, error_model="numpy")(inspect.unwrap(function))
+    try:
+        compiled.enable_caching()  # type: ignore[attr-defined]
+    except RuntimeError:
+        log.debug("%s is compiled again by each process: set NUMBA_CACHE_DIR to a folder", function.__name__)
+    return compiled

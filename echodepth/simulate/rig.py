@@ -4,7 +4,6 @@
 nothing heavy because ``--help`` needs it.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 
 from echodepth.core.constants import V2_ONSET
 from echodepth.core.errors import ConfigError
-from echodepth.core.input_files import regular_file
+from echodepth.core.schema import SchemaError, read_json, short
 
 FORMAT = "echodepth rig 1"
 RIG_OCTAVES = (250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)
@@ -106,13 +105,11 @@ def read_rig(path: Path) -> Rig:
     """
     make = "make one with `echodepth calibrate RECORDINGS --out rig.json`"
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ConfigError(f"{path} is larger than a rig: {make}")
-        content = json.loads(regular_file(path).read_bytes())
+        content = read_json(path, _LARGEST_FILE)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): {make}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not JSON ({error}): {make}") from error
+    except SchemaError as error:
+        raise ConfigError(f"{path} is no rig ({error}): {make}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("rig"), dict):
         raise ConfigError(f'{path} is no rig: it needs "format": "{FORMAT}" and "rig": {{...}}; {make}')
     return parse_rig(content["rig"], str(path))
@@ -130,7 +127,7 @@ def parse_rig(content: Mapping[str, Any], name: str) -> Rig:
     """
     known = [field.name for field in fields(Rig)]
     if unknown := sorted(set(content) - {*known}):
-        raise ConfigError(f"{name}: rig has no field {unknown[0]!r}; its fields are {', '.join(known)}")
+        raise ConfigError(f"{name}: rig has no field {short(unknown[0])}; its fields are {', '.join(known)}")
     values = {
         field: _parse(value, getattr(DEFAULT_RIG, field), field, f"{name}: {field}")
         for field, value in content.items()
@@ -153,7 +150,7 @@ def _parse(value: object, default: Any, field: str, place: str) -> Any:
         )
     if isinstance(value, bool) or not isinstance(value, int | float) or not is_in_range(field, value):
         raise ConfigError(
-            f"{place} is {json.dumps(value)}: give {bounds.unit}, {bounds.least:g} to {bounds.most:g}, or null for "
+            f"{place} is {short(value)}: give {bounds.unit}, {bounds.least:g} to {bounds.most:g}, or null for "
             "the default"
         )
     return float(value)

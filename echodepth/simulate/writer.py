@@ -16,7 +16,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from joblib import Parallel, delayed, parallel_config
 from PIL import Image
 from tqdm import tqdm
@@ -26,6 +25,7 @@ from echodepth.core.batvision_tables import V2_COLUMNS, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
 from echodepth.core.integrity import append_sums, file_digest, read_sums, write_sums
+from echodepth.core.wav_writer import write_wav
 from echodepth.core.workers import worker_life
 from echodepth.simulate.acoustics.propagation import propagate
 from echodepth.simulate.acoustics.recording import record
@@ -211,10 +211,11 @@ def _write_sample(
     samples = np.round(recording.T * _24_BITS).astype(np.int32) << 8
     depth_maps: dict[FileKind, np.ndarray] = {"depth": measured, "depth_exact": view.depth.astype(np.float32)}
     for kind in kinds:
+        if kind == "audio":
+            write_wav(instance.path(config.out, kind), samples, SAMPLE_RATE, "PCM_32")
+            continue
         with atomic_write(instance.path(config.out, kind)) as unfinished:
-            if kind == "audio":
-                soundfile.write(str(unfinished), samples, SAMPLE_RATE, subtype="PCM_32", format="WAV")
-            elif kind == "camera":
+            if kind == "camera":
                 Image.fromarray(view.image).save(unfinished, format="JPEG", quality=92)
             else:
                 with unfinished.open("wb") as file:

@@ -1,7 +1,6 @@
 """The flags of the commands whose flags depend on the command line: on ``--model``, ``--front_end``, ``--dataset``."""
 
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import make_dataclass
 from pathlib import Path
@@ -11,11 +10,13 @@ import tyro
 
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import CommandFlags, build, flag_types, flat, replace
-from echodepth.core.input_files import regular_file
+from echodepth.core.schema import SchemaError, check, read_json, short
 from echodepth.data.flag_groups import chosen_values
 from echodepth.training.compose import KINDS, Choices, config_class, prepare_class, train_config
 from echodepth.training.initial_weights import load_initial
 
+CHOICES = ("model", "front_end", "dataset")
+"""Flags on whose values it depends which others there are, in the order of ``Choices``."""
 NOT_REPEATED = ("checkpoints", "resume", "overwrite")
 """Flags of a recorded run that ``--config`` does not take over: they belong to that one command."""
 
@@ -28,13 +29,13 @@ def train_flags(kind: str, words: Sequence[str]) -> CommandFlags:
         ConfigError: the recorded run cannot be read, is of another kind, or has a flag that is unknown; or ``--init``
             and other flags contradict each other.
     """
-    chosen = chosen_values(words, "model", "front_end", "dataset", "config", "init")
+    chosen = chosen_values(words, *CHOICES, "config", "init")
     recorded = _recorded_flags(Path(chosen["config"]), kind) if chosen["config"] else {}
     init = chosen["init"] or recorded.get("init")
     if init is not None:
         named = {name: chosen[name] for name in ("model", "front_end") if chosen[name] is not None}
         recorded |= load_initial(init, KINDS[kind].modality, recorded | named)[1]
-    choices = Choices(*(chosen[name] or recorded.get(name) for name in ("model", "front_end", "dataset")))
+    choices = Choices(*(chosen[name] or recorded.get(name) for name in CHOICES))
     composed = config_class(kind, choices, for_command_line=True)
     help_text = "Take the flags of an earlier run from its logs/<experiment>/config.json; further flags win."
     config = Annotated[Path | None, tyro.conf.arg(help=help_text)]
@@ -69,12 +70,15 @@ def prepare_flags(words: Sequence[str]) -> CommandFlags:
 
 def _recorded_flags(path: Path, kind: str) -> dict[str, Any]:
     try:
-        recorded = json.loads(regular_file(path).read_bytes())
-        flags, was = dict(recorded["flags"]), recorded["kind"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        recorded = check(read_json(path), dict[str, Any], "")
+        flags = check(recorded.get("flags"), dict[str, Any], "flags")
+        was = check(recorded.get("kind"), str, "kind")
+        for name in (*CHOICES, "init"):
+            check(flags.get(name), str | None, f"flags.{name}")
+    except (OSError, SchemaError) as error:
         raise ConfigError(
-            f"--config {path} is no run's config.json: {error!r}; give logs/<experiment>/config.json"
+            f"--config {path} is no run's config.json: {error}; give logs/<experiment>/config.json"
         ) from error
     if was != kind:
-        raise ConfigError(f"--config {path} is of a run of train {was}, not of train {kind}")
+        raise ConfigError(f"--config {path} is of a run of train {short(was)}, not of train {kind}")
     return {name: value for name, value in flags.items() if name not in NOT_REPEATED}

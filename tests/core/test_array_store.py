@@ -1,5 +1,6 @@
 """Stores of memory-mapped arrays: rows by name, resumed writing, and what makes a store invalid."""
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from echodepth.core.array_store import ArrayStore, ResumableWriter, allocate, fingerprint, read_index, short_hash
-from echodepth.core.errors import ConfigError
+from echodepth.core.errors import ConfigError, DataError
 
 ROWS = ("a", "b", "c")
 VALUES = np.arange(6, dtype=np.float16).reshape(3, 2)
@@ -46,13 +47,39 @@ def test_a_writer_resumes_its_own_rows_and_starts_again_for_others(tmp_path: Pat
 
 def test_arrays_of_another_length_are_damaged(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", VALUES[:2])
-    with pytest.raises(ValueError, match="lengths of its arrays differ"):
+    with pytest.raises(DataError, match=r"its arrays are damaged \(their lengths differ from the index\): delete it"):
         _ = ArrayStore(tmp_path, ["x"], ROWS).arrays
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x03\x04", 200 * b"\x00"], ids=str)
+def test_an_array_that_is_none_is_damaged(content: bytes, tmp_path: Path) -> None:
+    whole = tmp_path / "x.npy"
+    np.save(whole, VALUES)
+    for damaged in (content, whole.read_bytes().replace(b"(3", b"(-3"), whole.read_bytes()[:-1]):
+        whole.write_bytes(damaged)
+        with pytest.raises(DataError, match="its arrays are damaged"):
+            _ = ArrayStore(tmp_path, ["x"], ROWS).arrays
 
 
 def test_the_free_space_is_checked_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=11))
     with pytest.raises(ConfigError, match=r"needs 1\.2e-08 GB and has 1\.1e-08: delete something"):
+        allocate(tmp_path / "store", {"x": (np.dtype(np.float16), (3, 2))}, "delete something")
+    assert not list((tmp_path / "store").iterdir())
+
+
+def test_the_space_of_an_array_is_taken_before_it_is_written(tmp_path: Path) -> None:
+    """A mapped file has holes, and writing into one on a full disk ended `prepare` with SIGBUS."""
+    allocate(tmp_path / "store", {"x": (np.dtype(np.float32), (1000, 1000))}, "delete something")
+    assert (tmp_path / "store/x.npy").stat().st_blocks * 512 >= 4_000_000
+
+
+def test_a_disk_that_fills_up_meanwhile_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(ConfigError, match=r"cannot hold .* GB more \(No space left on device\): delete something"):
         allocate(tmp_path / "store", {"x": (np.dtype(np.float16), (3, 2))}, "delete something")
     assert not list((tmp_path / "store").iterdir())
 

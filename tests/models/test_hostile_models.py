@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 
 from echodepth.core.errors import CheckpointError, EchodepthError
 from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, parse_metadata
-from echodepth.models import saved_weights
 from echodepth.models.checkpoint import load_model
 from echodepth.models.run_record import RunRecord
 from tests.tiny import save_tiny
@@ -99,9 +98,53 @@ def test_a_config_of_another_shape_is_one_error(text: str, folder: Path) -> None
         load_model(folder)
 
 
-def test_a_config_has_a_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved_weights, "LARGEST_CONFIG", 100)
-    with pytest.raises(CheckpointError, match=r"config\.json has more than"):
+DEEP = 100_000 * "[" + 100_000 * "]"
+FIELDS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"network": ["rgb"]}, r"network is \['rgb'\], where text belongs"),
+    ({"arguments": []}, "arguments is .*, where a mapping belongs"),
+    ({"arguments": {"bilinear": "False"}}, "arguments.bilinear is 'False', where true or false belongs"),
+    ({"more": 1}, "more is unknown: there are format, network, arguments, front_end, run"),
+    ({"format": True}, "has format True; this version of echodepth reads 1 to 2"),
+    ({"format": 2.0}, r"has format 2\.0; this version"),
+    ({"run": {"flags": "@deep@"}}, "it is not JSON: it is nested too deeply"),
+    ({"run": {"flags": [[[]]]}}, "run.flags is .*, where a mapping belongs"),
+    ({"run": {"validation": {"rmse": "low"}}}, "run.validation.rmse is 'low', where a finite number belongs"),
+    ({"run": {"seed": 10**30}}, "run.seed is 1000.*, where a whole number belongs"),
+)
+
+
+@pytest.mark.parametrize(("fields", "message"), FIELDS, ids=str)
+def test_a_field_of_another_type_is_named(fields: dict[str, Any], message: str, folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text()) | fields
+    (folder / "config.json").write_text(json.dumps(config).replace('"@deep@"', DEEP))
+    with pytest.raises(CheckpointError, match=message):
+        load_model(folder)
+
+
+PARTS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"model_spec": 3}, "is not a complete checkpoint: model_spec is 3"),
+    ({"run": ["a"]}, "is not a complete checkpoint: run is"),
+    ({"run": {"data": 3}, "format": 1}, "is not a complete checkpoint: run.data is 3, where a mapping belongs"),
+    ({"format": torch.ones(3)}, r"has format tensor\(\[1\., 1\., 1\.\]\)"),
+    ({"model_state_dict": [torch.ones(3)]}, "has no model_state_dict"),
+    ({"model_state_dict": {3: torch.ones(3)}}, "model_state_dict is 3, where text belongs"),
+)
+
+
+@pytest.mark.parametrize(("parts", "message"), PARTS, ids=str)
+def test_a_part_of_a_checkpoint_of_another_type_is_named(
+    parts: dict[str, Any], message: str, folder: Path, tmp_path: Path
+) -> None:
+    model = load_model(folder)
+    whole = {"format": 2, "model_spec": vars(model.spec), "run": model.run.to_plain()}
+    torch.save({**whole, "model_state_dict": model.network.state_dict(), **parts}, tmp_path / "epoch_0001.pth")
+    with pytest.raises(CheckpointError, match=rf"epoch_0001\.pth .*{message}"):
+        load_model(tmp_path / "epoch_0001.pth")
+
+
+def test_a_config_has_a_size(folder: Path) -> None:
+    (folder / "config.json").write_bytes(b" " * (2**24 + 1))
+    with pytest.raises(CheckpointError, match=r"best is not a complete model folder: it has more than 16 MB"):
         load_model(folder)
 
 
@@ -112,7 +155,9 @@ def test_weights_that_are_larger_than_their_file_are_refused(tmp_path: Path, fol
     wide = {name: torch.zeros(()).expand([HUGE, *value.shape[1:]]) for name, value in weights.items()}
     for claimed in (expanded, wide, {**weights, "x": 3}, {**weights, "x": torch.zeros(1).as_strided((9, 9), (0, 0))}):
         torch.save({"model_state_dict": claimed}, tmp_path / "claimed.pth")
-        with pytest.raises(CheckpointError, match=r"claimed\.pth .*(no whole tensor|cannot be read)"):
+        with pytest.raises(
+            CheckpointError, match=r"claimed\.pth .*(no whole tensor|cannot be read|where Tensor belongs)"
+        ):
             load_model(tmp_path / "claimed.pth")
     save_file({"a": torch.zeros(3)}, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match="do not fit"):

@@ -175,13 +175,13 @@ def test_a_value_that_is_no_rigs_is_refused(rig: dict[str, Any], message: str, t
     ("text", "message"),
     [
         (None, r"cannot be read \(No such file or directory\): make one with `echodepth calibrate"),
-        ("{", r"is not JSON"),
-        ("[" * 100_000, r"is not JSON"),
-        (b"\xff\xfe{", r"is not JSON"),
+        ("{", r"is no rig \(it is not JSON"),
+        ("[" * 100_000, r"is no rig \(it is not JSON"),
+        (b"\xff\xfe{", r"is no rig \(it is not JSON"),
         ("[1]", r"is no rig: it needs \"format\": \"echodepth rig 1\""),
         ('{"format": "echodepth rig 9", "rig": {}}', r"is no rig"),
         ('{"format": "echodepth rig 1", "rig": []}', r"is no rig"),
-        (" " * 2**20 + "{}", r"is larger than a rig"),
+        (" " * 2**20 + "{}", r"is no rig \(it has more than 1 MB\)"),
     ],
 )
 def test_a_file_that_is_no_rig_is_refused(text: str | bytes | None, message: str, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 from jaxtyping import Float
 from tqdm import tqdm
 
@@ -16,6 +15,7 @@ from echodepth.core.atomic_io import atomic_folder
 from echodepth.core.batvision_tables import FILE_COLUMNS, INDEX, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.wav_writer import write_wav
 from echodepth.data.audio import find_onset, read_wav, resample
 from echodepth.data.datasets.rgbd import TIME_RANGES
 from echodepth.data.depth_values import DepthMarker, to_metres
@@ -108,8 +108,7 @@ def _write_files(folder: Path, number: int, triple: FileTriple, config: ConvertC
     audio, after_onset = read_recording(triple.audio, config.swap_ears)
     peak = float(np.abs(audio).max())
     # Integers would flatten what lies above full scale, and scaling one recording would change its level to others.
-    subtype = "PCM_24" if peak <= 1 else "FLOAT"
-    soundfile.write(folder / f"audio/audio_{number}.wav", audio.T, SAMPLE_RATE, subtype=subtype)
+    write_wav(folder / f"audio/audio_{number}.wav", audio.T, SAMPLE_RATE, "PCM_24" if peak <= 1 else "FLOAT")
     depth = read_depth(triple.depth, config.depth_unit)
     np.save(folder / f"depth/depth_{number}.npy", np.round(1000 * depth.metres.astype(np.float64)).astype(np.uint16))
     with open_image(triple.camera) as image:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from jaxtyping import Float
 
 import echodepth
@@ -17,6 +16,8 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.chirp import batvision_chirp
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET, V2_RECORDING_SAMPLES
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.schema import SchemaError, parse, read_json, short
+from echodepth.core.wav_writer import write_wav
 from echodepth.data.audio import find_onset
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,7 @@ class Capture:
 
     def save(self, path: Path) -> None:
         """Write the recording as a WAV file in BatVision V2's format."""
-        with atomic_write(path) as unfinished:
-            soundfile.write(str(unfinished), self.audio.T, SAMPLE_RATE, subtype="PCM_32", format="WAV")
+        write_wav(path, self.audio.T, SAMPLE_RATE, "PCM_32")
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,12 @@ def load_calibration(card: SoundCard, config: CardConfig) -> CardCalibration | N
     if not config.calibration.is_file():
         return None
     try:
-        calibration = CardCalibration(**json.loads(config.calibration.read_text()))
-    except (ValueError, TypeError) as error:
+        calibration = parse(CardCalibration, read_json(config.calibration))
+    except SchemaError as error:
         raise ConfigError(f"{config.calibration} is no calibration ({error}): measure it with --calibrate") from error
     if calibration.card != card.name:
         raise ConfigError(
-            f"{config.calibration} was measured with {calibration.card}, not {card.name}: measure again with "
+            f"{config.calibration} was measured with {short(calibration.card)}, not {card.name}: measure again with "
             "--calibrate, or name another --calibration"
         )
     return calibration

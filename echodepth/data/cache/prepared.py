@@ -36,6 +36,7 @@ from echodepth.core.array_store import (
 )
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.run_paths import cache_folder
+from echodepth.core.schema import parse
 from echodepth.core.workers import parallel_map
 from echodepth.data.cache.decoder import PreparedDecoder
 from echodepth.data.cache.packing import MAX_UINT16, FrontEndTransform, encode
@@ -134,7 +135,7 @@ def open_prepared(
     if not is_prepared(config, split):
         return None
     try:
-        index = read_index(folder)
+        index = _read_index(folder)
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged_error(config, split, INDEX) from error
     needed = {audio_format.array_of(modality) for modality in modalities}
@@ -184,6 +185,23 @@ def rounding(dataset: DepthDataset) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Index:
+    """The index of a prepared split."""
+
+    settings: dict[str, Any]
+    stamp: str
+    arrays: list[str]
+    names: list[str]
+    bad_rows: list[str]
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    """The index of a prepared split; an OSError or ValueError if there is none."""
+    parse(_Index, index := read_index(folder))
+    return index
+
+
 def _find_valid(folder: Path, stamp: str) -> dict[str, Any] | None:
     """The index of a split whose source files have this stamp; None if there is none.
 
@@ -192,7 +210,7 @@ def _find_valid(folder: Path, stamp: str) -> dict[str, Any] | None:
     if not (folder / INDEX).is_file():
         return None
     try:
-        index = read_index(folder)
+        index = _read_index(folder)
     except (OSError, ValueError, RecursionError):
         log.warning("%s is damaged: the split is written again", folder / INDEX)
         return None

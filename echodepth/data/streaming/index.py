@@ -23,6 +23,7 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.integrity import seal, unseal
 from echodepth.core.safe_paths import plain_name
+from echodepth.core.schema import LARGEST_INDEX, SchemaError, check, parse, parse_json, short
 from echodepth.data.camera_file import DEGREES, parse_camera
 from echodepth.data.config import DataConfig
 from echodepth.data.provenance import PARTLY_SIMULATED, SIMULATED
@@ -68,11 +69,10 @@ class Shard:
     def __post_init__(self) -> None:
         # Name and hash become parts of paths, in the folder of the shards and in the cache.
         plain_name(self.name, INDEX)
-        if not (isinstance(self.sha256, str) and re.fullmatch(r"[0-9a-f]{64}", self.sha256)):
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise ValueError(f"the hash of shard {self.name} is no SHA-256")
-        counts = [self.samples, self.bytes, *dict(self.rooms).values()]
-        if not all(isinstance(count, int) and count >= 0 for count in counts):
-            raise ValueError(f"shard {self.name} has a number of samples or bytes that is none")
+        if min(self.samples, self.bytes, *self.rooms.values()) < 0 or sum(self.rooms.values()) != self.samples:
+            raise ValueError(f"shard {self.name} has numbers of samples or bytes that cannot be")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ShardIndex:
         return json.dumps(seal(index), indent=1)
 
     @staticmethod
-    def from_json(text: str, name: str) -> "ShardIndex":
+    def from_json(text: str | bytes, name: str) -> "ShardIndex":
         """Parse the text of the file.
 
         Args:
@@ -129,28 +129,51 @@ class ShardIndex:
             DataError: the text is no index of shards, or has another version.
         """
         try:
-            content: dict[str, Any] = unseal(json.loads(text))[0]
-            if content["format"] != FORMAT:
-                raise ValueError(f"its format is {content['format']}")
-            if content["version"] != VERSION:
+            content = unseal(check(parse_json(text), dict[str, Any], ""))[0]
+            if content.get("format") != FORMAT:
+                raise SchemaError(f"its format is {short(content.get('format'))}")
+            if content.get("version") != VERSION:
                 raise DataError(
-                    f"{name} has version {content['version']}, and this program reads version {VERSION}: pack the "
-                    "dataset again with `echodepth shard`, or use the program version that packed it"
+                    f"{name} has version {short(content.get('version'))}, and this program reads version {VERSION}: "
+                    "pack the dataset again with `echodepth shard`, or use the program version that packed it"
                 )
             return _parsed(content)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+        except (ValueError, ConfigError) as error:
             raise DataError(f"{name} is no index of shards ({error}): `echodepth shard` writes one") from error
 
 
+@dataclass(frozen=True)
+class _SplitContent:
+    samples: int
+    bad_rows: list[str]
+    shards: tuple[Shard, ...]
+
+
+@dataclass(frozen=True)
+class _Content:
+    format: str
+    version: int
+    dataset: str
+    depth_units_per_metre: float
+    parts: tuple[Modality, ...]
+    rooms: dict[str, str]
+    splits: dict[str, _SplitContent]
+    field_of_view_degrees: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.depth_units_per_metre <= 0:
+            raise ValueError(f"depth_units_per_metre is {self.depth_units_per_metre:g}, not above 0")
+
+
 def _parsed(content: Mapping[str, Any]) -> ShardIndex:
-    splits = content["splits"]
+    found = parse(_Content, content)
     return ShardIndex(
-        dataset=str(content["dataset"]),
-        depth_units=float(content["depth_units_per_metre"]),
-        modalities=tuple(content["parts"]),
-        rooms=dict(content["rooms"]),
-        splits={split: tuple(Shard(**shard) for shard in splits[split]["shards"]) for split in splits},
-        bad_rows={split: [str(row) for row in splits[split]["bad_rows"]] for split in splits},
+        dataset=found.dataset,
+        depth_units=found.depth_units_per_metre,
+        modalities=found.parts,
+        rooms=found.rooms,
+        splits={name: split.shards for name, split in found.splits.items()},
+        bad_rows={name: split.bad_rows for name, split in found.splits.items()},
         field_of_view=parse_camera(content) if DEGREES in content else None,
         provenance=_provenance(content),
     )
@@ -185,12 +208,15 @@ def read_index(config: DataConfig) -> ShardIndex:
     name = join(config.address, INDEX)
     with open_file(config.address, INDEX) as file:
         try:
-            text = file.read().decode()
+            text = file.read(LARGEST_INDEX + 1)
         except Exception as error:
             raise unreadable_error(name, error) from error
+    if len(text) > LARGEST_INDEX:
+        raise DataError(f"{name} has more than {LARGEST_INDEX >> 20} MB: it is no index of shards")
     index = ShardIndex.from_json(text, name)
     if index.dataset != config.dataset:
-        raise ConfigError(f"{config.address} holds shards of {index.dataset}: give --dataset {index.dataset}")
+        holds = short(index.dataset).strip("'")
+        raise ConfigError(f"{config.address} holds shards of {holds}: give --dataset {holds}")
     return index
 
 

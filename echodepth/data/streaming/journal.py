@@ -14,6 +14,7 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError
 from echodepth.core.integrity import seal, unseal
 from echodepth.core.safe_paths import plain_name
+from echodepth.core.schema import SchemaError, parse, parse_json, short
 from echodepth.data.streaming.index import Shard, ShardIndex
 
 FILE = ".packing.jsonl"
@@ -65,13 +66,16 @@ class Journal:
         header, *lines = lines or [""]
         found = _read_line(header)
         if found is not None and found != dataset:
-            raise ConfigError(f"{folder} holds shards of {found['dataset']} with other settings: give another --out")
+            name = short(found.get("dataset")).strip("'")
+            raise ConfigError(f"{folder} holds shards of {name} with other settings: give another --out")
         entries = [_read_line(line) for line in (lines if found else ())]
         self.is_damaged = found is None or None in entries
         for entry in filter(None, entries):
-            name, shard = entry.pop("name"), entry.pop("shard")
-            plain_name(name, str(self.path))  # the shards of a list are deleted when they are out of date
-            self.shards[name] = Packed(**entry, shard=Shard(**shard) if shard else None)
+            name = plain_name(entry.pop("name", None), str(self.path))  # of a file that is deleted when out of date
+            try:
+                self.shards[name] = parse(Packed, entry)
+            except SchemaError:
+                self.is_damaged = True
 
     def rewrite(self) -> None:
         """Write all entries, without half a line and without entries that were replaced or removed."""
@@ -106,7 +110,7 @@ def _line(name: str, packed: Packed) -> str:
 def _read_line(line: str) -> dict[str, Any] | None:
     """The content of a line; None if it is damaged."""
     try:
-        content, digests = unseal(json.loads(line))
-    except (ValueError, RecursionError):
+        content, digests = unseal(parse_json(line))
+    except ValueError:
         return None
     return None if digests is None else content

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import logging
 import os
 import tarfile
@@ -17,6 +16,7 @@ from typing import IO, Any, cast
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.safe_paths import relative_path
+from echodepth.core.schema import SchemaError, parse, parse_json
 from echodepth.data.records import Modality, StoredFile, StoredRecord
 from echodepth.data.streaming.index import INSTALL, Shard, Stream, chunks, join, open_file
 
@@ -60,6 +60,16 @@ class ShardSelection:
     shard: Shard
     rooms: frozenset[str] | None
     samples: int
+
+
+@dataclass(frozen=True)
+class _Metadata:
+    """The JSON file of a sample."""
+
+    name: str
+    location: str
+    room: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -156,22 +166,19 @@ class ShardReader:
             return tuple(StoredFile(f"{key}.{name}", sample[name]) for name in present)
 
         try:
-            metadata = json.loads(sample["json"])
-            name, location, room, source = (metadata[field] for field in ("name", "location", "room", "source"))
-            relative_path(name, f"{shard}, sample {key}")
-            if not all(isinstance(each, str) for each in (location, room, source)):
-                raise TypeError("location, room and source are text")
-        except (KeyError, ValueError, TypeError, RecursionError) as error:
+            metadata = parse(_Metadata, parse_json(sample.get("json", b"")))
+        except SchemaError as error:
             raise damaged_error(shard, f"sample {key} has no metadata ({error})") from error
+        relative_path(metadata.name, f"{shard}, sample {key}")
         image, depth = extract("image"), extract("depth")
         return StoredRecord(
-            name=name,
-            location=location,
-            room=room,
+            name=metadata.name,
+            location=metadata.location,
+            room=metadata.room,
             image=image[0] if image else None,
             audio=extract("audio"),
             depth=depth[0] if depth else None,
-            source=f"{shard} ({source})",
+            source=f"{shard} ({metadata.source})",
         )
 
     def _open(self, shard: Shard) -> AbstractContextManager[Stream]:

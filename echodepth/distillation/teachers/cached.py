@@ -10,6 +10,7 @@ millimetres could not store.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from echodepth.core.array_store import (
 )
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.core.run_paths import cache_folder
+from echodepth.core.schema import parse
 from echodepth.core.workers import loader_life
 from echodepth.data.augmentation import flip_left_right
 from echodepth.data.config import DataConfig
@@ -51,6 +53,14 @@ def teacher_cache_folder(teacher: LiveTeacher, data: DataConfig) -> Path:
     return cache_folder() / "teachers" / short_hash(settings)
 
 
+@dataclass(frozen=True)
+class _Index:
+    """The index of a cache: its feature levels, and size and modification time of each frame's image."""
+
+    levels: list[str]
+    frames: dict[str, list[int] | None]
+
+
 class CachedTeacher(Teacher):
     """A teacher that reads its outputs from disk. They are those of the original images, before colour jitter.
 
@@ -66,14 +76,14 @@ class CachedTeacher(Teacher):
 
     def __init__(self, folder: Path, records: Sequence[Record], levels: Sequence[str], verify: bool = False) -> None:
         try:
-            index = read_index(folder)
-            cached_levels, stamps = index["levels"], index["frames"]
+            index = parse(_Index, read_index(folder))
+            cached_levels, stamps = index.levels, index.frames
             arrays = ["depth", *(level for level in levels if level in cached_levels)]
             damaged = damaged_arrays(folder, arrays, verify)
             self._store = ArrayStore(folder, arrays, stamps)
             self._arrays = self._store.arrays
-        except (OSError, LookupError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{folder} is damaged: {error!r}") from error
+        except (OSError, ValueError, RecursionError, DataError) as error:
+            raise CheckpointError(f"{folder} is damaged: {error}") from error
         if damaged:
             raise CheckpointError(f"{folder / damaged[0]}.npy is damaged, its contents differ from their sha256")
         if absent := [level for level in levels if level not in cached_levels]:

@@ -7,6 +7,7 @@ They were trained on far more images than any echo dataset holds, but not with t
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.schema import read_json
 from echodepth.data.sample import Sample
 from echodepth.distillation.losses.base import resize_like
 from echodepth.distillation.teachers.frozen import LiveTeacher
@@ -153,14 +155,13 @@ class HuggingFaceTeacher(LiveTeacher):
                 f"({_first_line(error)})"
             ) from error
         try:
-            with open(cached_file(name, "config.json"), encoding="utf-8") as file:  # noqa: PTH123
-                _check_settings(json.load(file))
+            _check_settings(read_json(Path(cached_file(name, "config.json"))))
             # Without this argument, transformers asks whether to run code from the model's repository.
             model, found = AutoModelForDepthEstimation.from_pretrained(
                 name, use_safetensors=True, output_loading_info=True, trust_remote_code=False
             )
-            with open(cached_file(name, "preprocessor_config.json"), encoding="utf-8") as file:  # noqa: PTH123
-                preprocess = Preprocessing.read(json.load(file), _own_size(model.config))
+            path = Path(cached_file(name, "preprocessor_config.json"))
+            preprocess = Preprocessing.read(read_json(path), _own_size(model.config))
         except (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
                 f"--teacher {HUGGING_FACE}{name} cannot be loaded: {_first_line(error)} Without network access, "
