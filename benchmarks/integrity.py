@@ -114,7 +114,7 @@ def make_models(folder: Path, base_channels: int) -> tuple[Path, Path]:
 def exported_files(folder: Path, checkpoint: Path) -> Iterator[tuple[Path, Path]]:
     """Each exported file with the one to be damaged."""
     for name in ("onnx", "openvino", "pt2"):
-        config: Any = ExportConfig(checkpoint=str(checkpoint), format=name, out=folder / name)  # type: ignore[arg-type]
+        config: Any = ExportConfig(checkpoint=str(checkpoint), format=name, out=folder / name)
         path = export(config)
         yield path, path
         if name == "openvino":

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -39,7 +38,7 @@ from echodepth.distillation.losses import DISTILLATION_LOSSES
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.experiments.config import ExperimentConfig
 from echodepth.inference.config import ExportConfig, PredictConfig
-from echodepth.inference.video import write_video
+from echodepth.inference.video import TimedFrame, write_video
 from echodepth.losses import LOSSES
 from echodepth.models import hub
 from echodepth.models.checkpoint import find_checkpoint
@@ -315,7 +314,8 @@ class Reader:
             for ending in (".wav", ".jpg"):
                 self._have_file(path / f"1{ending}")
         elif path.suffix == ".mp4":
-            write_video(path, iter(np.full((12, 24, 40, 3), 90, np.uint8)), Fraction(5))
+            pixels = np.full((24, 40, 3), 90, np.uint8)
+            write_video(path, (TimedFrame(number / 5, pixels) for number in range(12)))
         elif path.suffix == ".wav":
             shutil.copy(next(Path("data/batvisionv2").rglob("*.wav")), path)
         elif path.suffix == ".npy":

@@ -145,9 +145,8 @@ class _Run:
         if "sheet" not in writer.formats or not sources:
             return None
         path = self.results.folder / "contact_sheet.png"
-        return (
-            ContactSheet(path, len(sources)) if self.results.needs(path, self.results.sheet_origin(sources)) else None
-        )
+        is_needed = self.results.needs({path: self.results.sheet_origin(sources)})
+        return ContactSheet(path, len(sources)) if is_needed else None
 
     def _predict_one(self, source: Source, writer: OutputWriter, sheet: ContactSheet | None) -> None:
         results, paths = self.results, writer.depth_paths(source.stem)

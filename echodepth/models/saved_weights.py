@@ -69,7 +69,7 @@ def read_config(path: Path) -> dict[str, Any]:
         check_format(config["format"], path)
     config = _intact(config, path)
     parse(SavedModel, config)
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def _intact(config: dict[str, Any], path: Path) -> dict[str, Any]:

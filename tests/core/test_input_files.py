@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echodepth.apps.convert.pairing import _read_times
+from echodepth.apps.convert.pairing import _Times
 from echodepth.core.errors import DataError, EchodepthError
 from echodepth.core.input_files import read_text, regular_file, why_no_file
 from echodepth.data.arrays import read_array
@@ -79,7 +79,7 @@ def test_what_is_no_regular_file_is_never_opened(make, kind: str, tmp_path: Path
     make(path)
     assert why_no_file(path) == f"x is {kind}, not a file"
     for read in (
-        *(regular_file, read_text, read_wav, read_array, read_rig, _read_times),
+        *(regular_file, read_text, read_wav, read_array, read_rig, _Times),
         *(lambda file: read_image(file, 8), lambda file: read_depth_image(file, 1000.0)),
         lambda file: _recorded_flags(file, "rgb"),
     ):

@@ -16,7 +16,6 @@ from echodepth.data.audio import (
     _HIGH_PASS,
     AudioCut,
     check_ears,
-    check_length,
     cut,
     find_onset,
     read_ear_arrays,
@@ -24,6 +23,7 @@ from echodepth.data.audio import (
     resample,
 )
 from echodepth.data.config import DataConfig
+from echodepth.data.wav_file import check_length
 from tests.roots import CHIRP
 
 

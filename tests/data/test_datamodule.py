@@ -9,7 +9,6 @@ from typing import Any
 import lightning
 import pytest
 import torch
-from echodepth.data.strided_sampler import StridedSampler
 from torch import Tensor
 
 from echodepth.core.errors import ConfigError, DataError
@@ -18,6 +17,7 @@ from echodepth.data.config import DataConfig
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.records import Modality
 from echodepth.data.sample import Sample
+from echodepth.data.samplers import StridedSampler
 from tests.roots import write_rgbd_root, write_v2_root
 
 

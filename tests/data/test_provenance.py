@@ -75,7 +75,7 @@ def test_the_camera_is_that_of_the_simulation(simulated: Path) -> None:
 
 def test_the_reader_says_it_once(simulated: Path, caplog: pytest.LogCaptureFixture) -> None:
     for split in ("train", "val"):
-        list_split(v2(simulated), split, ("audio",))  # type: ignore[arg-type]
+        list_split(v2(simulated), split, ("audio",))
     (message,) = (record.message for record in caplog.records)
     assert f"{simulated} is simulated, as simulation.json in it says" in message
     assert "--dataset simulated tells its rooms apart" in message

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from echodepth.core.result_log import MADE_FROM, Origin, ResultLog
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
-from echodepth.inference.video import write_video
+from echodepth.inference.video import TimedFrame, write_video
 from echodepth.models.checkpoint import load_model, save_model
 from tests.roots import recording
 from tests.tiny import RATE, save_tiny, save_tiny_rgb
@@ -158,7 +157,8 @@ def test_a_bad_replacement_leaves_an_error_not_the_old_answer() -> None:
 
 
 def grey_video(path: str, grey: int, frames: int) -> None:
-    write_video(Path(path), iter([np.full((48, 64, 3), grey, np.uint8)] * frames), Fraction(5))
+    pixels = np.full((48, 64, 3), grey, np.uint8)
+    write_video(Path(path), (TimedFrame(number / 5, pixels) for number in range(frames)))
 
 
 def test_a_replaced_video_leaves_no_frame_of_the_first_one() -> None:

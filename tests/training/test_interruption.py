@@ -12,7 +12,7 @@ import torch
 
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.data.datamodule import DepthDataModule
-from echodepth.data.dataset import EpochOrder
+from echodepth.data.samplers import EpochOrder
 from echodepth.data.streaming.partition import BatchNumbers
 from echodepth.training.checkpoints import AtomicCheckpointIO, Checkpoints
 from echodepth.training.stop_signals import StopSignals
