@@ -36,7 +36,7 @@ class FieldOfView:
         return cls(horizontal, math.degrees(2 * math.atan(math.tan(math.radians(horizontal) / 2) / aspect_ratio)))
 
     @classmethod
-    def from_focal_lengths(cls, fx: float, fy: float, width: float, height: float) -> "FieldOfView":
+    def from_focal_lengths(cls, fx: float, fy: float, width: int | float, height: int | float) -> "FieldOfView":
         """The field of view of an image of ``width`` x ``height`` pixels, from focal lengths in pixels."""
         return cls(*(math.degrees(2 * math.atan(side / (2 * focal))) for side, focal in ((width, fx), (height, fy))))
 

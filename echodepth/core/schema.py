@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from echodepth.core.errors import EchodepthError
+from echodepth.core.input_files import regular_file
 
 Schema = TypeVar("Schema")
 LARGEST_FILE = 2**24
@@ -74,12 +75,11 @@ def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
         largest: its largest size in bytes.
 
     Raises:
+        DataError: it is no regular file.
         OSError: it cannot be read.
         SchemaError: it is larger, or no JSON.
     """
-    if path.exists() and not path.is_file():
-        raise SchemaError("it is no file")  # a pipe would never end
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         text = file.read(largest + 1)
     if len(text) > largest:
         raise SchemaError(f"it has more than {largest >> 20} MB")

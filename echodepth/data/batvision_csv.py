@@ -115,7 +115,7 @@ class BatVisionReader(DatasetReader[DataConfig]):
         return any(cls.has_split(root, split) for split in SPLITS)
 
     @classmethod
-    def read_depth(cls, file: File, units: float) -> DepthMap:
+    def read_depth(cls, file: File, units: int | float) -> DepthMap:
         """Read a ``.npy`` in millimetres, the only unit of this format; see ``read_depth_array``."""
         return read_depth_array(file)
 

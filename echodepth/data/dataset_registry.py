@@ -77,7 +77,7 @@ class DatasetReader(ABC, Generic[Config]):
 
     @classmethod
     @abstractmethod
-    def read_depth(cls, file: File, units: float) -> "DepthMap":
+    def read_depth(cls, file: File, units: int | float) -> "DepthMap":
         """Read a depth map.
 
         Args:

@@ -36,7 +36,7 @@ class DepthMarker:
 
 
 def to_metres(
-    raw: Shaped[np.ndarray, "..."], units: float, name: str, remedy: str
+    raw: Shaped[np.ndarray, "..."], units: int | float, name: str, remedy: str
 ) -> tuple[Float[np.ndarray, "h w"], Bool[np.ndarray, "h w"], DepthMarker | None]:
     """Convert stored depth to metres.
 
@@ -76,7 +76,7 @@ def to_metres(
     return metres, valid, marker
 
 
-def _limit(raw: Shaped[np.ndarray, "h w"], units: float) -> float:
+def _limit(raw: Shaped[np.ndarray, "h w"], units: int | float) -> float:
     """The stored number from which on none is a distance."""
     if raw.dtype.itemsize == 2 and units > 1:
         return min(65504.0, float(np.iinfo(raw.dtype).max if raw.dtype.kind in "iu" else np.inf))
@@ -84,7 +84,7 @@ def _limit(raw: Shaped[np.ndarray, "h w"], units: float) -> float:
     return min(FARTHEST * units, 65504.0 if is_of_16_bits else np.inf)
 
 
-def _check_unit(raw: Shaped[np.ndarray, "h w"], units: float, name: str, remedy: str) -> None:
+def _check_unit(raw: Shaped[np.ndarray, "h w"], units: int | float, name: str, remedy: str) -> None:
     rows, columns = (max(1, side // _SAMPLED) for side in raw.shape)
     sample = _positive(raw[::rows, ::columns])
     if not sample.size:

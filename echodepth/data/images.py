@@ -216,7 +216,7 @@ def read_depth_array(path: File) -> DepthMap:
     return DepthMap(*to_metres(read_array(path), 1000.0, str(path), remedy))
 
 
-def read_depth_image(path: File, units: float) -> DepthMap:
+def read_depth_image(path: File, units: int | float) -> DepthMap:
     """Read a 16-bit depth image; see ``to_metres`` for what is invalid.
 
     Args:

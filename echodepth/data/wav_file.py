@@ -4,8 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
-from typing import IO
+from io import BufferedIOBase, BytesIO
 
 import numpy as np
 import soundfile
@@ -77,7 +76,7 @@ def _open(path: File) -> Iterator[tuple[soundfile.SoundFile, WavLayout | None]]:
     """Open a WAV or FLAC file; libsndfile knows many more formats, whose decoders never see a file from here."""
     opened = as_file(path)
     with contextlib.ExitStack() as stack:
-        stream: IO[bytes] = opened if isinstance(opened, BytesIO) else stack.enter_context(opened.open("rb"))
+        stream: BufferedIOBase = opened if isinstance(opened, BytesIO) else stack.enter_context(opened.open("rb"))
         magic = stream.read(4)
         if magic not in (*WAV_MAGIC, _FLAC):
             raise DataError(f"{path} cannot be read as audio: it is no WAV or FLAC file")

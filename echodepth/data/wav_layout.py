@@ -8,8 +8,8 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from io import BytesIO
-from typing import IO, Literal
+from io import BufferedIOBase, BytesIO
+from typing import Literal
 
 from echodepth.core.errors import DataError
 
@@ -62,7 +62,7 @@ class WavLayout:
         occupied = 8 * frame // channels if channels else 0
         return (occupied, used if 0 < used <= occupied else occupied) if tag == _PCM else None
 
-    def with_exact_sizes(self, stream: IO[bytes]) -> BytesIO:
+    def with_exact_sizes(self, stream: BufferedIOBase) -> BytesIO:
         """The format and the samples as a file of their own."""
         stream.seek(self.start)
         samples = stream.read(self.size)
@@ -76,7 +76,7 @@ class WavLayout:
         )
 
 
-def find_samples(stream: IO[bytes], name: str) -> WavLayout:
+def find_samples(stream: BufferedIOBase, name: str) -> WavLayout:
     """Find the samples of a WAV file.
 
     Args:
@@ -124,12 +124,12 @@ def find_samples(stream: IO[bytes], name: str) -> WavLayout:
     return replace(layout, exact=exact and (layout.sample_bits is None or layout.sample_bits[0] == stored))
 
 
-def _read(stream: IO[bytes], at: int, size: int) -> bytes:
+def _read(stream: BufferedIOBase, at: int, size: int) -> bytes:
     stream.seek(at)
     return stream.read(size)
 
 
-def _chunks(stream: IO[bytes], at: int, total: int, order: str) -> Iterator[tuple[bytes, int, int, bool]]:
+def _chunks(stream: BufferedIOBase, at: int, total: int, order: str) -> Iterator[tuple[bytes, int, int, bool]]:
     """Name, first byte and size of each chunk, and whether it begins at an even byte, as the format demands."""
     padded = True
     for _ in range(_MOST_CHUNKS):
@@ -147,7 +147,7 @@ def _chunks(stream: IO[bytes], at: int, total: int, order: str) -> Iterator[tupl
             at += padded
 
 
-def _end(stream: IO[bytes], start: int, declared: int, total: int, order: str) -> int:
+def _end(stream: BufferedIOBase, start: int, declared: int, total: int, order: str) -> int:
     """The byte after the last sample: where further chunks begin, or the end of the file."""
     if declared == total - start:
         return total
@@ -163,7 +163,7 @@ def _end(stream: IO[bytes], start: int, declared: int, total: int, order: str) -
     return total
 
 
-def _are_chunks(stream: IO[bytes], at: int, total: int, order: str) -> bool:
+def _are_chunks(stream: BufferedIOBase, at: int, total: int, order: str) -> bool:
     """Whether chunks follow from a byte to the end of the file; the last one may lack its pad byte."""
     end = at
     for _, start, size, _ in _chunks(stream, at, total, order):

@@ -69,8 +69,7 @@ class ExperimentConfig:
     """Run a declared grid of trainings on simulated rooms; finished runs are kept, interrupted ones resume."""
 
     study: Annotated[Study, tyro.conf.Positional]
-    """distillation: methods of KD; weights: of its losses; ear: the student's front ends and networks; light: the
-    light student."""
+    """distillation: methods of KD; weights: of its losses; ear: front ends and networks; light: the light student."""
     preset: Preset = "small"
     """small: minutes a run on one core; large: ear with 2400 rooms; gpu: distillation on a GPU; tiny: a check."""
     split: Literal["val", "test"] = "val"

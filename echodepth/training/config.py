@@ -61,8 +61,7 @@ class OptimisationConfig:
     nb_epochs: int = 200
     """Total number of epochs, including those before a resume."""
     patience: float | None = None
-    """Stop once this share of the epochs so far, such as 0.2, has not lowered the validation RMSE; best with
-    --scheduler none, since cosine reaches zero at --nb_epochs only."""
+    """Stop once this share of the epochs, such as 0.2, has not lowered the validation RMSE; with --scheduler none."""
     min_epochs: int = 1
     """Epochs before --patience may stop the run."""
     val_frequency: int = 1

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from echodepth.core.errors import ConfigError
+from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.schema import SchemaError, check, check_arguments, has_type, parse, parse_json, read_json, short
 
 
@@ -116,7 +116,7 @@ def test_a_file_has_a_size(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):
-        with pytest.raises(SchemaError, match="it is no file"):
+        with pytest.raises(DataError, match="not a file: give a file"):
             read_json(path)
 
 

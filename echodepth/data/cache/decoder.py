@@ -28,7 +28,7 @@ class PreparedDecoder(Decoder):
     needs_workers: ClassVar[bool] = False
 
     store: ArrayStore
-    depth_units: float
+    depth_units: int | float
     audio_array: str
 
     def files(self, record: Record) -> list[Path]:

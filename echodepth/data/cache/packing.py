@@ -24,7 +24,7 @@ FrontEndTransform = Callable[[Tensor], Tensor]
 
 
 def encode(
-    samples: list[Sample], units: float, audio_array: str, transform: FrontEndTransform | None
+    samples: list[Sample], units: int | float, audio_array: str, transform: FrontEndTransform | None
 ) -> dict[str, np.ndarray]:
     """Samples as they are stored, by array.
 
@@ -57,7 +57,7 @@ def is_packed(batch: Sample) -> bool:
     return any(key in batch and not batch[key].is_floating_point() for key in ("image", "depth", "spectrogram"))
 
 
-def unpack(batch: Sample, depth_units: float) -> Sample:
+def unpack(batch: Sample, depth_units: int | float) -> Sample:
     """Convert a packed batch on its device; entries that are converted already stay as they are.
 
     Args:

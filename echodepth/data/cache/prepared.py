@@ -249,10 +249,8 @@ def write_prepared(config: DataConfig, split: Split, audio_format: AudioCacheFor
     reader = DATASETS[config.dataset]
     units = reader.depth_units(config)
     if config.depth_limit * units > MAX_UINT16:
-        raise ConfigError(
-            f"--max_depth {config.depth_limit:g}: prepared depth has 16 bits, up to {MAX_UINT16 / units:g} m for this "
-            "dataset; reduce --max_depth or train from the files"
-        )
+        most = f"prepared depth has 16 bits, up to {MAX_UINT16 / units:g} m for this dataset"
+        raise ConfigError(f"--max_depth {config.depth_limit:g}: {most}; reduce --max_depth or train from the files")
     folder = prepared_folder(config, split)
     # Taken before the files are read: a change in the meantime invalidates the prepared split.
     records, decoder = list_split(config, split, reader.modalities)
@@ -282,7 +280,7 @@ def write_prepared(config: DataConfig, split: Split, audio_format: AudioCacheFor
 
 
 def _write_arrays(
-    dataset: DepthDataset, folder: Path, units: float, audio_format: AudioCacheFormat, workers: int
+    dataset: DepthDataset, folder: Path, units: int | float, audio_format: AudioCacheFormat, workers: int
 ) -> list[str]:
     """Write the arrays of a split. The index does not name them yet, so that an interrupted run repeats them."""
     first = encode([dataset[0]], units, audio_format.array, audio_format.transform)
@@ -296,7 +294,7 @@ def _write_arrays(
     return list(first)
 
 
-def _write_chunk(part: DepthDataset, rows: range, folder: Path, units: float, audio_format: AudioCacheFormat) -> int:
+def _write_chunk(part: DepthDataset, rows: range, folder: Path, units: int | float, audio_format: AudioCacheFormat) -> int:
     """Decode and store some rows, which are all rows of ``part``."""
     write_rows(folder, rows, encode(list(part), units, audio_format.array, audio_format.transform))
     return len(rows)

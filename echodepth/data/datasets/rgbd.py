@@ -94,7 +94,7 @@ class RGBD(DatasetReader[DataConfig]):
         return cls.has_split(root, "train")
 
     @classmethod
-    def read_depth(cls, file: File, units: float) -> DepthMap:
+    def read_depth(cls, file: File, units: int | float) -> DepthMap:
         """Read a 16-bit PNG; see ``read_depth_image``."""
         return read_depth_image(file, units)
 

@@ -91,7 +91,7 @@ class ShardIndex:
     """
 
     dataset: str
-    depth_units: float
+    depth_units: int | float
     modalities: tuple[Modality, ...]
     rooms: dict[str, str] = field(default_factory=dict)
     splits: dict[str, tuple[Shard, ...]] = field(default_factory=dict)
@@ -154,7 +154,7 @@ class _Content:
     format: str
     version: int
     dataset: str
-    depth_units_per_metre: float
+    depth_units_per_metre: int | float
     parts: tuple[Modality, ...]
     rooms: dict[str, str]
     splits: dict[str, _SplitContent]

@@ -11,7 +11,7 @@ from jaxtyping import Complex, Float
 from scipy.special import modfresnelm
 
 from echodepth.simulate.acoustics.loudspeaker import directivity_gain
-from echodepth.simulate.acoustics.paths import Endpoints, Paths, empty_paths, first_paths
+from echodepth.simulate.acoustics.paths import Endpoints, Paths, empty_paths, first_paths, write_direction
 from echodepth.simulate.jit import jit
 from echodepth.simulate.rooms.materials import OCTAVES
 from echodepth.simulate.rooms.ray_casting import block_coordinates, is_occluded
@@ -156,8 +156,7 @@ def diffraction_paths(scene: Scene, ends: Endpoints, speed_of_sound: float) -> P
                 specular_a = (1 - scene.absorption[material_a, band]) * (1 - scene.scattering[material_a, band])
                 specular_b = (1 - scene.absorption[material_b, band]) * (1 - scene.scattering[material_b, band])
                 paths.gain[found, band] = radiated[band] * pressure * np.sqrt((specular_a + specular_b) / 2)
-            for axis in range(3):
-                paths.direction[found, axis] = (point[axis] - listener[axis]) / listener_distance
+            write_direction(paths, found, listener, point, listener_distance)
             paths.path_length[found] = source_distance + listener_distance
             found += 1
     return first_paths(paths, found)

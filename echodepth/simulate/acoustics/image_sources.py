@@ -10,7 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from echodepth.simulate.acoustics.loudspeaker import directivity_gain
-from echodepth.simulate.acoustics.paths import Endpoints, Paths, empty_paths, first_paths
+from echodepth.simulate.acoustics.paths import (
+    Endpoints,
+    Paths,
+    distance_between,
+    empty_paths,
+    first_paths,
+    write_direction,
+)
 from echodepth.simulate.jit import jit
 from echodepth.simulate.rooms.ray_casting import block_coordinates, face_normal, is_occluded
 from echodepth.simulate.rooms.scene import Scene
@@ -124,12 +131,8 @@ def image_source_paths(scene: Scene, large: Bool[np.ndarray, "n 6"], max_order: 
             if found == _CAPACITY:
                 raise ValueError("the room has more than 4096 specular reflections")
             directivity_gain(ends, points[order] - source, radiated)
-            squared = 0.0
-            for axis in range(3):
-                squared += (images[order, axis] - listener[axis]) ** 2
-            paths.path_length[found] = np.sqrt(squared)
-            for axis in range(3):
-                paths.direction[found, axis] = (images[order, axis] - listener[axis]) / paths.path_length[found]
+            paths.path_length[found] = distance_between(listener, images[order])
+            write_direction(paths, found, listener, images[order], paths.path_length[found])
             for band in range(bands):
                 energy = 1.0
                 for number in range(order):

@@ -45,6 +45,24 @@ def empty_paths(capacity: int, bands: int) -> Paths:
 
 
 @jit
+def distance_between(start: Float[np.ndarray, " 3"], end: Float[np.ndarray, " 3"]) -> float:
+    """Distance of two points."""
+    squared = 0.0
+    for axis in range(3):
+        squared += (end[axis] - start[axis]) ** 2
+    return float(np.sqrt(squared))
+
+
+@jit
+def write_direction(
+    paths: Paths, row: int, listener: Float[np.ndarray, " 3"], point: Float[np.ndarray, " 3"], distance: float
+) -> None:
+    """Write the unit vector from the listener towards a point at a known distance."""
+    for axis in range(3):
+        paths.direction[row, axis] = (point[axis] - listener[axis]) / distance
+
+
+@jit
 def first_paths(paths: Paths, count: int) -> Paths:
     """Keep the first ``count`` paths."""
     return Paths(paths.direction[:count], paths.path_length[:count], paths.gain[:count])
