@@ -225,7 +225,7 @@ def test_a_recorded_run_is_run_again_and_further_flags_win(v2_root: Path, tmp_pa
     recorded.write_text(json.dumps({"kind": "binaural", "flags": plain(config)}))
     again = cli.parse(["train", "binaural", "--config", str(recorded), "--seed", "3"])[1]
     assert again == replace(config, seed=3, checkpoints=None, overwrite=False)
-    with pytest.raises(ConfigError, match="is of a run of train binaural, not of train rgb"):
+    with pytest.raises(ConfigError, match="is of a run of train 'binaural', not of train rgb"):
         cli.parse(["train", "rgb", "--config", str(recorded)])
 
 

@@ -33,7 +33,7 @@ _SILENCE = 1e-9  # a hundredth of a 24-bit step: less remains of a filtered cons
 _WINDOW = 32  # samples, 0.7 ms: long enough for a steady level, short against the 132-sample chirp
 _BEFORE = 96  # samples of background in the refinement
 _OVER_FLOOR = 4.0  # 12 dB: white noise never exceeds its own quietest windows by this much
-_OF_PEAK = 0.1  # -20 dB: echoes may be louder than the direct sound by up to this
+_OF_PEAK = 0.1  # -20 dB, of a window's level: an echo's peak may be 16 dB above the direct sound's
 _FLOOR_QUANTILE = 0.02  # not the minimum, which may lie partly in digital silence
 _HIGH_PASS = butter(2, 200.0, "highpass", fs=SAMPLE_RATE, output="sos")  # removes offset, mains hum and wind
 _HIGH_PASS_REST = sosfilt_zi(_HIGH_PASS)

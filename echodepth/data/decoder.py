@@ -103,7 +103,10 @@ class Decoder:
 
 
 def create_decoder(
-    config: DataConfig, modalities: tuple[Modality, ...], depth_resize: DepthResize, depth_units: int | float | None = None
+    config: DataConfig,
+    modalities: tuple[Modality, ...],
+    depth_resize: DepthResize,
+    depth_units: int | float | None = None,
 ) -> Decoder:
     """The decoder of a dataset's files.
 

@@ -21,7 +21,7 @@ from echodepth.core.flags import plain, select
 from echodepth.core.packaged import DEFAULT_MODEL, packaged_models, packaged_or_own
 from echodepth.core.registry import Registry
 from echodepth.core.run_paths import experiment_name, model_folders, trained_experiments
-from echodepth.core.schema import check_arguments, short
+from echodepth.core.schema import check, check_arguments, short
 from echodepth.models.bare_weights import recognise_network
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
 from echodepth.models.frontends import FRONT_ENDS, default_front_end
@@ -110,7 +110,7 @@ class DepthModel(nn.Module):
         super().__init__()
         _require(NETWORKS, spec.network)
         network = NETWORKS[spec.network]
-        name = spec.front_end.get("name") or default_front_end(network.modality)
+        name = check(spec.front_end.get("name") or default_front_end(network.modality), str, "front_end.name")
         _require(FRONT_ENDS, name)
         self.spec = replace(spec, front_end={**spec.front_end, "name": name})
         self.run = run or RunRecord()

@@ -4,6 +4,7 @@
 nothing heavy because ``--help`` needs it.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -150,10 +151,19 @@ def _parse(value: object, default: Any, field: str, place: str) -> Any:
         )
     if isinstance(value, bool) or not isinstance(value, int | float) or not is_in_range(field, value):
         raise ConfigError(
-            f"{place} is {short(value)}: give {bounds.unit}, {bounds.least:g} to {bounds.most:g}, or null for "
+            f"{place} is {_as_json(value)}: give {bounds.unit}, {bounds.least:g} to {bounds.most:g}, or null for "
             "the default"
         )
     return float(value)
+
+
+def _as_json(value: object) -> str:
+    """A value in the notation of the file that it is from, in one short line."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):  # of no JSON, or a number of thousands of digits
+        return short(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def require_above_floor(rig: Rig, name: str) -> None:

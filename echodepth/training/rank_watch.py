@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from threading import Thread
+from typing import Protocol, runtime_checkable
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -24,6 +24,16 @@ _STOPPED = 20.0
 """Seconds for which a process may be stopped."""
 
 
+@runtime_checkable
+class Process(Protocol):
+    """What is asked of a process that this one started, a ``subprocess.Popen``."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its exit status, negative for a signal; None while it lives."""
+
+
 class RankWatch(Callback):
     """Watches the processes that this one started, or the one that started it."""
 
@@ -33,9 +43,9 @@ class RankWatch(Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Begin to watch."""
-        started: Sequence[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", ())
+        started: Sequence[Process] = getattr(trainer.strategy.launcher, "procs", ())
         if started:
-            Thread(target=_watch, args=(list(started),), daemon=True, name="rank-watch").start()
+            Thread(target=_watch, args=(started,), daemon=True, name="rank-watch").start()
         elif trainer.local_rank > 0 and started_by_rank_0():
             exit_with_parent(os.getppid())
             Thread(target=_watch_first, args=(os.getppid(),), daemon=True, name="rank-watch").start()
@@ -46,7 +56,7 @@ def started_by_rank_0() -> bool:
     return os.environ.get(_RANK_0) == str(os.getppid())
 
 
-def _watch(ranks: list["subprocess.Popen[bytes]"]) -> None:
+def _watch(ranks: Sequence[Process]) -> None:
     stopped = dict.fromkeys(range(len(ranks)), 0.0)
     while True:
         time.sleep(_LOOK)

@@ -46,7 +46,7 @@ class StepGuard:
         scales_gradients: whether gradients may be infinite because mixed precision chooses their scale by trial.
     """
 
-    def __init__(self, on_nan: str, spike_factor: float, scales_gradients: bool = False) -> None:
+    def __init__(self, on_nan: str, spike_factor: int | float, scales_gradients: bool = False) -> None:
         self.skips = on_nan == "skip"
         self.spike_factor = spike_factor
         self.scales_gradients = scales_gradients

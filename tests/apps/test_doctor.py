@@ -39,7 +39,8 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def garden(healthy: Path, tmp_path: Path) -> planted.Garden:
-    return planted.Garden(shutil.copytree(healthy, tmp_path / "set"), FIRST)
+    # Without digests, as a recorded set: with them, every fault is damage.
+    return planted.Garden(shutil.copytree(healthy, tmp_path / "set", ignore=shutil.ignore_patterns("*SUMS")), FIRST)
 
 
 def kinds(diagnosis: Diagnosis) -> set[str]:
@@ -149,6 +150,13 @@ def test_a_list_that_cannot_be_read_is_a_fault_and_the_other_splits_are_examined
     diagnosis = diagnose(garden.root)
     assert kinds(diagnosis) == {"table"}
     assert diagnosis.contents.startswith("simulated, 36 rows (train 28, test 8)")
+
+
+def test_a_file_that_differs_from_its_digest_is_a_fault(healthy: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(healthy, tmp_path / "set"))
+    name = planted.clipped(planted.Garden(root, FIRST))
+    (fault,) = diagnose(root).faults
+    assert (fault.kind, f"audio_{name}.wav is damaged or changed, by" in fault.what) == ("table", True)
 
 
 def test_a_location_in_two_splits_is_a_note_or_with_rooms_apart_a_fault(v2_root: Path) -> None:

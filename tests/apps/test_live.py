@@ -101,7 +101,7 @@ def test_calibration_measures_latency_and_peak(tmp_path: Path) -> None:
     assert measured.peak_dbfs == pytest.approx(20 * np.log10(0.5), abs=0.1)
     assert json.loads(path.read_text())["card"] == "loop"
     assert load_calibration(Loop(unchanged), CardConfig(calibration=path)) == measured
-    with pytest.raises(ConfigError, match="was measured with loop, not simulated rooms"):
+    with pytest.raises(ConfigError, match="was measured with 'loop', not simulated rooms"):
         load_calibration(SimulatedCard(), CardConfig(calibration=path))
     path.write_text("{}")
     with pytest.raises(ConfigError, match=r"is no calibration .*--calibrate"):

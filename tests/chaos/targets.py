@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from PIL import Image
 from safetensors.torch import load as load_safetensors
 
 from echodepth.apps.live.capture import CardCalibration, load_calibration
+from echodepth.apps.live.config import CardConfig
+from echodepth.apps.live.simulated_card import SimulatedCard
 from echodepth.core.errors import CheckpointError
 from echodepth.core.flags import build, plain
 from echodepth.data.cache.prepared import AudioCacheFormat, prepared_folder, write_prepared
@@ -130,11 +131,11 @@ def _settings(folder: Path) -> list[Target]:
     pinhole.write_text(json.dumps({"fx": 517.3, "fy": 516.5, "width": 640, "height": 480}))
     run.write_text(json.dumps({"kind": "binaural", "flags": plain(train_config("binaural"))}))
     calibration = folder / "calibration.json"
-    calibration.write_text(json.dumps(asdict(CardCalibration("loopback", 0.5, 30.0, 0.1, -6.0, 40.0))))
+    calibration.write_text(json.dumps(asdict(CardCalibration(SimulatedCard.name, 0.5, 30.0, 0.1, -6.0, 40.0))))
     simulated = SimulateConfig(folder / "simulated", rooms=10, poses=1)
     create_or_verify_card(simulated)
-    card: Any = SimpleNamespace(name="loopback")
-    settings: Any = SimpleNamespace(volume=0.5, calibrate=False, calibration=calibration)
+    card = SimulatedCard()
+    settings = CardConfig(volume=0.5, calibration=calibration)
 
     def read_run() -> Sequence[Any]:
         flags = binaural_flags(["--config", str(run)])

@@ -135,9 +135,9 @@ def test_packing_again_mends_the_damaged_shard_alone(
 ) -> None:
     config, folder = shards
     whole = contents(folder)
-    kept = (folder / "val-000000.tar").stat().st_mtime_ns
     for name, data in whole.items():
         for kind, spoilt in damaged(data, 2):
+            kept = (folder / "val-000000.tar").stat().st_mtime_ns
             (folder / name).write_bytes(spoilt)
             caplog.clear()
             shard(config)
@@ -147,8 +147,8 @@ def test_packing_again_mends_the_damaged_shard_alone(
             # The journal's end may be half a line of an interrupted run, and the index is written each time.
             is_told = name == "index.json" or (name == FILE and kind in _HALF_A_LINE)
             assert f"{name} is damaged" in caplog.text or is_told, (name, kind)
-        if name == "train-000000.tar":
-            assert (folder / "val-000000.tar").stat().st_mtime_ns == kept
+            if name in ("train-000000.tar", "index.json"):
+                assert (folder / "val-000000.tar").stat().st_mtime_ns == kept
 
 
 def test_a_journal_that_has_lost_a_shard_is_no_smaller_dataset(shards: tuple[Any, Path]) -> None:

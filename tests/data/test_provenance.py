@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from echodepth.core.errors import DataError
+from echodepth.core.integrity import unseal
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import list_split
 from echodepth.data.opening import data_provenance, data_terms, dataset_camera
@@ -100,9 +101,10 @@ def test_shards_of_simulated_rooms_are_simulated(simulated: Path, tmp_path: Path
     packed = v2(shard(config))
     assert data_provenance(packed) == "simulated"
     assert data_terms(packed)[0] == "rooms that echodepth simulated"
-    index = tmp_path / "shards" / "index.json"
+    content, _ = unseal(json.loads((tmp_path / "shards" / "index.json").read_text()))
+    assert content["provenance"] == "simulated"
     with pytest.raises(DataError, match="its provenance is 'genuine'"):
-        ShardIndex.from_json(index.read_text().replace('"provenance": "simulated"', '"provenance": "genuine"'), "index")
+        ShardIndex.from_json(json.dumps(content | {"provenance": "genuine"}), "index")
 
 
 def test_an_unfinished_location_is_none(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_example_five_starts_and_then_resumes(script: str, v2_root: Path) -> Non
     experiment = EXPERIMENTS[script][4]
     for epochs in (1, 2):
         (line,) = command_lines(script, 5, "--nb_epochs", epochs, *SMALL, "--data_dir", v2_root)
-        assert ("--checkpoints" in line) == (epochs == 2)
+        assert line[line.index("--resume") + 1] == "auto"
         train(line)
         assert Path(f"checkpoints/{experiment}/epoch_{epochs:04d}.pth").is_file()
     assert Path(f"checkpoints/{experiment}/epoch_0001.pth").is_file()
@@ -104,15 +104,13 @@ def test_example_five_starts_and_then_resumes(script: str, v2_root: Path) -> Non
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
 
 
-def test_example_five_resumes_from_the_last_epoch_unless_a_flag_names_another() -> None:
-    folder = Path("checkpoints/rgb_depth_basic")
-    folder.mkdir(parents=True)
-    for epoch in (2, 8, 9, 10):
-        (folder / f"epoch_{epoch:04d}.pth").touch()
+def test_example_five_resumes_from_the_newest_checkpoint_unless_a_flag_names_another() -> None:
     (flags,) = command_lines(RGB, 5)
-    assert flags[flags.index("--checkpoints") + 1] == "10"
+    assert flags[flags.index("--resume") + 1] == "auto"
     (flags,) = command_lines(RGB, 5, "--checkpoints", 8)
-    assert flags[-2:] == ["--checkpoints", "8"]
+    assert (flags[-2:], "--resume" in flags) == (["--checkpoints", "8"], False)
+    (flags,) = command_lines(RGB, 5, "--overwrite")
+    assert "--resume" not in flags
 
 
 def test_example_seven_trains_a_teacher_only_if_none_exists(v2_root: Path) -> None:

@@ -161,6 +161,7 @@ def test_another_range_is_noted(runs: Path, root: Path) -> None:
     path = runs / "checkpoints" / "taught" / "best" / "config.json"
     config = json.loads(path.read_text())
     config["arguments"]["max_depth"] = 12.0
+    del config["seal"]
     path.write_text(json.dumps(config))
     (note,) = build_comparison(compare_config("ears", "taught", pictures=0, extremes=0)).notes
     assert note == "The runs differ in max_depth (12 and 30 m): each is scored against its own ground truth."

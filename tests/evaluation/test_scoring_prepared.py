@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from echodepth.core.array_store import read_index, write_index
 from echodepth.core.run_paths import cache_folder
 from echodepth.data.cache.prepared import AudioCacheFormat, write_prepared
 from echodepth.data.config import DataConfig
@@ -36,11 +37,14 @@ def prepare(root: Path, *splits: str, **flags: Any) -> None:
         write_prepared(config, split, AudioCacheFormat())  # type: ignore[arg-type]
 
 
-def depth_of(split: str) -> np.memmap:
-    """The prepared depth of a split, to change it."""
+def change_depth(split: str, millimetres: int) -> None:
+    """Give all prepared pixels of a split one depth, as if it had been prepared so."""
     (path,) = (cache_folder() / "prepared").glob(f"v2_{split}_*/depth.npy")
-    opened: np.memmap = np.lib.format.open_memmap(path, "r+")
-    return opened
+    opened = np.lib.format.open_memmap(path, "r+")
+    opened[:] = millimetres
+    opened.flush()
+    index = read_index(path.parent)
+    write_index(path.parent, index, index["arrays"])
 
 
 def assert_same_figures(first: Evaluation, second: Evaluation) -> None:
@@ -67,7 +71,7 @@ def test_the_arrays_are_what_is_scored_unless_the_flag_or_the_protocol_asks_for_
 ) -> None:
     model = constant(save_tiny(tmp_path / "checkpoints" / "ears", root), 2.0)
     prepare(root, "test")
-    depth_of("test")[:] = 2000
+    change_depth("test", 2000)
     assert score_model(model, ScoringConfig()).metrics["mae"] == 0
     caplog.clear()
     assert score_model(model, ScoringConfig(use_prepared=False)).metrics["mae"] > 0.1
@@ -78,7 +82,7 @@ def test_the_arrays_are_what_is_scored_unless_the_flag_or_the_protocol_asks_for_
 
 def score_from_files(model: DepthModel, caplog: pytest.LogCaptureFixture, **flags: Any) -> str:
     """The message of an evaluation whose prepared arrays, all 0.6 m by now, must not be used."""
-    depth_of("test")[:] = 600
+    change_depth("test", 600)
     caplog.clear()
     prepared = score_model(model, ScoringConfig(**flags))
     (message,) = [message for message in caplog.messages if message.startswith(FILES)]

@@ -103,7 +103,7 @@ FIELDS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"network": ["rgb"]}, r"network is \['rgb'\], where text belongs"),
     ({"arguments": []}, "arguments is .*, where a mapping belongs"),
     ({"arguments": {"bilinear": "False"}}, "arguments.bilinear is 'False', where true or false belongs"),
-    ({"more": 1}, "more is unknown: there are format, network, arguments, front_end, run"),
+    ({"more": 1}, "more is unknown: there are network, arguments, front_end, format, run"),
     ({"format": True}, "has format True; this version of echodepth reads 1 to 2"),
     ({"format": 2.0}, r"has format 2\.0; this version"),
     ({"run": {"flags": "@deep@"}}, "it is not JSON: it is nested too deeply"),
@@ -161,6 +161,7 @@ def test_weights_that_are_larger_than_their_file_are_refused(tmp_path: Path, fol
         ):
             load_model(tmp_path / "claimed.pth")
     save_file({"a": torch.zeros(3)}, folder / "model.safetensors")
+    change(folder)  # without the sha256 of the weights
     with pytest.raises(CheckpointError, match="do not fit"):
         load_model(folder)
 

@@ -82,9 +82,10 @@ def _expand(folder: Path, part: str) -> list[Path]:
 
 
 def _natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key that compares digits as numbers, so that 10 comes after 9."""
-    pieces = re.findall(r"\d+|\D+", str(path))
-    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
+    """Sort key that compares digits as numbers, so that 10 comes after 9, and take.wav comes before take.2.wav."""
+    pieces = re.findall(r"\d+|\D+", str(path.with_suffix("")))
+    key = [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
+    return [*key, (-1, 0, path.suffix)]
 
 
 def _by_order(audio: list[Path], camera: list[Path], depth: list[Path]) -> list[FileTriple]:

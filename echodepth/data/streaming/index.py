@@ -109,7 +109,11 @@ class ShardIndex:
             }
             for split, shards in self.splits.items()
         }
-        facts = {"dataset": self.dataset, "depth_units_per_metre": self.depth_units, "parts": self.modalities}
+        facts: dict[str, Any] = {
+            "dataset": self.dataset,
+            "depth_units_per_metre": self.depth_units,
+            "parts": self.modalities,
+        }
         if self.field_of_view is not None:
             facts[DEGREES] = self.field_of_view.degrees
         if self.provenance is not None:
@@ -159,6 +163,7 @@ class _Content:
     rooms: dict[str, str]
     splits: dict[str, _SplitContent]
     field_of_view_degrees: tuple[float, float] | None = None
+    provenance: str | None = None
 
     def __post_init__(self) -> None:
         if self.depth_units_per_metre <= 0:
@@ -175,16 +180,15 @@ def _parsed(content: Mapping[str, Any]) -> ShardIndex:
         splits={name: split.shards for name, split in found.splits.items()},
         bad_rows={name: split.bad_rows for name, split in found.splits.items()},
         field_of_view=parse_camera(content) if DEGREES in content else None,
-        provenance=_provenance(content),
+        provenance=_provenance(found),
     )
 
 
-def _provenance(content: Mapping[str, Any]) -> str | None:
+def _provenance(content: _Content) -> str | None:
+    if content.provenance not in (None, SIMULATED, PARTLY_SIMULATED):
+        raise ValueError(f"its provenance is {short(content.provenance)}")
     # Older indexes of simulated rooms do not say it.
-    provenance = content.get("provenance", SIMULATED if content["dataset"] == SIMULATED else None)
-    if provenance not in (None, SIMULATED, PARTLY_SIMULATED):
-        raise ValueError(f"its provenance is {provenance!r}")
-    return None if provenance is None else str(provenance)
+    return SIMULATED if content.provenance is None and content.dataset == SIMULATED else content.provenance
 
 
 def is_sharded(config: DataConfig) -> bool:
