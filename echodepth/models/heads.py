@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-LARGEST_DEPTH = 10_000
+LARGEST_DEPTH = 10_000.0
 """Metres of the largest max_depth."""
 
 
@@ -64,7 +64,9 @@ class DepthHead(BoundedHead):
 
     def __init__(self, in_channels: int, max_depth: float, initial_depth: float = 3.0) -> None:
         if not 0 < max_depth <= LARGEST_DEPTH:
-            raise ValueError(f"max_depth must be a positive number of metres, not {max_depth}, {LARGEST_DEPTH} at most")
+            raise ValueError(
+                f"max_depth must be a positive number of metres, not {max_depth}, {LARGEST_DEPTH:g} at most"
+            )
         super().__init__(in_channels, start=min(initial_depth / max_depth, 0.25))
         self.max_depth = max_depth
 

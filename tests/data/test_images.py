@@ -123,7 +123,7 @@ def test_an_array_of_millimetres_is_read_in_metres_and_says_where(tmp_path: Path
         assert depth.valid.tolist() == [[False, True], [True, True]]
     for wrong in (np.zeros(4, "u2"), np.zeros((2, 2), "c8"), np.zeros((1, 2, 2), "u2")):
         np.save(tmp_path / "depth.npy", wrong)
-        with pytest.raises(DataError, match=r"depth\.npy holds .*: a depth map is a 2-D array of millimetres"):
+        with pytest.raises(DataError, match=r"depth\.npy holds .*: a depth map is a 2-D array of numbers"):
             read_depth_array(tmp_path / "depth.npy")
 
 

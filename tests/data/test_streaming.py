@@ -20,6 +20,7 @@ from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
 from echodepth.core.errors import ConfigError, DataError, EchodepthError
 from echodepth.core.flags import flat
+from echodepth.core.integrity import file_digest
 from echodepth.data.config import DataConfig, data_config
 from echodepth.data.datamodule import DepthDataModule
 from echodepth.data.dataset import open_dataset
@@ -388,7 +389,8 @@ def test_a_shard_that_is_not_whole_stops_the_reader_by_name(spoilt: Path, how: s
             names(spoilt)
         # An index that does not know better, as where a server does not tell a file's size.
         index = json.loads((spoilt / INDEX).read_text())
-        index["splits"]["train"]["shards"][0]["bytes"] = path.stat().st_size
+        entry = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        index["splits"]["train"]["shards"][0].update(entry)
         del index["seal"]
         (spoilt / INDEX).write_text(json.dumps(index))
     with pytest.raises(DataError, match=message) as stopped:

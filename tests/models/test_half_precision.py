@@ -113,5 +113,9 @@ def test_the_card_shows_the_figures_of_each_test_set(light: DepthModel, tmp_path
 def test_weights_of_float16_without_a_record_are_read_too(light: DepthModel, tmp_path: Path) -> None:
     """The file itself states its format, and so do those of other programs."""
     path = tmp_path / "ears" / "best" / "model.safetensors"
+    # As another program writes it, which knows no digests.
+    config = json.loads((path.parent / "config.json").read_text())
+    del config["seal"]
+    (path.parent / "config.json").write_text(json.dumps(config))
     save_file({name: each.half() if each.is_floating_point() else each for name, each in load_file(path).items()}, path)
     assert difference(load_model(tmp_path / "ears"), light, trial_inputs(light)) < 0.05

@@ -146,8 +146,6 @@ def test_the_length_of_a_chirp_has_bounds() -> None:
     for samples in (1, 4411):
         with pytest.raises(ValueError, match=rf"chirp must have 2 to 4410 samples \(0\.1 s\), not \[{samples}\]"):
             EchoWindow(None, rng.standard_normal(samples).tolist())
-    with pytest.raises(ValueError, match=r"not \[2, 3\]"):
-        EchoWindow(None, np.ones((2, 3)))  # type: ignore[arg-type]
     for wrong in ([1.0, math.nan], [math.inf, 1.0], [0.0, 0.0]):
         with pytest.raises(ValueError, match="not finite, or all are zero"):
             EchoWindow(None, wrong)

@@ -22,10 +22,10 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"image_size": 8}, "--image_size must be at least 16, not 8"),
         ({"learning_rate": -1.0}, "--learning_rate must be at least 0, not -1"),
-        ({"learning_rate": float("nan")}, "--learning_rate must be at least 0, not nan"),
+        ({"learning_rate": float("nan")}, "--learning_rate is nan, where a finite number belongs"),
         ({"weight_decay": -1.0}, "--weight_decay must be at least 0"),
         ({"gradient_clip": -1.0}, "--gradient_clip must be at least 0"),
-        ({"lambda_l1": float("inf")}, "--lambda_l1 must be at least 0, not inf"),
+        ({"lambda_l1": float("inf")}, "--lambda_l1 is inf, where a finite number belongs"),
         ({"ema_decay": 1.5}, "--ema_decay must be from 0 to below 1"),
         ({"seed": -1}, "--seed must be at least 0"),
         ({"seed": 2**32}, "--seed must be at most 4294967295"),
@@ -55,7 +55,7 @@ def test_a_flag_of_the_ears_out_of_range_is_named(v2_root: Path) -> None:
 def test_a_run_that_diverges_stops_and_keeps_no_ruins(v2_root: Path) -> None:
     """NaN predictions are scored as 1 mm, so a ruined network once had an error, and was kept as the best."""
     with pytest.raises(ConfigError, match=r"training diverged in epoch 1: .* lower --learning_rate"):
-        train(rgb(v2_root, learning_rate=1e30, nb_epochs=3))
+        train(rgb(v2_root, learning_rate=1e18, nb_epochs=3))
     assert not Path("checkpoints/rgb/best").exists()
 
 
@@ -79,7 +79,7 @@ def test_a_damaged_epoch_is_named(v2_root: Path) -> None:
     train(rgb(v2_root))
     path = Path("checkpoints/rgb/epoch_0001.pth")
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(CheckpointError, match=r"epoch_0001\.pth cannot be read"):
+    with pytest.raises(CheckpointError, match=r"epoch_0001\.pth is damaged"):
         train(rgb(v2_root, nb_epochs=2, checkpoints=1))
 
 
