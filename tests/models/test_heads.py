@@ -107,8 +107,8 @@ def test_an_uncertainty_head_leaves_later_random_numbers_as_they_are() -> None:
 
 
 def test_the_range_has_bounds() -> None:
-    assert DepthHead(1, 10_000).max_depth == 10_000
+    assert DepthHead(1, 10_000.0).max_depth == 10_000
     assert DepthHead(1, 0.5).max_depth == 0.5
-    for wrong in (0, -1.0, 10_000.5, math.inf, math.nan):
+    for wrong in (0.0, -1.0, 10_000.5, math.inf, math.nan):
         with pytest.raises(ValueError, match=f"max_depth must be a positive number of metres, not {wrong}, 10000 at"):
             DepthHead(1, wrong)

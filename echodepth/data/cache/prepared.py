@@ -294,9 +294,7 @@ def _write_arrays(
     return list(first)
 
 
-def _write_chunk(
-    part: DepthDataset, rows: range, folder: Path, units: int | float, audio_format: AudioCacheFormat
-) -> int:
+def _write_chunk(part: DepthDataset, rows: range, folder: Path, units: float, audio_format: AudioCacheFormat) -> int:
     """Decode and store some rows, which are all rows of ``part``."""
     write_rows(folder, rows, encode(list(part), units, audio_format.array, audio_format.transform))
     return len(rows)
