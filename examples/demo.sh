@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Few labels: simulate rooms, a tenth of them with depth; train a teacher on these, a student on these alone and a
-# student that the teacher also supervises in the other rooms; compare them, and the model that comes with echodepth, on
-# test rooms in one report. `make demo` runs it; `quick` is a smaller version.
+# student that the teacher also supervises in the other rooms; compare them on test rooms in one report. `make demo`
+# runs it; `quick` is a smaller version.
 set -euo pipefail
 
 size=${1:-full}
@@ -44,7 +44,6 @@ echodepth train distill "${audio[@]}" --nb_epochs "$epochs" --save_frequency "$e
     --experiment_name "${name}_distilled"
 
 step "5/5  Comparing them on test rooms"
-echodepth compare "${name}_rgb" "${name}_audio" "${name}_distilled" echodepth-light --name "$name" \
-    --dataset simulated --data_dir "$data"
+echodepth compare "${name}_rgb" "${name}_audio" "${name}_distilled" --name "$name"
 
 printf '\nDone in %d s. Open the report: %s/results/%s/comparison.html\n' "$((SECONDS - started))" "$PWD" "$name"
