@@ -252,6 +252,8 @@ def _written(folder: Path) -> Sequence[Any]:
             )
         )
     finally:
-        left = [path for path in out.rglob("*") if path.suffix not in (".npy", ".png", ".json")] if out.exists() else []
+        left = (
+            [path for path in out.rglob("*") if path.suffix not in (".npy", ".png", ".jsonl")] if out.exists() else []
+        )
         assert not left, left
     return [np.load(path) for path in out.glob("*.npy")]
