@@ -1,5 +1,6 @@
 """Small datasets in the formats on disk, for the tests of the readers: V2, V1 and a TUM-like folder."""
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,20 +79,20 @@ def v2_row(location: str, number: int) -> str:
 def write_real_v2_root(
     root: Path, real_data: Path, locations: Sequence[str] = ("Attic",), training_rows: int = 1
 ) -> Path:
-    """The one genuine BatVision V2 instance, laid out as a root: every split of every location lists it.
+    """The one genuine BatVision V2 instance, laid out as a root: every split of every location lists copies of it.
 
-    The training split lists ``training_rows`` copies of it.
+    The test split lists instance 47, the validation split 48, and the training split ``training_rows`` from 49 on.
     """
     sample = real_data / "batvision_v2_sample"
-    numbers = range(47, 47 + training_rows)
+    numbers = {"test": [47], "val": [48], "train": list(range(49, 49 + training_rows))}
     for location in locations:
         for part, suffix in (("audio", ".wav"), ("camera", ".jpeg"), ("depth", ".npy")):
             (root / location / part).mkdir(parents=True)
-            for number in numbers:
+            for number in itertools.chain(*numbers.values()):
                 name = f"{part}_{number}{suffix}"
                 shutil.copyfile(sample / f"{part}_47{suffix}", root / location / part / name)
         for split in SPLITS:
-            rows = [v2_row(location, number) for number in (numbers if split == "train" else numbers[:1])]
+            rows = [v2_row(location, number) for number in numbers[split]]
             (root / location / f"{split}.csv").write_text("\n".join([V2_COLUMNS, *rows]) + "\n")
     return root
 
