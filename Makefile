@@ -56,7 +56,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 demo: $(READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh $(if $(QUICK),quick,full)
+	$(BIN)/python examples/demo.py $(if $(QUICK),quick,full)
 
 bench: $(READY)
 	for each in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$each || exit; done

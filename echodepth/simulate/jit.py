@@ -30,3 +30,9 @@ def jit(function: Callable[P, R]) -> Callable[P, R]:
     except RuntimeError:
         log.debug("%s is compiled again by each process: set NUMBA_CACHE_DIR to a folder", function.__name__)
     return compiled
+
+
+@jit
+def zero() -> int:
+    """0 as a count, not as a literal: numba compiles what a literal is passed to once for it, and once for counts."""
+    return int(0)  # noqa: RUF046, UP018 (without int it is a literal)

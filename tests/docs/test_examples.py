@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from echodepth import cli
+from examples.demo import SIZES, Size, demonstrate
 from tests.conftest import ROOT
 from tests.reader import command_lines, run_bash
 from tests.tiny import save_tiny, save_tiny_rgb
@@ -196,7 +197,15 @@ def test_statistics_of_a_recording_equal_those_of_an_exponential_decay() -> None
     assert sixty == pytest.approx(seconds, rel=0.15)
 
 
-@pytest.mark.parametrize("script", [RGB, BINAURAL, "examples/menu.sh", "examples/demo.sh"])
+@pytest.mark.parametrize("script", [RGB, BINAURAL, "examples/menu.sh"])
 def test_bash_parses_every_script(script: str) -> None:
     parsed = subprocess.run(["bash", "-n", str(ROOT / script)], capture_output=True, text=True, check=False)
     assert (parsed.returncode, parsed.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_the_demo_gives_each_command_flags_that_it_has(size: Size, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[object] = []
+    monkeypatch.setattr("examples.demo.echodepth", lambda words: commands.append(cli.parse(words)[1]))
+    demonstrate(size)
+    assert len(commands) == 5

@@ -12,7 +12,7 @@ from scipy.special import modfresnelm
 
 from echodepth.simulate.acoustics.loudspeaker import directivity_gain
 from echodepth.simulate.acoustics.paths import Endpoints, Paths, empty_paths, first_paths, write_direction
-from echodepth.simulate.jit import jit
+from echodepth.simulate.jit import jit, zero
 from echodepth.simulate.rooms.materials import OCTAVES
 from echodepth.simulate.rooms.ray_casting import block_coordinates, is_occluded
 from echodepth.simulate.rooms.scene import Scene
@@ -113,7 +113,7 @@ def diffraction_paths(scene: Scene, ends: Endpoints, speed_of_sound: float) -> P
     """
     source, listener = ends.source, ends.listener
     count, bands = scene.blocks.shape[0], scene.absorption.shape[1]
-    paths, found = empty_paths(12 * count, bands), 0
+    paths, found = empty_paths(12 * count, bands), zero()
     radiated, corner, point = np.empty(bands), np.empty(3), np.empty(3)
     for block in range(1, count):
         source_local = block_coordinates(scene.blocks[block], source)

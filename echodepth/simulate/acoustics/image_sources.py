@@ -18,7 +18,7 @@ from echodepth.simulate.acoustics.paths import (
     first_paths,
     write_direction,
 )
-from echodepth.simulate.jit import jit
+from echodepth.simulate.jit import jit, zero
 from echodepth.simulate.rooms.ray_casting import block_coordinates, face_normal, is_occluded
 from echodepth.simulate.rooms.scene import Scene
 
@@ -117,14 +117,14 @@ def image_source_paths(scene: Scene, large: Bool[np.ndarray, "n 6"], max_order: 
         One path per valid image source. The direct sound comes first, unless it is occluded.
     """
     source, listener, bands = ends.source, ends.listener, scene.absorption.shape[1]
-    paths, found = empty_paths(_CAPACITY, bands), 0
+    paths, found = empty_paths(_CAPACITY, bands), zero()
     faces, images = np.zeros((MAX_ORDER, 2), np.int64), np.empty((MAX_ORDER + 1, 3))
     points, normal, radiated = np.empty((MAX_ORDER + 2, 3)), np.empty(3), np.empty(bands)
     _write_point(images, 0, source)
     total = 6 * scene.blocks.shape[0]
     # Depth-first search over sequences of faces: faces[:order] is the sequence, next_face[order] the first face that
     # has not been appended to it yet.
-    order = 0
+    order = zero()
     next_face = np.zeros(MAX_ORDER + 1, np.int64)
     while order >= 0:
         if next_face[order] == 0 and _trace_back(scene, order, faces, images, listener, points, normal):

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from echodepth.simulate.acoustics.image_sources import is_image_source_path
 from echodepth.simulate.acoustics.loudspeaker import directivity_gain
 from echodepth.simulate.acoustics.paths import Endpoints, Paths, empty_paths, first_paths
-from echodepth.simulate.jit import jit
+from echodepth.simulate.jit import jit, zero
 from echodepth.simulate.rooms.materials import Vector
 from echodepth.simulate.rooms.ray_casting import face_normal, first_hit, is_occluded
 from echodepth.simulate.rooms.scene import Scene
@@ -272,7 +272,7 @@ def ray_traced_paths(
         One path or more per detection of a ray. The squared pressure is the energy; the sign is random.
     """
     count, bands = rays.shape[0], scene.absorption.shape[1]
-    paths, found, energy = empty_paths((_MAX_PARTS + 1) * count * _BOUNCES, bands), 0, np.empty(bands)
+    paths, found, energy = empty_paths((_MAX_PARTS + 1) * count * _BOUNCES, bands), zero(), np.empty(bands)
     ray_energy = 4 * np.pi / count  # a pressure of 1 at 1 m is a power of 4 pi
     # Mean path length between two crossings of the sphere by all rays: the room's volume over what the rays sweep.
     radius = _listener_radius(scene.blocks[0], ends.listener)

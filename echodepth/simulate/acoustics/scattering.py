@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from echodepth.simulate.acoustics.loudspeaker import directivity_gain
 from echodepth.simulate.acoustics.paths import Endpoints, Paths, empty_paths, first_paths
-from echodepth.simulate.jit import jit
+from echodepth.simulate.jit import jit, zero
 from echodepth.simulate.rooms.ray_casting import is_occluded
 from echodepth.simulate.rooms.scene import Block, Room, Scene
 
@@ -84,7 +84,7 @@ def scattered_paths(scene: Scene, patches: Patches, ends: Endpoints) -> Paths:
     """
     source, listener = ends.source, ends.listener
     n, bands = patches.points.shape[0], scene.absorption.shape[1]
-    paths, found = empty_paths(n, bands), 0
+    paths, found = empty_paths(n, bands), zero()
     radiated = np.empty(bands)
     for patch in range(n):
         point, normal = patches.points[patch], patches.normals[patch]
