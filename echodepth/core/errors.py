@@ -29,6 +29,10 @@ Libraries in C++ and Rust raise errors of their own types for what is an OSError
 """
 
 
+LONGEST_LINE = 1500
+"""Characters of a line of an error."""
+
+
 class EchodepthError(Exception):
     """A user's mistake. The message names the file, row or argument, and the way out."""
 
@@ -63,9 +67,14 @@ def plain_message(error: BaseException) -> str:
     return str(error).rsplit(f"{type(error).__name__}: ", 1)[-1].strip()
 
 
+def _without_middle(line: str) -> str:
+    """A line with room for a path; a longer one holds a value out of a file, and its end is the way out."""
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 500]} … {line[-400:]}"
+
+
 def user_message(error: Exception) -> str | None:
     """What to print in place of a traceback for a user's mistake, or for what the machine lacks; None for a bug."""
-    message = plain_message(error)
+    message = "\n".join(map(_without_middle, plain_message(error).split("\n")))
     if isinstance(error, EchodepthError):
         return message
     for signs, remedy in _LACKS:

@@ -13,6 +13,7 @@ from echodepth.core.run_paths import RunPaths
 from echodepth.core.schema import SchemaError, has_type, read_json
 from echodepth.data.config import SOURCE_FLAGS, DataConfig, change_source, data_config, flag_names
 from echodepth.data.dataset_registry import DATASETS
+from echodepth.data.decoder import create_decoder
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,8 @@ class RecordOfRun(Protocol):
         """Field of view of the camera of its data; None if it is not recorded."""
 
     @property
-    def is_loaded(self) -> bool:
-        """Whether the record was read from a file, which may be anyone's."""
+    def read_from(self) -> str | None:
+        """File that holds the record, which may be anyone's; None for a run of this process."""
 
 
 @runtime_checkable
@@ -68,15 +69,15 @@ def trained_data(model: TrainedModel) -> DataConfig:
     Raises:
         CheckpointError: the record names a dataset or settings that this version does not know.
     """
-    name, settings = model.run.experiment_name, dict(model.run.data)
+    name, settings = model.run.read_from or model.run.experiment_name, dict(model.run.data)
     if not settings:
         log.warning("%s does not record what it was trained on: BatVision V2's defaults are used", name)
         settings = {"max_depth": model.max_depth}
     settings.pop("check_hashes", None)  # the former name of --verify
     if unknown := sorted(set(settings) - flag_names()):
         raise CheckpointError(
-            f"{name} was trained with data settings that this version does not know: {', '.join(unknown)}; use the "
-            f"version that trained it ({model.run.version or 'unknown'})"
+            f"{name} records data settings of its training that this version does not know: {', '.join(unknown)}; use "
+            f"the version that trained it ({model.run.version or 'unknown'})"
         )
     try:
         reader = DATASETS[str(settings.pop("dataset", DataConfig.dataset))[:100]]
@@ -87,15 +88,23 @@ def trained_data(model: TrainedModel) -> DataConfig:
     for flag, value in settings.items():
         if not has_type(value, own[flag]):
             raise CheckpointError(f"{name} records {value!a:.100} as --{flag} of its training: its config is damaged")
-    if model.run.is_loaded:
+    if model.run.read_from is not None:
         trusted = _is_own_source(model.run, reader.name)
         settings = {flag: value for flag, value in settings.items() if flag not in SOURCE_FLAGS} | (
             {"data_dir": settings["data_dir"]} if trusted and "data_dir" in settings else {}
         )
-    data = data_config(reader.name, **settings)
-    return replace(
-        data, image_size=model.image_size, max_depth=data.depth_limit, audio_seconds=data.cut_seconds, skip_bad=False
-    )
+    try:
+        data = data_config(reader.name, **settings)
+        create_decoder(data, (), "nearest")  # checks their ranges
+        return replace(
+            data,
+            image_size=model.image_size,
+            max_depth=data.depth_limit,
+            audio_seconds=data.cut_seconds,
+            skip_bad=False,
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{name} records data settings of its training that are out of range: {error}") from error
 
 
 def data_to_read(model: TrainedModel, dataset: str | None, data_dir: Path | str | None) -> DataConfig:
@@ -115,7 +124,7 @@ def data_to_read(model: TrainedModel, dataset: str | None, data_dir: Path | str 
         ConfigError: only the model's record names the source, and it is not one's own.
     """
     data, name, recorded = trained_data(model), model.run.experiment_name, model.run.data.get("data_dir")
-    if model.run.is_loaded and data_dir is None and dataset in (None, data.dataset):
+    if model.run.read_from is not None and data_dir is None and dataset in (None, data.dataset):
         if recorded is not None and data.data_dir is None:
             raise ConfigError(
                 f"{name} was trained on {recorded!a}, as its own record alone says, and nothing is read because of a "

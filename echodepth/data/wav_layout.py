@@ -18,6 +18,7 @@ _PCM, _EXTENSIBLE = 1, 0xFFFE
 _PLACEHOLDER = 0x7F000000  # no recording is that long: a writer that cannot seek puts such numbers, or 0
 _SLACK = 64  # bytes by which a data size may be too large: writers add the header's, or pad twice
 _MOST_CHUNKS = 10_000
+_MOST_BITS = 64
 _SEARCHED = 65_536  # bytes at either end of a file whose chunks do not follow each other
 _KNOWN = (
     *(b"fmt ", b"data", b"LIST", b"fact", b"bext", b"iXML", b"axml", b"cue ", b"smpl", b"inst", b"plst", b"PEAK"),
@@ -120,8 +121,10 @@ def find_samples(stream: BufferedIOBase, name: str) -> WavLayout:
     exact = in_order and magic in (b"RIFF", b"RIFX") and declared == end - start
     exact &= struct.unpack(f"{order}I", _read(stream, 4, 4))[0] + 8 >= end
     layout = WavLayout(order, fmt, start, size, 0 if whole else declared - (end - start), exact)
-    stored = struct.unpack(f"{order}14xH", fmt[:16])[0]
-    return replace(layout, exact=exact and (layout.sample_bits is None or layout.sample_bits[0] == stored))
+    stored, bits = struct.unpack(f"{order}14xH", fmt[:16])[0], layout.sample_bits
+    if bits is not None and bits[0] > _MOST_BITS:
+        raise DataError(f"{name} cannot be read as audio: its header says that a sample has {bits[0]} bits")
+    return replace(layout, exact=exact and (bits is None or bits[0] == stored))
 
 
 def _read(stream: BufferedIOBase, at: int, size: int) -> bytes:

@@ -13,7 +13,7 @@ from echodepth.core.schema import SchemaError, has_type, parse, parse_json, shor
 from echodepth.data.audio import LONGEST_CUT
 from echodepth.inference.config import BackendName, ExportFormat
 from echodepth.models.format_1 import upgrade_run
-from echodepth.models.frontends.base import LARGEST_SIZE
+from echodepth.models.frontends.base import LARGEST_SIZE, MINIMUM_SIZE
 from echodepth.models.heads import LARGEST_DEPTH
 from echodepth.models.run_record import RunRecord
 
@@ -97,7 +97,7 @@ def parse_metadata(text: str | None, path: Path) -> ExportMetadata:
         )
     try:
         parse(RunRecord, record["run"], "run")
-        run = RunRecord.from_plain(upgrade_run(record["run"]))
+        run = RunRecord.from_plain(upgrade_run(record["run"]), path)
     except ValueError as error:
         raise CheckpointError(f"{path}: the record of its training cannot be read ({error}); {remedy}") from error
     types = get_type_hints(ExportMetadata)
@@ -111,7 +111,7 @@ def _is_in_range(record: Mapping[str, Any]) -> bool:
     """Whether the numbers that inputs and outputs are allocated by are those of a model."""
     samples = record["samples"]
     return (
-        1 <= record["image_size"] <= LARGEST_SIZE
+        MINIMUM_SIZE <= record["image_size"] <= LARGEST_SIZE
         and 0 < record["max_depth"] <= LARGEST_DEPTH
         and record["input_key"] == ("image" if samples is None else "audio")
         and (samples is None or 1 <= samples <= LONGEST_CUT * SAMPLE_RATE)

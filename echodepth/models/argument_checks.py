@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from echodepth.models.frontends.base import LARGEST_SIZE
-from echodepth.models.layers import MINIMUM_SIZE
+from echodepth.models.frontends.base import LARGEST_SIZE, MINIMUM_SIZE
 
 LARGEST_WIDTH = 512
 """Largest base_channels: eight times the usual, 64 times as many weights."""

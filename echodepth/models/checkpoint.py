@@ -25,9 +25,9 @@ from echodepth.core.schema import check, check_arguments, short
 from echodepth.models.bare_weights import recognise_network
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
 from echodepth.models.frontends import FRONT_ENDS, default_front_end
-from echodepth.models.frontends.base import FrontEnd
+from echodepth.models.frontends.base import MINIMUM_SIZE, FrontEnd
 from echodepth.models.hub import fetch, is_hub_id
-from echodepth.models.layers import MINIMUM_SIZE, DepthNet, Features, Prediction
+from echodepth.models.layers import DepthNet, Features, Prediction
 from echodepth.models.load_checks import load_settled, require_finite
 from echodepth.models.model_card import write_card
 from echodepth.models.networks import NETWORKS
@@ -239,7 +239,7 @@ def _load_folder(folder: Path) -> DepthModel:
             config = {**upgrade_spec(config), "run": upgrade_run(config["run"])}
         config = drop_attention_pattern(config, folder)
         spec = ModelSpec(config["network"], config["arguments"], config["front_end"])
-        shapes, run = stored_shapes(folder / WEIGHTS), RunRecord.from_plain(config["run"])
+        shapes, run = stored_shapes(folder / WEIGHTS), RunRecord.from_plain(config["run"], folder / "config.json")
         _check_fit(spec, upgrade_weights(shapes) if saved == 1 else shapes, folder)
         model, weights = DepthModel(spec, run), load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
@@ -266,7 +266,7 @@ def _load_file(path: Path) -> DepthModel:
     weights = checkpoint["model_state_dict"]
     try:
         if "model_spec" in checkpoint:
-            spec, run = ModelSpec(**checkpoint["model_spec"]), RunRecord.from_plain(checkpoint["run"])
+            spec, run = ModelSpec(**checkpoint["model_spec"]), RunRecord.from_plain(checkpoint["run"], path)
         else:
             spec, run = _infer_spec(weights, path), RunRecord(experiment_name=experiment_name(path.stem))
         _check_fit(spec, tensor_shapes(weights, path), path)

@@ -20,15 +20,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.models.activation_checkpointing import checkpointed
-from echodepth.models.frontends.base import Modality
+from echodepth.models.frontends.base import MINIMUM_SIZE, Modality
 from echodepth.models.heads import DepthHead, UncertaintyHead
 from echodepth.models.resampling import upsample
 
 ENCODER_LEVELS = ("x1", "x2", "x3", "x4", "x5")
 DECODER_LEVELS = ("d1", "d2", "d3", "d4")
 FEATURE_LEVELS = ENCODER_LEVELS + DECODER_LEVELS
-MINIMUM_SIZE = 16
-"""Least height and width of an input in pixels: below it the fourth halving leaves nothing."""
 
 Features = dict[str, Tensor]
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from echodepth.core.field_of_view import FieldOfView
@@ -31,8 +32,8 @@ class RunRecord:
         tests: metrics by name, for each test set by its title, for the model card.
         provenance: ``simulated`` or ``partly simulated`` training data, whatever dataset they were read as.
         field_of_view: of the camera of the training data, for point clouds; on disk two angles in degrees.
-        is_loaded: whether the record was read from a file, which may be anyone's: it then chooses no file to read, see
-            ``echodepth.data.recorded``. Not part of the file.
+        read_from: file that holds the record, which may be anyone's: it then chooses no file to read, see
+            ``echodepth.data.recorded``. None for a run of this process. Not part of the file.
     """
 
     kind: str | None = None
@@ -51,7 +52,7 @@ class RunRecord:
     tests: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     provenance: str | None = None
     field_of_view: FieldOfView | None = None
-    is_loaded: bool = field(default=False, compare=False, metadata={"saved": False})
+    read_from: str | None = field(default=None, compare=False, metadata={"saved": False})
 
     def to_plain(self) -> dict[str, Any]:
         """The known fields by name, as plain values for JSON."""
@@ -65,14 +66,18 @@ class RunRecord:
         return {name: value for name, value in plain.items() if value is not None and value != {}}
 
     @classmethod
-    def from_plain(cls, values: Any) -> "RunRecord":
+    def from_plain(cls, values: Any, read_from: str | Path) -> "RunRecord":
         """The record in a file.
+
+        Args:
+            values: the record, as JSON gives it.
+            read_from: the file, for messages.
 
         Raises:
             ValueError: it has another field, or a field has another type; the experiment's name cannot be that of a
                 folder, a text cannot be printed, or the field of view is not two angles.
         """
-        record = replace(parse(cls, values, "run"), is_loaded=True)
+        record = replace(parse(cls, values, "run"), read_from=str(read_from))
         for name, text in vars(record).items():
             if isinstance(text, str) and not text.replace("\n", " ").isprintable():
                 raise ValueError(f"run.{name} is {text!a}, which cannot be printed")

@@ -21,6 +21,7 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
 from echodepth.core.integrity import file_digest, read_comment, read_sums
+from echodepth.core.schema import short
 from echodepth.data.images import open_image
 from echodepth.data.provenance import SIMULATION_FILE
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
@@ -85,7 +86,10 @@ def create_or_verify_card(config: SimulateConfig) -> dict[str, object]:
     if found is not None:
         names = [*settings, *(name for name in found if name not in settings)]
         if changed := [name for name in names if found.get(name) != settings.get(name)]:
-            differences = ", ".join(f"{name} {found.get(name)} (requested: {settings.get(name)})" for name in changed)
+            differences = ", ".join(
+                f"{ascii(name)[1:-1]} {short(found.get(name))} (requested: {short(settings.get(name))})"
+                for name in changed
+            )
             raise ConfigError(
                 f"{config.out} was simulated with {differences}: give the same settings to resume, "
                 "another --out, or delete the folder"

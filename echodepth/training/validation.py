@@ -17,7 +17,7 @@ from echodepth.distillation.losses.total import check_distillation
 from echodepth.losses.total import loss_terms
 from echodepth.models.checkpoint import ModelSpec
 from echodepth.models.frontends import FRONT_ENDS
-from echodepth.models.layers import MINIMUM_SIZE
+from echodepth.models.frontends.base import MINIMUM_SIZE
 from echodepth.models.networks import NETWORKS
 from echodepth.training.config import DistillConfig, MachineConfig, TrainConfig
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from echodepth.core.errors import user_message
+from echodepth.core.errors import printable, user_message
 from tests.chaos.targets import Target, make_targets
 
 RIGHT, ONE_LINE = "right answer", "one line"
@@ -87,7 +87,8 @@ def _read(target: Target) -> tuple[str, str]:
         message = user_message(error)
         if message is None:
             return "traceback", traceback.format_exc()
-        if "\n" in message or len(message) > 2000 or (not message.isascii() and not message.isprintable()):
+        message = printable(message)  # as the command line prints it
+        if "\n" in message or len(message) > 2000 or not message.replace("\t", " ").isprintable():
             return "not one line", ascii(message[:300])
         if not any(part in message for part in (target.path.name, target.path.parent.name, "--")):
             return "names no file", message

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from echodepth.core.errors import ConfigError, DataError, printable, user_message
+from echodepth.core.errors import LONGEST_LINE, ConfigError, DataError, printable, user_message
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,18 @@ def test_what_the_machine_lacks_is_one_line(error: Exception, message: str) -> N
 )
 def test_everything_else_is_a_bug(error: Exception) -> None:
     assert user_message(error) is None
+
+
+def test_a_value_of_any_length_leaves_file_and_remedy_in_the_message() -> None:
+    error = DataError(f"rooms/simulation.json: seed {'a/' * 100_000} (requested: 3): give another --out")
+    message = user_message(error)
+    assert message is not None
+    assert len(message) <= LONGEST_LINE
+    assert message.startswith("rooms/simulation.json: seed a/a/")
+    assert message.endswith("a/ (requested: 3): give another --out")
+    # Lines of a list are short, however long it is.
+    many = "\n".join(f"room {number} is missing" for number in range(1000))
+    assert user_message(DataError(many)) == many
 
 
 def test_a_name_cannot_command_the_terminal() -> None:

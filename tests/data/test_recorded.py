@@ -150,13 +150,13 @@ def test_a_file_of_weights_alone_gives_a_name_that_is_a_folder() -> None:
 @pytest.mark.parametrize(
     "run",
     [
-        *([] , "a", {"is_loaded": False}, {"data": []}, {"data": "a"}, {"seed": "1"}, {"version": "\x1b[2J"}),
+        *([] , "a", {"read_from": "a"}, {"data": []}, {"data": "a"}, {"seed": "1"}, {"version": "\x1b[2J"}),
         *({"validation": [1]}, {"epoch": 1.5}, {"kind": 3}, {"field_of_view": [1]}, {"teacher": {}}),
     ],
 )  # fmt: skip
 def test_a_record_of_other_types_is_refused(run: Any) -> None:
     with pytest.raises(ValueError, match=r"^run( is|\.\w+)"):
-        RunRecord.from_plain(run)
+        RunRecord.from_plain(run, "config.json")
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,12 @@ def test_a_record_of_other_types_is_refused(run: Any) -> None:
     [
         *({"max_depth": "far"}, {"max_depth": float("nan")}, {"audio_seconds": [1]}, {"locations": "Attic"}),
         *({"audio_start": "end"}, {"audio_start": 1.5}, {"image_size": True}, {"data_dir": 3}, {"dataset": ["a"]}),
+        *({"audio_seconds": -1.0}, {"max_depth": 0.0}, {"of_a_later_version": 1}),
     ],
 )
 def test_data_settings_of_other_types_are_refused(data: dict[str, object], model: Path) -> None:
     change(model, data=data)
-    with pytest.raises(CheckpointError, match=r"colleague (records|was trained on a dataset that is not registered)"):
+    with pytest.raises(
+        CheckpointError, match=r"config\.json (records|was trained on a dataset that is not registered)"
+    ):
         trained_data(load_model(model))

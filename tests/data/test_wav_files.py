@@ -127,6 +127,14 @@ def test_a_file_that_was_cut_short_says_how_much_is_missing(tmp_path: Path) -> N
         read_wav(tmp_path / "a.wav")
 
 
+@pytest.mark.parametrize("width", [9, 100, 8192, 32767])
+def test_a_header_that_claims_huge_samples_is_one_line(width: int, tmp_path: Path) -> None:
+    """A damaged block size ended in an error of struct, as no 16 bits hold so many bits per sample."""
+    (tmp_path / "a.wav").write_bytes(riff(fmt(16, width) + data(bytes(8 * width))))
+    with pytest.raises(DataError, match=rf"a\.wav cannot be read as audio: .* a sample has {8 * width} bits"):
+        read_wav(tmp_path / "a.wav")
+
+
 LOW = {
     "arecord -f S24_LE up to 1.2.11": (riff(fmt(24, 4) + data(stored(24, 4))), 48),
     "arecord -f S24_LE since 1.2.12": (riff(fmt(32, 4) + data(stored(24, 4))), 48),

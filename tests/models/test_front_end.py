@@ -283,7 +283,7 @@ def test_the_settings_of_batvision_are_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("setting", "least", "most"),
     [
-        *(("image_size", 1, 1024), ("audio_bins", 16, 1024), ("audio_frames", 16, 1024)),
+        *(("image_size", 16, 1024), ("audio_bins", 16, 1024), ("audio_frames", 16, 1024)),
         *(("n_fft", 2, 4096), ("win_length", 2, 1024), ("hop_length", 4, 1024), ("audio_range", 0.1, 1000.0)),
     ],
 )

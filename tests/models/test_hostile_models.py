@@ -47,7 +47,7 @@ ARGUMENTS: tuple[dict[str, Any], ...] = (
     *({"attention_levels": [HUGE]}, {"attention_levels": HUGE}, {"unknown": 1}, {"uncertainty": True}),
 )
 FRONT_ENDS: tuple[dict[str, Any], ...] = (
-    *({"image_size": HUGE}, {"image_size": 1025}, {"image_size": 0}, {"n_fft": HUGE}, {"n_fft": 0}),
+    *({"image_size": HUGE}, {"image_size": 1025}, {"image_size": 15}, {"n_fft": HUGE}, {"n_fft": 0}),
     *({"win_length": HUGE}, {"win_length": 0}, {"hop_length": 0}, {"hop_length": 1}, {"audio_bins": HUGE}),
     *({"audio_frames": 4096}, {"audio_range": 1e9}, {"audio_range": float("nan")}, {"chirp": 5000 * [0.5]}),
     *({"chirp": "/etc/passwd"}, {"binaural_cues": 3, "spectrogram": "magnitude"}, {"name": "no such"}, {"name": ["a"]}),

@@ -14,6 +14,8 @@ Modality = Literal["image", "audio"]
 """Key of a sample that a model takes as its input."""
 
 
+MINIMUM_SIZE = 16
+"""Pixels of the smallest side of images, depth maps and spectrograms: networks halve them four times."""
 LARGEST_SIZE = 1024
 """Pixels of the largest side of images, depth maps and spectrograms: a bound on memory, whatever a model asks for."""
 
@@ -40,8 +42,8 @@ class FrontEnd(nn.Module, ABC):
 
     def __init__(self, image_size: int) -> None:
         super().__init__()
-        if not 1 <= image_size <= LARGEST_SIZE:
-            raise ValueError(f"image_size must be 1 to {LARGEST_SIZE} pixels, not {image_size}")
+        if not MINIMUM_SIZE <= image_size <= LARGEST_SIZE:
+            raise ValueError(f"image_size must be {MINIMUM_SIZE} to {LARGEST_SIZE} pixels, not {image_size}")
         self.image_size = image_size
 
     @classmethod

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from echodepth.core.device import float32_products
 from echodepth.core.flags import TrueOrFalse, plain, select
 from echodepth.models.frontends import FRONT_ENDS
-from echodepth.models.frontends.base import LARGEST_SIZE, FrontEnd
+from echodepth.models.frontends.base import LARGEST_SIZE, MINIMUM_SIZE, FrontEnd
 from echodepth.models.frontends.pulse_compression import EchoWindow, read_chirp
 from echodepth.models.frontends.spectrum import FLOOR_DB, ExportableSpectrumTransform, Spectrum, SpectrumTransform
 
@@ -26,8 +26,6 @@ LONG_WINDOW_FACTOR = 4
 """Length of the second window, and of its hop, as a multiple of the first."""
 CPU_BATCH = 4
 """Frames that a CPU transforms at a time. More of them leave its cache between one step and the next."""
-MINIMUM_SIZE = 16
-"""Least rows and columns of a spectrogram: the networks' least input."""
 RANGES = {"n_fft": (2, 4096), "win_length": (2, 1024), "hop_length": (4, 1024)}
 """Samples of transform, window and hop: beyond them a spectrum has gigabytes."""
 

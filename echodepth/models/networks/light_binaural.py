@@ -27,12 +27,12 @@ from echodepth.core.flags import TrueOrFalse
 from echodepth.models.argument_checks import check_binaural_arguments, check_input, check_network_arguments
 from echodepth.models.attention.cross_attention import CrossAttention
 from echodepth.models.ears import Fusion, as_batch_of_ears, concatenated, left_and_right
+from echodepth.models.frontends.base import MINIMUM_SIZE
 from echodepth.models.heads import DepthHead, UncertaintyHead
 from echodepth.models.image_grid import ImageGrid, image_side
 from echodepth.models.layers import (
     DECODER_LEVELS,
     ENCODER_LEVELS,
-    MINIMUM_SIZE,
     DepthNet,
     Features,
     Prediction,

@@ -18,11 +18,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.models.argument_checks import check_input, check_network_arguments
+from echodepth.models.frontends.base import MINIMUM_SIZE
 from echodepth.models.heads import DepthHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
     ENCODER_LEVELS,
-    MINIMUM_SIZE,
     DepthNet,
     NetworkConfig,
     Prediction,
