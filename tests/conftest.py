@@ -1,4 +1,7 @@
-"""Shared fixtures: where the real recordings lie, and a quiet, repeatable torch."""
+"""Shared fixtures: where the real recordings lie, and a quiet, repeatable torch.
+
+The process that starts the workers imports this file, too, and needs neither torch nor the package.
+"""
 
 import fcntl
 import hashlib
@@ -10,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
-
-from tests.tiny import write_v2
 
 if TYPE_CHECKING:
+    import torch
+
     from echodepth.inference.export_graph import DepthGraph
     from echodepth.simulate.config import SimulateConfig
 
@@ -30,6 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread_per_worker() -> None:
+    import torch
+
     torch.set_num_threads(1)
 
 
@@ -47,6 +51,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:
+    import torch
+
     torch.manual_seed(0)
 
 
@@ -62,6 +68,8 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def v2_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny BatVision V2 root; read only."""
+    from tests.tiny import write_v2
+
     return write_v2(tmp_path_factory.mktemp("batvisionv2"))
 
 
@@ -89,11 +97,11 @@ def made_once(folder: Path, key: object, make: Callable[[Path], object]) -> Path
 @pytest.fixture(scope="module")
 def traced_once(shared_folder: Path) -> Iterator[None]:
     """Trace each model in each precision once, because tracing takes seconds."""
-    from echodepth.inference import exporters  # not above: the process that starts the workers imports this file too
+    from echodepth.inference import exporters
 
     trace = exporters.trace_onnx
 
-    def trace_once(graph: "DepthGraph", example: torch.Tensor, outputs: int, path: Path) -> None:
+    def trace_once(graph: "DepthGraph", example: "torch.Tensor", outputs: int, path: Path) -> None:
         plain = (int, float, str, tuple)
         modules = [
             (type(module).__name__, {name: value for name, value in vars(module).items() if isinstance(value, plain)})

@@ -13,7 +13,6 @@ from echodepth.core.run_paths import RunPaths
 from echodepth.core.schema import SchemaError, has_type, read_json
 from echodepth.data.config import SOURCE_FLAGS, DataConfig, change_source, data_config, flag_names
 from echodepth.data.dataset_registry import DATASETS
-from echodepth.data.decoder import create_decoder
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +92,8 @@ def trained_data(model: TrainedModel) -> DataConfig:
         settings = {flag: value for flag, value in settings.items() if flag not in SOURCE_FLAGS} | (
             {"data_dir": settings["data_dir"]} if trusted and "data_dir" in settings else {}
         )
+    from echodepth.data.decoder import create_decoder  # scipy, which --help does without
+
     try:
         data = data_config(reader.name, **settings)
         create_decoder(data, (), "nearest")  # checks their ranges

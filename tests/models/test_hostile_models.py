@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,16 @@ from echodepth.models.run_record import RunRecord
 from tests.tiny import save_tiny
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "ears"
+    save_tiny(folder, v2_root)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path, v2_root: Path) -> Path:
-    save_tiny(tmp_path / "ears", v2_root)
+def folder(tmp_path: Path, saved: Path) -> Path:
+    shutil.copytree(saved, tmp_path / "ears")
     return tmp_path / "ears/best"
 
 

@@ -16,6 +16,7 @@ from echodepth.data.streaming.writer import shard
 from echodepth.models.checkpoint import load_model
 from tests.configs import shard_config
 from tests.conftest import ROOT
+from tests.one_or_two import train
 from tests.tiny import SECONDS, write_v2
 
 ONE_OR_TWO = ROOT / "tests" / "one_or_two.py"
@@ -33,10 +34,14 @@ def uneven_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_steps_of_one_with_the_same_batch(uneven_root: Path, tmp_path: Path) -> None:
+def test_two_processes_take_the_steps_of_one_with_the_same_batch(
+    uneven_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each pixel counts alike, wherever it is: the losses of all steps are equal, and so were the gradients between."""
-    one, two = (start(tmp_path, ONE_OR_TWO, uneven_root, processes, "L1", "Combined") for processes in (1, 2))
-    for criterion, alone, together in zip(("L1", "Combined"), losses(one), losses(two), strict=True):
+    monkeypatch.chdir(tmp_path)
+    two = losses(start(tmp_path, ONE_OR_TWO, uneven_root, 2, "L1", "Combined"))
+    for criterion, together in zip(("L1", "Combined"), two, strict=True):
+        alone = train(uneven_root, 1, criterion)
         assert len(alone) == 6, criterion
         assert len({round(loss, 4) for loss in alone}) == 6, criterion
         assert together == pytest.approx(alone, rel=1e-5), criterion

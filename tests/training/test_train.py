@@ -1,5 +1,6 @@
 """Training runs on a tiny set: what they leave behind, how they resume, that flags reach what they name."""
 
+import contextlib
 import csv
 import functools
 import json
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,31 @@ def train(config: TrainConfig) -> DepthModel:
     return load_model(training.train(config))
 
 
+@pytest.fixture(scope="module")
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TrainConfig], Path]:
+    """A config to the folder of its run, which is trained once and read only."""
+
+    @functools.cache
+    def train_once(config: TrainConfig) -> Path:
+        folder = tmp_path_factory.mktemp("run")
+        with contextlib.chdir(folder):
+            training.train(config)
+        return folder
+
+    return train_once
+
+
+@pytest.fixture
+def have_run(run_of: Callable[[TrainConfig], Path]) -> Callable[[TrainConfig], None]:
+    """Copies a finished run without a teacher into the test's folder, for tests of what comes after training."""
+
+    def copy(config: TrainConfig) -> None:
+        assert not isinstance(config, DistillConfig), "its weights depend on the teacher of that name, too"
+        shutil.copytree(run_of(config), ".", dirs_exist_ok=True)
+
+    return copy
+
+
 def last_weights(experiment: str, epoch: int) -> dict[str, Tensor]:
     checkpoint = torch.load(f"checkpoints/{experiment}/epoch_{epoch:04d}.pth", weights_only=True)
     weights: dict[str, Tensor] = checkpoint["model_state_dict"]
@@ -113,8 +140,8 @@ def test_best_is_the_epoch_with_the_lowest_validation_error(v2_root: Path) -> No
     assert model.run.validation["rmse"] == pytest.approx(min(errors), rel=1e-5)
 
 
-def test_the_checkpoint_is_the_original_kind(v2_root: Path) -> None:
-    train(rgb(v2_root))
+def test_the_checkpoint_is_the_original_kind(v2_root: Path, have_run: Callable[[TrainConfig], None]) -> None:
+    have_run(rgb(v2_root))
     checkpoint = torch.load("checkpoints/rgb/epoch_0001.pth", weights_only=True)
     teacher = create_rgb_depth_model(base_channels=4, output_size=32)
     teacher.load_state_dict(checkpoint["model_state_dict"])
@@ -141,23 +168,20 @@ def test_the_same_command_twice_gives_the_same_numbers(v2_root: Path) -> None:
     ids=lambda flags: " ".join(flags),
 )
 def test_a_resumed_run_ends_bit_equal(v2_root: Path, flags: dict[str, Any]) -> None:
-    train(binaural(v2_root, nb_epochs=4, experiment_name="through", **flags))
-    train(binaural(v2_root, nb_epochs=4, experiment_name="resumed", **flags))
-    expected, rows = last_weights("resumed", 4), curve("resumed")
-    for path in (Path("checkpoints/resumed/epoch_0004.pth"), Path("results/resumed/epoch_0004.png")):
+    through = train(binaural(v2_root, nb_epochs=4, **flags))
+    expected, rows = last_weights("ears", 4), curve("ears")
+    for path in (Path("checkpoints/ears/epoch_0004.pth"), Path("results/ears/epoch_0004.png")):
         path.unlink()
-    train(binaural(v2_root, nb_epochs=4, experiment_name="resumed", checkpoints=2, **flags))
-    assert_bit_equal(last_weights("resumed", 4), expected)
-    assert_bit_equal(last_weights("through", 4), expected)
-    assert curve("resumed") == rows
-    through, resumed = load_model("through"), load_model("resumed")
+    resumed = train(binaural(v2_root, nb_epochs=4, checkpoints=2, **flags))
+    assert_bit_equal(last_weights("ears", 4), expected)
+    assert curve("ears") == rows
     assert_bit_equal(through.network.state_dict(), resumed.network.state_dict())
     assert through.run.epoch == resumed.run.epoch
 
 
 @pytest.mark.slow
-def test_a_resumed_distillation_ends_bit_equal(v2_root: Path) -> None:
-    train(rgb(v2_root, base_channels=6))
+def test_a_resumed_distillation_ends_bit_equal(v2_root: Path, have_run: Callable[[TrainConfig], None]) -> None:
+    have_run(rgb(v2_root, base_channels=6))
     train(distil(v2_root, nb_epochs=4))
     expected = torch.load("checkpoints/taught/epoch_0004.pth", weights_only=True)["state_dict"]
     assert any("projections" in name for name in expected)
@@ -168,7 +192,7 @@ def test_a_resumed_distillation_ends_bit_equal(v2_root: Path) -> None:
 @pytest.mark.slow
 def test_sigterm_stops_cleanly_and_the_curve_goes_on(v2_root: Path) -> None:
     """A terminated run logs how to resume; resumed, it ends bit-equal to an uninterrupted run."""
-    flags = {**TINY, "data_dir": v2_root, "nb_epochs": 16, "save_frequency": 1, "seed": 0}
+    flags = {**TINY, "data_dir": v2_root, "nb_epochs": 16, "save_frequency": 1, "seed": 0, "scheduler": "none"}
     command = [sys.executable, "-m", "echodepth", "train", "rgb", "--experiment_name", "stopped"]
     command += [word for name, value in flags.items() for word in (f"--{name}", str(value))]
     environment = {**os.environ, "PYTHONPATH": str(Path(training.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
@@ -183,15 +207,11 @@ def test_sigterm_stops_cleanly_and_the_curve_goes_on(v2_root: Path) -> None:
     assert "saved: resume with --resume auto" in errors
     before = curve("stopped")
     epoch = len(before)
-    end = epoch + 2
-    train(rgb(v2_root, experiment_name="stopped", resume="auto", nb_epochs=16, **_stop_after(end)))
+    end = epoch + 2  # without a schedule, the epochs before do not depend on how many were to come
+    train(rgb(v2_root, experiment_name="stopped", resume="auto", nb_epochs=end, scheduler="none"))
     assert curve("stopped")[:epoch] == before[:epoch]
-    train(rgb(v2_root, experiment_name="through", nb_epochs=16, **_stop_after(end)))
+    train(rgb(v2_root, experiment_name="through", nb_epochs=end, scheduler="none"))
     assert_bit_equal(last_weights("stopped", end), last_weights("through", end))
-
-
-def _stop_after(epoch: int) -> dict[str, Any]:
-    return {"save_frequency": epoch}
 
 
 def test_a_missing_epoch_lists_those_there_are(v2_root: Path) -> None:
@@ -200,15 +220,17 @@ def test_a_missing_epoch_lists_those_there_are(v2_root: Path) -> None:
         train(rgb(v2_root, nb_epochs=60, checkpoints=50))
 
 
-def test_a_checkpoint_of_another_network_is_refused(v2_root: Path) -> None:
-    train(rgb(v2_root))
+def test_a_checkpoint_of_another_network_is_refused(v2_root: Path, have_run: Callable[[TrainConfig], None]) -> None:
+    have_run(rgb(v2_root))
     with pytest.raises(CheckpointError, match="holds another model"):
         train(rgb(v2_root, nb_epochs=2, checkpoints=1, base_channels=6))
 
 
-def test_a_run_from_before_a_front_end_setting_is_resumed(v2_root: Path) -> None:
+def test_a_run_from_before_a_front_end_setting_is_resumed(
+    v2_root: Path, have_run: Callable[[TrainConfig], None]
+) -> None:
     """Its checkpoint does not name the setting: the model keeps the default, and another value is refused."""
-    train(binaural(v2_root))
+    have_run(binaural(v2_root))
     path = Path("checkpoints/ears/epoch_0001.pth")
     checkpoint = torch.load(path, weights_only=True)
     assert checkpoint["model_spec"]["front_end"].pop("spectrogram_antialias") is True
@@ -218,15 +240,15 @@ def test_a_run_from_before_a_front_end_setting_is_resumed(v2_root: Path) -> None
     assert train(binaural(v2_root, nb_epochs=2, checkpoints=1)).front_end.settings["spectrogram_antialias"] is True
 
 
-def test_a_finished_run_has_nothing_left_to_do(v2_root: Path) -> None:
-    train(rgb(v2_root))
+def test_a_finished_run_has_nothing_left_to_do(v2_root: Path, have_run: Callable[[TrainConfig], None]) -> None:
+    have_run(rgb(v2_root))
     before = curve("rgb")
     train(rgb(v2_root, checkpoints=1))
     assert curve("rgb") == before
 
 
-def test_an_older_run_is_not_overwritten_by_accident(v2_root: Path) -> None:
-    train(rgb(v2_root))
+def test_an_older_run_is_not_overwritten_by_accident(v2_root: Path, have_run: Callable[[TrainConfig], None]) -> None:
+    have_run(rgb(v2_root))
     with pytest.raises(ConfigError, match="already holds epochs 1: go on with --checkpoints 1, choose another"):
         train(rgb(v2_root))
     train(rgb(v2_root, overwrite=True))
@@ -362,8 +384,10 @@ def test_learning_rates_are_worked_out_by_hand() -> None:
 
 
 @pytest.mark.slow
-def test_the_teacher_is_not_moved_by_a_run_nor_saved_with_the_student(v2_root: Path) -> None:
-    train(rgb(v2_root))
+def test_the_teacher_is_not_moved_by_a_run_nor_saved_with_the_student(
+    v2_root: Path, have_run: Callable[[TrainConfig], None]
+) -> None:
+    have_run(rgb(v2_root))
     folder = Path("checkpoints/rgb/best")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     student = train(distil(v2_root, nb_epochs=2, ema_decay=0.9))
@@ -375,8 +399,8 @@ def test_the_teacher_is_not_moved_by_a_run_nor_saved_with_the_student(v2_root: P
     assert student.run.teacher == "rgb"
 
 
-def test_the_optimiser_never_sees_the_teacher(v2_root: Path) -> None:
-    train(rgb(v2_root))
+def test_the_optimiser_never_sees_the_teacher(v2_root: Path, have_run: Callable[[TrainConfig], None]) -> None:
+    have_run(rgb(v2_root))
     config = distil(v2_root)
     teacher = FrozenTeacher.load("rgb")
     task = DistillationTask(DepthModel(training.model_spec(config)), teacher, config)
@@ -385,8 +409,10 @@ def test_the_optimiser_never_sees_the_teacher(v2_root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_student_starts_from_the_same_weights_with_a_teacher_and_without(v2_root: Path) -> None:
-    train(rgb(v2_root, base_channels=6))
+def test_a_student_starts_from_the_same_weights_with_a_teacher_and_without(
+    v2_root: Path, have_run: Callable[[TrainConfig], None]
+) -> None:
+    have_run(rgb(v2_root, base_channels=6))
     train(binaural(v2_root, learning_rate=0.0))
     train(distil(v2_root, learning_rate=0.0))
     alone, taught = last_weights("ears", 1), last_weights("taught", 1)
@@ -395,8 +421,8 @@ def test_a_student_starts_from_the_same_weights_with_a_teacher_and_without(v2_ro
 
 
 @pytest.mark.slow
-def test_a_checkpoint_file_can_teach(v2_root: Path) -> None:
-    train(rgb(v2_root))
+def test_a_checkpoint_file_can_teach(v2_root: Path, have_run: Callable[[TrainConfig], None]) -> None:
+    have_run(rgb(v2_root))
     train(distil(v2_root, experiment_name="by_file", teacher="checkpoints/rgb/epoch_0001.pth"))
     train(distil(v2_root, experiment_name="by_name", teacher="rgb"))
     assert_bit_equal(last_weights("by_file", 1), last_weights("by_name", 1))
@@ -459,8 +485,10 @@ def test_a_device_that_is_not_there_is_named(v2_root: Path) -> None:
         train(rgb(v2_root, device="cuda"))
 
 
-def test_a_wrong_folder_leaves_an_older_run_alone(v2_root: Path, tmp_path: Path) -> None:
-    train(rgb(v2_root))
+def test_a_wrong_folder_leaves_an_older_run_alone(
+    v2_root: Path, tmp_path: Path, have_run: Callable[[TrainConfig], None]
+) -> None:
+    have_run(rgb(v2_root))
     with pytest.raises(DataError, match="not found in"):
         train(rgb(tmp_path / "nowhere", overwrite=True))
     with pytest.raises(DataError, match="not found in"):
