@@ -35,7 +35,7 @@ class Size:
 
 
 SIZES = {
-    "full": Size("demo", "--preset demo", 64, "", 12, 10),
+    "full": Size("demo", "--rooms 300 --poses 2 --image_size 64", 64, "", 14, 10),
     "quick": Size("demo_quick", "--rooms 30 --poses 4 --image_size 32", 32, "--audio_bins 16 --audio_frames 64", 6, 4),
 }
 

@@ -13,6 +13,7 @@ from echodepth.core.schema import LARGEST_INDEX, SchemaError, check, read_json
 from echodepth.core.workers import worker_life
 from echodepth.evaluation.config import Control
 from echodepth.experiments.config import ELSEWHERE_POSES, ExperimentConfig, Study
+from echodepth.experiments.curves import draw_curves
 from echodepth.experiments.distillation_table import distillation_markdown
 from echodepth.experiments.ear_table import ear_markdown
 from echodepth.experiments.gradient_shares import loss_weights
@@ -40,7 +41,7 @@ def experiment(config: ExperimentConfig) -> Path:
     """Run a study, or the rest of an interrupted one.
 
     Returns:
-        ``results/experiment_<study>_<preset>``, with one JSON file a run, and the table as .md and .json.
+        ``results/experiment_<study>_<preset>``, with one JSON file a run, the table as .md and .json, and the curves.
 
     Raises:
         ConfigError: a flag is out of range.
@@ -60,6 +61,7 @@ def experiment(config: ExperimentConfig) -> Path:
         setting = setting._replace(weights=loss_weights(setting, late, folder / "weights.json"))
     _finish_all(setting, late, config, folder)
     rows = [*_read(runs, config, folder), *_controls(setting, runs, config, folder)]
+    draw_curves(setting, rows, folder / f"{config.split}_curves.png")
     return write_tables(config, rows, _TABLES[config.study](config, rows), folder)
 
 

@@ -243,6 +243,7 @@ def test_a_study_is_done_once_resumes_and_weighs_losses_by_their_gradient(
     assert rows[3].items() >= facts.items()
     assert {"rmse", "abs_rel", "delta1", "steps", "epochs", "seconds", "converged", "commit"} <= rows[3].keys()
     assert "frames" not in rows[3]
+    assert (folder / "val_curves.png").read_bytes().startswith(b"\x89PNG")
     assert "| response+0.3 | same | 1 |" in capsys.readouterr().out
     # The weight that was trained with gives the response's gradient 0.3 times the norm of the supervised one.
     (run,) = (run for run in runs_of(config) if run.share)

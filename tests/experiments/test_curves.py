@@ -1,0 +1,44 @@
+"""The picture of a study's learning curves."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from echodepth.experiments import curves
+from echodepth.experiments.config import SCALES
+from echodepth.experiments.grid import MIRRORED, Run
+from echodepth.experiments.run import Setting
+
+SETTING = Setting("distillation", SCALES["distillation"]["tiny"], "tiny", "cpu")
+
+
+def write_curve(run: Run, errors: list[str]) -> dict[str, Any]:
+    """The run's metrics.csv, with 14 steps an epoch, and its row."""
+    folder = Path("logs") / SETTING.experiment_name(run)
+    folder.mkdir(parents=True)
+    lines = ["epoch,val/rmse", *(f"{epoch},{error}" for epoch, error in enumerate(errors, start=1))]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    return {**run.facts(), "epochs": len(errors), "steps": 14 * len(errors)}
+
+
+def test_a_panel_has_each_runs_error_over_its_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawn: dict[Path, Figure] = {}
+    monkeypatch.setattr(curves, "save_figure", lambda figure, path: drawn.setdefault(path, figure) and path)
+    rows = [
+        write_curve(Run("none", 12, 0.5, "none", 0), ["2.5", "", "1.5", "1.75"]),
+        write_curve(Run("best", 12, 0.5, "same", 0), ["2.0", "1.25"]),
+        write_curve(Run("none", 12, 1.0, "none", 0), ["1.0"]),
+        {"method": "mean_depth", "rooms": 12, "label_fraction": 0.5, "seed": 0},
+        {**Run(f"none{MIRRORED}", 12, 0.5, "none", 0).facts(), "epochs": 4, "steps": 56},
+    ]
+    first, second = drawn[curves.draw_curves(SETTING, rows, Path("curves.png"))].axes
+    assert [axes.get_title() for axes in (first, second)] == ["12 rooms, 50% labelled", "12 rooms, 100% labelled"]
+    lines = [line.get_xydata().tolist() for line in first.lines]  # type: ignore[union-attr]
+    assert lines[:2] == [[[14, 2.5], [42, 1.5], [56, 1.75]], [[42, 1.5]]]  # the second epoch was not validated
+    assert lines[2:4] == [[[14, 2.0], [28, 1.25]], [[28, 1.25]]]
+    legend = first.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["none", "best"]
