@@ -65,7 +65,7 @@ chaos: $(READY)
 	$(BIN)/python -m tests.chaos.kills --points
 
 docs: $(READY)
-	$(BIN)/properdocs build --config-file mkdocs.yml --strict
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees docs site
 
 mutants: $(READY)
 	$(BIN)/python -m scripts.mutate --out docs/results/mutants.json $(ARGS)
