@@ -67,3 +67,19 @@ def test_the_page_of_licences_covers_every_dependency() -> None:
     missing = {normal(name) for name in PINS} - listed.keys()
     assert not missing
     assert {name: listed[normal(name)] for name in PINS} == PINS
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docker").glob("*.Dockerfile")), ids=lambda path: path.name)
+def test_images_hold_the_locked_releases(path: Path) -> None:
+    text = path.read_text()
+    version = re.search(r"^TORCH := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert version is not None
+    assert f"torch=={version[1]}" in text
+    assert "--constraint constraints.txt '.[" in text
+    assert re.search(r"^USER [1-9]\d*$", text, re.MULTILINE)  # not root
+    copied = {
+        name.removeprefix("./") for line in re.findall(r"^COPY (.+) \./", text, re.MULTILINE) for name in line.split()
+    }
+    allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert copied == {*allowed}
+    assert all((ROOT / name).exists() for name in copied)
