@@ -12,7 +12,7 @@ FUZZ_INPUTS ?= 2000
 BENCHMARKS := simulate attention baseline loader distillation training scaling cost light export efficiency report
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help test quick lint fuzz format demo bench chaos docs mutants oldest required licences lock clean
+.PHONY: help test quick lint fuzz format demo bench chaos docs dist mutants oldest required licences lock clean
 help:
 	@echo "make test           run all tests, and list the slowest twenty"
 	@echo "make quick          run the tests that take no more than about two seconds each"
@@ -22,11 +22,12 @@ help:
 	@echo "make bench          measure speed against other ways: ratios, into docs/results/benchmarks.json"
 	@echo "make chaos          kill every command at random moments and compare what it leaves (an hour)"
 	@echo "make docs           build the documentation's site into site/, and fail on a broken link"
+	@echo "make dist           build wheel and source distribution into dist/, and check them (RELEASE=1: as for PyPI)"
 	@echo "make mutants        change one operator or constant at a time, and count what no test notices"
 	@echo "make oldest         run the quick tests with the oldest releases that pyproject.toml allows"
 	@echo "make required       import every module where only the required dependencies are installed"
 	@echo "make licences       list the licences of all dependencies in docs/licences.md"
-	@echo "make lock           fetch the digests for requirements.txt, after a change of a version in it (needs uv)"
+	@echo "make lock           fetch the digests of the requirements, after a change of a version in it (needs uv)"
 	@echo "make format         let ruff format the code"
 	@echo "make clean          remove .venv and caches"
 
@@ -65,7 +66,15 @@ chaos: $(READY)
 	$(BIN)/python -m tests.chaos.kills --points
 
 docs: $(READY)
-	$(BIN)/properdocs build --config-file mkdocs.yml --strict
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees docs site
+
+dist:
+	$(PYTHON) -m venv --clear .venv-dist
+	.venv-dist/bin/pip install --quiet --no-deps --require-hashes --requirement requirements-dist.txt
+	rm -rf dist build/lib build/bdist*
+	.venv-dist/bin/python -m build --no-isolation
+	.venv-dist/bin/python -m twine check --strict dist/*
+	.venv-dist/bin/python scripts/check_dist.py $(if $(RELEASE),--release)
 
 mutants: $(READY)
 	$(BIN)/python -m scripts.mutate --out docs/results/mutants.json $(ARGS)
@@ -87,11 +96,13 @@ licences: $(READY)
 	$(BIN)/python scripts/licences.py > docs/licences.md
 
 lock:
-	sed -n 's/ \\$$//; /==/p' requirements.txt | $(UV) pip compile - --quiet --no-deps --generate-hashes --no-annotate \
-		--no-header --python-version 3.11.7 --output-file .requirements.new
-	{ grep '^#' requirements.txt; cat .requirements.new; } > .requirements.txt
-	rm .requirements.new
-	mv .requirements.txt requirements.txt
+	for lock in requirements.txt requirements-dist.txt; do \
+		sed -n 's/ \\$$//; /==/p' $$lock | $(UV) pip compile - --quiet --no-deps --generate-hashes --no-annotate \
+			--no-header --python-version 3.11.7 --output-file .requirements.new || exit; \
+		{ grep '^#' $$lock; cat .requirements.new; } > .requirements.txt; \
+		rm .requirements.new; \
+		mv .requirements.txt $$lock; \
+	done
 
 clean:
-	rm -rf .venv .venv-oldest .venv-required site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-dist .venv-oldest .venv-required build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from echodepth.core.packaged import EXAMPLES
     from echodepth.inference.predictor import Estimate, Predictor, load_model
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["EXAMPLES", "Estimate", "Predictor", "__version__", "load_model"]
 
 

@@ -1,278 +1,109 @@
-"""Hooks of the documentation site: its navigation, the page of all flags, and the pages of the Python API.
+"""Sphinx extension of the documentation site: its navigation, the page of all flags, and the pages of the Python API.
 
-ProperDocs calls the functions named ``on_*`` during a build (hooks in mkdocs.yml). The flags come from the configs of
-the commands. The API pages are generated from the sources, without running them.
+The pages are plain Markdown that GitHub shows as well, so that everything that only Sphinx knows is added while a page
+is read. On a page below ``docs/api``, a list item that is only the full name of an object becomes its documentation,
+from its docstring.
 """
 
-import ast
-import dataclasses
 import importlib
-import inspect
-import itertools
 import re
-import sys
-import types
-import typing
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import tyro
-from properdocs.config.defaults import ProperDocsConfig
-from properdocs.structure.files import File, Files
-from properdocs.structure.pages import Page
-from pygments.formatters import HtmlFormatter
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+from sphinx.ext.autodoc import Options
+from sphinx.util import logging
 
-from echodepth.cli import COMMANDS
-from echodepth.core.flags import TrueOrFalse
-from echodepth.core.registry import Registry
-from echodepth.data.config import DataConfig
-from echodepth.data.dataset_registry import DATASETS
-from echodepth.models.frontends import FRONT_ENDS
-from echodepth.models.networks import NETWORKS
+from scripts.flags_page import flags_page
 
 ROOT = Path(__file__).resolve().parent.parent
-GUIDES = (
-    *("data", "own_data", "simulator", "training", "attention", "distillation", "bring_your_own", "evaluation"),
-    *("predict", "demo", "live", "export", "speed", "devices", "recipes"),
-)
-"""Pages of the guide, in reading order. Missing pages are skipped; pages that are not listed come last."""
-FIRST_PAGES = {"concepts": "Concepts", "glossary": "Glossary", "faq": "Questions"}
-"""Pages after the quick start, with their titles."""
-PARTS = {
-    "inference": "Prediction and export",
-    "models": "Networks, front ends and checkpoints",
-    "data": "Datasets and samples",
-    "simulate": "Simulator",
-    "losses": "Supervised losses",
-    "distillation": "Teachers and distillation losses",
-    "training": "Training",
-    "metrics": "Metrics and protocols",
-    "evaluation": "Evaluation and comparison",
-    "experiments": "Studies over methods and seeds",
-    "apps": "Demo, live depth, doctor and convert",
-    "report": "Charts, pages and figures",
-    "core": "Errors, registries, flags and files",
+NAVIGATION = {
+    "Tasks": (
+        *("predict", "demo", "live", "own_data", "training", "distillation", "evaluation", "export", "simulator"),
+        *("bring_your_own", "recipes", "devices"),
+    ),
+    "Background": ("concepts", "attention", "glossary", "faq", "speed", "related_software"),
+    "Results": ("results/README", "results/distillation", "results/students"),
+    "Reference": (
+        "data",
+        "flags",
+        "api/prediction",
+        "api/networks",
+        "api/data",
+        "api/losses",
+        "api/evaluation",
+        "licences",
+    ),
 }
-"""Packages in the order of the navigation. A package that is not listed comes last, under its own name."""
-LINK_OUT_OF_DOCS = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#\s]+)(?:#[^)\s]*)?\)")
-POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
-CHOICES: dict[str, Registry[Any]] = {"network": NETWORKS, "front end": FRONT_ENDS, "dataset": DATASETS}
-"""Registries whose entries have flags of their own."""
-COMMON_FLAGS = """| flag | values | default | meaning |
-|---|---|---|---|
-| `--version` | no value |  | Print the version and exit. |
-| `-v`, `--verbose` | no value |  | Log debug messages. |
-| `-q`, `--quiet` | no value |  | Log warnings only. |
-| `--plugin` | module |  | Import a module that registers networks, datasets, losses or front ends. |"""
+"""Pages in reading order. A page that is not listed comes last in the group of its folder, or else of the tasks."""
+FOLDERS = {"results": "Results", "api": "Reference"}
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
+API_ENTRY = re.compile(r"^- `(echodepth\.[\w.]+)`$", re.MULTILINE)
+OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+logger = logging.getLogger(__name__)
 
 
-def on_config(config: ProperDocsConfig) -> ProperDocsConfig:
-    """Build the navigation from the existing pages, so that a new page needs no entry."""
-    docs = Path(config.docs_dir)
-    paths = sorted(path.relative_to(docs) for path in docs.rglob("*.md"))
-    pages = {path.with_suffix("").as_posix(): path.as_posix() for path in paths if path.parts[0] != "results"}
-    guides = [name for name in GUIDES if name in pages]
-    guides += sorted(pages.keys() - {*GUIDES, *FIRST_PAGES, "index"})
-    results = [path.as_posix() for path in paths if path.parts[0] == "results" and path.name != "README.md"]
-    config.nav = [
-        {"Quick start": "index.md"},
-        *({title: pages[name]} for name, title in FIRST_PAGES.items() if name in pages),
-        {"Guide": [pages[name] for name in guides]},
-        {"Results": ["results/README.md", *results]},
-        {"Reference": [{"All flags": "flags.md"}, *({title: f"api/{part}.md"} for part, title in _parts().items())]},
-    ]
-    return config
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the changes to pages; Sphinx calls this."""
+    app.add_lexer("csv", TextLexer)
+    app.connect("source-read", on_source_read)
+    app.connect("autodoc-process-signature", on_signature)
+    return {"parallel_read_safe": True}
 
 
-def on_files(files: Files, config: ProperDocsConfig) -> Files:
-    """Add the generated pages."""
-    colours = HtmlFormatter(style="friendly").get_style_defs(".highlight")
-    files.append(File.generated(config, "code.css", content=colours))
-    files.append(File.generated(config, "flags.md", content=flags_page()))
-    for part, title in _parts().items():
-        files.append(File.generated(config, f"api/{part}.md", content=api_page(part, title)))
-    return files
+def on_source_read(app: Sphinx, page: str, source: list[str]) -> None:
+    """Complete the Markdown of a page. ``source`` has one entry, its text, and is changed in place."""
+    text = flags_page() if page == "flags" else source[0]
+    if page.startswith("api/"):
+        text = API_ENTRY.sub(lambda entry: _directive(entry[1]), text)
+    if page == app.config.root_doc:
+        text += navigation(Path(app.srcdir))
+    source[0] = LINK.sub(lambda link: link_of_page(link, Path(app.srcdir), page), text)
 
 
-def on_page_markdown(markdown: str, page: Page, config: ProperDocsConfig, files: Files) -> str:
-    """Replace links to files of the repository outside docs/ by their names: the site does not contain them."""
-    docs = Path(config.docs_dir).resolve()
-
-    def replacement(link: re.Match[str]) -> str:
-        target = (docs / page.file.src_uri).parent.joinpath(link[2]).resolve()
-        if not target.exists() or target.is_relative_to(docs):
-            return link[0]
-        path = target.relative_to(ROOT)
-        return f"`{path}`" if link[1].strip("`") == str(path) else f"{link[1]} (`{path}` in the repository)"
-
-    return LINK_OUT_OF_DOCS.sub(replacement, markdown)
-
-
-# --- Python API ---
-
-
-def _parts() -> dict[str, str]:
-    package = ROOT / "echodepth"
-    existing = {path.parent.name for path in package.glob("*/__init__.py")}
-    listed = {part: title for part, title in PARTS.items() if part in existing}
-    return listed | {part: part for part in sorted(existing - listed.keys())}
-
-
-def api_page(part: str, title: str) -> str:
-    """A page that includes every module of a package by mkdocstrings; configs are on the page of all flags.
+def navigation(docs: Path) -> str:
+    """The existing pages in groups, as hidden tables of contents; a new page needs no entry.
 
     Args:
-        part: a package below ``echodepth``.
-        title: heading of the page.
+        docs: the folder of the pages.
     """
-    package = ROOT / "echodepth"
-    modules = sorted(
-        ".".join(path.relative_to(package).with_suffix("").parts)
-        for path in (package / part).rglob("*.py")
-        if not path.stem.startswith("_") and path.stem != "config"
+    pages = {path.relative_to(docs).with_suffix("").as_posix() for path in docs.rglob("*.md")} - {"index"}
+    groups = {title: [page for page in listed if page in pages] for title, listed in NAVIGATION.items()}
+    for page in sorted(pages.difference(*NAVIGATION.values())):
+        groups[FOLDERS.get(page.partition("/")[0], "Tasks")].append(page)
+    return "".join(
+        "\n\n```{toctree}\n:hidden:\n:caption: " + title + "\n\n" + "\n".join(listed) + "\n```\n"
+        for title, listed in groups.items()
+        if listed
     )
-    return "\n\n".join([f"# {title}", *(f"::: echodepth.{module}" for module in modules)]) + "\n"
 
 
-# --- all flags ---
+def link_of_page(link: re.Match[str], docs: Path, page: str) -> str:
+    """A link of a page. Files of the repository outside docs/ become names, since the site does not contain them."""
+    title, target = link[1], link[2]
+    if target.startswith("/"):
+        logger.warning("a link from the root, which GitHub reads otherwise: %s", target, location=page, type="links")
+    if not target.startswith("../"):
+        return link[0]
+    path = (docs / page).parent.joinpath(target.partition("#")[0]).resolve()
+    if not path.exists() or path.is_relative_to(docs.resolve()):
+        return link[0]
+    name = path.relative_to(ROOT).as_posix()
+    return f"`{name}`" if title.strip("`") == name else f"{title} (`{name}` in the repository)"
 
 
-def flags_page() -> str:
-    """Every command with its flags in groups, as ``--help`` shows them.
-
-    A group that several commands share is listed once, and linked from the others.
-    """
-    lines = [
-        "# All flags",
-        "",
-        "This page has the same source as `--help`. Flags take underscores or hyphens.",
-        "A flag without a value switches on, and `--no_flag` switches off.",
-        "",
-        *("## Flags of every command", "", COMMON_FLAGS, ""),
-    ]
-    headings: dict[str, str] = {}
-    for command in COMMANDS:
-        lines += [f"## {command.name}", "", f"`echodepth {command.name}`: {command.help}", ""]
-        for title, config in _groups(_config_of(command.flags)):
-            table = "\n".join(_table(config))
-            heading = f"{command.name}: {title}" if title else command.name
-            if table in headings:
-                lines += [f"Flags of [{headings[table]}](#{_anchor(headings[table])}).", ""]
-                continue
-            headings[table] = heading
-            lines += [*([f"### {heading}", ""] if title else []), table, ""]
-    for kind, registry in CHOICES.items():
-        for entry in registry:
-            own = [field.name for field in dataclasses.fields(entry.config)]
-            if kind == "dataset":
-                own = [name for name in own if name not in {field.name for field in dataclasses.fields(DataConfig)}]
-            if own:
-                table = "\n".join(_table(entry.config, own))
-                lines += [f"## {kind} {entry.name}", "", f"With `--{registry.flag} {entry.name}`.", "", table, ""]
-    return "\n".join(lines)
+def _directive(name: str) -> str:
+    """The documentation of an object from its docstring."""
+    module, _, attribute = name.rpartition(".")
+    value = getattr(importlib.import_module(module), attribute)
+    kind = "class" if isinstance(value, type) else "function" if callable(value) else "data"
+    options = ":members:" if isinstance(value, type) else ""
+    return f"```{{eval-rst}}\n.. auto{kind}:: {name}\n   {options}\n```"
 
 
-def _config_of(address: str) -> type:
-    """The config dataclass of a command; with the default network, front end and dataset where they decide it."""
-    module, _, attribute = address.partition(":")
-    flags = getattr(importlib.import_module(module), attribute)
-    return flags if isinstance(flags, type) else typing.cast(type, flags([]).config)
-
-
-def _groups(config: type) -> Iterator[tuple[str, type]]:
-    """The config itself with an empty title, if it has flags outside groups; then its groups with their titles."""
-    hints = typing.get_type_hints(config, include_extras=True)
-    groups = [(field.name, hints[field.name]) for field in dataclasses.fields(config) if _is_group(hints[field.name])]
-    if len(groups) < len(dataclasses.fields(config)):
-        yield "", config
-    for name, hint in groups:
-        yield (_argument(hint, "name") or name).replace("_", " "), _bare(hint)
-
-
-def _table(config: type, only: list[str] | None = None) -> list[str]:
-    hints = typing.get_type_hints(config, include_extras=True)
-    rows = [
-        f"| {_spelling(field.name, hints[field.name])} | {_values(hints[field.name])} "
-        f"| {_default(field)} | {_cell(_help(config, field.name, hints[field.name]))} |"
-        for field in dataclasses.fields(config)
-        if not _is_group(hints[field.name]) and (only is None or field.name in only)
-    ]
-    return ["| flag | values | default | meaning |", "|---|---|---|---|", *rows]
-
-
-def _help(config: type, name: str, hint: Any) -> str:
-    """A flag's help text: that of its annotation, or the docstring below the field in the class that defines it."""
-    if text := _argument(hint, "help"):
-        return text
-    return next((texts[name] for base in config.__mro__ if name in (texts := _docstrings(base))), "")
-
-
-def _docstrings(cls: type) -> dict[str, str]:
-    """The docstrings below the fields of a class, by field; none for a class that is composed at run time."""
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[cls.__module__]))
-    except (KeyError, OSError, TypeError):
-        return {}
-    body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__), [])
-    return {
-        field.target.id: text.value.value
-        for field, text in itertools.pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
-    }
-
-
-def _argument(hint: Any, attribute: str) -> str | None:
-    """What ``tyro.conf.arg`` sets in an annotation."""
-    settings = hint.__metadata__ if typing.get_origin(hint) is typing.Annotated else ()
-    values = (getattr(setting, attribute, None) for setting in settings)
-    return next((value for value in values if isinstance(value, str)), None)
-
-
-def _bare(hint: Any) -> Any:
-    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
-
-
-def _is_group(hint: Any) -> bool:
-    return isinstance(_bare(hint), type) and dataclasses.is_dataclass(_bare(hint))
-
-
-def _anchor(heading: str) -> str:
-    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-
-
-def _cell(text: str) -> str:
-    """A text in one line of a table. Placeholders in angle brackets are escaped, since Markdown reads them as HTML."""
-    return re.sub(r"<(\w+)>", r"&lt;\1&gt;", " ".join(text.split())).replace("|", r"\|")
-
-
-def _spelling(name: str, hint: Any) -> str:
-    return f"`{name.upper()}`" if POSITIONAL in typing.get_args(hint)[1:] else f"`--{name}`"
-
-
-def _values(hint: Any) -> str:
-    origin, members = typing.get_origin(hint), typing.get_args(hint)
-    if hint == TrueOrFalse:
-        return "`True`, `False`"
-    if origin is typing.Annotated:
-        return _values(members[0])
-    if origin is Literal:
-        return ", ".join(f"`{member}`" for member in members)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_values(member) for member in members if member is not type(None))
-    if origin in (tuple, list):
-        return (
-            f"any of {_values(members[0])}" if typing.get_origin(members[0]) is Literal else f"{_values(members[0])} …"
-        )
-    names = {bool: "no value", str: "text", Path: "path", int: "integer", float: "number"}
-    return names.get(hint, getattr(hint, "__name__", str(hint)))
-
-
-def _default(field: "dataclasses.Field[Any]") -> str:
-    value = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    if value is dataclasses.MISSING:
-        return "required"
-    if value is None or value == ():
-        return ""
-    return f"`{' '.join(map(str, value)) if isinstance(value, tuple | list) else value}`"
+def on_signature(
+    app: Sphinx, what: str, name: str, obj: object, options: Options, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Remove the addresses of default values in memory, which differ from build to build."""
+    return OBJECT_ADDRESS.sub("", signature or "") or None, returns

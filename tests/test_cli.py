@@ -280,4 +280,4 @@ def test_a_bug_ends_with_its_traceback_and_where_to_report_it(
     assert stop.value.code == cli.BUG != cli.USER_ERROR
     first, *_, error, last = capsys.readouterr().err.splitlines()
     assert (first, error) == ("Traceback (most recent call last):", "TypeError: unhashable type")
-    assert last.startswith("echodepth: this is a bug in echodepth 0.1.0: please report it on the issue page")
+    assert last.startswith(f"echodepth: this is a bug in echodepth {__version__}: please report it on the issue page")

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -12,6 +13,7 @@ from tests.conftest import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.txt").read_text()
 PINS = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s\\]+)", LOCK, re.MULTILINE))
+LOCKS = sorted(ROOT.glob("requirements*.txt"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -33,17 +35,19 @@ def test_every_required_release_has_a_floor() -> None:
         assert ">=" in str(requirement.specifier), requirement
 
 
-def test_every_locked_release_has_digests() -> None:
-    blocks = re.split(r"\n(?=[A-Za-z])", "\n" + LOCK.partition("\n\n")[0])
-    entries = [block for block in blocks if re.match(r"[A-Za-z0-9_.-]+==", block)]
-    assert len(entries) == len(PINS) > 100
-    for entry in entries:
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_every_locked_release_has_digests(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    blocks = re.split(r"\n(?=[A-Za-z])", "\n".join(lines))
+    assert len(blocks) > 20
+    for entry in blocks:
+        assert re.match(r"[A-Za-z0-9_.-]+==", entry), entry
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
 
 
 def test_nothing_comes_from_a_second_index() -> None:
     """Pip takes the newest of what all its indexes have, whoever put it there."""
-    for path in (*WORKFLOWS, ROOT / "Makefile", ROOT / ".ci" / "run", ROOT / "requirements.txt"):
+    for path in (*WORKFLOWS, ROOT / "Makefile", ROOT / ".ci" / "run", *LOCKS):
         assert not re.search(r"extra.index", path.read_text(), re.IGNORECASE), path
 
 
@@ -63,3 +67,19 @@ def test_the_page_of_licences_covers_every_dependency() -> None:
     missing = {normal(name) for name in PINS} - listed.keys()
     assert not missing
     assert {name: listed[normal(name)] for name in PINS} == PINS
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docker").glob("*.Dockerfile")), ids=lambda path: path.name)
+def test_images_hold_the_locked_releases(path: Path) -> None:
+    text = path.read_text()
+    version = re.search(r"^TORCH := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert version is not None
+    assert f"torch=={version[1]}" in text
+    assert "--constraint constraints.txt '.[" in text
+    assert re.search(r"^USER [1-9]\d*$", text, re.MULTILINE)  # not root
+    copied = {
+        name.removeprefix("./") for line in re.findall(r"^COPY (.+) \./", text, re.MULTILINE) for name in line.split()
+    }
+    allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert copied == {*allowed}
+    assert all((ROOT / name).exists() for name in copied)

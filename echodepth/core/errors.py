@@ -57,9 +57,9 @@ def require_at_least(least: int, **flags: int | float) -> None:
 
 
 def listed(words: Iterable[object]) -> str:
-    """Words as a list in a sentence: "a, b and c"."""
+    """Words as a list in a sentence: "a", or "a, b and c"."""
     *first, last = map(str, words)
-    return f"{', '.join(first)} and {last}"
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def plain_message(error: BaseException) -> str:

@@ -214,9 +214,8 @@ def _log_verdicts(comparison: Comparison) -> None:
     if comparison.resampling.problem:
         log.info("no intervals and no verdicts: %s", comparison.resampling.problem)
     else:
-        leader = comparison.leader.name
-        for each in comparison.differences:
-            if each.control == "none" and leader in (each.model, each.other):
+        for each in comparison.leading_differences:
+            if each.control == "none":
                 log.info("%s", each.sentence)
     for warning in comparison.warnings:
         log.warning("%s", warning)

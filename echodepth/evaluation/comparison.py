@@ -96,6 +96,11 @@ class Comparison:
     curves: dict[str, Curves]
 
     @property
+    def leading_differences(self) -> list[Difference]:
+        """Those of the leader from the other models and from its own controls."""
+        return [each for each in self.differences if self.leader.name in (each.model, each.other)]
+
+    @property
     def warnings(self) -> list[str]:
         """Models that are no better than their controls."""
         return [each.warning for each in self.differences if each.warning]

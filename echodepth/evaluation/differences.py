@@ -34,6 +34,13 @@ class Difference:
         """In words: better or worse by how much, or not distinguishable."""
         return verdict(SCORE_TABLE[metric], self.intervals[metric])
 
+    def verdict_on(self, name: str) -> str:
+        """The verdict on one of the two models, in RMSE."""
+        bounds = self.intervals[HEADLINE]
+        if name == self.other and bounds is not None:
+            bounds = (-bounds[1], -bounds[0])
+        return verdict(SCORE_TABLE[HEADLINE], bounds)
+
     @property
     def sentence(self) -> str:
         """The verdict with both names."""

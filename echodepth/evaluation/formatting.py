@@ -1,5 +1,6 @@
 """Texts about a comparison that its files share."""
 
+from echodepth.core.errors import listed
 from echodepth.evaluation.comparison import Comparison, ComparisonRow
 from echodepth.evaluation.differences import Difference
 from echodepth.evaluation.intervals import Bounds, Resampling
@@ -24,6 +25,31 @@ def describe(comparison: Comparison) -> str:
     return (
         f"{frames} frame{'s' if frames != 1 else ''} of {scope} of {first.dataset} under protocol "
         f"{comparison.protocol.name} ({comparison.protocol.description}); mean over images."
+    )
+
+
+def headline(comparison: Comparison) -> str:
+    """The result in one sentence: the leading model, its error, and whether another one may be as good."""
+    leader = comparison.leader
+    others = [row for row in comparison.rows if row.hears and row.name != leader.name] if leader.hears else []
+    error = " ".join(filter(None, [f"{number(leader.means['rmse'])} m", interval(leader, "rmse")]))
+    if not others:
+        return f"{leader.name} has an RMSE of {error}."
+    equals = [
+        row.name
+        for row in others
+        for each in comparison.leading_differences
+        if row.name in (each.model, each.other)
+        and (bounds := each.intervals["rmse"]) is not None
+        and bounds[0] <= 0 <= bounds[1]
+    ]
+    among = f"the lowest RMSE of the {len(others) + 1} audio models, {error}"
+    if comparison.resampling.problem:
+        return f"{leader.name} has {among}; whether it is better is open, without intervals."
+    if not equals:
+        return f"{leader.name} is the best audio model: it has {among}."
+    return (
+        f"No audio model is certainly the best. {leader.name} has {among}, not distinguishable from {listed(equals)}."
     )
 
 

@@ -9,6 +9,7 @@ from echodepth.evaluation.formatting import (
     DIRECTION_SENTENCE,
     describe,
     difference_sentence,
+    headline,
     interval,
     signed_interval,
 )
@@ -37,6 +38,7 @@ def html(comparison: Comparison) -> str:
     return page.render(
         comparison=comparison,
         sentence=describe(comparison),
+        headline=headline(comparison),
         difference_sentence=difference_sentence(comparison.resampling),
         bins_sentence=BINS_SENTENCE,
         direction_sentence=DIRECTION_SENTENCE,

@@ -15,6 +15,7 @@ from echodepth.evaluation.formatting import (
     DIRECTION_SENTENCE,
     describe,
     difference_sentence,
+    headline,
     interval,
     signed_interval,
 )
@@ -59,6 +60,7 @@ def markdown(comparison: Comparison) -> str:
     first = comparison.rows[0].evaluation
     parts = [
         f"# {comparison.name}",
+        f"**{headline(comparison)}**",
         describe(comparison),
         markdown_table(["model", "run", *titles], rows),
         f"{comparison.resampling.sentence} {DIRECTION_SENTENCE} Bold: the audio model with the lowest RMSE.",

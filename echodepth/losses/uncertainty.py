@@ -10,7 +10,7 @@ from echodepth.losses.base import Depth, LossInputs, LossTerm, Scalar, Valid, fi
 
 
 def laplace_nll(prediction: Depth, uncertainty: Depth, target: Depth, valid: Valid) -> Scalar:
-    """Negative log-likelihood of the depth error under a Laplace distribution (arXiv 1703.04977): |r| / b + log 2b.
+    """Negative log-likelihood of the depth error under a Laplace distribution (arXiv 1703.04977): ``|r| / b + log 2b``.
 
     Its minimum is at the scale b that equals the mean absolute error. The error r is detached: the uncertainty learns
     from the depth, and the depth from its own loss alone (arXiv 2212.09184). Otherwise a network could raise b in place

@@ -1,37 +1,44 @@
-"""The documentation site: a strict build, its navigation, the page of all flags, the API pages and the figures."""
+"""The documentation site: a strict build, navigation, search without a server, all flags, the API and the figures."""
 
 import html
+import importlib
 import re
 import runpy
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from properdocs.__main__ import cli
-from properdocs.config import load_config
+from playwright.sync_api import Page, sync_playwright
+from sphinx.cmd.build import build_main
 
 from echodepth.core.flags import flag_types
 from echodepth.evaluation.config import CompareConfig
 from echodepth.training.compose import Choices, config_class
+from scripts import docs_site
 from tests.conftest import ROOT
 
-CONFIG = str(ROOT / "mkdocs.yml")
+DOCS = ROOT / "docs"
+STRICT = ["--fail-on-warning", "--keep-going", "--quiet"]
 pytestmark = pytest.mark.slow  # builds the site
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    result = CliRunner().invoke(cli, ["build", "--config-file", CONFIG, "--strict", "--site-dir", str(folder)])
-    assert result.exit_code == 0, result.output
-    return folder
+    assert build_main([*STRICT, "-d", str(folder / "doctrees"), str(DOCS), str(folder / "html")]) == 0
+    return folder / "html"
 
 
 @pytest.fixture(scope="module")
-def hook() -> dict[str, Any]:
-    return runpy.run_path(str(ROOT / "scripts" / "docs_site.py"))
+def browser_page() -> Iterator[Page]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium or google-chrome on the PATH")
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser.new_page(color_scheme="dark", viewport={"width": 390, "height": 800})
+        browser.close()
 
 
 def text_of(page: Path) -> str:
@@ -40,18 +47,19 @@ def text_of(page: Path) -> str:
 
 def test_every_page_is_built_and_in_the_navigation(site: Path) -> None:
     start = (site / "index.html").read_text()
-    for page in (ROOT / "docs").rglob("*.md"):
-        path = page.relative_to(ROOT / "docs").with_suffix(".html")
-        built = path.with_name("index.html") if path.stem == "README" else path
-        assert (site / built).is_file()
-        assert page.stem == "index" or f'href="{built}"' in start, f"the navigation lacks {page.name}"
+    for page in DOCS.rglob("*.md"):
+        path = page.relative_to(DOCS).with_suffix(".html")
+        assert (site / path).is_file()
+        assert page.stem == "index" or f'href="{path.as_posix()}"' in start, f"the navigation lacks {page.name}"
+    captions = re.findall(r'<span class="caption-text">(\w+)', start)
+    assert captions == ["Tasks", "Background", "Results", "Reference"]
 
 
 def test_all_flags_are_explained(site: Path) -> None:
-    flags = (site / "flags.html").read_text()
+    flags = re.sub(r"</?(?:span|code)[^>]*>", "", (site / "flags.html").read_text())
     for config in (config_class("distill", Choices()), CompareConfig):
         for flag in flag_types(config):
-            assert f"<code>--{flag}</code>" in flags or f"<code>{flag.upper()}</code>" in flags, flag
+            assert f"--{flag}<" in flags or f"{flag.upper()}<" in flags, flag
     shown = re.sub(r"\s+", " ", text_of(site / "flags.html"))
     assert "--lambda_kd number 1.0 Weight of the KD loss" in shown
     assert "--feature_levels any of x1, x2, x3, x4, x5, d1, d2, d3, d4 d1 d2 d3 d4 Levels of feature matching" in shown
@@ -68,12 +76,16 @@ def test_flags_of_several_commands_are_listed_once(site: Path) -> None:
 
 
 def test_the_api_comes_from_docstrings(site: Path) -> None:
-    shown = text_of(site / "api" / "inference.html")
-    assert "Predictor" in shown
-    assert "Load a model into a runtime." in shown
-    assert "_pad_to_even" not in shown  # private functions are left out
-    networks = (site / "api" / "models.html").read_text()
+    shown = text_of(site / "api" / "prediction.html")
+    assert "A model behind one method, infer." in shown
+    assert "Hz; required for arrays of audio" in shown  # of an argument
+    assert "_resize" not in shown  # private functions are left out
+    assert 'id="echodepth.load_model"' in (site / "api" / "prediction.html").read_text()
+    networks = (site / "api" / "networks.html").read_text()
     assert 'id="echodepth.models.networks.rgb_depth.RGBDepthNet"' in networks
+    assert " at 0x" not in networks
+    config = text_of(site / "api" / "data.html")
+    assert "Side in pixels" in config  # a field's docstring
 
 
 def test_pages_load_nothing_from_other_servers(site: Path) -> None:
@@ -81,30 +93,65 @@ def test_pages_load_nothing_from_other_servers(site: Path) -> None:
         assert not re.findall(
             r'<(?:script|link rel="stylesheet"|img)[^>]+(?:src|href)="(?:https?:)?//', page.read_text()
         )
+    for style in site.rglob("*.css"):
+        assert not re.search(r"(?:url\(|@import\s+)[\"']?(?:https?:)?//", style.read_text()), style
 
 
-@pytest.mark.parametrize("link", ["gone.md", "index.md#gone", "images/gone.png", "/index.md", "../gone.py"])
-def test_a_broken_link_fails_the_build(link: str, tmp_path: Path) -> None:
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "index.md").write_text(f"# Start\n\n[There]({link}).\n")
-    # The build takes over the rules on links alone.
-    rules = re.search(r"^validation:\n(?:  .*\n)+", Path(CONFIG).read_text(), re.MULTILINE)
-    assert rules is not None
-    (tmp_path / "mkdocs.yml").write_text(f"site_name: links\ntheme: readthedocs\nplugins: []\n{rules[0]}")
-    result = CliRunner().invoke(cli, ["build", "--config-file", str(tmp_path / "mkdocs.yml"), "--strict"])
-    assert result.exit_code == 1, result.output
+@pytest.mark.browser
+def test_a_reader_searches_from_a_file_in_dark_mode_on_a_telephone(site: Path, browser_page: Page) -> None:
+    page = browser_page
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    for name in ("index", "training", "evaluation", "flags", "data", "api/networks", "results/README"):
+        page.goto(f"file://{site}/{name}.html")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, f"{name} is wider than the screen"
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 20, 22)", name
+    page.goto(f"file://{site}/index.html")
+    assert page.locator("button.copybtn").count() >= 3
+    page.goto(f"file://{site}/search.html?q=onset")
+    page.wait_for_selector("#search-results li a")
+    found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert "glossary.html" in {link.partition("?")[0].partition("#")[0] for link in found}
+    page.locator(".theme-toggle-header").click()  # from the system's setting to light
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert all(url.startswith(("file:", "data:")) for url in requests)
 
 
-def test_a_new_page_needs_no_entry_and_may_link_into_the_repository(tmp_path: Path, hook: dict[str, Any]) -> None:
-    (tmp_path / "index.md").write_text("# Start\n")
-    (tmp_path / "sonar.md").write_text("# Sonar\n")
-    config = load_config(CONFIG, docs_dir=str(tmp_path), plugins=[], hooks=[])
-    assert {"Guide": ["sonar.md"]} in hook["on_config"](config).nav
-    page = SimpleNamespace(file=SimpleNamespace(src_uri="sonar.md"))
-    config.docs_dir = str(ROOT / "docs")  # where ../ is the repository
-    text = "[CONTRIBUTING.md](../CONTRIBUTING.md), [how](../Makefile), [gone](../gone.py), [data](data.md)"
-    shown = hook["on_page_markdown"](text, page, config, None)
-    assert shown == "`CONTRIBUTING.md`, how (`Makefile` in the repository), [gone](../gone.py), [data](data.md)"
+@pytest.mark.parametrize(
+    "link", ["gone.md", "index.md#gone", "images/gone.png", "/index.md", "../gone.py", "api/gone.md"]
+)
+def test_a_broken_link_fails_the_build(
+    link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "index.md").write_text(f"# Start\n\n[There]({link}).\n")
+    shutil.copy(DOCS / "conf.py", tmp_path)
+    (tmp_path / "static").mkdir()
+    assert build_main([*STRICT, "-D", "html_theme=basic", str(tmp_path), str(tmp_path / "site")]) != 0
+    assert link.partition("#")[0].strip("/") in capsys.readouterr().err
+
+
+def test_a_new_page_needs_no_entry(tmp_path: Path) -> None:
+    for name in ("index", "sonar", "training", "api/sonar"):
+        (tmp_path / name).with_suffix(".md").parent.mkdir(exist_ok=True)
+        (tmp_path / name).with_suffix(".md").write_text("# Page\n")
+    tasks, reference = docs_site.navigation(tmp_path).strip().split("\n\n\n")
+    assert ":caption: Tasks\n\ntraining\nsonar\n" in tasks
+    assert ":caption: Reference\n\napi/sonar\n" in reference
+
+
+def test_links_into_the_repository_become_names() -> None:
+    text = "[CONTRIBUTING.md](../CONTRIBUTING.md), [how](../Makefile), [gone](../gone.py), [data](data.md#x)"
+    shown = docs_site.LINK.sub(lambda link: docs_site.link_of_page(link, DOCS, "faq"), text)
+    assert shown == "`CONTRIBUTING.md`, how (`Makefile` in the repository), [gone](../gone.py), [data](data.md#x)"
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "api").glob("*.md")), ids=lambda page: page.stem)
+def test_every_name_on_an_api_page_exists(page: Path) -> None:
+    names = docs_site.API_ENTRY.findall(page.read_text())
+    assert len(names) >= 3
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert getattr(importlib.import_module(module), attribute).__doc__, name
 
 
 def test_the_figures_of_the_concepts_page_are_computed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from echodepth.evaluation.compare import _differences, _log_verdicts, _row, buil
 from echodepth.evaluation.comparison import Comparison
 from echodepth.evaluation.differences import Difference, verdict
 from echodepth.evaluation.evaluate import evaluate
+from echodepth.evaluation.formatting import headline
 from echodepth.evaluation.html_report import html
 from echodepth.evaluation.intervals import MetricTable, Resampling, metric_table
 from echodepth.evaluation.report_files import markdown
@@ -289,3 +291,48 @@ def test_the_one_room_of_leave_one_out_gives_no_interval(
     told = json.loads(Path("results/ears/evaluate_test_loo.json").read_text())
     assert told["intervals"]["rmse"] is None
     assert "No confidence intervals: all frames are of one room (Attic)" in caplog.messages[-1]
+
+
+# ---- at the top of the page ----
+
+
+def test_the_page_begins_with_the_verdict_on_the_leading_model(night: Comparison) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.01, 2 * ROOMS)
+    ears, mean, shuffled = 1.0 + noise, np.full(2 * ROOMS, 2.0), np.full(2 * ROOMS, 3.0)
+    won = with_scores(night, ears=ears, owl=ears + 0.5 + noise, mean=mean, shuffled=shuffled)
+    leader, other, *_ = names(won)
+    assert headline(won).startswith(f"{leader} is the best audio model: it has the lowest RMSE of the 2 audio models, ")
+    top = html(won).partition("<h2")[0]
+    assert headline(won) in top
+    rows = re.findall(r"<dt>(.+?)</dt><dd>(.+?)</dd>", top)
+    assert [each for each, _ in rows] == [other, "mean-depth baseline", won.rows[3].name]
+    assert all(verdict.startswith("better by ") for _, verdict in rows)
+    assert markdown(won).startswith(f"# {won.name}\n\n**{headline(won)}**")
+
+
+def test_a_model_that_may_be_as_good_is_named(night: Comparison) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.5, (2, 2 * ROOMS))
+    ears = 1.0 + noise[0] - noise[0].mean()
+    owl = 1.001 + noise[1] - noise[1].mean()
+    tied = with_scores(night, ears=ears, owl=owl, mean=ears + 1, shuffled=ears + 2)
+    leader, other, *_ = names(tied)
+    assert headline(tied).startswith(f"No audio model is certainly the best. {leader} has the lowest RMSE")
+    assert headline(tied).endswith(f", not distinguishable from {other}.")
+    few = with_scores(night, per_room=2 * ROOMS, ears=ears, owl=owl, mean=ears + 1, shuffled=ears + 2)
+    assert few.resampling.problem is not None
+    assert headline(few).endswith("; whether it is better is open, without intervals.")
+    assert "<dl>" not in html(few)
+
+
+def test_the_verdict_on_the_second_model_has_the_other_sign() -> None:
+    bounds = dict.fromkeys(SCORES, (-0.3, -0.1))
+    difference = Difference("rgb", "audio", "none", dict.fromkeys(SCORES, -0.2), dict(bounds))
+    assert difference.verdict_on("rgb") == "better by 0.100–0.300 m in RMSE"
+    assert difference.verdict_on("audio") == "worse by 0.100–0.300 m in RMSE"
+
+
+def test_the_contents_lead_to_every_section(night: Comparison) -> None:
+    page = html(night)
+    links = re.findall(r'<li><a href="#([^"]+)">', page)
+    assert links == re.findall(r'<h2 id="([^"]+)">', page)
+    assert len(links) >= 5
