@@ -16,7 +16,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth import __version__
-from echodepth.core.errors import printable, user_message
+from echodepth.core.errors import naming_flags, printable, user_message
 from echodepth.core.flags import CommandFlags
 from echodepth.core.registry import load_plugin
 
@@ -173,8 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _print_anything()
     try:
-        run, config = parse(words)
-        run(config)
+        with naming_flags():
+            run, config = parse(words)
+            run(config)
     except Exception as error:
         message, status = user_message(error), USER_ERROR
         if message is None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.core.flags import TrueOrFalse
+from echodepth.core.flags import PathsFromText, TrueOrFalse
 from echodepth.data.config import OptionalAddress
 from echodepth.data.records import Split
 from echodepth.metrics.config import ProtocolName
@@ -15,7 +15,7 @@ Control = Literal["none", "shuffled_audio", "mean_depth"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringConfig:
+class ScoringConfig(PathsFromText):
     """Data, protocol and machine of scoring."""
 
     split: Split = "test"
@@ -45,7 +45,7 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(PathsFromText):
     """Score a trained model, or a control in its place."""
 
     checkpoint: str | None = None

@@ -8,7 +8,7 @@ from echodepth.evaluation.ablations import ablate, check_ablations, write_ablati
 from echodepth.evaluation.config import EvaluateConfig
 from echodepth.evaluation.results import Evaluation, interval_facts, interval_line, summary, write_evaluation
 from echodepth.evaluation.scoring import score_model
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from echodepth.report.calibration_figure import calibration_figure
 from echodepth.report.figures import save_figure
 
@@ -28,7 +28,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         DataError: the data are missing or, without ``skip_bad``, bad.
     """
     scoring = config.scoring
-    model = load_model(config.checkpoint, choose_device(scoring.device))
+    model = load_depth_model(config.checkpoint, choose_device(scoring.device))
     if config.ablate:
         check_ablations(model, config.control)
     evaluation = score_model(model, scoring, config.control)
