@@ -6,6 +6,7 @@ import importlib
 import io
 import logging
 import operator
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from echodepth.core.errors import naming_flags, printable, user_message
 from echodepth.core.flags import CommandFlags
 from echodepth.core.registry import load_plugin
 
+log = logging.getLogger(__name__)
 USER_ERROR = 2
 BUG = WORKER_DIED = 1
 REPORT = (
@@ -215,7 +217,17 @@ def parse(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:
     given = _flags_of(_load(command.flags), rest)
     default = {} if given.default is None else {"default": given.default}
     config = tyro.cli(given.config, prog=f"echodepth {command.name}", args=rest, **TYRO, **default)
-    return _load(command.run), given.finish(config)
+    return functools.partial(_carry_out, command.name, _load(command.run)), given.finish(config)
+
+
+def _carry_out(command: str, run: Callable[[Any], object], config: Any) -> None:
+    result = run(config)
+    if {os.environ.get(rank, "0") for rank in ("RANK", "LOCAL_RANK", "NODE_RANK")} != {"0"}:
+        return  # another process of the same run says it
+    from echodepth.apps.next_command import next_command
+
+    if (following := next_command(command, config, result)) is not None:
+        log.info("next: %s", following)
 
 
 def _flags_of(flags: Any, rest: Sequence[str]) -> CommandFlags:

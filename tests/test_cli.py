@@ -229,6 +229,27 @@ def test_a_recorded_run_is_run_again_and_further_flags_win(v2_root: Path, tmp_pa
         cli.parse(["train", "rgb", "--config", str(recorded)])
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learnin_rate": 1}, "--learnin_rate: there is no such flag here; did you mean learning_rate?"),
+        ({"seed": "seven"}, "--seed is 'seven'"),
+        ({"model": "lihgt"}, "--model lihgt: there is no such network; did you mean light?"),
+    ],
+)
+def test_what_a_recorded_run_holds_is_refused_by_its_file(
+    changes: dict[str, object], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message named a flag that the user had not given, and not where it came from."""
+    recorded = tmp_path / "config.json"
+    flags = plain(train_config("binaural", model="light")) | changes
+    recorded.write_text(json.dumps({"kind": "binaural", "flags": flags}))
+    with pytest.raises(SystemExit):
+        cli.main(["train", "binaural", "--config", str(recorded)])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"echodepth: --config {recorded}: {message}")
+
+
 def test_a_message_is_found_again_in_a_workers_traceback() -> None:
     wrapped = DataError(
         "Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"

@@ -53,6 +53,8 @@ def compare(config: CompareConfig) -> Path:
     write_report(comparison, folder)
     _log_verdicts(comparison)
     log.info("written to %s", folder / "comparison.html")
+    if config.json:
+        print((folder / "comparison.json").read_text(encoding="utf-8"), end="")
     return folder
 
 

@@ -56,6 +56,8 @@ class EvaluateConfig(PathsFromText):
     """Also score an audio model with swapped, single and equal ears, without attention, and its controls."""
     out: Path | None = None
     """Folder of the result files. Default: results/<experiment>."""
+    json: bool = False
+    """Print the result as JSON: one document, as in the result file; all messages go to stderr."""
     scoring: ScoringConfig = ScoringConfig()
 
 
@@ -71,4 +73,6 @@ class CompareConfig:
     """Number of frames in the report that are spread evenly over the split."""
     extremes: int = 2
     """Number of best, median and worst frames of the best audio model in the report."""
+    json: bool = False
+    """Print the report as JSON: one document, as in comparison.json; all messages go to stderr."""
     scoring: ScoringConfig = ScoringConfig()
