@@ -187,11 +187,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if message is None:
             traceback.print_exception(error)
             message, status = REPORT, BUG
+        if status == USER_ERROR and "--" in message:
+            message = _with_owners(message, words)
         print(f"echodepth: {printable(message)}", file=sys.stderr)
         raise SystemExit(status) from None
     except KeyboardInterrupt:
         print("echodepth: stopped", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+def _with_owners(message: str, words: Sequence[str]) -> str:
+    """The message, with the commands that have a flag it names where the failed one has not."""
+    line = f" {' '.join(words)} "
+    failed = min((each.name for each in COMMANDS if f" {each.name} " in line), key=line.index, default=None)
+    if failed is None:
+        return message
+    from echodepth.apps.flag_owners import explain_flags
+    from echodepth.core.flags import flag_types
+
+    flags = {each.name: flag_types(_flags_of(_load(each.flags), []).config) for each in COMMANDS}
+    return explain_flags(message, failed, flags)
 
 
 def _print_anything() -> None:

@@ -120,6 +120,27 @@ def test_a_file_in_a_folders_place_is_named(
     assert capsys.readouterr().err.splitlines()[-1] == "echodepth: [Errno 17] File exists: 'taken'"
 
 
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        ("evaluate --checkpoint rgb", "results/rgb/evaluate_test_valid.json"),
+        ("compare rgb --pictures 0 --extremes 0", "results/comparison/comparison.json"),
+    ],
+)
+def test_json_is_all_that_stdout_holds(
+    words: str,
+    file: str,
+    v2_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_tiny_rgb(tmp_path / "checkpoints" / "rgb", v2_root)
+    cli.main([*words.split(), "--json", "--device", "cpu"])
+    assert json.loads(capsys.readouterr().out) == json.loads(Path(file).read_text())
+
+
 def test_ctrl_c_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(command: object) -> None:
         raise KeyboardInterrupt
