@@ -38,7 +38,7 @@ from echodepth.inference.backends import load_backend
 from echodepth.inference.config import ExportConfig
 from echodepth.inference.export import export
 from echodepth.inference.export_metadata import BACKEND_BY_SUFFIX
-from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model, read_checkpoint, save_model
+from echodepth.models.checkpoint import DepthModel, ModelSpec, load_depth_model, read_checkpoint, save_model
 from echodepth.models.run_record import RunRecord
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.writer import simulate
@@ -130,8 +130,8 @@ def try_all(scratch: Path, flips: int) -> dict[str, dict[str, int]]:
         print(f"{name:24}", results[name], flush=True)
 
     folder, checkpoint = make_models(scratch, 4)
-    attempt("model.safetensors", folder / "model.safetensors", lambda: load_model(folder))
-    attempt("config.json", folder / "config.json", lambda: load_model(folder))
+    attempt("model.safetensors", folder / "model.safetensors", lambda: load_depth_model(folder))
+    attempt("config.json", folder / "config.json", lambda: load_depth_model(folder))
     attempt("epoch_0002.pth", checkpoint, lambda: read_checkpoint(checkpoint))
     data = DataConfig("batvisionv2", write_rooms(scratch / "rooms", FRAMES), SIDE)
     arrays = write_prepared(data, "train", AudioCacheFormat())
@@ -167,7 +167,7 @@ def measure(scratch: Path) -> dict[str, dict[str, float]]:
     folder, checkpoint = make_models(scratch, 64)
     weights = folder / "model.safetensors"
     times = {
-        "load a model": (weights, lambda: load_model(folder), lambda: file_digest(weights)),
+        "load a model": (weights, lambda: load_depth_model(folder), lambda: file_digest(weights)),
         "read a checkpoint": (checkpoint, lambda: read_checkpoint(checkpoint), lambda: check_file(checkpoint)),
     }
     costs = {

@@ -6,6 +6,7 @@ import importlib
 import io
 import logging
 import operator
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,10 +17,11 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth import __version__
-from echodepth.core.errors import printable, user_message
+from echodepth.core.errors import naming_flags, printable, user_message
 from echodepth.core.flags import CommandFlags
 from echodepth.core.registry import load_plugin
 
+log = logging.getLogger(__name__)
 USER_ERROR = 2
 BUG = WORKER_DIED = 1
 REPORT = (
@@ -173,8 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _print_anything()
     try:
-        run, config = parse(words)
-        run(config)
+        with naming_flags():
+            run, config = parse(words)
+            run(config)
     except Exception as error:
         message, status = user_message(error), USER_ERROR
         if message is None:
@@ -184,11 +187,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if message is None:
             traceback.print_exception(error)
             message, status = REPORT, BUG
+        if status == USER_ERROR and "--" in message:
+            message = _with_owners(message, words)
         print(f"echodepth: {printable(message)}", file=sys.stderr)
         raise SystemExit(status) from None
     except KeyboardInterrupt:
         print("echodepth: stopped", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+def _with_owners(message: str, words: Sequence[str]) -> str:
+    """The message, with the commands that have a flag it names where the failed one has not."""
+    line = f" {' '.join(words)} "
+    failed = min((each.name for each in COMMANDS if f" {each.name} " in line), key=line.index, default=None)
+    if failed is None:
+        return message
+    from echodepth.apps.flag_owners import explain_flags
+    from echodepth.core.flags import flag_types
+
+    flags = {each.name: flag_types(_flags_of(_load(each.flags), []).config) for each in COMMANDS}
+    return explain_flags(message, failed, flags)
 
 
 def _print_anything() -> None:
@@ -214,7 +232,17 @@ def parse(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:
     given = _flags_of(_load(command.flags), rest)
     default = {} if given.default is None else {"default": given.default}
     config = tyro.cli(given.config, prog=f"echodepth {command.name}", args=rest, **TYRO, **default)
-    return _load(command.run), given.finish(config)
+    return functools.partial(_carry_out, command.name, _load(command.run)), given.finish(config)
+
+
+def _carry_out(command: str, run: Callable[[Any], object], config: Any) -> None:
+    result = run(config)
+    if {os.environ.get(rank, "0") for rank in ("RANK", "LOCAL_RANK", "NODE_RANK")} != {"0"}:
+        return  # another process of the same run says it
+    from echodepth.apps.next_command import next_command
+
+    if (following := next_command(command, config, result)) is not None:
+        log.info("next: %s", following)
 
 
 def _flags_of(flags: Any, rest: Sequence[str]) -> CommandFlags:

@@ -15,7 +15,7 @@ from echodepth.data.recorded import data_to_read
 from echodepth.evaluation.config import ScoringConfig
 from echodepth.evaluation.frame_predictions import predict_frames
 from echodepth.evaluation.scoring import score_model
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from echodepth.report.figures import Panel, display_limit, input_panels, picture_grid, save_figure
 
 FRAMES = 5
@@ -24,7 +24,7 @@ TITLES = ("student", "student, distilled", "teacher")
 
 def main(experiments: list[str], target: Path) -> None:
     """Score the first model, choose the frames, and plot the predictions of all three."""
-    models = [load_model(experiment) for experiment in experiments]
+    models = [load_depth_model(experiment) for experiment in experiments]
     # The teacher may be trained on other rooms: all three predict the first model's test frames.
     data = data_to_read(models[0], None, None)
     scoring = ScoringConfig(dataset=data.dataset, data_dir=data.root, device="cpu")

@@ -18,7 +18,7 @@ from echodepth.core.packaged import PRETRAINED
 from echodepth.data.config import SOURCE_FLAGS
 from echodepth.inference.config import ExportConfig
 from echodepth.inference.export import export
-from echodepth.models.checkpoint import load_model, save_model
+from echodepth.models.checkpoint import load_depth_model, save_model
 
 LARGEST = 2.5e6
 """Bytes of a packaged model."""
@@ -36,13 +36,13 @@ def read_test(title_and_path: str) -> tuple[str, dict[str, float]]:
 
 def package(checkpoint: str, name: str, licence: str, data_dir: Path, tests: dict[str, dict[str, float]]) -> Path:
     """Write the folder, without the address of the training data; a larger one than ``LARGEST`` is an error."""
-    model = load_model(checkpoint)
+    model = load_depth_model(checkpoint)
     data = {flag: value for flag, value in model.run.data.items() if flag not in SOURCE_FLAGS}
     model.run = replace(model.run, experiment_name=name, data=data, tests=tests)
     with tempfile.TemporaryDirectory() as temporary:
         save_model(model, Path(temporary) / "float32")
         config = ExportConfig(f"{temporary}/float32", "safetensors", "fp16", Path(temporary), data_dir=data_dir)
-        rounded = load_model(export(config))
+        rounded = load_depth_model(export(config))
         save_model(rounded, Path(temporary) / name, licence)
         if (size := sum(path.stat().st_size for path in (Path(temporary) / name).iterdir())) > LARGEST:
             raise SystemExit(f"{name} has {size / 1e6:.2f} MB, more than {LARGEST / 1e6:g}: nothing was written")

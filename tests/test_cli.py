@@ -129,6 +129,27 @@ def test_a_file_in_a_folders_place_is_named(
     assert capsys.readouterr().err.splitlines()[-1] == "echodepth: [Errno 17] File exists: 'taken'"
 
 
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        ("evaluate --checkpoint rgb", "results/rgb/evaluate_test_valid.json"),
+        ("compare rgb --pictures 0 --extremes 0", "results/comparison/comparison.json"),
+    ],
+)
+def test_json_is_all_that_stdout_holds(
+    words: str,
+    file: str,
+    v2_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_tiny_rgb(tmp_path / "checkpoints" / "rgb", v2_root)
+    cli.main([*words.split(), "--json", "--device", "cpu"])
+    assert json.loads(capsys.readouterr().out) == json.loads(Path(file).read_text())
+
+
 def test_ctrl_c_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(command: object) -> None:
         raise KeyboardInterrupt
@@ -236,6 +257,27 @@ def test_a_recorded_run_is_run_again_and_further_flags_win(v2_root: Path, tmp_pa
     assert again == replace(config, seed=3, checkpoints=None, overwrite=False)
     with pytest.raises(ConfigError, match="is of a run of train 'binaural', not of train rgb"):
         cli.parse(["train", "rgb", "--config", str(recorded)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learnin_rate": 1}, "--learnin_rate: there is no such flag here; did you mean learning_rate?"),
+        ({"seed": "seven"}, "--seed is 'seven'"),
+        ({"model": "lihgt"}, "--model lihgt: there is no such network; did you mean light?"),
+    ],
+)
+def test_what_a_recorded_run_holds_is_refused_by_its_file(
+    changes: dict[str, object], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message named a flag that the user had not given, and not where it came from."""
+    recorded = tmp_path / "config.json"
+    flags = plain(train_config("binaural", model="light")) | changes
+    recorded.write_text(json.dumps({"kind": "binaural", "flags": flags}))
+    with pytest.raises(SystemExit):
+        cli.main(["train", "binaural", "--config", str(recorded)])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"echodepth: --config {recorded}: {message}")
 
 
 def test_a_message_is_found_again_in_a_workers_traceback() -> None:

@@ -1,9 +1,16 @@
 """Errors that a user can mend: the command line prints their message alone, without a traceback."""
 
+import functools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
 
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+_COMMAND_OR_FLAG = re.compile(r"(echodepth [a-z][^;,`)]*)|(?<![\w-])--(?=\w)")
+_in_command = False
 _LACKS = (
     (
         r"\(shm\)|out of shared memory|/torch_\d+|signal: Bus error",
@@ -47,6 +54,35 @@ class CheckpointError(EchodepthError):
 
 class ConfigError(EchodepthError):
     """An argument, or a combination of arguments, that makes no sense."""
+
+
+def names_arguments(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """A function of the Python interface: unless a command calls it, its errors name arguments in place of flags.
+
+    ``--data_dir`` becomes ``data_dir``. A command that an error tells to type stays as it is.
+    """
+
+    @functools.wraps(function)
+    def called(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        try:
+            return function(*args, **kwargs)
+        except EchodepthError as error:
+            if not _in_command:
+                error.args = (_COMMAND_OR_FLAG.sub(lambda found: found[1] or "", str(error)),)
+            raise
+
+    return called
+
+
+@contextmanager
+def naming_flags() -> Iterator[None]:
+    """Meanwhile a command of the command line runs, in whichever thread: errors name flags."""
+    global _in_command
+    before, _in_command = _in_command, True
+    try:
+        yield
+    finally:
+        _in_command = before
 
 
 def require_at_least(least: int, **flags: int | float) -> None:

@@ -22,6 +22,23 @@ TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
 """A flag that takes its value: --bilinear False."""
 
 
+class _TextForPaths(type):
+    """Converts arguments before the constructor sees them: its annotations remain what the fields hold."""
+
+    if not typing.TYPE_CHECKING:
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            hints = _hints(cls)
+            names = [field.name for field in dataclasses.fields(cls) if not field.kw_only]
+            positional = [_as_type(value, hints[name]) for name, value in zip(names, args, strict=False)]
+            named = {name: _as_type(value, hints.get(name)) for name, value in kwargs.items()}
+            return super().__call__(*positional, *args[len(names) :], **named)
+
+
+class PathsFromText(metaclass=_TextForPaths):
+    """Base of the configs: a path may be given as text, as on the command line."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CommandFlags:
     """The flags of a command whose flags depend on the command line.
@@ -152,6 +169,7 @@ def flag_types(cls: type) -> dict[str, Any]:
     return types
 
 
+@functools.lru_cache(maxsize=256)
 def _hints(cls: type) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(typing.cast(Any, cls))}
@@ -171,10 +189,11 @@ def _build(cls: type[Config], flags: Mapping[str, Any]) -> Config:
 
 
 def _as_type(value: Any, annotation: Any) -> Any:
-    """A value read from JSON as its flag has it."""
+    """A value from JSON or Python as its flag has it."""
     options = typing.get_args(annotation) or (annotation,)
-    if isinstance(value, list):
-        return tuple(value)
+    if isinstance(value, list | tuple):
+        typed = tuple(_as_type(each, options[0]) for each in value) if Path in options else tuple(value)
+        return value if typed == value else typed
     if isinstance(value, str) and Path in options and not (str in options and "://" in value):
         return Path(value)
     return value

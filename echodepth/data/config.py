@@ -10,6 +10,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 from echodepth.core import flags as flag_groups
 from echodepth.core.constants import SPEED_OF_SOUND
 from echodepth.core.errors import ConfigError
+from echodepth.core.flags import PathsFromText
 from echodepth.data.dataset_registry import DATASETS
 
 SOURCE_FLAGS = frozenset({"data_dir", "shard_cache", "verify"})
@@ -35,7 +36,7 @@ OptionalAddress = Annotated[
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(PathsFromText):
     """Dataset, image size and audio cut."""
 
     dataset: str = "batvisionv2"

@@ -33,6 +33,10 @@ class SplitDataset(Dataset[Sample], ABC):
     labelled: Labelled | None
     bad_rows: list[str]
 
+    def __repr__(self) -> str:
+        size, contents = self.decoder.image_size, ", ".join(self.decoder.modalities)
+        return f"{type(self).__name__}({len(self)} frames of {contents}; {size}x{size}, {self.decoder.max_depth:g} m)"
+
     @abstractmethod
     def __len__(self) -> int:
         """Number of instances."""

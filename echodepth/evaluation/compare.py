@@ -31,7 +31,7 @@ from echodepth.evaluation.results import Evaluation, summary
 from echodepth.evaluation.scoring import CONTROL_LABELS, model_label, score_model, scored_data
 from echodepth.metrics.direction import SCORES
 from echodepth.metrics.protocols import get_protocol
-from echodepth.models.checkpoint import DepthModel, load_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model
 from echodepth.models.networks import NETWORKS
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ def compare(config: CompareConfig) -> Path:
     write_report(comparison, folder)
     _log_verdicts(comparison)
     log.info("written to %s", folder / "comparison.html")
+    if config.json:
+        print((folder / "comparison.json").read_text(encoding="utf-8"), end="")
     return folder
 
 
@@ -64,7 +66,7 @@ def build_comparison(config: CompareConfig) -> Comparison:
         raise ConfigError(f"--name {config.name!r}: use {EXPERIMENT_NAMES}; it names a folder in results/")
     require_at_least(0, pictures=config.pictures, extremes=config.extremes, seed=config.scoring.seed)
     device = choose_device(config.scoring.device)
-    models = {run: load_model(run, device) for run in config.runs}
+    models = {run: load_depth_model(run, device) for run in config.runs}
     models = dict(sorted(models.items(), key=lambda item: _order(model_label(item[1]))))
     names = _short_names(models)
     settings = config.scoring

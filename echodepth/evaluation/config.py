@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from echodepth.core.flags import TrueOrFalse
+from echodepth.core.flags import PathsFromText, TrueOrFalse
 from echodepth.data.config import OptionalAddress
 from echodepth.data.records import Split
 from echodepth.metrics.config import ProtocolName
@@ -15,7 +15,7 @@ Control = Literal["none", "shuffled_audio", "mean_depth"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringConfig:
+class ScoringConfig(PathsFromText):
     """Data, protocol and machine of scoring."""
 
     split: Split = "test"
@@ -45,7 +45,7 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(PathsFromText):
     """Score a trained model, or a control in its place."""
 
     checkpoint: str | None = None
@@ -56,6 +56,8 @@ class EvaluateConfig:
     """Also score an audio model with swapped, single and equal ears, without attention, and its controls."""
     out: Path | None = None
     """Folder of the result files. Default: results/<experiment>."""
+    json: bool = False
+    """Print the result as JSON: one document, as in the result file; all messages go to stderr."""
     scoring: ScoringConfig = ScoringConfig()
 
 
@@ -71,4 +73,6 @@ class CompareConfig:
     """Number of frames in the report that are spread evenly over the split."""
     extremes: int = 2
     """Number of best, median and worst frames of the best audio model in the report."""
+    json: bool = False
+    """Print the report as JSON: one document, as in comparison.json; all messages go to stderr."""
     scoring: ScoringConfig = ScoringConfig()

@@ -11,7 +11,7 @@ from echodepth.data.sample import Sample
 from echodepth.distillation.losses.total import distillation_losses
 from echodepth.experiments.grid import Run
 from echodepth.experiments.run import Setting
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from echodepth.training.config import DistillConfig
 from echodepth.training.distillation_task import DistillationTask
 from echodepth.training.train import new_task
@@ -75,7 +75,7 @@ def _ratio(setting: Setting, run: Run, method: str) -> float:
     task, data, _ = new_task(config)
     assert isinstance(task, DistillationTask)
     alone = Run("none", run.rooms, run.label_fraction, "none", run.seed)
-    trained = load_model(setting.experiment_name(alone))
+    trained = load_depth_model(setting.experiment_name(alone))
     task.model.network.load_state_dict(trained.network.state_dict())
     task.train()
     data.setup("fit")

@@ -23,7 +23,7 @@ from echodepth.evaluation.scoring import score_model
 from echodepth.experiments.config import Preset, Scale, Study
 from echodepth.experiments.grid import DISTILLED, MIRRORED, UNDISTILLED, Run, scorings, weighted
 from echodepth.metrics.direction import DIRECTIONS
-from echodepth.models.checkpoint import load_model, read_checkpoint
+from echodepth.models.checkpoint import load_depth_model, read_checkpoint
 from echodepth.models.model_digest import model_digest
 from echodepth.training.compose import train_config
 from echodepth.training.config import TrainConfig
@@ -206,7 +206,7 @@ def score(
         control: what to score in place of the model.
         mirror_average: whether the model is averaged over the mirrored input.
     """
-    data, model = setting.rooms(replace(run, teacher_data="same")), load_model(setting.experiment_name(run))
+    data, model = setting.rooms(replace(run, teacher_data="same")), load_depth_model(setting.experiment_name(run))
     made_from = {"model": model_digest(model), "rooms_sha256": content_digest(data / SIMULATION_FILE)}
     if path.exists() and made_from.items() <= json.loads(path.read_text()).items():
         return

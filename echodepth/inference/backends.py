@@ -25,7 +25,7 @@ from echodepth.inference.export_metadata import (
 )
 from echodepth.inference.latency import LatencyModel
 from echodepth.inference.runtime import Backend
-from echodepth.models.checkpoint import load_model as load_depth_model
+from echodepth.models.checkpoint import load_depth_model
 from echodepth.models.layers import Prediction
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,9 @@ class ExportedModel:
         self.max_depth = metadata.max_depth
         self.run = metadata.run
 
+    def __repr__(self) -> str:
+        return f"ExportedModel({', '.join(map(str, self.files))})"
+
     def predict(self, raw: Tensor) -> Prediction:
         """Predict depth as :meth:`Backend.predict` describes; there are no features.
 
@@ -68,7 +71,7 @@ class ExportedModel:
 
 def load_backend(
     checkpoint: str | Path | None,
-    backend: BackendName = "torch",
+    backend: BackendName = "auto",
     device: str = "auto",
     compile: CompileMode | None = None,
     trust_code: bool = False,
@@ -78,7 +81,7 @@ def load_backend(
     Args:
         checkpoint: torch: a checkpoint, as ``--checkpoint`` names it, None for the default model, or a ``.pt2``; onnx:
             an ``.onnx``; openvino: an ``.xml`` with its ``.bin``.
-        backend: torch, onnx or openvino.
+        backend: torch, onnx or openvino; auto takes the one of the file's suffix, and torch for a checkpoint.
         device: torch: any torch device or auto; onnx: auto, cpu or cuda; openvino: auto, cpu, gpu or npu. Exported
             graphs use as many threads as torch does.
         compile: ``latency`` prepares a checkpoint for the shortest time of one frame, see ``LatencyModel``; exported
@@ -92,6 +95,8 @@ def load_backend(
     """
     path = Path(checkpoint or DEFAULT_MODEL)
     required = BACKEND_BY_SUFFIX.get(path.suffix)
+    if backend == "auto":
+        backend = required or "torch"
     if required is None and backend == "torch":
         model = load_depth_model(checkpoint, choose_device(device))
         return LatencyModel(model) if compile == "latency" else model
@@ -101,13 +106,13 @@ def load_backend(
             f"echodepth export --checkpoint {path} --format {backend}"
         )
     if required != backend:
-        raise ConfigError(f"{checkpoint} is not for --backend {backend}: use --backend {required}")
+        raise ConfigError(f"{checkpoint} is not for --backend {backend}: leave it out, or use --backend {required}")
     if not path.is_file():
         raise CheckpointError(f"{checkpoint} does not exist: make it with echodepth export")
     if backend == "torch" and not trust_code:
         raise ConfigError(
             f"{checkpoint}: a .pt2 can hold code that runs when it is opened; give an .onnx or .xml file, or the model "
-            "folder, or --trust_code (trust_code=True) if you exported this file yourself"
+            "folder, or --trust_code if you exported this file yourself"
         )
     files = (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,)
     try:

@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from echodepth.core.flags import PathsFromText
 from echodepth.data.records import Split
 
 OutputFormat = Literal["npy", "png", "color", "ply", "glb", "sheet"]
-BackendName = Literal["torch", "onnx", "openvino"]
+BackendName = Literal["auto", "torch", "onnx", "openvino"]
+"""Runtime of a model. auto: that of an exported file's suffix, torch for all else."""
 ExportFormat = Literal["onnx", "openvino", "pt2", "safetensors"]
 Precision = Literal["fp32", "fp16", "int8"]
 CompileMode = Literal["latency"]
@@ -17,15 +19,15 @@ CompileMode = Literal["latency"]
 
 
 @dataclass(frozen=True)
-class PredictConfig:
+class PredictConfig(PathsFromText):
     """Predict depth maps from files, folders or a dataset split."""
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Input files or folders: images and videos for an RGB model, two-channel WAV or FLAC for an audio model."""
     checkpoint: str | None = None
     """Model: best/ folder, .pth, experiment, ORG/NAME on the Hub, or exported file; default: echodepth-light."""
-    backend: BackendName = "torch"
-    """Runtime: torch (a checkpoint or a .pt2), onnx (an .onnx) or openvino (an .xml)."""
+    backend: BackendName = "auto"
+    """Runtime: torch (a checkpoint or a .pt2), onnx (an .onnx), openvino (an .xml); auto: by the file's suffix."""
     trust_code: bool = False
     """Open a .pt2 file, which can hold code that runs on opening: only one that you exported yourself."""
     mirror_average: bool = False
@@ -59,7 +61,7 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
-class ExportConfig:
+class ExportConfig(PathsFromText):
     """Export a trained model as one file for another runtime."""
 
     checkpoint: str | None = None

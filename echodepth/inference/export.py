@@ -35,8 +35,7 @@ from echodepth.inference.exporters import Write, folder_writer, onnx_writer, ope
 from echodepth.inference.quantize import quantize
 from echodepth.metrics.depth import DepthMetrics
 from echodepth.metrics.protocols import get_protocol
-from echodepth.models.checkpoint import DepthModel
-from echodepth.models.checkpoint import load_model as load_depth_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model
 from echodepth.models.mirror_average import MirrorAveraged, RawPredictor
 
 log = logging.getLogger(__name__)

@@ -48,6 +48,9 @@ class LatencyModel:
         self._graphs: OrderedDict[torch.Size, Callable[[Tensor], Prediction]] = OrderedDict()
         self._lock = Lock()
 
+    def __repr__(self) -> str:
+        return repr(self.source)
+
     @torch.inference_mode()
     def predict(self, raw: Tensor) -> Prediction:
         """Predict depth as ``Backend.predict`` describes; there are no features."""

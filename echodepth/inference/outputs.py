@@ -15,8 +15,8 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.sampling import pixel_centres
 from echodepth.data.images import to_rgb
 from echodepth.inference.config import OutputFormat
+from echodepth.inference.estimate import Estimate
 from echodepth.inference.point_cloud import Intrinsics, back_project, encode_point_cloud, point_grid
-from echodepth.inference.predictor import Estimate
 from echodepth.report.contact_sheet import ContactSheet
 from echodepth.report.figures import (
     Panel,

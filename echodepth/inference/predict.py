@@ -12,10 +12,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from echodepth.core.errors import ConfigError, DataError, EchodepthError, plain_message, require_at_least
 from echodepth.inference.cloud_camera import CloudCamera, check_camera_flags
 from echodepth.inference.config import OutputFormat, PredictConfig
+from echodepth.inference.estimate import Estimate
 from echodepth.inference.outputs import OutputWriter, add_to_sheet
 from echodepth.inference.point_cloud import require_trimesh
 from echodepth.inference.predict_video import VideoPrediction
-from echodepth.inference.predictor import Estimate, Predictor, load_model
+from echodepth.inference.predictor import Predictor, load_model
 from echodepth.inference.results import Results
 from echodepth.inference.sources import Source, find_sources
 from echodepth.inference.video import require_av

@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.inference.estimate import Estimate
 from echodepth.inference.inputs import check_file
 from echodepth.inference.outputs import OutputWriter
-from echodepth.inference.predictor import Estimate, Predictor
+from echodepth.inference.predictor import Predictor
 from echodepth.inference.results import Results
 from echodepth.inference.sources import Source
 from echodepth.inference.video import TimedFrame, Video, write_video

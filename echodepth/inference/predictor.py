@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar, overload
@@ -15,13 +14,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.core.array_store import short_hash
-from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.errors import CheckpointError, ConfigError, names_arguments
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.result_log import content_digest
 from echodepth.data.audio import AudioCut
 from echodepth.data.recorded import trained_camera, trained_data
 from echodepth.inference.backends import ExportedModel, load_backend
 from echodepth.inference.config import BackendName, CompileMode
+from echodepth.inference.estimate import Estimate
 from echodepth.inference.inputs import (
     VIDEO_SUFFIXES,
     Input,
@@ -44,21 +44,6 @@ BATCH_SIZE = 8
 """Number of inputs that pass through a model together."""
 
 
-@dataclass(frozen=True, eq=False)
-class Estimate:
-    """Prediction for one input, or for a batch in one array.
-
-    Attributes:
-        depth: float32 metres along the optical axis. Its height and width are those of the upright input image, or,
-            for a recording, the model's own.
-        uncertainty: predicted uncertainty (Laplace scale, metres); None if the model was trained without
-            ``--uncertainty``.
-    """
-
-    depth: Float[np.ndarray, "*batch h w"]
-    uncertainty: Float[np.ndarray, "*batch h w"] | None = None
-
-
 class Predictor:
     """A model behind one method, ``infer``.
 
@@ -71,6 +56,9 @@ class Predictor:
         self.backend = backend
         self._use(backend, mirror_average)
 
+    def __repr__(self) -> str:
+        return f"Predictor({self.name}: {self.backend!r})"
+
     def _use(self, model: Backend, mirror_average: bool) -> None:
         is_exported = isinstance(model, ExportedModel) and model.metadata.mirror_average
         self.mirror_average = mirror_average or is_exported
@@ -82,7 +70,7 @@ class Predictor:
         cls,
         checkpoint: str | Path | None = None,
         device: str = "auto",
-        backend: BackendName = "torch",
+        backend: BackendName = "auto",
         compile: CompileMode | None = None,
         mirror_average: bool = False,
         trust_code: bool = False,
@@ -98,7 +86,7 @@ class Predictor:
                 ``echodepth export`` wrote, or the name of a model that comes with the package. By default that is
                 ``echodepth-light``, with a warning that says so.
             device: auto, cpu, cuda, cuda:1 or mps.
-            backend: runtime: torch, onnx or openvino; see ``load_backend``.
+            backend: runtime: torch, onnx or openvino; auto takes the one of the file's suffix.
             compile: ``latency`` for the shortest time of one frame: on a GPU, a CUDA graph of front end and network.
                 Exported files stay as they are.
             mirror_average: average each prediction, and its uncertainty, with that of the mirrored input: exchanged
@@ -110,10 +98,7 @@ class Predictor:
             CheckpointError: the model is missing or unreadable, or its weights do not fit the network.
             ConfigError: the device is not available, or a ``.pt2`` is not trusted.
         """
-        predictor = cls(load_backend(checkpoint, backend, device, compile, trust_code), mirror_average)
-        if isinstance(predictor.backend, DepthModel):
-            predictor._use(fused_copy(predictor.backend), mirror_average)
-        return predictor
+        return load_model(checkpoint, device, backend, compile, mirror_average, trust_code)
 
     def push_to_hub(self, repo_id: str, license: str | None = None, private: bool = False) -> str:
         """Publish the model folder with its model card on the Hugging Face Hub.
@@ -174,6 +159,7 @@ class Predictor:
     @overload
     def infer(self, x: list[_Input] | tuple[_Input, ...], sample_rate: int | None = None) -> list[Estimate]: ...
 
+    @names_arguments
     def infer(
         self, x: Input | list[_Input] | tuple[_Input, ...], sample_rate: int | None = None
     ) -> Estimate | list[Estimate]:
@@ -235,16 +221,20 @@ class Predictor:
             return [_resize(each, one.size) for each, one in zip(maps, inputs, strict=True)]
 
 
+@names_arguments
 def load_model(
     checkpoint: str | Path | None = None,
     device: str = "auto",
-    backend: BackendName = "torch",
+    backend: BackendName = "auto",
     compile: CompileMode | None = None,
     mirror_average: bool = False,
     trust_code: bool = False,
 ) -> Predictor:
     """Load a model; arguments and errors are those of ``Predictor.from_pretrained``."""
-    return Predictor.from_pretrained(checkpoint, device, backend, compile, mirror_average, trust_code)
+    predictor = Predictor(load_backend(checkpoint, backend, device, compile, trust_code), mirror_average)
+    if isinstance(predictor.backend, DepthModel):
+        predictor._use(fused_copy(predictor.backend), mirror_average)
+    return predictor
 
 
 def _resize(maps: Float[Tensor, "c s s"], size: tuple[int, int] | None) -> Estimate:

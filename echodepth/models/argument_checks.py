@@ -10,12 +10,14 @@ LARGEST_WIDTH = 512
 """Largest base_channels: eight times the usual, 64 times as many weights."""
 
 
-def check_network_arguments(base_channels: int, output_size: int) -> None:
+def check_network_arguments(base_channels: int, output_size: int | None) -> None:
     """Raise a ValueError that names a constructor argument out of range."""
     if base_channels < 1:
         raise ValueError(f"base_channels must be at least 1, not {base_channels}")
     if base_channels > LARGEST_WIDTH:
         raise ValueError(f"base_channels must be at most {LARGEST_WIDTH}, not {base_channels}")
+    if output_size is None:
+        return
     if output_size < 1:
         raise ValueError(f"output_size must be at least 1 pixel, not {output_size}")
     if output_size > LARGEST_SIZE:

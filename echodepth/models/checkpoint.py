@@ -27,7 +27,7 @@ from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_s
 from echodepth.models.frontends import FRONT_ENDS, default_front_end
 from echodepth.models.frontends.base import MINIMUM_SIZE, FrontEnd
 from echodepth.models.hub import fetch, is_hub_id
-from echodepth.models.layers import DepthNet, Features, Prediction
+from echodepth.models.layers import DepthNet, Features, Prediction, count_parameters
 from echodepth.models.load_checks import load_settled, require_finite
 from echodepth.models.model_card import write_card
 from echodepth.models.networks import NETWORKS
@@ -119,6 +119,12 @@ class DepthModel(nn.Module):
         check_arguments(network, spec.arguments, "arguments")
         self.front_end: FrontEnd = FRONT_ENDS[name](**settings)
         self.network: DepthNet = network(**spec.arguments)
+        if self.network.output_size is None:  # the output of a front end may have any shape
+            self.network.output_size = self.front_end.image_size
+
+    def __repr__(self) -> str:
+        size, side = f"{count_parameters(self.network) / 1e6:.2f} M parameters", self.image_size
+        return f"DepthModel({self.spec.network}, {size}: {self.input_key} to {side}x{side}, up to {self.max_depth:g} m)"
 
     @property
     def input_key(self) -> str:
@@ -178,7 +184,7 @@ def _require(registry: Registry[Any], name: str) -> None:
         )
 
 
-def save_model(model: DepthModel, folder: Path, licence: str | None = None) -> None:
+def save_model(model: DepthModel, folder: str | Path, licence: str | None = None) -> None:
     """Write a model folder, which replaces an older one in one step; ``licence`` is that of the weights.
 
     Raises:
@@ -186,12 +192,12 @@ def save_model(model: DepthModel, folder: Path, licence: str | None = None) -> N
     """
     config = {"format": FORMAT, **asdict(model.spec), "run": model.run.to_plain()}
     weights = as_stored(model.network.state_dict(), model.run.dtype)
-    with atomic_folder(folder, replace=True) as new:
+    with atomic_folder(Path(folder), replace=True) as new:
         write_weights(new, config, weights)
         (new / "README.md").write_text(write_card(model.network, model.image_size, model.run, licence))
 
 
-def load_model(checkpoint: str | Path | None = None, device: str | torch.device = "cpu") -> DepthModel:
+def load_depth_model(checkpoint: str | Path | None = None, device: str | torch.device = "cpu") -> DepthModel:
     """Load a saved model, in eval mode.
 
     Args:
@@ -268,7 +274,8 @@ def _load_file(path: Path) -> DepthModel:
         if "model_spec" in checkpoint:
             spec, run = ModelSpec(**checkpoint["model_spec"]), RunRecord.from_plain(checkpoint["run"], path)
         else:
-            spec, run = _infer_spec(weights, path), RunRecord(experiment_name=experiment_name(path.stem))
+            spec = ModelSpec(*recognise_network(weights, path))
+            run = RunRecord(experiment_name=experiment_name(path.stem))
         _check_fit(spec, tensor_shapes(weights, path), path)
         model = DepthModel(spec, run)
     except (LookupError, ValueError) as error:  # weights of no dimension, when the spec is inferred from them
@@ -291,7 +298,3 @@ def _fill(model: DepthModel, weights: Mapping[str, Tensor], path: Path) -> Depth
         more = f"; and {len(mismatches) - 3} more" if len(mismatches) > 3 else ""
         raise CheckpointError(f"the weights in {path} do not fit {model.spec}: {listed}{more}") from error
     return model
-
-
-def _infer_spec(weights: Mapping[str, Tensor], path: Path) -> ModelSpec:
-    return ModelSpec(*recognise_network(weights, path))

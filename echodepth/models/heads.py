@@ -33,11 +33,12 @@ class BoundedHead(nn.Module, ABC):
         nn.init.normal_(self.conv.weight, std=0.1 / math.sqrt(in_channels))
         nn.init.constant_(torch.as_tensor(self.conv.bias), math.log(start / (1 - start)))
 
-    def forward(self, x: Float[Tensor, "b c h w"], output_size: int) -> Float[Tensor, "b 1 s s"]:
-        """Metres, resized to ``output_size`` before they are bounded."""
+    def forward(self, x: Float[Tensor, "b c h w"], output_size: int | tuple[int, int]) -> Float[Tensor, "b 1 h2 w2"]:
+        """Metres, resized before they are bounded to a square of side ``output_size``, or to its rows and columns."""
         logit = self.conv(x)
-        if logit.shape[-2:] != (output_size, output_size):
-            logit = F.interpolate(logit, (output_size, output_size), mode="bilinear", align_corners=False)
+        size = (output_size, output_size) if isinstance(output_size, int) else output_size
+        if logit.shape[-2:] != size:
+            logit = F.interpolate(logit, size, mode="bilinear", align_corners=False)
         return self.bound(logit)
 
     @abstractmethod
@@ -101,7 +102,7 @@ class UncertaintyHead(BoundedHead):
             self.hidden = nn.Conv2d(in_channels, in_channels, 3, padding=1, padding_mode="replicate")
         self.max_depth = max_depth
 
-    def forward(self, x: Float[Tensor, "b c h w"], output_size: int) -> Float[Tensor, "b 1 s s"]:
+    def forward(self, x: Float[Tensor, "b c h w"], output_size: int | tuple[int, int]) -> Float[Tensor, "b 1 h2 w2"]:
         """Uncertainty in metres; the 3x3 convolution covers the edges, where depth errors are largest."""
         return super().forward(F.relu(self.hidden(x.detach())), output_size)
 

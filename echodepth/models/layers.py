@@ -169,13 +169,13 @@ class Prediction(NamedTuple):
     """Output of a network for a batch.
 
     Attributes:
-        depth: metres in (0, max_depth), [B,1,S,S].
-        uncertainty: Laplace scale of the depth's error in metres, [B,1,S,S]; None without an uncertainty head.
+        depth: metres in (0, max_depth), [B,1,H,W].
+        uncertainty: Laplace scale of the depth's error in metres, [B,1,H,W]; None without an uncertainty head.
         features: the maps x1..x5 and d1..d4 by name.
     """
 
-    depth: Float[Tensor, "b 1 s s"]
-    uncertainty: Float[Tensor, "b 1 s s"] | None
+    depth: Float[Tensor, "b 1 h w"]
+    uncertainty: Float[Tensor, "b 1 h w"] | None
     features: Features
 
 
@@ -208,6 +208,8 @@ class DepthNet(nn.Module, ABC):
         single_frame_size: smallest image side at which a batch of one frame has statistics for every batch norm.
         supports_activation_checkpointing: whether its encoders and decoder are ``Encoder`` and ``Decoder``.
         feature_levels: names of the feature maps.
+        output_size: side in pixels of the square depth map; None for a size that follows the input's.
+        max_depth: metres; depth lies in (0, max_depth).
     """
 
     name: ClassVar[str]
@@ -219,7 +221,7 @@ class DepthNet(nn.Module, ABC):
     supports_activation_checkpointing: ClassVar[bool] = False
     feature_levels: ClassVar[tuple[str, ...]] = FEATURE_LEVELS
 
-    output_size: int
+    output_size: int | None
     max_depth: float
     head: DepthHead
     uncertainty_head: UncertaintyHead | None
@@ -253,10 +255,12 @@ class DepthNet(nn.Module, ABC):
             ValueError: ``x`` has the wrong number of channels or is too small.
         """
 
-    def head_outputs(self, features: Features) -> Prediction:
-        """Depth and uncertainty from the features' d1, at the output size."""
-        depth = self.head(features["d1"], self.output_size)
-        uncertainty = None if self.uncertainty_head is None else self.uncertainty_head(features["d1"], self.output_size)
+    def head_outputs(self, features: Features, size: int | tuple[int, int] | None = None) -> Prediction:
+        """Depth and uncertainty from the features' d1, at the output size; if it is None at ``size``, or that of d1."""
+        rows, columns = features["d1"].shape[-2:]
+        size = self.output_size or size or (rows, columns)
+        depth = self.head(features["d1"], size)
+        uncertainty = None if self.uncertainty_head is None else self.uncertainty_head(features["d1"], size)
         return Prediction(depth, uncertainty, features)
 
     @overload
@@ -265,7 +269,7 @@ class DepthNet(nn.Module, ABC):
     def forward(self, x: Tensor, return_features: Literal[True]) -> tuple[Tensor, Features]: ...
     def forward(
         self, x: Float[Tensor, "b c h w"], return_features: bool = False
-    ) -> Float[Tensor, "b 1 s s"] | tuple[Float[Tensor, "b 1 s s"], Features]:
+    ) -> Float[Tensor, "b 1 h2 w2"] | tuple[Float[Tensor, "b 1 h2 w2"], Features]:
         """Predict depth.
 
         Args:

@@ -135,6 +135,7 @@ def picture_grid(
     depth_limit: float,
     error_limit: float,
     title: str = "",
+    error_label: str = "absolute error in m",
 ) -> Figure:
     """A grid of panels that share one depth scale and one error scale, each with a colour bar in metres.
 
@@ -143,6 +144,7 @@ def picture_grid(
         depth_limit: upper end of the depth scale in metres.
         error_limit: upper end of the error scale in metres.
         title: of the figure.
+        error_label: of the colour bar of the error scale.
 
     Raises:
         ValueError: there is no row, or the rows differ in length.
@@ -157,7 +159,7 @@ def picture_grid(
     if "depth" in kinds:
         bars.append(depth_bar(depth_limit))
     if "error" in kinds:
-        bars.append(_metre_bar("error", error_limit, "absolute error in m"))
+        bars.append(_metre_bar("error", error_limit, error_label))
     columns = len(rows[0])
     heights = [max(_aspect(panel) for panel in row) for row in rows]
     figure, axes = grid_figure(2.3 * columns, columns, heights, [any(row) for row in captioned], bars, title)

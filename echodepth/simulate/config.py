@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from echodepth.core.errors import ConfigError
+from echodepth.core.flags import PathsFromText
 from echodepth.simulate.rig import BOUNDS, DEFAULT_RIG, Rig, is_in_range, read_rig, require_above_floor
 
 Preset = Literal["demo", "batvision-like"]
@@ -28,7 +29,7 @@ PRESETS: dict[Preset, Amount] = {
 
 
 @dataclass(frozen=True)
-class SimulateConfig:
+class SimulateConfig(PathsFromText):
     """Simulate rooms and write images, depth maps and binaural echoes in BatVision V2's format."""
 
     out: Path

@@ -1,7 +1,8 @@
 """The flags of the commands whose flags depend on the command line: on ``--model``, ``--front_end``, ``--dataset``."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,7 +37,8 @@ def train_flags(kind: str, words: Sequence[str]) -> CommandFlags:
         named = {name: chosen[name] for name in ("model", "front_end") if chosen[name] is not None}
         recorded |= load_initial(init, KINDS[kind].modality, recorded | named)[1]
     choices = Choices(*(chosen[name] or recorded.get(name) for name in CHOICES))
-    composed = config_class(kind, choices, for_command_line=True)
+    with _named(None if any(chosen[name] for name in CHOICES) else chosen["config"]):
+        composed = config_class(kind, choices, for_command_line=True)
     help_text = "Take the flags of an earlier run from its logs/<experiment>/config.json; further flags win."
     config = Annotated[Path | None, tyro.conf.arg(help=help_text)]
     parsed = make_dataclass(kind, [("config", config, None)], bases=(composed,), frozen=True, kw_only=True)
@@ -45,7 +47,19 @@ def train_flags(kind: str, words: Sequence[str]) -> CommandFlags:
     def finish(given: Any) -> Any:
         return train_config(kind, **{name: value for name, value in flat(given).items() if name != "config"})
 
-    return CommandFlags(parsed, _defaults(parsed, recorded) if recorded else None, finish)
+    with _named(chosen["config"]):
+        return CommandFlags(parsed, _defaults(parsed, recorded) if recorded else None, finish)
+
+
+@contextmanager
+def _named(recorded: str | None) -> Iterator[None]:
+    """Name the file of a recorded run in errors about what it holds."""
+    try:
+        yield
+    except ConfigError as error:
+        if recorded is None:
+            raise
+        raise ConfigError(f"--config {recorded}: {error}") from error
 
 
 def _defaults(parsed: type, flags: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from echodepth.core.errors import ConfigError
 from echodepth.data.recorded import trained_data
 from echodepth.data.records import Modality
-from echodepth.models.checkpoint import DepthModel, load_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model
 from echodepth.models.networks import NETWORKS
 from echodepth.models.run_record import RunRecord
 
@@ -26,7 +26,7 @@ def load_initial(init: str, modality: Modality, given: Mapping[str, Any]) -> tup
         CheckpointError: there is no such model.
         ConfigError: it takes another input, or a given flag has another value than the model.
     """
-    model = load_model(init)
+    model = load_depth_model(init)
     if model.input_key != modality:
         raise ConfigError(f"--init {init} takes {model.input_key}, and the input here is {modality}")
     decided = _model_flags(model)

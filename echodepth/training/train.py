@@ -45,6 +45,7 @@ from echodepth.training.resume import ResumePoint, prepare_folders
 from echodepth.training.stop_signals import StopSignals
 from echodepth.training.teacher_setup import open_teacher
 from echodepth.training.thread_choice import training_threads
+from echodepth.training.time_estimate import TimeEstimate
 from echodepth.training.validation import (
     INSTALL_LOGGERS,
     check_batches,
@@ -214,9 +215,7 @@ def _trainer(config: TrainConfig, paths: RunPaths, start: ResumePoint, checkpoin
         TQDMProgressBar(refresh_rate=PROGRESS_STEPS if on_cuda(machine) else 1),
         BestModel(paths),
         ResultPictures(paths, config.save_frequency),
-        History(paths, start.epochs),
-        checkpoints,
-        RankWatch(),
+        *(History(paths, start.epochs), checkpoints, RankWatch(), TimeEstimate()),
     ]
     if optimisation.patience is not None:
         callbacks.insert(1, StopWhenConverged(optimisation.patience, optimisation.min_epochs))

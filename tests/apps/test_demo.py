@@ -29,7 +29,8 @@ from echodepth.apps.demo.examples import find_examples
 from echodepth.apps.demo.serving import serve
 from echodepth.apps.demo.view import depth_limit, maps_html, spectrograms_html, summary
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.inference.predictor import Estimate, Predictor
+from echodepth.inference.estimate import Estimate
+from echodepth.inference.predictor import Predictor
 from tests.tiny import RATE, SIDE, constant, save_tiny, save_tiny_rgb
 
 

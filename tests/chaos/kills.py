@@ -102,13 +102,13 @@ def _plain(value: Any) -> Any:
 
 def whole(folder: Path) -> bool:
     """Whether what is read from a run that was killed is there: every checkpoint loads, and the best model if any."""
-    from echodepth.models.checkpoint import load_model, read_checkpoint
+    from echodepth.models.checkpoint import load_depth_model, read_checkpoint
 
     run = folder / "checkpoints" / "run"
     for path in run.glob("*.pth"):
         read_checkpoint(path)
     if (folder / "logs" / "run" / "metrics.csv").exists():  # the first epoch was validated
-        load_model(run / "best")
+        load_depth_model(run / "best")
     return True
 
 

@@ -33,8 +33,7 @@ from echodepth.inference.config import PredictConfig
 from echodepth.inference.export_metadata import ExportMetadata, parse_metadata
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor, load_model
-from echodepth.models.checkpoint import DepthModel
-from echodepth.models.checkpoint import load_model as load_depth_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model
 from echodepth.models.model_card import write_card
 from echodepth.simulate.config import SimulateConfig
 from echodepth.simulate.dataset_card import create_or_verify_card

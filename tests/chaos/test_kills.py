@@ -8,7 +8,7 @@ import torch
 
 from echodepth.core import atomic_io
 from echodepth.core.atomic_io import atomic_write
-from echodepth.models.checkpoint import DepthModel, load_model, save_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model, save_model
 from tests.chaos.crash import killed_after, killed_before
 from tests.tiny import save_tiny_rgb
 
@@ -50,7 +50,7 @@ def test_the_best_model_is_there_at_every_moment(
     first = [float(next(each.network.parameters()).sum()) for each in two_models]
     point, seen = 1, []
     while killed_before(point, lambda: save_model(new, best)):
-        loaded = load_model("run")
+        loaded = load_depth_model("run")
         assert loaded.network.state_dict().keys() == old.network.state_dict().keys()
         seen.append(float(next(loaded.network.parameters()).sum()))
         assert best.is_dir() or not exchanges

@@ -16,7 +16,7 @@ from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.core.run_paths import experiment_name
 from echodepth.data.recorded import data_to_read, trained_data
 from echodepth.inference.predictor import Predictor
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from echodepth.models.run_record import RunRecord
 from tests.tiny import save_tiny
 
@@ -91,32 +91,32 @@ def test_nothing_is_read_fetched_or_written_because_of_a_model(
 
 def test_the_demo_takes_no_examples_from_a_folder_that_a_model_names(model: Path, address: tuple[str, Any]) -> None:
     change(model, data={"data_dir": address[0]})
-    assert find_examples(DemoConfig(str(model)), [Predictor(load_model(model))]) == []
+    assert find_examples(DemoConfig(str(model)), [Predictor(load_depth_model(model))]) == []
     assert not address[1]
 
 
 def test_the_users_own_flag_chooses_the_data(model: Path, v2_root: Path, tmp_path: Path) -> None:
     change(model, data={"data_dir": "http://127.0.0.1:1/rooms", "shard_cache": str(tmp_path / "cache")})
-    data = data_to_read(load_model(model), None, v2_root)
+    data = data_to_read(load_depth_model(model), None, v2_root)
     assert (data.data_dir, data.shard_cache, data.verify) == (v2_root, None, False)
-    assert data_to_read(load_model(model), None, "s3://bucket/rooms").data_dir == "s3://bucket/rooms"
-    assert data_to_read(load_model(model), "batvisionv1", None).root == Path("data/batvisionv1")
-    assert trained_data(load_model(model)).data_dir is None
+    assert data_to_read(load_depth_model(model), None, "s3://bucket/rooms").data_dir == "s3://bucket/rooms"
+    assert data_to_read(load_depth_model(model), "batvisionv1", None).root == Path("data/batvisionv1")
+    assert trained_data(load_depth_model(model)).data_dir is None
 
 
 def test_a_run_of_ones_own_is_read_from_where_it_was_trained(model: Path, v2_root: Path) -> None:
     with pytest.raises(ConfigError, match="was trained on"):
-        data_to_read(load_model(model), None, None)
+        data_to_read(load_depth_model(model), None, None)
     log = Path("logs/colleague/config.json")
     log.parent.mkdir(parents=True)
     log.write_text(json.dumps({"flags": {"data_dir": str(v2_root)}}))
-    assert data_to_read(load_model(model), None, None).data_dir == v2_root
+    assert data_to_read(load_depth_model(model), None, None).data_dir == v2_root
     # A changed record, an address, and a log that cannot be read are nothing to go by.
     for recorded, logged in (("/elsewhere", str(v2_root)), ("http://a/b", "http://a/b"), (str(v2_root), "[")):
         change(model, data={"data_dir": recorded})
         log.write_text(logged if logged == "[" else json.dumps({"flags": {"data_dir": logged}}))
         with pytest.raises(ConfigError, match="give the folder or address of the dataset with --data_dir"):
-            data_to_read(load_model(model), None, None)
+            data_to_read(load_depth_model(model), None, None)
 
 
 def test_the_default_root_of_a_dataset_is_read(model: Path, v2_root: Path) -> None:
@@ -124,11 +124,11 @@ def test_the_default_root_of_a_dataset_is_read(model: Path, v2_root: Path) -> No
         change(model, data={"data_dir": recorded})
         if recorded is None:
             with pytest.raises(ConfigError, match="give --dataset batvisionv2"):
-                data_to_read(load_model(model), None, None)
-        assert data_to_read(load_model(model), "batvisionv2", None).root == Path("data/batvisionv2")
+                data_to_read(load_depth_model(model), None, None)
+        assert data_to_read(load_depth_model(model), "batvisionv2", None).root == Path("data/batvisionv2")
     Path("data").mkdir()
     Path("data/batvisionv2").symlink_to(v2_root)
-    assert data_to_read(load_model(model), None, None).root == Path("data/batvisionv2")
+    assert data_to_read(load_depth_model(model), None, None).root == Path("data/batvisionv2")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_the_name_of_an_experiment_stays_below_results(name: object, model: Path
     """``experiment_name`` = "../../x" had predict, evaluate and export write outside results/."""
     change(model, experiment_name=name)
     with pytest.raises(CheckpointError, match="experiment"):
-        load_model(model)
+        load_depth_model(model)
 
 
 def test_a_file_of_weights_alone_gives_a_name_that_is_a_folder() -> None:
@@ -172,4 +172,4 @@ def test_data_settings_of_other_types_are_refused(data: dict[str, object], model
     with pytest.raises(
         CheckpointError, match=r"config\.json (records|was trained on a dataset that is not registered)"
     ):
-        trained_data(load_model(model))
+        trained_data(load_depth_model(model))

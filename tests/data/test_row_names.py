@@ -16,7 +16,7 @@ from echodepth.data.records import ALL_MODALITIES, Modality
 from echodepth.data.row_names import place, row_name
 from echodepth.evaluation.compare import build_comparison
 from echodepth.evaluation.config import CompareConfig, ScoringConfig
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from tests.roots import v1, v2, write_rgbd_root, write_v1_root, write_v2_root
 from tests.tiny import constant, save_tiny
 
@@ -99,7 +99,8 @@ def test_a_comparison_scores_each_row_against_its_own_depth(sessions: DataConfig
     save_tiny(tmp_path / "ears", root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "echodepth.evaluation.compare.load_model", lambda run, device: constant(load_model(run, device), 4.0)
+            "echodepth.evaluation.compare.load_depth_model",
+            lambda run, device: constant(load_depth_model(run, device), 4.0),
         )
         config = CompareConfig(
             runs=(str(tmp_path / "ears"),), pictures=4, scoring=ScoringConfig(data_dir=root, device="cpu")

@@ -16,7 +16,7 @@ from echodepth.core.registry import Registry
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.distillation.losses import DISTILLATION_LOSSES
 from echodepth.losses import LOSSES
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
 from tests.conftest import ROOT
@@ -68,7 +68,7 @@ def test_a_network_is_trained_evaluated_and_loaded(v2_root: Path) -> None:
     run("my_network", "evaluate --checkpoint mine --split val", v2_root)
     label = json.loads(Path("results/mine/evaluate_val_valid.json").read_text())["label"]
     assert label == "two convolutions"
-    assert Predictor(load_model("mine")).infer(next((v2_root / "Attic" / "audio").glob("*.wav"))).depth.shape == (
+    assert Predictor(load_depth_model("mine")).infer(next((v2_root / "Attic" / "audio").glob("*.wav"))).depth.shape == (
         32,
         32,
     )
@@ -78,7 +78,7 @@ def test_a_model_of_a_plugin_that_is_not_loaded_is_refused_by_name(v2_root: Path
     run("my_network", f"train binaural --model conv_pair --experiment_name mine {TINY}", v2_root)
     del NETWORKS._entries["conv_pair"]
     with pytest.raises(CheckpointError, match=r"conv_pair.*--plugin MODULE"):
-        load_model("mine")
+        load_depth_model("mine")
 
 
 def test_a_front_end_is_saved_with_the_weights_and_its_flag_counts(v2_root: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_front_end_is_saved_with_the_weights_and_its_flag_counts(v2_root: Path
     run("my_front_end", f"train binaural --front_end power_law --exponent 0.5 --experiment_name power {flags}", v2_root)
     saved = json.loads(Path("checkpoints/power/best/config.json").read_text())
     assert saved["front_end"] == {"name": "power_law", "image_size": 32, "exponent": 0.5}
-    assert load_model("power").front_end.settings == {"image_size": 32, "exponent": 0.5}
+    assert load_depth_model("power").front_end.settings == {"image_size": 32, "exponent": 0.5}
 
 
 def test_a_dataset_is_read_by_its_name(v2_root: Path) -> None:

@@ -1,5 +1,6 @@
 """Documentation pages: every command and Python block runs, and every flag and link exists."""
 
+import ast
 import dataclasses
 import importlib
 import re
@@ -70,6 +71,18 @@ def test_the_flags_that_a_page_names_exist(page: Path, known_flags: set[str]) ->
     text = page.read_text()
     defined_by_page = {*re.findall(r"^    (\w+): [^\n=]+ = ", text, re.MULTILINE)}
     assert {*re.findall(r"`--(\w+)", text)} <= known_flags | defined_by_page
+
+
+def test_the_flags_that_messages_name_exist(known_flags: set[str]) -> None:
+    """Every text of the package: a hint that names a flag no command has leads nowhere."""
+    others = {"force_reinstall", "check", "shm_size", "error_unmatch", "always", "dirty", "abbrev", "exclude"}
+    for path in (ROOT / "echodepth").rglob("*.py"):
+        texts = (each.value for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Constant))
+        named = {
+            flag for text in texts if isinstance(text, str) for flag in re.findall(r"(?<![\w-])--([a-z][\w-]*)", text)
+        }
+        unknown = {flag.replace("-", "_") for flag in named} - known_flags - others  # those of pip, git, docker, shasum
+        assert not unknown, f"{path} names {unknown}"
 
 
 @each_page

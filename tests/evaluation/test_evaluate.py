@@ -23,7 +23,7 @@ from echodepth.evaluation.evaluate import evaluate
 from echodepth.evaluation.scoring import score_model, scored_data
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.direction import DIFFERENCES
-from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model
+from echodepth.models.checkpoint import DepthModel, ModelSpec, load_depth_model
 from echodepth.models.run_record import RunRecord
 from tests.configs import evaluate_config
 from tests.tiny import SIDE, constant, save_tiny, save_tiny_rgb, write_v2
@@ -233,7 +233,7 @@ def test_devices() -> None:
 def test_missing_experiment_names_those_there_are(ears: DepthModel) -> None:
     with pytest.raises(CheckpointError, match="ears"):
         evaluate(evaluate_config("eyes"))
-    assert load_model("ears").run.experiment_name == "ears"
+    assert load_depth_model("ears").run.experiment_name == "ears"
 
 
 def test_json_is_strict() -> None:

@@ -22,7 +22,7 @@ from echodepth.experiments.study import experiment
 from echodepth.experiments.table import gap_closed
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.direction import DIFFERENCES
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from echodepth.training.compose import train_config
 from echodepth.training.config import TrainConfig
 from echodepth.training.distillation_task import DistillationTask
@@ -253,7 +253,7 @@ def test_a_study_is_done_once_resumes_and_weighs_losses_by_their_gradient(
     assert saved["flags"]["lambda_kd"] == weights[run.name]
     task, data, _ = new_task(setting._replace(weights=weights).train_config(run))
     assert isinstance(task, DistillationTask)
-    alone = load_model(setting.experiment_name(Run("none", 12, 0.5, "none", 0)))
+    alone = load_depth_model(setting.experiment_name(Run("none", 12, 0.5, "none", 0)))
     task.model.network.load_state_dict(alone.network.state_dict())
     data.setup("fit")
     norms = gradient_norms(task.train(), [batch for batch in data.train_dataloader() if batch["valid"].any()])
@@ -286,7 +286,7 @@ def test_ears_are_compared_with_and_without_the_mirrored_input(
     ]
     assert "frames" not in told[0]
     assert "| all_mirrored |" in capsys.readouterr().out
-    spec = load_model("experiment_ear_tiny_all_12_1_none_0").spec
+    spec = load_depth_model("experiment_ear_tiny_all_12_1_none_0").spec
     assert spec.arguments["image_grid"]
     assert spec.front_end["chirp"] == "linear"
 

@@ -143,6 +143,7 @@ def eyes_xml(eyes: tuple[DepthModel, str], tmp_path_factory: pytest.TempPathFact
 def assert_same(path: Path, backend: Any, model: DepthModel, atol: float = 1e-4) -> ExportedModel:
     backend = load_backend(path, backend, "cpu", trust_code=True)
     assert isinstance(backend, ExportedModel)
+    assert repr(load_backend(path, device="cpu", trust_code=True)) == repr(backend)  # found by the suffix
     (one, _) = trial_inputs(model)
     for raw in (one, one.expand(5, *one.shape[1:])):
         with torch.inference_mode():
@@ -311,8 +312,8 @@ def test_predict_gives_depth_at_the_size_of_the_image(eyes_xml: Path, v2_root: P
 @pytest.mark.parametrize(
     ("name", "backend", "message"),
     [
-        ("best.onnx", "torch", r"best\.onnx is not for --backend torch: use --backend onnx"),
-        ("best.xml", "onnx", r"best\.xml is not for --backend onnx: use --backend openvino"),
+        ("best.onnx", "torch", r"best\.onnx is not for --backend torch: leave it out, or use --backend onnx"),
+        ("best.xml", "onnx", r"best\.xml is not for --backend onnx: leave it out, or use --backend openvino"),
         ("ears", "onnx", r"echodepth export --checkpoint ears --format onnx"),
     ],
 )

@@ -17,7 +17,7 @@ from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
 from echodepth.inference.video import TimedFrame, write_video
-from echodepth.models.checkpoint import load_model, save_model
+from echodepth.models.checkpoint import load_depth_model, save_model
 from tests.roots import recording
 from tests.tiny import RATE, save_tiny, save_tiny_rgb
 
@@ -45,7 +45,7 @@ def write_photo(path: str, grey: int) -> None:
 
 
 def predicted(path: str, checkpoint: str = "ears") -> np.ndarray:
-    return Predictor(load_model(checkpoint)).infer(Path(path)).depth
+    return Predictor(load_depth_model(checkpoint)).infer(Path(path)).depth
 
 
 def test_another_recording_of_the_same_name_is_refused() -> None:
@@ -127,7 +127,7 @@ def test_other_weights_under_the_same_name_are_another_model() -> None:
     """The record of training is the same: the weights alone tell a repeated training on another machine apart."""
     write_recording("rec.wav", 2.0)
     run("rec.wav")
-    model = load_model("ears")
+    model = load_depth_model("ears")
     with torch.no_grad():
         next(model.parameters()).add_(0.5)
     save_model(model, Path("checkpoints/ears/best"))

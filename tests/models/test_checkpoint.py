@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from echodepth.core.errors import CheckpointError
 from echodepth.core.field_of_view import FieldOfView
-from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model, save_model
+from echodepth.models.checkpoint import DepthModel, ModelSpec, load_depth_model, save_model
 from echodepth.models.networks import NETWORKS
 from echodepth.models.networks.binaural_attention import create_binaural_attention_model
 from echodepth.models.networks.rgb_depth import RGBDepthNet, create_rgb_depth_model
@@ -39,7 +39,7 @@ def raw(model: DepthModel) -> torch.Tensor:
 def test_a_model_folder_gives_the_same_model_back(spec: ModelSpec, tmp_path: Path) -> None:
     model = DepthModel(spec, RunRecord(experiment_name="tiny", seed=3))
     save_model(model, tmp_path / "best")
-    again = load_model(tmp_path / "best")
+    again = load_depth_model(tmp_path / "best")
     x = raw(model)
     assert torch.equal(again(x), model.eval()(x))
     assert again.run == RunRecord(experiment_name="tiny", seed=3)
@@ -60,18 +60,18 @@ def test_the_camera_is_saved_as_two_angles(tmp_path: Path) -> None:
     checkpoint = {"model_spec": vars(model.spec), "run": model.run.to_plain(), "format": 2}
     torch.save({**checkpoint, "model_state_dict": model.network.state_dict()}, tmp_path / "epoch_0001.pth")
     for path in (tmp_path / "best", tmp_path / "epoch_0001.pth"):
-        assert load_model(path).run == model.run
+        assert load_depth_model(path).run == model.run
     for wrong, why in (([86.0], "a list of 2"), ([86.0, 200.0], "two angles between 0 and 180"), (86.0, "a list of 2")):
         saved["run"]["field_of_view"] = wrong
         (tmp_path / "best" / "config.json").write_text(json.dumps(saved))
         with pytest.raises(CheckpointError, match=f"best is not a complete model folder: run.field_of_view.*{why}"):
-            load_model(tmp_path / "best")
+            load_depth_model(tmp_path / "best")
 
 
 def test_a_second_save_replaces_the_first(tmp_path: Path) -> None:
     for epoch in (1, 2):
         save_model(DepthModel(SPECS["rgb"], RunRecord(epoch=epoch)), tmp_path / "best")
-    assert load_model(tmp_path / "best").run.epoch == 2
+    assert load_depth_model(tmp_path / "best").run.epoch == 2
 
 
 def test_the_card_says_what_is_known(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_saved_weights_are_the_network_alone(tmp_path: Path) -> None:
 def test_a_checkpoint_of_a_plain_state_dict_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     network = create_rgb_depth_model(base_channels=4, bilinear=False).eval()
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
-    model = load_model(tmp_path / "original.pth")
+    model = load_depth_model(tmp_path / "original.pth")
     x = torch.rand(1, 3, 256, 256)
     assert torch.equal(model(x), network(x))
     assert "taken as 256 pixels and 30 m" in caplog.text
@@ -103,7 +103,7 @@ def test_a_checkpoint_of_a_plain_state_dict_is_read(tmp_path: Path, caplog: pyte
 def test_attention_levels_are_inferred_from_a_plain_state_dict(tmp_path: Path) -> None:
     network = create_binaural_attention_model(base_channels=4, attention_levels=(2, 5))
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
-    assert load_model(tmp_path / "original.pth").spec.arguments["attention_levels"] == [2, 5]
+    assert load_depth_model(tmp_path / "original.pth").spec.arguments["attention_levels"] == [2, 5]
 
 
 @pytest.mark.parametrize("bilinear", [True, False])
@@ -111,7 +111,7 @@ def test_attention_levels_are_inferred_from_a_plain_state_dict(tmp_path: Path) -
 def test_the_convolution_is_inferred_from_a_plain_state_dict(convolution: str, bilinear: bool, tmp_path: Path) -> None:
     network = create_binaural_attention_model(4, bilinear, attention_levels=(), convolution=convolution).eval()
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "original.pth")
-    model = load_model(tmp_path / "original.pth")
+    model = load_depth_model(tmp_path / "original.pth")
     assert model.spec.arguments["convolution"] == convolution
     spectrograms = torch.rand(1, 2, 32, 32)
     assert torch.equal(model.network(spectrograms), network(spectrograms))
@@ -122,7 +122,7 @@ def test_a_folder_from_before_there_was_a_choice_of_convolution_is_read(tmp_path
     assert "convolution" not in spec.arguments
     model = DepthModel(spec).eval()
     save_model(model, tmp_path / "best")
-    again = load_model(tmp_path / "best")
+    again = load_depth_model(tmp_path / "best")
     x = raw(model)
     assert torch.equal(again(x), model(x))
 
@@ -149,7 +149,7 @@ def test_full_attention_and_none_are_read_without_their_pattern(
     model, paths = saved_with_pattern(pattern, levels, tmp_path)
     x = raw(model)
     for path in paths:
-        again = load_model(path)
+        again = load_depth_model(path)
         assert torch.equal(again(x), model(x))
         assert again.spec == model.spec
         assert again.run.flags == {"bilinear": True}
@@ -171,7 +171,7 @@ def test_a_network_from_elsewhere_keeps_an_argument_of_that_name(monkeypatch: py
 def test_a_removed_attention_pattern_is_refused(pattern: str, levels: list[int] | None, tmp_path: Path) -> None:
     for path in saved_with_pattern(pattern, levels, tmp_path)[1]:
         with pytest.raises(CheckpointError) as refused:
-            load_model(path)
+            load_depth_model(path)
         assert str(refused.value) == (
             f"{path} has {pattern} attention, which this version no longer has: load it with commit ba0a49b of "
             "echodepth, the last one that has it, or train the model again"
@@ -181,10 +181,10 @@ def test_a_removed_attention_pattern_is_refused(pattern: str, levels: list[int] 
 def test_an_experiment_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_model(DepthModel(SPECS["rgb"], RunRecord(seed=7)), Path("checkpoints/mine/best"))
-    assert load_model("mine").run.seed == 7
-    assert load_model("checkpoints/mine").run.seed == 7
+    assert load_depth_model("mine").run.seed == 7
+    assert load_depth_model("checkpoints/mine").run.seed == 7
     with pytest.raises(CheckpointError, match=r"no model at yours: .*\(there are mine(, echodepth-\w+)*\)"):
-        load_model("yours")
+        load_depth_model("yours")
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     del config["seal"]
     (tmp_path / "best" / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"do not fit .*size mismatch for encoder"):
-        load_model(tmp_path / "best")
+        load_depth_model(tmp_path / "best")
 
 
 def test_a_missing_tensor_is_never_passed_over(tmp_path: Path) -> None:
@@ -202,13 +202,13 @@ def test_a_missing_tensor_is_never_passed_over(tmp_path: Path) -> None:
     del weights["head.conv.bias"]
     torch.save({"model_state_dict": weights}, tmp_path / "holey.pth")
     with pytest.raises(CheckpointError, match=r"head\.conv\.bias"):
-        load_model(tmp_path / "holey.pth")
+        load_depth_model(tmp_path / "holey.pth")
 
 
 def test_a_pickled_object_is_refused(tmp_path: Path) -> None:
     torch.save(create_rgb_depth_model(base_channels=4), tmp_path / "pickled.pth")
     with pytest.raises(CheckpointError, match="cannot be read as a checkpoint of plain tensors"):
-        load_model(tmp_path / "pickled.pth")
+        load_depth_model(tmp_path / "pickled.pth")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_pickled_object_is_refused(tmp_path: Path) -> None:
 def test_another_kind_of_checkpoint_is_refused(content: object, message: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=message):
-        load_model(tmp_path / "other.pth")
+        load_depth_model(tmp_path / "other.pth")
 
 
 @pytest.mark.parametrize("spoil", ["config.json", "model.safetensors"])
@@ -230,7 +230,7 @@ def test_half_a_folder_is_refused(spoil: str, tmp_path: Path) -> None:
     path = tmp_path / "best" / spoil
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(CheckpointError, match=r"is not a complete model folder|model\.safetensors is damaged"):
-        load_model(tmp_path / "best")
+        load_depth_model(tmp_path / "best")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_folder_of_another_making_is_refused(old: str, new: str, tmp_path: Pat
     text = json.dumps(config).replace(old, new, 1)
     path.write_text(text + "]" if new == "[{" else text)
     with pytest.raises(CheckpointError, match="is not a complete model folder"):
-        load_model(tmp_path / "best")
+        load_depth_model(tmp_path / "best")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n", b"PK\x03\x04 half an archive"], ids=["empty", "text", "archive"])
@@ -255,7 +255,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path)
     with pytest.raises(
         CheckpointError, match=r"cannot be read as a checkpoint|is damaged, its end is missing"
     ) as refused:
-        load_model(path)
+        load_depth_model(path)
     assert "weights_only" not in str(refused.value)
 
 
@@ -272,3 +272,9 @@ def test_feature_channels_are_those_of_the_maps() -> None:
     assert channels["x1"] == 4
     assert channels["x5"] == 32
     assert model.training
+
+
+def test_a_model_behind_a_front_end_has_a_size_and_a_short_repr() -> None:
+    model = DepthModel(ModelSpec("rgb", {"base_channels": 2, "output_size": None}, {"image_size": 32}))
+    assert model(torch.rand(1, 3, 40, 50)).shape == (1, 1, 32, 32)
+    assert repr(model) == "DepthModel(rgb, 0.02 M parameters: image to 32x32, up to 30 m)"

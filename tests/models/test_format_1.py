@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from echodepth.core.errors import CheckpointError
-from echodepth.models.checkpoint import DepthModel, load_model, read_checkpoint, save_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model, read_checkpoint, save_model
 from echodepth.models.format_1 import upgrade_run
 from tests.models.golden import DATA, assert_golden, example_image, example_waveform
 
@@ -53,18 +53,18 @@ def as_checkpoint(folder: Path) -> dict[str, Any]:
 
 
 def test_a_folder_predicts_as_it_did(folder: Path, tmp_path: Path) -> None:
-    model = load_model(folder)
+    model = load_depth_model(folder)
     assert_predicts_as_recorded(model, folder)
     save_model(model, tmp_path / "best")
     assert json.loads((tmp_path / "best" / "config.json").read_text())["format"] == 2
-    again = load_model(tmp_path / "best")
+    again = load_depth_model(tmp_path / "best")
     assert (again.spec, again.run) == (model.spec, model.run)
     assert_predicts_as_recorded(again, folder)
 
 
 def test_a_checkpoint_predicts_as_it_did(folder: Path, tmp_path: Path) -> None:
     torch.save(as_checkpoint(folder), tmp_path / "epoch_0002.pth")
-    assert_predicts_as_recorded(load_model(tmp_path / "epoch_0002.pth"), folder)
+    assert_predicts_as_recorded(load_depth_model(tmp_path / "epoch_0002.pth"), folder)
     state = read_checkpoint(tmp_path / "epoch_0002.pth")["state_dict"]
     assert "model.network.uncertainty_head.conv.weight" in state
     assert not any("scale_head" in key for key in state)
@@ -76,11 +76,11 @@ def test_attention_of_a_removed_pattern_is_refused(pattern: str, tmp_path: Path)
     torch.save(as_checkpoint(folder), tmp_path / "epoch_0002.pth")
     for path in (folder, tmp_path / "epoch_0002.pth"):
         with pytest.raises(CheckpointError, match=f"{path.name} has {pattern} attention, .* with commit ba0a49b"):
-            load_model(path)
+            load_depth_model(path)
 
 
 def test_every_renamed_word_is_read(tmp_path: Path) -> None:
-    model = load_model(saved_with("old_words", "full", tmp_path))
+    model = load_depth_model(saved_with("old_words", "full", tmp_path))
     assert model.spec.arguments["convolution"] == "factorized"
     assert model.spec.front_end == {
         **{"name": "echo", "image_size": 32, "spectrogram": "log", "binaural_cues": True},
@@ -97,7 +97,7 @@ def test_every_renamed_word_is_read(tmp_path: Path) -> None:
     assert "depth_scale" not in model.run.data
     assert model.run.data["dataset"] == "simulated"
     assert (model.run.teacher, model.run.epoch) == ("old_rgb", 1)
-    assert load_model(DATA / "old_rgb").spec.front_end == {"name": "image", "image_size": 32}
+    assert load_depth_model(DATA / "old_rgb").spec.front_end == {"name": "image", "image_size": 32}
 
 
 def test_the_depth_unit_of_rgbd_frames_is_kept() -> None:
@@ -109,10 +109,10 @@ def test_the_depth_unit_of_rgbd_frames_is_kept() -> None:
 @pytest.mark.parametrize("kind", ["folder", "checkpoint"])
 def test_a_later_format_is_refused(kind: str, tmp_path: Path) -> None:
     if kind == "folder":
-        save_model(load_model(DATA / "old_rgb"), tmp_path / "best")
+        save_model(load_depth_model(DATA / "old_rgb"), tmp_path / "best")
         config = tmp_path / "best" / "config.json"
         config.write_text(config.read_text().replace('"format": 2', '"format": 3'))
     else:
         torch.save({**as_checkpoint(DATA / "old_rgb"), "format": 3}, tmp_path / "best")
     with pytest.raises(CheckpointError, match="has format 3; this version of echodepth reads 1 to 2"):
-        load_model(tmp_path / "best")
+        load_depth_model(tmp_path / "best")

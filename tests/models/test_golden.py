@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from echodepth.models.checkpoint import load_model, save_model
+from echodepth.models.checkpoint import load_depth_model, save_model
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
 from tests.models.golden import DATA, assert_golden, example_image, example_waveform, fill
@@ -73,7 +73,7 @@ def test_front_ends_compute_as_recorded(
 def test_a_saved_folder_predicts_as_recorded_and_is_saved_again_as_it_is(tmp_path: Path) -> None:
     """The format that is written today: names, values and order of the config, names and values of the weights."""
     folder = DATA / "format_2"
-    model = load_model(folder)
+    model = load_depth_model(folder)
     with torch.inference_mode():
         prediction = model.predict(example_waveform())
     assert prediction.uncertainty is not None

@@ -13,7 +13,7 @@ from echodepth.inference.config import ExportConfig
 from echodepth.inference.export import difference, export, trial_inputs
 from echodepth.inference.predictor import Predictor
 from echodepth.models import hub
-from echodepth.models.checkpoint import DepthModel, load_model, save_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model, save_model
 from echodepth.models.run_record import RunRecord
 from tests.tiny import save_tiny
 
@@ -42,7 +42,7 @@ def test_an_exported_folder_is_half_as_large_and_states_its_error(
         sum(tensor.nbytes for tensor in weights.values() if tensor.is_floating_point()) for weights in (full, half)
     ]
     assert sizes[0] == 2 * sizes[1]
-    again = load_model(folder)
+    again = load_depth_model(folder)
     assert {parameter.dtype for parameter in again.parameters()} == {torch.float32}
     assert again.spec == light.spec
     assert again.run == replace(light.run, dtype="float16", dtype_error=again.run.dtype_error)
@@ -62,8 +62,8 @@ def test_a_loaded_model_keeps_its_format(light: DepthModel, tmp_path: Path, monk
     for file in ("config.json", "model.safetensors"):
         assert (tmp_path / "hub" / file).read_bytes() == (tmp_path / "half" / file).read_bytes()
     full = export(ExportConfig(str(tmp_path / "half"), "safetensors", "fp32", tmp_path))
-    assert load_model(full).run.dtype is None
-    assert difference(load_model(full), load_model(tmp_path / "half"), trial_inputs(light)) == 0
+    assert load_depth_model(full).run.dtype is None
+    assert difference(load_depth_model(full), load_depth_model(tmp_path / "half"), trial_inputs(light)) == 0
     assert {each.dtype for each in load_file(full / "model.safetensors").values()} == {torch.float32, torch.int64}
 
 
@@ -95,7 +95,7 @@ def test_a_record_with_other_entries_is_refused(entry: str, value: object, light
     config["run"][entry] = value
     path.write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=entry):
-        load_model(tmp_path / "ears")
+        load_depth_model(tmp_path / "ears")
 
 
 def test_the_card_shows_the_figures_of_each_test_set(light: DepthModel, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_the_card_shows_the_figures_of_each_test_set(light: DepthModel, tmp_path
     assert (
         "| metric | unseen rooms | another rig |\n| --- | --- | --- |\n| rmse | 1.25 | 2 |\n| delta1 | 0.5 |  |" in card
     )
-    assert load_model(tmp_path / "best").run.tests == tests
+    assert load_depth_model(tmp_path / "best").run.tests == tests
     assert RunRecord().tests == {}
 
 
@@ -118,4 +118,4 @@ def test_weights_of_float16_without_a_record_are_read_too(light: DepthModel, tmp
     del config["seal"]
     (path.parent / "config.json").write_text(json.dumps(config))
     save_file({name: each.half() if each.is_floating_point() else each for name, each in load_file(path).items()}, path)
-    assert difference(load_model(tmp_path / "ears"), light, trial_inputs(light)) < 0.05
+    assert difference(load_depth_model(tmp_path / "ears"), light, trial_inputs(light)) < 0.05

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from echodepth.core.errors import CheckpointError, EchodepthError
 from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, parse_metadata
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from echodepth.models.run_record import RunRecord
 from tests.tiny import save_tiny
 
@@ -67,14 +67,14 @@ def test_arguments_of_a_network_have_bounds(arguments: dict[str, object], folder
     """``base_channels`` of a billion was built before anyone saw that the weights are others."""
     change(folder, arguments=arguments)
     with pytest.raises(CheckpointError, match="best"):
-        load_model(folder)
+        load_depth_model(folder)
 
 
 @pytest.mark.parametrize("settings", FRONT_ENDS, ids=lambda settings: str(settings)[:40])
 def test_settings_of_a_front_end_have_bounds(settings: dict[str, object], folder: Path) -> None:
     change(folder, front_end=settings)
     with pytest.raises(CheckpointError):
-        load_model(folder)
+        load_depth_model(folder)
 
 
 def test_no_network_is_built_that_the_weights_do_not_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_no_network_is_built_that_the_weights_do_not_fit(folder: Path, monkeypat
 
     monkeypatch.setattr(torch.nn.Conv2d, "__init__", watched)
     with pytest.raises(CheckpointError, match=r"the weights in .* do not fit .*size mismatch"):
-        load_model(folder)
+        load_depth_model(folder)
     assert set(built) == {"meta"}
 
 
@@ -103,7 +103,7 @@ def test_no_network_is_built_that_the_weights_do_not_fit(folder: Path, monkeypat
 def test_a_config_of_another_shape_is_one_error(text: str, folder: Path) -> None:
     (folder / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(CheckpointError, match="best"):
-        load_model(folder)
+        load_depth_model(folder)
 
 
 DEEP = 100_000 * "[" + 100_000 * "]"
@@ -127,7 +127,7 @@ def test_a_field_of_another_type_is_named(fields: dict[str, Any], message: str, 
     config.pop("seal", None)  # as an attacker does
     (folder / "config.json").write_text(json.dumps(config).replace('"@deep@"', DEEP))
     with pytest.raises(CheckpointError, match=message):
-        load_model(folder)
+        load_depth_model(folder)
 
 
 PARTS: tuple[tuple[dict[str, Any], str], ...] = (
@@ -144,22 +144,22 @@ PARTS: tuple[tuple[dict[str, Any], str], ...] = (
 def test_a_part_of_a_checkpoint_of_another_type_is_named(
     parts: dict[str, Any], message: str, folder: Path, tmp_path: Path
 ) -> None:
-    model = load_model(folder)
+    model = load_depth_model(folder)
     whole = {"format": 2, "model_spec": vars(model.spec), "run": model.run.to_plain()}
     torch.save({**whole, "model_state_dict": model.network.state_dict(), **parts}, tmp_path / "epoch_0001.pth")
     with pytest.raises(CheckpointError, match=rf"epoch_0001\.pth .*{message}"):
-        load_model(tmp_path / "epoch_0001.pth")
+        load_depth_model(tmp_path / "epoch_0001.pth")
 
 
 def test_a_config_has_a_size(folder: Path) -> None:
     (folder / "config.json").write_bytes(b" " * (2**24 + 1))
     with pytest.raises(CheckpointError, match=r"best is not a complete model folder: it has more than 16 MB"):
-        load_model(folder)
+        load_depth_model(folder)
 
 
 def test_weights_that_are_larger_than_their_file_are_refused(tmp_path: Path, folder: Path) -> None:
     """A tensor without strides repeats one number: 4 bytes in the file claim to be all of a network."""
-    weights = load_model(folder).network.state_dict()
+    weights = load_depth_model(folder).network.state_dict()
     expanded = {name: torch.zeros(()).expand(value.shape) for name, value in weights.items()}
     wide = {name: torch.zeros(()).expand([HUGE, *value.shape[1:]]) for name, value in weights.items()}
     for claimed in (expanded, wide, {**weights, "x": 3}, {**weights, "x": torch.zeros(1).as_strided((9, 9), (0, 0))}):
@@ -167,11 +167,11 @@ def test_weights_that_are_larger_than_their_file_are_refused(tmp_path: Path, fol
         with pytest.raises(
             CheckpointError, match=r"claimed\.pth .*(no whole tensor|cannot be read|where Tensor belongs)"
         ):
-            load_model(tmp_path / "claimed.pth")
+            load_depth_model(tmp_path / "claimed.pth")
     save_file({"a": torch.zeros(3)}, folder / "model.safetensors")
     change(folder)  # without the sha256 of the weights
     with pytest.raises(CheckpointError, match="do not fit"):
-        load_model(folder)
+        load_depth_model(folder)
 
 
 METADATA: dict[str, Any] = {
@@ -208,6 +208,6 @@ def test_a_trained_cut_has_a_length(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["run"]["data"]["audio_seconds"] = 1e9
     (folder / "config.json").write_text(json.dumps(config))
-    refused: Callable[[], object] = lambda: AudioCut(seconds=trained_data(load_model(folder)).cut_seconds)  # noqa: E731
+    refused: Callable[[], object] = lambda: AudioCut(seconds=trained_data(load_depth_model(folder)).cut_seconds)  # noqa: E731
     with pytest.raises(EchodepthError, match=r"audio_seconds is 1e\+09: .* 10 s at most"):
         refused()

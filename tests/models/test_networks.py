@@ -80,6 +80,17 @@ class TestContract:
         assert depth.shape == (2, 1, SIDE, SIDE)
         assert depth.dtype == torch.float32
 
+    def test_without_an_output_size_depth_has_that_of_the_input(self, case: Case) -> None:
+        """With an image grid it is the square of as many pixels: rows and columns of a spectrogram are no image's."""
+        network = case.make().eval()
+        network.output_size = None
+        has_grid = bool(getattr(network, "image_grid", None))
+        for size, square in ((48, 80), (64, 64)), ((17, 33), (16, 16)), ((64, 64), (64, 64)):
+            with torch.inference_mode():
+                depth, uncertainty, _ = network.predict(torch.rand(1, case.channels, *size))
+            assert depth.shape == (1, 1, *(square if has_grid else size))
+            assert uncertainty is None or uncertainty.shape == depth.shape
+
     @pytest.mark.parametrize("scale", [1.0, 1e4])
     def test_depth_stays_in_its_range(self, case: Case, scale: float) -> None:
         network = case.make().eval()

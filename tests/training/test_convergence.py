@@ -10,7 +10,7 @@ import torch
 from echodepth.core.errors import ConfigError
 from echodepth.distillation.teachers.frozen import FrozenTeacher
 from echodepth.metrics.depth import DepthMetrics
-from echodepth.models.checkpoint import DepthModel, load_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model
 from echodepth.models.run_record import RunRecord
 from echodepth.training.compose import train_config
 from echodepth.training.config import TrainConfig
@@ -69,7 +69,7 @@ def test_epochs_between_two_validations_have_no_scores(
     train(rgb(v2_root, nb_epochs=4, val_frequency=2))
     rows = curve()
     assert [bool(row["val/rmse"]) for row in rows] == [False, True, False, True]
-    assert load_model("rgb").run.epoch in (2, 4)
+    assert load_depth_model("rgb").run.epoch in (2, 4)
     assert all(row["train/loss"] for row in rows)
 
 

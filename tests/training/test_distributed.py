@@ -13,7 +13,7 @@ import torch
 
 from echodepth.core.distributed import all_reduce_sum, sync_ranks
 from echodepth.data.streaming.writer import shard
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from tests.configs import shard_config
 from tests.conftest import ROOT
 from tests.one_or_two import train
@@ -87,6 +87,6 @@ def test_two_processes_finish_and_agree(v2_root: Path, tmp_path: Path, kept: str
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert {row["val/images"] for row in rows} == {"4"}
-    best = load_model(tmp_path / "checkpoints/two/best")
+    best = load_depth_model(tmp_path / "checkpoints/two/best")
     assert best.run.validation["rmse"] == pytest.approx(min(float(row["val/rmse"]) for row in rows))
     assert (tmp_path / "checkpoints/two/epoch_0002.pth").is_file()

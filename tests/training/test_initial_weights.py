@@ -13,7 +13,7 @@ from echodepth import cli
 from echodepth.core import packaged
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.core.flags import plain, replace
-from echodepth.models.checkpoint import DepthModel, load_model, save_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model, save_model
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.training import train as training
 from echodepth.training.compose import train_config
@@ -30,7 +30,7 @@ def ears(tmp_path: Path, v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> Dept
 
 
 def weights(source: str) -> dict[str, torch.Tensor]:
-    return load_model(source).network.state_dict()
+    return load_depth_model(source).network.state_dict()
 
 
 def assert_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.data.dataset import DepthDataset
 from echodepth.data.finite import not_finite, without_values
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.step_guard import MEMORY, StepGuard
 from tests.tiny import save_tiny_rgb
@@ -165,4 +165,4 @@ def test_a_model_of_weights_that_are_not_finite_is_refused(v2_root: Path, value:
 
     save_model(model, Path("sick/best"))
     with pytest.raises(CheckpointError, match=rf"holds weights that are not finite \({name}\): its training diverged"):
-        load_model("sick")
+        load_depth_model("sick")

@@ -23,7 +23,7 @@ from echodepth.core.errors import CheckpointError, ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.flags import replace
 from echodepth.distillation.teachers.frozen import FrozenTeacher
-from echodepth.models.checkpoint import DepthModel, load_model, save_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model, save_model
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
 from echodepth.models.run_record import RunRecord
 from echodepth.training import train as training
@@ -63,7 +63,7 @@ def distil(root: Path, teacher: str = "rgb", **flags: Any) -> DistillConfig:
 
 
 def train(config: TrainConfig) -> DepthModel:
-    return load_model(training.train(config))
+    return load_depth_model(training.train(config))
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +128,9 @@ def test_a_run_leaves_what_is_documented_and_nothing_else(v2_root: Path) -> None
     config = json.loads(Path("logs/ears/config.json").read_text())
     assert config["flags"]["audio_start"] == "onset"
     assert config["facts"]["audio_cut_seconds"] == pytest.approx(2 * 30 / 340)
-    assert config["facts"]["parameters"] == sum(t.numel() for t in load_model("ears").network.parameters())
+    assert config["facts"]["parameters"] == sum(t.numel() for t in load_depth_model("ears").network.parameters())
     for saved in ("ears", "checkpoints/ears/epoch_0003.pth"):
-        assert load_model(saved).run.field_of_view == FieldOfView(86.0, 57.0)
+        assert load_depth_model(saved).run.field_of_view == FieldOfView(86.0, 57.0)
 
 
 def test_best_is_the_epoch_with_the_lowest_validation_error(v2_root: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_checkpoint_is_the_original_kind(v2_root: Path, have_run: Callable[[
     teacher = create_rgb_depth_model(base_channels=4, output_size=32)
     teacher.load_state_dict(checkpoint["model_state_dict"])
     image = torch.rand(1, 3, 32, 32)
-    assert torch.equal(teacher.eval()(image), load_model("checkpoints/rgb/epoch_0001.pth")(image))
+    assert torch.equal(teacher.eval()(image), load_depth_model("checkpoints/rgb/epoch_0001.pth")(image))
 
 
 def test_the_same_command_twice_gives_the_same_numbers(v2_root: Path) -> None:
@@ -493,7 +493,7 @@ def test_a_wrong_folder_leaves_an_older_run_alone(
         train(rgb(tmp_path / "nowhere", overwrite=True))
     with pytest.raises(DataError, match="not found in"):
         train(rgb(tmp_path / "nowhere", experiment_name="new"))
-    assert load_model("rgb").run.experiment_name == "rgb"
+    assert load_depth_model("rgb").run.experiment_name == "rgb"
     assert not Path("checkpoints/new").exists()
 
 

@@ -16,7 +16,7 @@ from echodepth.distillation.teachers.frozen import FrozenTeacher
 from echodepth.losses.base import masked_mean
 from echodepth.losses.reconstruction import l1_loss, mse_loss, silog_loss
 from echodepth.losses.uncertainty import laplace_nll
-from echodepth.models.checkpoint import DepthModel, ModelSpec, load_model, save_model
+from echodepth.models.checkpoint import DepthModel, ModelSpec, load_depth_model, save_model
 from echodepth.models.heads import UncertaintyHead
 from echodepth.models.layers import DepthNet, Prediction
 from echodepth.models.networks.binaural_attention import create_binaural_attention_model
@@ -117,7 +117,7 @@ def test_forward_returns_depth_and_the_nine_levels_with_an_uncertainty_head() ->
 def test_a_saved_model_keeps_its_uncertainty_and_its_card_mentions_it(tmp_path: Path) -> None:
     model = DepthModel(SPEC).eval()
     save_model(model, tmp_path / "best")
-    again, image = load_model(tmp_path / "best"), torch.rand(1, 3, 40, 50)
+    again, image = load_depth_model(tmp_path / "best"), torch.rand(1, 3, 40, 50)
     first, second = model.predict(image).uncertainty, again.predict(image).uncertainty
     assert again.has_uncertainty
     assert first is not None
@@ -125,7 +125,7 @@ def test_a_saved_model_keeps_its_uncertainty_and_its_card_mentions_it(tmp_path: 
     assert torch.equal(first, second)
     assert "estimate.uncertainty" in (tmp_path / "best" / "README.md").read_text()
     save_model(DepthModel(ModelSpec("rgb", {"base_channels": 4}, {})), tmp_path / "plain")
-    assert not load_model(tmp_path / "plain").has_uncertainty
+    assert not load_depth_model(tmp_path / "plain").has_uncertainty
     card = (tmp_path / "plain" / "README.md").read_text()
     assert "estimate.uncertainty" not in card
     assert "The model predicts no uncertainty." in card
@@ -135,7 +135,7 @@ def test_a_saved_model_keeps_its_uncertainty_and_its_card_mentions_it(tmp_path: 
 def test_uncertainty_is_recognised_in_a_plain_state_dict(tmp_path: Path, uncertainty: bool) -> None:
     network = create_binaural_attention_model(4, uncertainty=uncertainty)
     torch.save({"model_state_dict": network.state_dict()}, tmp_path / "plain.pth")
-    model = load_model(tmp_path / "plain.pth")
+    model = load_depth_model(tmp_path / "plain.pth")
     assert model.has_uncertainty == uncertainty
     assert_bit_equal(model.network.state_dict(), network.state_dict())
 
@@ -145,7 +145,7 @@ def test_an_incomplete_uncertainty_head_is_refused(tmp_path: Path) -> None:
     del weights["uncertainty_head.hidden.bias"]
     torch.save({"model_state_dict": weights}, tmp_path / "holey.pth")
     with pytest.raises(CheckpointError, match=r"uncertainty_head\.hidden\.bias"):
-        load_model(tmp_path / "holey.pth")
+        load_depth_model(tmp_path / "holey.pth")
 
 
 # ---- the losses ----

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from echodepth.core.errors import CheckpointError, ConfigError
-from echodepth.models.checkpoint import load_model
+from echodepth.models.checkpoint import load_depth_model
 from tests.training.test_train import binaural, curve, distil, rgb, train
 
 
@@ -71,7 +71,7 @@ def test_a_best_model_without_epochs_is_not_overwritten_by_accident(v2_root: Pat
     Path("checkpoints/rgb/epoch_0001.pth").unlink()
     with pytest.raises(ConfigError, match="already holds best: choose another --experiment_name"):
         train(rgb(v2_root))
-    assert load_model("rgb").run.epoch == 1
+    assert load_depth_model("rgb").run.epoch == 1
     train(rgb(v2_root, overwrite=True))
 
 
@@ -126,4 +126,4 @@ def test_wandb_without_an_account_costs_no_older_run(v2_root: Path, monkeypatch:
     monkeypatch.setattr("wandb.login", refuse)
     with pytest.raises(ConfigError, match=r"No API key configured\. Or set WANDB_MODE=offline"):
         train(rgb(v2_root, use_wandb=True, overwrite=True))
-    assert load_model("rgb").run.epoch == 1
+    assert load_depth_model("rgb").run.epoch == 1

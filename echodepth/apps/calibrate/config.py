@@ -6,9 +6,11 @@ from typing import Annotated
 
 import tyro
 
+from echodepth.core.flags import PathsFromText
+
 
 @dataclass(frozen=True)
-class CalibrateConfig:
+class CalibrateConfig(PathsFromText):
     """Measure a robot's rig from about ten of its recordings, for `echodepth simulate --rig`."""
 
     recordings: Annotated[Path, tyro.conf.Positional]

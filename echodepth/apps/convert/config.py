@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from echodepth.core.flags import PathsFromText
+
 Pairing = Literal["stem", "order", "time"]
 DepthUnit = Literal["mm", "m"]
 SplitChoice = Literal["train", "val", "test", "along"]
 
 
 @dataclass(frozen=True)
-class ConvertConfig:
+class ConvertConfig(PathsFromText):
     """Convert the files of one room to a location of a dataset in BatVision V2's format; run it once per room."""
 
     out: Path

@@ -19,10 +19,11 @@ from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.images import DepthMap, open_upright, read_depth_array, read_depth_image, to_rgb
 from echodepth.data.recorded import trained_data
 from echodepth.inference.cloud_camera import fits
+from echodepth.inference.estimate import Estimate
 from echodepth.inference.inputs import check_file
 from echodepth.inference.outputs import point_cloud_file
 from echodepth.inference.point_cloud import Intrinsics
-from echodepth.inference.predictor import Estimate, Predictor
+from echodepth.inference.predictor import Predictor
 from echodepth.metrics.depth import per_image_metrics
 from echodepth.models.frontends.echo import EchoFrontEnd
 from echodepth.report.figures import depth_to_rgb

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from echodepth.core.flags import PathsFromText
+
 
 @dataclass(frozen=True)
-class DemoConfig:
+class DemoConfig(PathsFromText):
     """Serve a web page that runs a model on recordings or images."""
 
     checkpoint: str | None = None

@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 import tyro
 
+from echodepth.core.flags import PathsFromText
+
 
 @dataclass(frozen=True)
-class DoctorConfig:
+class DoctorConfig(PathsFromText):
     """Examine a dataset for missing, corrupt, swapped, misaligned and duplicate data. Exit status 1 on faults."""
 
     root: Annotated[Path, tyro.conf.Positional]

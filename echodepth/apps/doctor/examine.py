@@ -50,10 +50,12 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     return diagnosis
 
 
-def run(config: DoctorConfig) -> None:
+def run(config: DoctorConfig) -> Diagnosis:
     """The command: as ``doctor``, and exit status 1 if the dataset has faults."""
-    if doctor(config).faults:
+    diagnosis = doctor(config)
+    if diagnosis.faults:
         raise SystemExit(FAULTS_FOUND)
+    return diagnosis
 
 
 def examine(config: DoctorConfig) -> Diagnosis:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from echodepth.core.flags import PathsFromText
+
 
 @dataclass(frozen=True, kw_only=True)
-class CardConfig:
+class CardConfig(PathsFromText):
     """Sound card, volume and calibration."""
 
     card: Literal["sounddevice", "simulated"] = "sounddevice"

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from echodepth.core.flags import PathsFromText
 from echodepth.data.config import DataConfig
 from echodepth.data.records import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardConfig:
+class ShardConfig(PathsFromText):
     """Pack a dataset into tar shards for object storage.
 
     Shards contain the files' own bytes. The reading flags only decide which rows are bad; training chooses its own.

@@ -12,7 +12,7 @@ from torch import nn
 
 from echodepth.core.errors import ConfigError
 from echodepth.data.sample import Sample
-from echodepth.models.checkpoint import DepthModel, load_model
+from echodepth.models.checkpoint import DepthModel, load_depth_model
 from echodepth.models.conv_bn_fusion import fused_copy
 from echodepth.models.layers import Prediction
 from echodepth.models.model_digest import weights_digest
@@ -96,8 +96,8 @@ class FrozenTeacher(LiveTeacher):
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> "FrozenTeacher":
-        """Load a teacher; arguments and errors are those of ``load_model``."""
-        return cls(load_model(checkpoint))
+        """Load a teacher; arguments and errors are those of ``load_depth_model``."""
+        return cls(load_depth_model(checkpoint))
 
     @property
     def has_uncertainty(self) -> bool:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.core.device import float32_products
-from echodepth.core.flags import TrueOrFalse, plain, select
+from echodepth.core.flags import PathsFromText, TrueOrFalse, plain, select
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.frontends.base import LARGEST_SIZE, MINIMUM_SIZE, FrontEnd
 from echodepth.models.frontends.pulse_compression import EchoWindow, read_chirp
@@ -31,17 +31,17 @@ RANGES = {"n_fft": (2, 4096), "win_length": (2, 1024), "hop_length": (4, 1024)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class EchoConfig:
+class EchoConfig(PathsFromText):
     """Flags of the echo front end."""
 
     audio_bins: int | None = 32
-    """Frequency bins of the spectrogram; None: --image_size, as in BatVision's code."""
+    """Frequency bins of the spectrogram; None: --image_size, as in BatVision's code (constructor: None)."""
     audio_frames: int | None = 128
-    """Time frames of the spectrogram; None: --image_size, as in BatVision's code."""
+    """Time frames of the spectrogram; None: --image_size, as in BatVision's code (constructor: None)."""
     audio_range: float | None = 10.0
-    """Use echoes from up to this many metres; None uses the whole waveform."""
+    """Use echoes from up to this many metres; None uses the whole waveform (constructor: None)."""
     pulse_compression: TrueOrFalse = True
-    """Correlate the waveforms with the emitted chirp (matched filter): finer in time, and 18 dB less noise."""
+    """Correlate sound with the emitted chirp (matched filter): finer in time, 18 dB less noise (constructor: none)."""
     chirp: Path | None = None
     """WAV file of the emitted chirp, for pulse compression. Default: BatVision's, 20 Hz to 20 kHz in 3 ms."""
     spectrogram: Literal["log", "magnitude"] = "log"

@@ -47,16 +47,16 @@ from echodepth.models.networks import NETWORKS
 
 @dataclass(frozen=True, kw_only=True)
 class BinauralAttentionConfig(UncertaintyConfig):
-    """Flags of the network with binaural cross-attention."""
+    """Flags of the network with binaural cross-attention; the constructor's defaults differ, as the class explains."""
 
     bilinear: TrueOrFalse = True
     """Upsample bilinearly; False upsamples by transposed convolutions, with 1.9 times the parameters."""
     attention_levels: tuple[int, ...] = ()
-    """Encoder levels out of 1 to 5 with binaural cross-attention over all positions. Default: none."""
+    """Encoder levels out of 1 to 5 with binaural cross-attention. Default: none (constructor: 2 3 4 5)."""
     shared_encoder: TrueOrFalse = True
-    """Use one encoder for both ears; False trains one for each."""
+    """Use one encoder for both ears; False trains one for each (constructor: False)."""
     image_grid: TrueOrFalse = True
-    """Resample maps to a square and mix all their positions, since rows and columns are no directions."""
+    """Resample maps to a square and mix all positions: rows and columns are no directions (constructor: False)."""
     convolution: Literal["full", "factorized"] = "full"
     """Encoder convolutions. full: 3x3 over frequency and time. factorized: 3x1 along frequency, then 1x3 along time."""
 
@@ -65,10 +65,16 @@ class BinauralAttentionConfig(UncertaintyConfig):
 class BinauralAttentionDepthNet(DepthNet):
     """Depth in metres from the spectrograms of both ears, and the feature maps.
 
+    Without arguments this is the network of the original description: an encoder for each ear, cross-attention at
+    levels 2 to 5, no image grid. ``echodepth train`` has other defaults, which were measured to be better
+    (docs/results/students.md): ``attention_levels=(), shared_encoder=True, image_grid=True``, 19.1 M parameters, behind
+    a front end that gives spectrograms of 32 frequencies and 128 times of the echoes from within 10 m.
+
     Args:
         base_channels: channels of the first level; 64 gives 29.4 M parameters with attention at levels 2 to 5.
         bilinear: upsample bilinearly; otherwise by transposed convolutions.
-        output_size: side in pixels of the square depth map.
+        output_size: side in pixels of the square depth map; None for the input's size, with an image grid for a
+            square of about as many pixels.
         max_depth: metres; the output lies in (0, max_depth).
         attention_levels: levels out of 1 to 5 with binaural cross-attention over all positions; none is allowed.
         ear_channels: spectrogram channels of one ear.
@@ -92,7 +98,7 @@ class BinauralAttentionDepthNet(DepthNet):
         self,
         base_channels: int = 64,
         bilinear: bool = True,
-        output_size: int = 256,
+        output_size: int | None = 256,
         max_depth: float = 30.0,
         attention_levels: Sequence[int] = (2, 3, 4, 5),
         ear_channels: int = 1,

@@ -51,7 +51,7 @@ class LightBinauralConfig(UncertaintyConfig):
     attention_levels: tuple[int, ...] = (4, 5)
     """Encoder levels out of 1 to 5 with binaural cross-attention over all positions; none is allowed."""
     image_grid: TrueOrFalse = True
-    """Resample maps to a square and mix all their positions, since rows and columns are no directions."""
+    """Resample maps to a square and mix all positions: rows and columns are no directions (constructor: False)."""
 
 
 class InvertedResidual(nn.Sequential):
@@ -103,7 +103,8 @@ class LightBinauralDepthNet(DepthNet):
 
     Args:
         base_channels: of the corresponding standard network; the first level has half as many. Even.
-        output_size: side in pixels of the square depth map.
+        output_size: side in pixels of the square depth map; None for the input's size, with an image grid for a
+            square of about as many pixels.
         max_depth: metres; the output lies in (0, max_depth).
         attention_levels: levels out of 1 to 5 with binaural cross-attention; none is allowed.
         ear_channels: spectrogram channels of one ear.
@@ -123,7 +124,7 @@ class LightBinauralDepthNet(DepthNet):
     def __init__(
         self,
         base_channels: int = 64,
-        output_size: int = 256,
+        output_size: int | None = 256,
         max_depth: float = 30.0,
         attention_levels: Sequence[int] = (4, 5),
         ear_channels: int = 1,
@@ -186,7 +187,8 @@ class LightBinauralDepthNet(DepthNet):
             else:
                 both = concatenated(x)
             features[level] = self.fusion[level](both)
-        side = image_side(*spectrograms.shape[2:])
+        rows, columns = spectrograms.shape[2:]
+        side = image_side(rows, columns)
         for halvings, (level, to_image) in enumerate(self.image_grid.items(), 1):
             features[level] = to_image(features[level], max(1, side // 2**halvings))
         y = features["x5"]
@@ -194,7 +196,7 @@ class LightBinauralDepthNet(DepthNet):
         for level, up in self.decoder.items():
             y = decoded[level] = up(y, features[level.replace("d", "x")])
         features |= {level: decoded[level] for level in DECODER_LEVELS}
-        return self.head_outputs(features)  # [B,1,S,S]
+        return self.head_outputs(features, (side, side) if self.image_grid else (rows, columns))  # [B,1,S,S]
 
 
 def _stem(ear_channels: int, out_channels: int) -> nn.Sequential:

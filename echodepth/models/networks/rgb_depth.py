@@ -3,7 +3,7 @@
 A U-Net (arXiv 1505.04597) with batch norm, padding, and a bounded head in metres::
 
     image [B,3,H,W]
-      x1 ──────────────── d1 ── head ── depth [B,1,S,S]
+      x1 ──────────────── d1 ── head ── depth [B,1,H,W]
        └ x2 ──────────── d2
           └ x3 ──────── d3
              └ x4 ──── d4
@@ -42,7 +42,7 @@ class RGBDepthNet(DepthNet):
     Args:
         base_channels: channels of the first level; 64 gives 17.3 M parameters, 32 gives 4.3 M.
         bilinear: upsample bilinearly; otherwise by transposed convolutions, with 1.8 times the parameters.
-        output_size: side in pixels of the square depth map.
+        output_size: side in pixels of the square depth map; None for the input's size.
         max_depth: metres; the output lies in (0, max_depth).
         uncertainty: also predict the uncertainty of each pixel.
 
@@ -61,7 +61,7 @@ class RGBDepthNet(DepthNet):
         self,
         base_channels: int = 64,
         bilinear: bool = True,
-        output_size: int = 256,
+        output_size: int | None = 256,
         max_depth: float = 30.0,
         uncertainty: bool = False,
     ) -> None:
@@ -99,7 +99,7 @@ class RGBDepthNet(DepthNet):
         check_input(rgb, 3, "rgb", "colour images")
         features = self.encoder(rgb)  # x1 [B,C,H,W] .. x5 [B,8C,H/16,W/16]
         features |= self.decoder(features)  # d1 [B,C,H,W] .. d4 [B,4C,H/8,W/8]
-        return self.head_outputs(features)  # [B,1,S,S]
+        return self.head_outputs(features)  # [B,1,H,W]
 
 
 create_rgb_depth_model = RGBDepthNet

@@ -44,7 +44,7 @@ class UNetBaseline(DepthNet):
 
     Args:
         base_channels: channels of the first level; 64 as published, which gives 54.4 M parameters.
-        output_size: side in pixels of the square depth map.
+        output_size: side in pixels of the square depth map; None for the input's size.
         max_depth: metres; the output lies in (0, max_depth).
         ear_channels: spectrogram channels of one ear.
 
@@ -59,7 +59,7 @@ class UNetBaseline(DepthNet):
     single_frame_size = MINIMUM_SIZE  # the input is resized, and the innermost single pixel has no norm
 
     def __init__(
-        self, base_channels: int = 64, output_size: int = 256, max_depth: float = 30.0, ear_channels: int = 1
+        self, base_channels: int = 64, output_size: int | None = 256, max_depth: float = 30.0, ear_channels: int = 1
     ) -> None:
         super().__init__()
         check_network_arguments(base_channels, output_size)
@@ -98,7 +98,7 @@ class UNetBaseline(DepthNet):
         decoded.append(self.last(torch.cat([encoded[0], decoded[-1]], dim=1)))
         features = dict(zip(ENCODER_LEVELS, encoded, strict=False))
         features |= dict(zip(DECODER_LEVELS, reversed(decoded), strict=False))
-        return self.head_outputs(features)
+        return self.head_outputs(features, (spectrograms.shape[2], spectrograms.shape[3]))
 
 
 def _halve(in_channels: int, out_channels: int, norm: bool) -> nn.Sequential:
