@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.signal import sosfreqz
+from scipy.signal import sosfilt, sosfreqz
 
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
@@ -334,3 +334,10 @@ def test_an_onset_at_the_bounds_of_what_counts(audio: np.ndarray, onset: int | N
     else:
         with pytest.raises(DataError, match="no direct sound found"):
             find_onset(audio)
+
+
+def test_a_segment_that_ends_in_silence_has_its_onset_where_the_sound_begins() -> None:
+    click = np.zeros(64)
+    click[40:] = np.sin(np.arange(24))
+    click[63] -= sosfilt(_HIGH_PASS, click)[63] / _HIGH_PASS[0, 0]  # nothing is left of it behind the high-pass
+    assert abs(find_onset(np.tile(click, (2, 1))) - 40) <= 2
