@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from echodepth.core.atomic_io import atomic_write
-from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.errors import ConfigError, DataError, is_of_machine
 from echodepth.core.integrity import DamageError, find_damaged, seal, unseal
 from echodepth.core.safe_paths import plain_name
 
@@ -172,14 +172,19 @@ class ArrayStore:
         """
         try:
             arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="c") for name in self.names}
-            if any(array.shape[:1] != (len(self.rows),) for array in arrays.values()):
-                raise ValueError("their lengths differ from the index")
         except OSError:
             raise
         except Exception as error:  # a damaged header raises errors of many types
-            reason = str(error).partition("\n")[0][:200]
-            raise DataError(f"{self.folder}: its arrays are damaged ({reason}): delete it and make it again") from error
+            if is_of_machine(error):
+                raise
+            raise self._damaged(str(error).partition("\n")[0][:200]) from error
+        # Of an archive of arrays, np.load returns another object.
+        if any(not isinstance(each, np.ndarray) or each.shape[:1] != (len(self.rows),) for each in arrays.values()):
+            raise self._damaged("their lengths differ from the index")
         return arrays
+
+    def _damaged(self, reason: str) -> DataError:
+        return DataError(f"{self.folder}: its arrays are damaged ({reason}): delete it and make it again")
 
     def take(self, name: str, rows: Sequence[str]) -> np.ndarray:
         """Some rows of an array, by their names."""

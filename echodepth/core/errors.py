@@ -1,5 +1,6 @@
 """Errors that a user can mend: the command line prints their message alone, without a traceback."""
 
+import errno
 import functools
 import math
 import re
@@ -113,10 +114,24 @@ def user_message(error: Exception) -> str | None:
     message = "\n".join(map(_without_middle, plain_message(error).split("\n")))
     if isinstance(error, EchodepthError):
         return message
-    for signs, remedy in _LACKS:
-        if re.search(signs, f"{type(error).__name__}: {error}"):
-            return f"{message.partition(chr(10))[0][:300] or type(error).__name__}: {remedy}"
+    if remedy := _remedy(error):
+        return f"{message.partition(chr(10))[0][:300] or type(error).__name__}: {remedy}"
     return message if isinstance(error, OSError) else None  # an OSError names its path
+
+
+def is_of_machine(error: Exception) -> bool:
+    """Whether an error, raised while a library read a file, is of the machine, such as a lack of memory.
+
+    Libraries raise errors of many types for a damaged file. These are not among them: the file may be whole.
+    """
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # damage asks for places before the file
+        return True
+    return isinstance(error, MemoryError) or _remedy(error) is not None
+
+
+def _remedy(error: Exception) -> str | None:
+    text = f"{type(error).__name__}: {error}"
+    return next((remedy for signs, remedy in _LACKS if re.search(signs, text)), None)
 
 
 def printable(text: str) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from echodepth.core.atomic_io import atomic_write
+from echodepth.core.errors import is_of_machine
 from echodepth.core.run_paths import cache_folder
 
 SEAL = "seal"
@@ -153,6 +154,8 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             spoilt = archive.testzip()
     except Exception as error:  # a damaged archive raises errors of many types
+        if is_of_machine(error):
+            raise
         raise DamageError(f"its archive is damaged: {error}") from error
     if spoilt is not None:
         raise DamageError(f"the checksum of its part {spoilt} is another")

@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from echodepth.core.errors import CheckpointError
-from echodepth.core.run_paths import is_experiment_name
+from echodepth.core.run_paths import is_experiment_name, trained_experiments
 
 PRETRAINED = Path(str(files("echodepth") / "pretrained"))
 """Folder of the model folders, each with the name of its model."""
@@ -43,3 +43,13 @@ def packaged_or_own(name: str | Path, own: Path | None) -> Path | None:
             f"{name} names two models, the one that comes with echodepth and {own}: rename {own}, or give it as ./{own}"
         )
     return packaged or own
+
+
+def missing_model(sentence: str) -> CheckpointError:
+    """The error for a model that is not there, with the names of those that are; the sentence ends with "give"."""
+    names = [*trained_experiments(), *packaged_models()]
+    there_are = f"there are {', '.join(names)}" if names else "there are none"
+    return CheckpointError(
+        f"{sentence} a model folder, a .pth file, the name of an experiment ({there_are}), or ORG/NAME on the Hugging "
+        "Face Hub"
+    )

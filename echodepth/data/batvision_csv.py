@@ -3,6 +3,7 @@
 import csv
 import logging
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +15,7 @@ from echodepth.core.safe_paths import DataRoot, relative_path
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset_registry import DatasetReader
 from echodepth.data.images import DepthMap, read_depth_array
+from echodepth.data.provenance import SIMULATION_FILE
 from echodepth.data.records import ALL_MODALITIES, SPLITS, File, Modality, Record, Split
 from echodepth.data.row_names import row_name
 
@@ -44,7 +46,7 @@ class BatVisionReader(DatasetReader[DataConfig]):
         With ``config.leave_out``, train and val contain the split's rows of all other locations, and test contains
         the rows of the left-out location from every list, because none of them was trained on.
 
-        A root with a list of digests, which the simulator writes, is compared with it; see ``find_damaged``.
+        A root with a list of digests, which the simulator writes, is compared with it.
 
         Returns:
             Records sorted by location, in the order of the CSV within each.
@@ -53,6 +55,17 @@ class BatVisionReader(DatasetReader[DataConfig]):
             DataError: the root, a CSV file, a column, a cell or a location is missing, or a file differs from its
                 digest.
         """
+        digests = cls._read_digests(config)
+        if digests:
+            cls._require_whole(config, digests, cls._unlisted_files(config, digests))
+        records = cls.list_unchecked(config, split, modalities)
+        if digests:
+            cls._require_whole(config, digests, cls._files(config, records))
+        return records
+
+    @classmethod
+    def list_unchecked(cls, config: DataConfig, split: Split, modalities: tuple[Modality, ...]) -> list[Record]:
+        """As ``list_records``, without a look at the digests."""
         if not config.root.is_dir():
             raise DataError(
                 f"{cls.title} not found in {config.root}: {cls.remedy(config.root)}; --data_dir selects another root"
@@ -64,13 +77,6 @@ class BatVisionReader(DatasetReader[DataConfig]):
                 f"no {split}.csv in {config.root}: {cls.title} is laid out as {cls.layout}; "
                 "check --data_dir (the root, not a location) and --dataset"
             )
-        digests = cls._read_digests(config)
-        if digests:
-            lists = [path.relative_to(config.root) for each in SPLITS for path in cls._tables(config.root, each)]
-            names = {path.as_posix() for path in lists} | {
-                path for path in digests if "/" not in path or path.endswith(".csv")
-            }
-            cls._require_whole(config, digests, sorted(names))
         root = DataRoot(config.root)
         records = [record for table in tables for record in cls._read_table(root, table, modalities)]
         if config.locations or config.leave_out is not None:
@@ -78,10 +84,29 @@ class BatVisionReader(DatasetReader[DataConfig]):
             records = [record for record in records if record.location in selected]
         if not records:
             raise DataError(f"the {split} split of {config.root} is empty: its CSV files list no row of the selection")
-        if digests:
-            files = [path for each in records for path in (each.image, *each.audio, each.depth) if path is not None]
-            cls._require_whole(config, digests, [path.relative_to(config.root).as_posix() for path in files])
         return sorted(records, key=lambda record: record.location)
+
+    @classmethod
+    def damaged_files(cls, config: DataConfig, records: Sequence[Record]) -> list[str]:
+        """Paths below the root of files, listed with a digest or by a record, that are missing or differ from one."""
+        digests = cls._read_digests(config)
+        if not digests:
+            return []
+        paths = {*cls._unlisted_files(config, digests), *cls._files(config, records), *digests}
+        return find_damaged(config.root, {path: digests.get(path, "") for path in sorted(paths)}, verify=True)
+
+    @classmethod
+    def _unlisted_files(cls, config: DataConfig, digests: Mapping[str, str]) -> list[str]:
+        """The lists, and the files in the root itself: what no record names. Each has a digest, or lost its line."""
+        own = [path for each in SPLITS for path in cls._tables(config.root, each)]
+        own += [path for path in [config.root / SIMULATION_FILE] if path.exists()]
+        known = {path for path in digests if "/" not in path or path.endswith(".csv")}
+        return sorted(known | {path.relative_to(config.root).as_posix() for path in own})
+
+    @classmethod
+    def _files(cls, config: DataConfig, records: Sequence[Record]) -> list[str]:
+        files = [path for each in records for path in (each.image, *each.audio, each.depth) if path is not None]
+        return [path.relative_to(config.root).as_posix() for path in files]
 
     @classmethod
     def _read_digests(cls, config: DataConfig) -> dict[str, str]:
@@ -95,7 +120,7 @@ class BatVisionReader(DatasetReader[DataConfig]):
         return digests if listed else {}
 
     @classmethod
-    def _require_whole(cls, config: DataConfig, digests: dict[str, str], paths: list[str]) -> None:
+    def _require_whole(cls, config: DataConfig, digests: Mapping[str, str], paths: list[str]) -> None:
         damaged = find_damaged(config.root, {path: digests.get(path, "") for path in paths}, config.verify)
         if damaged:
             more = f" and {len(damaged) - 1} more files are" if len(damaged) > 1 else " is"

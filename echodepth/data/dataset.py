@@ -239,11 +239,12 @@ def list_split(
     split: Split,
     modalities: tuple[Modality, ...],
     depth_resize: DepthResize = "nearest",
-    allow_repeated: bool = False,
+    allow_faults: bool = False,
 ) -> tuple[list[Record], Decoder]:
     """A split's instances and their decoder, without opening the files. A default dataset is created if necessary.
 
-    Arguments and errors are those of ``open_dataset``; two rows of one name are an error, too, unless allowed.
+    Arguments and errors are those of ``open_dataset``; two rows of one name, and files that differ from their digests,
+    are errors, too, unless faults are allowed.
     """
     if is_sharded(config):
         raise ConfigError(
@@ -260,8 +261,9 @@ def list_split(
     if (provenance := reader.provenance(config.root)) is not None and reader.name != SIMULATED:
         announce_simulated(config.root, provenance)
     with _paused_garbage_collection():
-        records = reader.list_records(config, split, modalities)
-        return (records if allow_repeated else require_unique_names(records, config.skip_bad)), decoder
+        if allow_faults:
+            return reader.list_unchecked(config, split, modalities), decoder
+        return require_unique_names(reader.list_records(config, split, modalities), config.skip_bad), decoder
 
 
 @contextlib.contextmanager

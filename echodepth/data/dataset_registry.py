@@ -1,6 +1,7 @@
 """The registry of datasets and the interface of their readers. Nothing heavy is imported: it feeds ``--help``."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -64,6 +65,21 @@ class DatasetReader(ABC, Generic[Config]):
             ConfigError: a flag does not apply to this dataset.
             DataError: the root, a list, a column or a location is missing.
         """
+
+    @classmethod
+    def list_unchecked(cls, config: Config, split: Split, modalities: tuple[Modality, ...]) -> list[Record]:
+        """As ``list_records``, of a dataset whose files may differ from their digests."""
+        return cls.list_records(config, split, modalities)
+
+    @classmethod
+    def damaged_files(cls, config: Config, records: Sequence[Record]) -> list[str]:
+        """Paths below the root of the files that differ from their digests; none where a dataset has no digests.
+
+        Args:
+            config: dataset root.
+            records: instances whose files must have a digest where the dataset has any.
+        """
+        return []
 
     @classmethod
     @abstractmethod

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from echodepth.core.device import choose_device
-from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.errors import CheckpointError, ConfigError, is_of_machine
 from echodepth.core.integrity import DamageError, check_file
-from echodepth.core.packaged import DEFAULT_MODEL
+from echodepth.core.packaged import DEFAULT_MODEL, packaged_model
 from echodepth.inference.config import BackendName, CompileMode
 from echodepth.inference.export_metadata import (
     BACKEND_BY_SUFFIX,
@@ -101,9 +101,10 @@ def load_backend(
         model = load_depth_model(checkpoint, choose_device(device))
         return LatencyModel(model) if compile == "latency" else model
     if required is None:
+        named = checkpoint or (DEFAULT_MODEL if packaged_model(DEFAULT_MODEL) else "MODEL")
         raise ConfigError(
-            f"--backend {backend} needs an exported file, but {path} is none: make one with "
-            f"echodepth export --checkpoint {path} --format {backend}"
+            f"--backend {backend} needs an exported file, but {named} is none: make one with "
+            f"echodepth export --checkpoint {named} --format {backend}"
         )
     if required != backend:
         raise ConfigError(f"{checkpoint} is not for --backend {backend}: leave it out, or use --backend {required}")
@@ -134,6 +135,8 @@ def _load_pt2(path: Path, device: str) -> ExportedModel:
     try:
         program = torch.export.load(path, extra_files=extra_files)
     except Exception as error:  # a damaged archive raises errors of many types
+        if is_of_machine(error):
+            raise
         raise _damaged(path, error) from error
     metadata = parse_metadata(extra_files[f"{METADATA_KEY}.json"], path)
     if torch_device.type != "cpu":
@@ -161,10 +164,12 @@ def _load_onnx(path: Path, device: str) -> ExportedModel:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors only: it warns of every node that a GPU leaves to the CPU
+    providers = [provider for provider in preferred if provider in available]
     try:
-        providers = [provider for provider in preferred if provider in available]
         session = runtime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions have no common base class
+        if is_of_machine(error):
+            raise
         raise _damaged(path, error) from error
     metadata = parse_metadata(session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), path)
     return ExportedModel(metadata, lambda raw: session.run(None, {session.get_inputs()[0].name: raw}))
@@ -184,6 +189,8 @@ def _load_openvino(path: Path, device: str) -> ExportedModel:
     try:
         model = core.read_model(path)
     except RuntimeError as error:
+        if is_of_machine(error):
+            raise
         raise _damaged(path, error) from error
     text = str(model.get_rt_info(METADATA_KEY).value) if model.has_rt_info(METADATA_KEY) else None
     metadata = parse_metadata(text, path)

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Subset
 from echodepth import __version__
 from echodepth.core.atomic_io import move_into_place, scratch_folder
 from echodepth.core.constants import SAMPLE_RATE
-from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError, require_at_least
+from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError, is_of_machine, require_at_least
 from echodepth.core.packaged import DEFAULT_MODEL
 from echodepth.data.audio import AudioCut
 from echodepth.data.dataset import DepthDataset, open_dataset
@@ -88,14 +88,14 @@ def export(config: ExportConfig) -> Path:
     mirrored = "_mirror_average" if config.mirror_average else ""
     file_name = f"{name}_{config.precision}{mirrored}{SUFFIXES[config.format]}"
     reference = MirrorAveraged(model) if config.mirror_average else model
-    with scratch_folder(folder / file_name) as scratch, _one_line_errors(config):
-        path = scratch / file_name
-        write = _make_writer(model, config, splits, path)
-        metadata = _metadata(model, config)
-        write(metadata)
-        runtime = BACKEND_BY_SUFFIX.get(path.suffix, "torch")
-        backend = load_backend(path, runtime, "cpu", trust_code=True)  # just written
-        metadata = replace(metadata, difference=difference(backend, reference, trial_inputs(model)))
+    with scratch_folder(folder / file_name) as scratch:
+        path, metadata = scratch / file_name, _metadata(model, config)
+        with _one_line_errors(config):
+            write = _make_writer(model, config, splits, path)
+            write(metadata)
+            runtime = BACKEND_BY_SUFFIX.get(path.suffix, "torch")
+            backend = load_backend(path, runtime, "cpu", trust_code=True)  # just written
+            metadata = replace(metadata, difference=difference(backend, reference, trial_inputs(model)))
         if config.precision == "fp32" and not (metadata.difference or 0.0) <= TOLERANCE:
             raise CheckpointError(
                 f"{name} as {config.format} differs from PyTorch by {metadata.difference:.2g} m, more "
@@ -153,9 +153,11 @@ def _one_line_errors(config: ExportConfig) -> Iterator[None]:
     """Report what tracers and runtimes raise, whose exceptions have no common base class, as a failed export."""
     try:
         yield
-    except (EchodepthError, OSError, MemoryError):
+    except (EchodepthError, OSError):
         raise
     except Exception as error:
+        if is_of_machine(error):
+            raise
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
         raise CheckpointError(
             f"{config.checkpoint or DEFAULT_MODEL} cannot be exported as {config.format} ({reason}): nothing was "

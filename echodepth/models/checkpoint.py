@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from echodepth.core.atomic_io import atomic_folder
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.core.flags import plain, select
-from echodepth.core.packaged import DEFAULT_MODEL, packaged_models, packaged_or_own
+from echodepth.core.packaged import DEFAULT_MODEL, missing_model, packaged_model, packaged_or_own
 from echodepth.core.registry import Registry
-from echodepth.core.run_paths import experiment_name, model_folders, trained_experiments
+from echodepth.core.run_paths import experiment_name, model_folders
 from echodepth.core.schema import check, check_arguments, short
 from echodepth.models.bare_weights import recognise_network
 from echodepth.models.format_1 import upgrade_checkpoint, upgrade_run, upgrade_spec, upgrade_weights
@@ -209,7 +209,7 @@ def load_depth_model(checkpoint: str | Path | None = None, device: str | torch.d
     Raises:
         CheckpointError: there is no such model, it is unreadable, or its weights do not fit the network or are NaN.
     """
-    path = find_checkpoint(DEFAULT_MODEL if checkpoint is None else checkpoint)
+    path = find_checkpoint(checkpoint)
     model = load_settled(path, _load_folder) if path.is_dir() else _load_file(path)
     require_finite(model.network.state_dict(), path)
     if checkpoint is None:
@@ -218,23 +218,23 @@ def load_depth_model(checkpoint: str | Path | None = None, device: str | torch.d
     return model.to(device).eval()
 
 
-def find_checkpoint(checkpoint: str | Path) -> Path:
+def find_checkpoint(checkpoint: str | Path | None) -> Path:
     """The folder or file that ``checkpoint`` names, downloaded from the Hub if it is not a local one.
+
+    None is the default packaged model, and never one of the user's that has its name.
 
     Raises:
         CheckpointError: there is none; the message lists the experiments that have a model.
     """
+    if checkpoint is None and packaged_model(DEFAULT_MODEL) is None:
+        raise missing_model("no model is named, and none comes with this installation of echodepth: give --checkpoint")
+    checkpoint = DEFAULT_MODEL if checkpoint is None else checkpoint
     own = next((each for each in model_folders(checkpoint) if (each / "config.json").is_file() or each.is_file()), None)
     if found := packaged_or_own(checkpoint, own):
         return found
     if is_hub_id(str(checkpoint)):
         return fetch(str(checkpoint))
-    names = [*trained_experiments(), *packaged_models()]
-    there_are = f"there are {', '.join(names)}" if names else "there are none"
-    raise CheckpointError(
-        f"no model at {checkpoint}: give a model folder, a .pth file, the name of an experiment ({there_are}), "
-        "or ORG/NAME on the Hugging Face Hub"
-    )
+    raise missing_model(f"no model at {checkpoint}: give")
 
 
 def _load_folder(folder: Path) -> DepthModel:

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from echodepth.core.errors import CheckpointError
+from echodepth.core.errors import CheckpointError, is_of_machine
 from echodepth.core.integrity import SEAL, DamageError, check_file, file_digest, seal, unseal
 from echodepth.core.schema import SchemaError, check, parse, read_json, require_shallow, short
 from echodepth.models.run_record import RunRecord
@@ -112,17 +112,22 @@ def load_checkpoint(path: Path) -> Any:
     """
     try:
         check_file(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        require_shallow(checkpoint)
     except DamageError as error:
         raise CheckpointError(
             f"{path} is damaged, {error}: copy it again from where it came, or take another epoch of its run"
         ) from error
+    # torch's own message recommends weights_only=False, which would execute code from the file.
+    other = f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or contains other objects"
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive raises errors of many types
-        # torch's own message recommends weights_only=False, which would execute code from the file.
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint of plain tensors: it is damaged, or contains other objects"
-        ) from error
+        if is_of_machine(error):
+            raise
+        raise CheckpointError(other) from error
+    try:
+        require_shallow(checkpoint)
+    except SchemaError as error:
+        raise CheckpointError(other) from error
     return checkpoint
 
 

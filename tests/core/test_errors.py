@@ -1,10 +1,18 @@
 """Which errors are the user's or the machine's, and what is said of them; the others are bugs."""
 
 import errno
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
+import torch
 
+from echodepth.core.array_store import ArrayStore
 from echodepth.core.errors import LONGEST_LINE, ConfigError, DataError, printable, user_message
+from echodepth.data.streaming.index import open_file
+from echodepth.models.saved_weights import load_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -72,6 +80,34 @@ def test_a_value_of_any_length_leaves_file_and_remedy_in_the_message() -> None:
     # Lines of a list are short, however long it is.
     many = "\n".join(f"room {number} is missing" for number in range(1000))
     assert user_message(DataError(many)) == many
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "torch.load": lambda folder: load_checkpoint(folder / "a.pth"),
+    "zipfile.ZipFile.testzip": lambda folder: load_checkpoint(folder / "a.pth"),
+    "numpy.load": lambda folder: ArrayStore(folder, ["x"], ["row"]).arrays,
+    "fsspec.open": lambda folder: open_file("http://127.0.0.1:9", "index.json"),
+}
+"""What calls a library's function to read a file."""
+
+
+@pytest.mark.parametrize("library", READERS)
+def test_what_the_machine_lacks_is_not_called_damage(
+    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user with too little memory was told to copy a whole file again."""
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
+    np.save(tmp_path / "x.npy", np.zeros(1))
+    errors: list[Exception] = [MemoryError()]
+    if library != "fsspec.open":  # which raises an OSError for an address that cannot be reached
+        errors += [OSError(errno.EIO, "Input/output error"), OSError(errno.ENOMEM, "Cannot allocate memory")]
+    if library == "torch.load":
+        errors.append(RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory"))
+    for error in errors:
+        monkeypatch.setattr(library, Mock(side_effect=error))
+        with pytest.raises(type(error)) as raised:
+            READERS[library](tmp_path)
+        assert raised.value is error
 
 
 def test_a_name_cannot_command_the_terminal() -> None:

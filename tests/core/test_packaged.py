@@ -61,6 +61,22 @@ def test_a_missing_model_lists_the_packaged_one(box: Path) -> None:
         load_model("../pretrained/other")
 
 
+@pytest.mark.parametrize("command", [["predict", "x.wav"], ["demo"], ["listen", "--card", "simulated"]])
+def test_where_no_model_comes_with_the_package_one_has_to_be_named(
+    command: list[str], v2_root: Path, box: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It said "no model at echodepth-light", which nobody had named; and an own model of that name is not packaged."""
+    monkeypatch.setattr(packaged, "PRETRAINED", box / "none")
+    save_tiny_rgb(Path("checkpoints") / DEFAULT_MODEL, v2_root)
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--device", "cpu"])
+    message = capsys.readouterr().err
+    assert "no model is named, and none comes with this installation of echodepth: give --checkpoint a model" in message
+    assert f"(there are {DEFAULT_MODEL})" in message
+    with pytest.raises(ConfigError, match=r"needs an exported file.*echodepth export --checkpoint MODEL --format onnx"):
+        load_model(None, "cpu", "onnx")
+
+
 @pytest.mark.parametrize("place", [DEFAULT_MODEL, f"checkpoints/{DEFAULT_MODEL}/best"])
 def test_a_name_of_two_models_is_refused(place: str, box: Path, v2_root: Path) -> None:
     """Were either preferred, the same command would use another model in another folder."""

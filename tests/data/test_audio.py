@@ -1,5 +1,6 @@
 """Recordings: full scale whatever the sample format, the direct sound found to the sample, one cut for both ears."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.signal import sosfreqz
+from scipy.signal import sosfilt, sosfreqz
 
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
@@ -307,3 +308,36 @@ def test_a_recording_of_two_windows_is_long_enough_for_an_onset() -> None:
     assert abs(find_onset(click) - 40) <= 2
     with pytest.raises(DataError, match="no direct sound found"):
         find_onset(click[:, :63])
+
+
+def alternating(start: int, before: float = 0.0, decay: float = math.inf, samples: int = 6000) -> np.ndarray:
+    """A full-scale tone of half the sample rate from ``start`` on, and one of the level ``before`` up to it."""
+    time = np.arange(samples)
+    level = np.where(time < start, before, np.exp(-np.maximum(time - start, 0) / decay))
+    return np.tile(np.cos(np.pi * time) * level, (2, 1))
+
+
+@pytest.mark.parametrize(
+    ("audio", "onset"),
+    [
+        (1.1e-9 * alternating(3000, decay=300), 3000),  # a hundredth of a step of 24 bits
+        (0.9e-9 * alternating(3000, decay=300), None),
+        (alternating(5000, before=1.5e-6), 5000),
+        (alternating(5000, before=0.7e-6), None),  # of digital silence, nothing rises: the tone is the background
+        (alternating(1, decay=300), 1),
+        (alternating(63, before=1e-3, samples=64), 63),  # in the last window alone
+    ],
+)
+def test_an_onset_at_the_bounds_of_what_counts(audio: np.ndarray, onset: int | None) -> None:
+    if onset is not None:
+        assert find_onset(audio) == onset
+    else:
+        with pytest.raises(DataError, match="no direct sound found"):
+            find_onset(audio)
+
+
+def test_a_segment_that_ends_in_silence_has_its_onset_where_the_sound_begins() -> None:
+    click = np.zeros(64)
+    click[40:] = np.sin(np.arange(24))
+    click[63] -= sosfilt(_HIGH_PASS, click)[63] / _HIGH_PASS[0, 0]  # nothing is left of it behind the high-pass
+    assert abs(find_onset(np.tile(click, (2, 1))) - 40) <= 2

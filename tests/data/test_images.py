@@ -10,6 +10,8 @@ from echodepth.core.errors import DataError
 from echodepth.data.images import (
     DepthMap,
     check_area,
+    exif_orientation,
+    open_only_listed_formats,
     open_upright,
     read_depth_array,
     read_depth_image,
@@ -169,6 +171,28 @@ def test_an_orientation_is_applied_in_all_readers(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as image:
         assert to_square(image, 4, "a")[0, :, 0].round().tolist() == [1, 1, 0, 0]
     assert open_upright(tmp_path / "a.png").size == (40, 80)
+
+
+@pytest.mark.parametrize(("stored", "known"), [(0, 1), (1, 1), (2, 2), (8, 8), (9, 1)])
+def test_eight_orientations_are_known(stored: int, known: int) -> None:
+    image = Image.new("L", (3, 2))
+    image.getexif()[0x0112] = stored
+    assert exif_orientation(image, "a") == known
+
+
+def test_libraries_open_no_format_that_pillow_would_find_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow looks for further formats at the first image that it does not recognise."""
+    formats, later = ["PNG", "PSD"], ["EPS", "TIFF"]
+
+    def init() -> None:
+        formats.extend(later)
+        later.clear()
+
+    monkeypatch.setattr(Image, "ID", formats)
+    monkeypatch.setattr(Image, "init", init)
+    open_only_listed_formats()
+    Image.init()
+    assert formats == ["PNG", "TIFF"]
 
 
 def test_antialiasing_averages_what_one_pixel_covers() -> None:

@@ -120,6 +120,9 @@ def test_feature_loss_by_hand() -> None:
     nearly = torch.tensor([1.0, 0.5]).reshape(1, 2, 1, 1)
     assert feature_loss(along_x, nearly, "hinge").item() == 0
     assert feature_loss(along_x, along_y, "squared").item() == pytest.approx((9 + 0.25) / 2)
+    # A vector of length 1.2e-12 still has a direction; one of 0.9e-12 counts as zero.
+    assert feature_loss(0.4e-12 * along_x, along_x).item() == pytest.approx(0.0, abs=1e-6)
+    assert feature_loss(0.3e-12 * along_x, along_x).item() == 1
 
 
 def test_the_distance_of_unit_vectors_equals_that_of_normalised_maps_with_its_gradient() -> None:

@@ -1,5 +1,6 @@
 """Alignment of a teacher's depth to metres: known scales and shifts are recovered, with and without outliers."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from echodepth.data.label_subset import LabelSubset
 from echodepth.data.sample import Sample
 from echodepth.distillation.scale_alignment import (
     DepthAlignment,
+    _check_kind,
     align_teacher,
     chosen_kind,
     fit_alignment,
@@ -201,3 +203,11 @@ def test_a_nearest_depth_is_a_millimetre_and_the_limit_is_left_out() -> None:
 def test_the_conversion_is_written_as_a_formula() -> None:
     assert str(DepthAlignment("affine", True, 2.0, -0.5, 10.0)) == "1/metres = 2 d -0.5"
     assert str(DepthAlignment("scale", False, 2.0, 0.0, 10.0)) == "1/metres = 2 1/d"
+
+
+@pytest.mark.parametrize(("teacher_depth", "true"), [(np.ones(9), np.arange(9.0)), (np.arange(9.0), np.ones(9))])
+def test_a_constant_depth_contradicts_nothing(teacher_depth: np.ndarray, true: np.ndarray) -> None:
+    """It has no rank correlation with anything, and scipy warned of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _check_kind(teacher_depth.astype(np.float32), true.astype(np.float32), "up_to_scale")

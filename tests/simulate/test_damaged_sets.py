@@ -2,12 +2,15 @@
 
 import shlex
 import shutil
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from echodepth import cli
+from echodepth.apps.doctor.config import DoctorConfig
+from echodepth.apps.doctor.examine import examine
 from echodepth.core.errors import ConfigError
 from echodepth.core.integrity import SUMS, read_sums
 from echodepth.data.config import DataConfig
@@ -57,15 +60,41 @@ def test_damaged_files_are_refused(simulated: Path) -> None:
 
 
 def test_no_bit_of_the_list_of_digests_lets_anything_in(simulated: Path) -> None:
-    """The first line names the settings, and only the simulator reads it and the line of the card."""
+    """The first line names the settings, and only the simulator reads it."""
     with restored(simulated / SUMS) as data:
-        card_end = data.index(b"\n", data.index(b"simulation.json"))
-        card = range(data.rindex(b"\n", 0, card_end), card_end + 1)
         first = data.index(b"\n")
-        for kind, spoilt in damaged(data, 60):
-            if kind.startswith("bit") and (at := int(kind.split()[1]) // 8) > first and at not in card:
+        end = data.index(b"\n", data.index(b"simulation.json"))
+        card = {f"bit {bit}": flip(data, bit) for bit in range(8 * data.rindex(b"\n", 0, end), 8 * end + 8, 13)}
+        for kind, spoilt in [*damaged(data, 60), *card.items()]:
+            if kind.startswith("bit") and int(kind.split()[1]) // 8 > first:
                 (simulated / SUMS).write_bytes(spoilt)
                 assert SUMS in refusal(lambda: read(simulated)), kind
+
+
+def test_the_line_of_the_card_may_not_be_lost(simulated: Path) -> None:
+    """The card says that the data are simulated: without its digest, a changed one was read."""
+    with restored(simulated / SUMS) as data:
+        lines = [line for line in data.splitlines(keepends=True) if b"simulation.json" not in line]
+        (simulated / SUMS).write_bytes(b"".join(lines))
+        assert refusal(lambda: read(simulated)).startswith(f"{simulated / 'simulation.json'} is damaged or changed")
+
+
+def test_the_doctor_lists_every_damaged_file(simulated: Path) -> None:
+    """It named one file of a split, and left the split out."""
+    config = DoctorConfig(simulated, workers=1)
+    assert not [finding for finding in examine(config).findings if finding.kind == "damaged"]
+    train = {path.name: path for path in contents(simulated) if path.parent.parent.name == "simulated_00"}
+    spoilt = [train["audio_0000_000.wav"], train["depth_0000_000.npy"], train["camera_0001_000.jpeg"]]
+    spoilt += [simulated / "simulated_00/test.csv", simulated / "simulation.json"]
+    with ExitStack() as stack:
+        for path in spoilt:
+            data = stack.enter_context(restored(path))
+            path.write_bytes(data + b"\n" if path.suffix in (".csv", ".json") else flip(data, 8 * len(data) - 1))
+        diagnosis = examine(config)
+    found = {each.what.split(" ")[0]: each.where for each in diagnosis.findings if each.kind == "damaged"}
+    assert {*found} == {path.relative_to(simulated).as_posix() for path in spoilt}
+    assert found["simulated_00/audio/audio_0000_000.wav"].endswith(".csv, line 2")
+    assert len(diagnosis.rows) == 3
 
 
 def test_the_command_in_the_message_mends_the_damage_alone(simulated: Path, caplog: pytest.LogCaptureFixture) -> None:

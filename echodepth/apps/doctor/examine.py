@@ -16,6 +16,7 @@ from echodepth.apps.doctor.page import page
 from echodepth.apps.doctor.row_checks import CheckedRow, check_row
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError, require_at_least
+from echodepth.core.integrity import SUMS
 from echodepth.core.workers import parallel_map
 from echodepth.data.config import DataConfig, extract_data_config
 from echodepth.data.dataset import list_split
@@ -69,6 +70,7 @@ def examine(config: DoctorConfig) -> Diagnosis:
         raise ConfigError(f"--modalities names none that {reader.name} has: give image, audio, depth or some of them")
     data = extract_data_config(config, dataset=reader.name, data_dir=config.root)
     listed, findings, decoder = _list(data, modalities)
+    findings += _damaged(data, [record for record, _ in listed])
     rows = _check_rows(listed, decoder, config.workers)
     findings += [finding for row in rows for finding in row.findings]
     findings += check_dataset(rows, reader.has_locations, config.rooms_apart or not reader.splits_share_rooms)
@@ -90,7 +92,7 @@ def _list(
     decoder, first_error = None, None
     for split in SPLITS:
         try:
-            records, decoder = list_split(data, split, modalities, allow_repeated=True)
+            records, decoder = list_split(data, split, modalities, allow_faults=True)
         except DataError as error:
             first_error = first_error or error
             if DATASETS[data.dataset].has_split(data.root, split):
@@ -102,6 +104,17 @@ def _list(
     if decoder is None:
         raise first_error or DataError(f"{data.root} lists no rows")
     return listed, findings, decoder
+
+
+def _damaged(data: DataConfig, records: Sequence[Record]) -> list[Finding]:
+    """A finding for every file that differs from its digest."""
+    rows = {file: each for each in records for file in (each.image, *each.audio, each.depth)}
+    findings = []
+    for path in DATASETS[data.dataset].damaged_files(data, records):
+        row = rows.get(data.root / path)
+        where, names = (path, ()) if row is None else (row.source, (row.name,))
+        findings.append(Finding("damaged", where, f"{path} is missing, or differs from its sha256 in {SUMS}", names))
+    return findings
 
 
 def _check_rows(listed: Sequence[tuple[Record, Split]], decoder: Decoder, workers: int) -> list[CheckedRow]:

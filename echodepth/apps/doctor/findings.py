@@ -17,6 +17,10 @@ ISSUES: dict[str, Issue] = {
     "table": Issue("Unreadable split list", "Repair the CSV file. Its split was not examined."),
     "missing": Issue("Missing file", "Add the file, or delete the row."),
     "corrupt": Issue("Corrupt file", "Copy the file again from the recording device, or delete the row."),
+    "damaged": Issue(
+        "Damaged or changed file",
+        "A simulated set is mended by `echodepth simulate` with its settings; copy the files of other sets again.",
+    ),
     "audio format": Issue(
         "Unsupported audio format",
         "Use stereo WAV, left ear first, 44.1 kHz, at least 16 bits. `echodepth convert` writes this format.",

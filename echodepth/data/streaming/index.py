@@ -213,6 +213,8 @@ def read_index(config: DataConfig) -> ShardIndex:
     with open_file(config.address, INDEX) as file:
         try:
             text = file.read(LARGEST_INDEX + 1)
+        except MemoryError:
+            raise
         except Exception as error:
             raise unreadable_error(name, error) from error
     if len(text) > LARGEST_INDEX:
@@ -247,6 +249,8 @@ def open_file(address: Path | str, name: str) -> AbstractContextManager[Stream]:
         raise ConfigError(
             f"{location} cannot be read: {error}; http addresses need {INSTALL}, S3 needs pip install s3fs"
         ) from error
+    except MemoryError:
+        raise
     except Exception as error:
         raise unreadable_error(location, error) from error
 

@@ -229,7 +229,9 @@ class _MonitoredStream:
     def read(self, size: int = -1, /) -> bytes:
         try:
             return self.file.read(size)
-        except Exception as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # each kind of address raises errors of its own
             raise ConnectionBrokenError(str(error) or type(error).__name__) from error
 
 
