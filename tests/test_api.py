@@ -37,7 +37,7 @@ def test_every_public_name_is_listed_found_and_explained() -> None:
 
 def test_help_is_a_page() -> None:
     """pydoc lists whatever ``dir`` does, with all that a network inherits from torch: 6000 lines."""
-    page = pydoc.render_doc(echodepth, renderer=pydoc.plaintext)
+    page = pydoc.render_doc(echodepth, renderer=pydoc.plaintext)  # type: ignore[attr-defined]
     assert page.count("\n") < 80
     assert all(name in page for name in ORIGINAL)
 
@@ -128,7 +128,7 @@ def test_a_plot_has_every_map_and_bars_in_metres() -> None:
     truth = np.full((4, 4), 6.0)
     truth[0, 0], truth[0, 1] = 0, np.nan
     figure = Estimate(np.stack([depth, depth]), np.stack([depth, depth]) / 10).plot(np.stack([truth, truth]), "kitchen")
-    images = [axis.images[0].get_array() for axis in figure.axes if axis.images]
+    images = [np.asarray(axis.images[0].get_array()) for axis in figure.axes if axis.images]
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
     assert (len(images), titles) == (6, ["depth", "ground truth", "predicted uncertainty"])
     labels = {axis.get_xlabel() + axis.get_ylabel() for axis in figure.axes}

@@ -178,7 +178,7 @@ def _hints(cls: type) -> dict[str, Any]:
 def _build(cls: type[Config], flags: Mapping[str, Any]) -> Config:
     values: dict[str, Any] = {}
     for field in dataclasses.fields(typing.cast(Any, cls)):
-        annotation = _hints(cls)[field.name]
+        annotation = _hints(typing.cast(Any, cls))[field.name]
         if dataclasses.is_dataclass(annotation):
             values[field.name] = _build(typing.cast(type, annotation), flags)
         elif field.name in flags:

@@ -1,12 +1,10 @@
 """Hints name flags that the command has, or say whose they are."""
 
-from pathlib import Path
-
 import pytest
 
 from echodepth import cli
 from echodepth.apps.flag_owners import explain_flags
-from tests.tiny import save_tiny
+from echodepth.core.errors import DataError
 
 FLAGS = {
     "train rgb": {"skip_bad", "data_dir", "lr"},
@@ -37,20 +35,27 @@ def test_a_flag_of_another_command_is_said_to_be_its(message: str, added: str) -
     assert explain_flags(message, "none", {}) == message
 
 
-def test_prediction_of_a_split_names_no_flag_as_its_own_that_it_lacks(
-    tmp_path: Path, v2_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("words", "added"),
+    [
+        (
+            "export --precision int8",
+            " (--skip_bad is a flag of echodepth train, shard, prepare, cache-teacher, evaluate and compare)",
+        ),
+        ("-v predict --split test --checkpoint compare", " (--skip_bad is a flag of echodepth train, shard, "),
+        ("compare ears", "\n"),
+    ],
+)
+def test_a_command_does_not_call_a_flag_its_own_that_it_lacks(
+    words: str, added: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``predict --split`` of an incomplete dataset advised --skip_bad, which only training and scoring have."""
-    monkeypatch.chdir(tmp_path)
-    save_tiny(Path("checkpoints/ears"), v2_root)
-    incomplete = Path("incomplete")
-    for path in v2_root.rglob("*.csv"):
-        copy = incomplete / path.relative_to(v2_root)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(path.read_text())
+    """``export --precision int8`` on an incomplete dataset advised --skip_bad, which only others have."""
+
+    def fail(config: object) -> None:
+        raise DataError("test.csv, line 2: no audio: leave such rows out with --skip_bad")
+
+    for address in ("inference.export.export", "inference.predict.predict", "evaluation.compare.compare"):
+        monkeypatch.setattr(f"echodepth.{address}", fail)
     with pytest.raises(SystemExit):
-        cli.main(["predict", "--split", "test", "--checkpoint", "ears", "--data_dir", "incomplete", "--device", "cpu"])
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith(
-        "with --skip_bad (--skip_bad is a flag of echodepth train, shard, prepare, cache-teacher, evaluate and compare)"
-    )
+        cli.main(words.split())
+    assert f"leave such rows out with --skip_bad{added}" in capsys.readouterr().err

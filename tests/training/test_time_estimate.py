@@ -7,7 +7,6 @@ from unittest.mock import Mock
 import lightning as L
 import pytest
 
-from echodepth.training import time_estimate
 from echodepth.training.time_estimate import TimeEstimate, duration
 
 
@@ -15,7 +14,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch, step: float, epochs: int, batches: int, validated: int = 0, **trainer: Any
 ) -> None:
     clock = 100.0
-    monkeypatch.setattr(time_estimate.time, "monotonic", lambda: clock)
+    monkeypatch.setattr("echodepth.training.time_estimate.time.monotonic", lambda: clock)
     estimate = TimeEstimate()
     shape = {"max_epochs": epochs, "num_training_batches": batches, "num_val_batches": [validated]}
     shape |= {"check_val_every_n_epoch": 1, "is_global_zero": True} | trainer
