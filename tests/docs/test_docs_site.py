@@ -82,7 +82,7 @@ def test_the_api_comes_from_docstrings(site: Path) -> None:
     assert "_resize" not in shown  # private functions are left out
     assert 'id="echodepth.load_model"' in (site / "api" / "prediction.html").read_text()
     networks = (site / "api" / "networks.html").read_text()
-    assert 'id="echodepth.models.networks.rgb_depth.RGBDepthNet"' in networks
+    assert 'id="echodepth.RGBDepthNet"' in networks
     assert " at 0x" not in networks
     config = text_of(site / "api" / "data.html")
     assert "Side in pixels" in config  # a field's docstring
