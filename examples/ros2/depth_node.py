@@ -7,6 +7,8 @@ Run it from the root of the repository, in a sourced ROS 2 environment::
 It has not been run on a robot.
 """
 
+from typing import Any
+
 import rclpy
 from audio_common_msgs.msg import AudioDataStamped
 from rclpy.node import Node
@@ -27,7 +29,7 @@ class DepthNode:
     """
 
     def __init__(self, node: Node) -> None:
-        def parameter(name: str, default: object) -> object:
+        def parameter(name: str, default: Any) -> Any:
             return node.declare_parameter(name, default).value
 
         self.node = node

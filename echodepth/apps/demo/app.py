@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -87,6 +88,8 @@ class _Page:
         outputs: output components by name.
         folder: folder of the point clouds, which Gradio takes as files.
         clouds: folders of the latest point clouds.
+        worker: the one thread that runs models. Gradio's own come and go, and memory that one of many has freed is of
+            no use to the others; so are the threads that torch starts for each.
     """
 
     predictors: list[Predictor]
@@ -95,6 +98,7 @@ class _Page:
     outputs: dict[str, Any] = field(default_factory=dict)
     folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
     clouds: deque[Path] = field(default_factory=deque)
+    worker: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "model"))
 
     @property
     def takes_audio(self) -> bool:
@@ -230,7 +234,8 @@ class _Page:
 
         files = (recording, image, ground_truth)
         try:
-            return self._results(DemoInput(*(Path(path) if path else None for path in files)), fov)
+            demo_input = DemoInput(*(Path(path) if path else None for path in files))
+            return self.worker.submit(self._results, demo_input, fov).result()
         except EchodepthError as error:
             message = plain_message(error)
             for path in filter(None, files):
