@@ -35,7 +35,7 @@ from echodepth.apps.demo.limits import KEPT_SESSIONS
 from echodepth.core.atomic_io import atomic_write
 from echodepth.inference.outputs import to_millimetres
 from echodepth.inference.predictor import load_model
-from echodepth.models.checkpoint import load_depth_model as load_depth_model
+from echodepth.models.checkpoint import load_depth_model
 from echodepth.models.checkpoint import save_model
 
 KEPT = Path(__file__).resolve().parents[1] / "docs" / "results" / "demo_load.json"
@@ -151,7 +151,7 @@ def make_model(folder: Path) -> Path:
 
 def known_answers(demo: Demo, model: Path, recordings: list[Path]) -> dict[bytes, Answer]:
     """The answer to each recording, asked for while nobody else asks; its depth is compared with the model's own."""
-    predictor = load_depth_model(str(model), device="cpu", compile="latency")
+    predictor = load_model(str(model), device="cpu", compile="latency")
     answers = {}
     for path in recordings:
         depth = predictor.estimate([predictor.prepare(path)])[0].depth

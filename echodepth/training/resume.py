@@ -97,10 +97,11 @@ def _newest_whole(paths: RunPaths) -> tuple[Path, dict[str, Any]] | None:
             checkpoint = read_checkpoint(path)
             require_finite(checkpoint["model_state_dict"], path)
             progress = _progress(checkpoint)
-        except (CheckpointError, LookupError, TypeError, ValueError) as error:
+        except (CheckpointError, LookupError, OSError, TypeError, ValueError) as error:
             damaged.append(path)
+            reason = f"{path} cannot be read: {error}" if isinstance(error, OSError) else f"{path} is damaged"
             if is_main_process():
-                log.warning("skipped: %s", error if isinstance(error, CheckpointError) else f"{path} is damaged")
+                log.warning("skipped: %s", error if isinstance(error, CheckpointError) else reason)
             continue
         if found is None or progress > _progress(found[1]):
             found = path, checkpoint

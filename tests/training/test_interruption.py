@@ -182,6 +182,10 @@ def test_nothing_is_replaced_that_cannot_be_resumed(v2_root: Path) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint in checkpoints/rgb is whole"):
         train(rgb(v2_root, nb_epochs=4, resume="auto"))
     path.unlink()
+    path.mkdir()  # an OSError, as of a bad sector
+    with pytest.raises(CheckpointError, match="no checkpoint in checkpoints/rgb is whole"):
+        train(rgb(v2_root, nb_epochs=4, resume="auto"))
+    path.rmdir()
     with pytest.raises(ConfigError, match="already holds best"):
         train(rgb(v2_root, nb_epochs=4, resume="auto"))
     # Of a run that was killed before its first checkpoint nothing is kept but its best model.
