@@ -54,7 +54,9 @@ def write_weights(folder: Path, config: dict[str, Any], weights: dict[str, Tenso
     save_file(weights, folder / WEIGHTS)
     spec = {name: value for name, value in config.items() if name != "run"}
     sealed = seal(spec, folder, [WEIGHTS]) | {"run": seal(config["run"])}
-    (folder / "config.json").write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+    config_file = folder / "config.json"
+    config_file.write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+    (folder / WEIGHTS).chmod(config_file.stat().st_mode)  # safetensors lets the owner alone read them
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -159,7 +161,9 @@ def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def as_stored(weights: Mapping[str, Tensor], dtype: str | None) -> dict[str, Tensor]:
-    """Weights as a file holds them: on the CPU and contiguous, floating-point numbers in another format on request.
+    """Weights as a file holds them: on the CPU and contiguous, weights of layers in another format on request.
+
+    Biases and the vectors of norms keep theirs: they take little room, and a norm's rounding is that of all its pixels.
 
     Args:
         weights: a state dict.
@@ -171,7 +175,10 @@ def as_stored(weights: Mapping[str, Tensor], dtype: str | None) -> dict[str, Ten
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     if dtype is None:
         return stored
-    rounded = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+    rounded = {
+        name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+        for name, tensor in stored.items()
+    }
     for name, tensor in rounded.items():
         if not torch.equal(tensor.isfinite(), stored[name].isfinite()):
             raise CheckpointError(f"{name} has numbers above 65504, the largest of float16: save the model in float32")
