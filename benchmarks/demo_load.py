@@ -35,8 +35,7 @@ from echodepth.apps.demo.limits import KEPT_SESSIONS
 from echodepth.core.atomic_io import atomic_write
 from echodepth.inference.outputs import to_millimetres
 from echodepth.inference.predictor import load_model
-from echodepth.models.checkpoint import load_depth_model
-from echodepth.models.checkpoint import save_model
+from echodepth.models.checkpoint import load_depth_model, save_model
 
 KEPT = Path(__file__).resolve().parents[1] / "docs" / "results" / "demo_load.json"
 CLIENTS = (1, 8, 32)

@@ -161,7 +161,8 @@ def check(value: Any, annotation: Any, where: str) -> Any:
                 if has_type(value, option):
                     return check(value, option, where)
         case builtins.tuple | builtins.list | abc.Sequence as kind if isinstance(value, list | tuple):
-            each = options[:1] * len(value) if len(options) == 1 or options[1:] == (...,) else options
+            hints = options or (Any, ...)  # a plain ``tuple`` holds anything
+            each = hints[:1] * len(value) if len(hints) == 1 or hints[1:] == (...,) else hints
             if len(each) == len(value):
                 return (list if kind is list else tuple)(
                     check(entry, hint, f"{where}[{index}]")

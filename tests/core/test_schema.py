@@ -39,6 +39,8 @@ GOOD: dict[str, Any] = {"name": "KEMAR", "ears": [{"side": "left"}, ["right", 2]
 def test_plain_values_become_a_dataclass() -> None:
     assert parse(Head, GOOD) == Head("KEMAR", (Ear("left"), Ear("right", 2.0)), {"a": 3}, Path("x"))
     assert type(parse(Ear, {"side": "left", "gain": 2}).gain) is float
+    assert check([4, "a"], tuple, "") == (4, "a")
+    assert check([], tuple[int, ...], "") == check([], tuple, "") == ()
 
 
 @pytest.mark.parametrize(

@@ -350,7 +350,7 @@ def test_a_pt2_is_not_opened_unless_it_is_trusted(
         "demo": lambda: open_page(DemoConfig(path)),
         "listen": lambda: listen(ListenConfig(checkpoint=path, card="simulated")),
     }
-    with pytest.raises(ConfigError, match=r"x\.pt2: a \.pt2 can hold code .* give an \.onnx .*--trust_code"):
+    with pytest.raises(ConfigError, match=r"x\.pt2: a \.pt2 can hold code .* give an \.onnx .*trust_code"):
         refused[open_file]()
 
 
