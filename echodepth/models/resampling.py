@@ -6,15 +6,37 @@ Their backward pass is deterministic: torch's own adds up gradients in an order 
 replacement is many times slower.
 """
 
-from functools import lru_cache
+from collections.abc import Callable, Hashable
+from functools import wraps
+from typing import ParamSpec
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
+_Parameters = ParamSpec("_Parameters")
 STEPS = 256
 """Weights are multiples of 1/256, which bfloat16 has: a constant stays the same, a position moves by 1/512 pixel."""
+
+
+def _cached(make: Callable[_Parameters, Tensor]) -> Callable[_Parameters, Tensor]:
+    """A function that keeps its tensors, but none that is made while a graph is traced: such a one has no values."""
+    kept: dict[Hashable, Tensor] = {}
+
+    @wraps(make)
+    def cached(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Tensor:
+        if args not in kept:
+            with torch.inference_mode(False):
+                made = make(*args, **kwargs)
+            if type(made) is not Tensor:
+                return made
+            kept[args] = made
+        return kept[args]
+
+    return cached
 
 
 def upsample(x: Float[Tensor, "b c h w"], size: tuple[int, int], align_corners: bool) -> Float[Tensor, "b c h2 w2"]:
@@ -38,8 +60,7 @@ def by_matrices(
     return tall.permute(0, 3, 1, 2)
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
+@_cached
 def interpolation_matrix(
     size: int, new_size: int, align_corners: bool, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "new_size size"]:
@@ -67,8 +88,7 @@ def resample(x: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor
     return by_matrices(x, rows, columns)
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
+@_cached
 def antialiased_matrix(
     size: int, new_size: int, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "{new_size} {size}"]:
@@ -77,9 +97,14 @@ def antialiased_matrix(
 
 
 def resize_matrix(length: int, size: int, antialias: bool = True) -> Float[Tensor, "{size} {length}"]:
-    """The matrix that resizes an axis from ``length`` to ``size`` as ``resize`` does."""
-    identity = torch.eye(length, dtype=torch.float64)[None, None]
-    # Autocast would round the matrix to the precision of whatever needs it first.
-    with torch.autocast("cpu", enabled=False):
-        resized = F.interpolate(identity, (size, length), mode="bilinear", align_corners=False, antialias=antialias)
-    return resized[0, 0].float()
+    """The matrix that resizes an axis from ``length`` to ``size`` as ``resize`` does.
+
+    Not torch computes it, so that it is a constant of every graph: export formats have no antialiased resizing.
+    """
+    identity = np.eye(length, dtype=np.float32)
+    if antialias:
+        resized = np.array(Image.fromarray(identity).resize((length, size), Image.Resampling.BILINEAR))
+    else:
+        position = (np.arange(size) + 0.5) * (length / size) - 0.5
+        resized = np.stack([np.interp(position, np.arange(length), unit) for unit in identity], axis=1)
+    return torch.from_numpy(resized.astype(np.float32))

@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
 
 from echodepth.models import resampling
 from echodepth.models.layers import Up
-from echodepth.models.resampling import STEPS, by_matrices, interpolation_matrix, upsample
+from echodepth.models.resampling import STEPS, by_matrices, interpolation_matrix, resample, upsample
 
 CPU = torch.device("cpu")
 
@@ -66,3 +67,23 @@ def test_a_cpu_interpolates_as_before() -> None:
 
 def test_a_block_upsamples_odd_sizes() -> None:
     assert Up(8, 4, 4, bilinear=True)(torch.randn(1, 8, 2, 3), torch.randn(1, 4, 5, 7)).shape == (1, 4, 5, 7)
+
+
+class Resample(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return resample(x, (9, 5))
+
+
+def test_a_map_that_is_resampled_in_a_graph_first_is_resampled_outside_of_it_later() -> None:
+    """The matrices of the first call were kept: if a graph was traced in it, every later call gave no values."""
+    x = torch.rand(1, 2, 47, 13)
+    program = torch.export.export(Resample(), (x,), strict=False)
+    expected = F.interpolate(x, (9, 5), mode="bilinear", antialias=True)
+    torch.testing.assert_close(resample(x, (9, 5)), expected)
+    torch.testing.assert_close(program.module()(x), expected)
+    assert not [node for node in program.graph.nodes if "upsample" in str(node.target)]
+
+
+def test_matrices_are_kept() -> None:
+    assert interpolation_matrix(5, 7, True, torch.float32, CPU) is interpolation_matrix(5, 7, True, torch.float32, CPU)
+    assert not interpolation_matrix(5, 7, True, torch.float32, CPU).is_inference()
