@@ -241,16 +241,10 @@ def measure(network: str, size: int, root: Path, flags: argparse.Namespace) -> R
     batches = max(2, min(most, round(flags.seconds * bare / flags.batch_size)))
     clock = fed(config, module(), batches, flags.deterministic)
     frames = batches * flags.batch_size
-    return Row(
-        network,
-        size,
-        flags.batch_size,
-        bare,
-        frames / median(clock.training[1:]),
-        frames * (EPOCHS - 1) / (clock.ends[-1] - clock.ends[0]),
-        sum(clock.fetching[1:]) / sum(clock.training[1:]),
-        clock.syncs / batches,
-    )
+    trained = frames / median(clock.training[1:])
+    in_all = frames * (EPOCHS - 1) / (clock.ends[-1] - clock.ends[0])
+    waited = sum(clock.fetching[1:]) / sum(clock.training[1:])
+    return Row(network, size, flags.batch_size, bare, trained, in_all, waited, clock.syncs / batches)
 
 
 def parse(words: list[str]) -> argparse.Namespace:

@@ -4,7 +4,14 @@
 
 python=${PYTHON:-python}
 
-source "$(dirname "${BASH_SOURCE[0]}")/resume.sh"
+# resume EXPERIMENT COMMAND [FLAG ...]: resume the experiment from its newest checkpoint, or start it. A flag that names
+# the epoch, or asks to start over, wins.
+resume() {
+    local experiment=$1 command=$2 automatic=(--resume auto)
+    shift 2
+    case " $* " in *" --checkpoints"* | *" --overwrite"*) automatic=() ;; esac
+    "$command" --experiment_name "$experiment" "${automatic[@]}" "$@"
+}
 
 if [ $# -eq 0 ]; then
     for index in "${!titles[@]}"; do
