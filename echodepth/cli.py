@@ -10,15 +10,17 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, make_dataclass
+from dataclasses import make_dataclass
 from typing import Annotated, Any
 
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from echodepth import __version__
+from echodepth.apps.commands import COMMANDS, TRAIN_HELP, Command
 from echodepth.core.errors import naming_flags, printable, user_message
 from echodepth.core.flags import CommandFlags
+from echodepth.core.help_text import plain_help
 from echodepth.core.registry import load_plugin
 
 log = logging.getLogger(__name__)
@@ -30,141 +32,19 @@ REPORT = (
 )
 INTERRUPTED = 130
 """Exit status of a process that Ctrl-C ended: 128 + 2."""
-TYRO: dict[str, Any] = {"use_underscores": True, "config": (OmitArgPrefixes, OmitSubcommandPrefixes)}
+TYRO: dict[str, Any] = {
+    "use_underscores": True,
+    "config": (OmitArgPrefixes, OmitSubcommandPrefixes),
+    "registry": plain_help(),
+}
 DESCRIPTION = """See depth by ear, taught by sight.
 
-Every command also takes -v (debug messages), -q (warnings only) and --plugin MODULE (a module that registers your own
-networks, datasets, losses or front ends)."""
+Flags of a command: `echodepth COMMAND --help`. All commands also take
+  -v               debug messages,
+  -q               warnings only,
+  --plugin MODULE  a module that registers networks, datasets or losses.
 
-
-@dataclass(frozen=True)
-class Command:
-    """One subcommand; addresses read ``module:attribute`` and are imported when the command is chosen.
-
-    Attributes:
-        name: on the command line, of one or two words.
-        help: one line for the list of commands.
-        run: the function that carries it out.
-        flags: its config dataclass, or a function from the rest of the command line to ``CommandFlags``.
-    """
-
-    name: str
-    help: str
-    run: str
-    flags: str
-
-
-TRAIN_HELP = "Train a network: rgb (teacher), binaural (student), distill (student with teacher)."
-COMMANDS = (
-    Command(
-        "simulate",
-        "Simulate rooms, images, depth and binaural echoes in BatVision V2's format.",
-        "echodepth.simulate.writer:simulate",
-        "echodepth.simulate.config:SimulateConfig",
-    ),
-    Command(
-        "calibrate",
-        "Measure a robot's rig from a few recordings, for simulate --rig.",
-        "echodepth.apps.calibrate.calibrate:calibrate",
-        "echodepth.apps.calibrate.config:CalibrateConfig",
-    ),
-    Command(
-        "record",
-        "Play chirps and record binaural echoes.",
-        "echodepth.apps.live.record:record",
-        "echodepth.apps.live.config:RecordConfig",
-    ),
-    Command(
-        "convert",
-        "Convert your own recordings into BatVision V2's format.",
-        "echodepth.apps.convert.convert:convert",
-        "echodepth.apps.convert.config:ConvertConfig",
-    ),
-    Command(
-        "doctor",
-        "Check a dataset for missing, broken, swapped or misaligned data.",
-        "echodepth.apps.doctor.examine:run",
-        "echodepth.apps.doctor.config:DoctorConfig",
-    ),
-    Command(
-        "shard",
-        "Pack a dataset into tar shards.",
-        "echodepth.data.streaming.writer:shard",
-        "echodepth.data.streaming.config:ShardConfig",
-    ),
-    Command(
-        "prepare",
-        "Decode a dataset once into memory-mapped arrays.",
-        "echodepth.training.prepare:prepare",
-        "echodepth.training.command_flags:prepare_flags",
-    ),
-    Command(
-        "cache-teacher",
-        "Cache a teacher's outputs on the training frames.",
-        "echodepth.training.teacher_setup:cache_teacher",
-        "echodepth.training.config:CacheTeacherConfig",
-    ),
-    Command(
-        "train rgb",
-        "Train the RGB depth network, the teacher.",
-        "echodepth.training.train:train",
-        "echodepth.training.command_flags:rgb_flags",
-    ),
-    Command(
-        "train binaural",
-        "Train a depth network on binaural echoes, without a teacher.",
-        "echodepth.training.train:train",
-        "echodepth.training.command_flags:binaural_flags",
-    ),
-    Command(
-        "train distill",
-        "Train a depth network on binaural echoes by distillation from an RGB teacher.",
-        "echodepth.training.train:train",
-        "echodepth.training.command_flags:distill_flags",
-    ),
-    Command(
-        "evaluate",
-        "Score a trained model, or a control, under a named protocol.",
-        "echodepth.evaluation.evaluate:evaluate",
-        "echodepth.evaluation.config:EvaluateConfig",
-    ),
-    Command(
-        "compare",
-        "Score several models and controls, and write one report.",
-        "echodepth.evaluation.compare:compare",
-        "echodepth.evaluation.config:CompareConfig",
-    ),
-    Command(
-        "predict",
-        "Predict depth maps of files, folders, videos or a dataset split.",
-        "echodepth.inference.predict:predict",
-        "echodepth.inference.config:PredictConfig",
-    ),
-    Command(
-        "listen",
-        "Show live depth from a loudspeaker and two microphones.",
-        "echodepth.apps.live.listen:listen",
-        "echodepth.apps.live.config:ListenConfig",
-    ),
-    Command(
-        "export",
-        "Export a model to ONNX, OpenVINO or torch.export.",
-        "echodepth.inference.export:export",
-        "echodepth.inference.config:ExportConfig",
-    ),
-    Command(
-        "demo",
-        "Open a demo page in the browser.",
-        "echodepth.apps.demo.app:demo",
-        "echodepth.apps.demo.config:DemoConfig",
-    ),
-    Command(
-        "experiment",
-        "Run a declared study: many trainings, one table.",
-        "echodepth.experiments.study:experiment",
-        "echodepth.experiments.config:ExperimentConfig",
-    ),
-)
+`echodepth --completion bash` (or zsh) prints a script for the tab key."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -176,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _print_anything()
     try:
         with naming_flags():
-            run, config = parse(words)
+            run, config = _parse_and_print(words)
             run(config)
     except Exception as error:
         message, status = user_message(error), USER_ERROR
@@ -214,6 +94,15 @@ def _print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _parse_and_print(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:
+    """``parse``, which may print help to a pager that is closed before its end."""
+    try:
+        return parse(words)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed when Python ends
+        raise SystemExit(0) from None
 
 
 def parse(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:
@@ -256,18 +145,38 @@ def _flags_of(flags: Any, rest: Sequence[str]) -> CommandFlags:
 
 
 def _list_commands(words: list[str]) -> None:
-    """Show the commands, or those of ``train``; each stands in as an empty dataclass, whose config is not imported."""
-    group = words[:1] if words[:1] == ["train"] else []
-    prefix = len(group)
-    listed = {each.name.split()[prefix]: each.help for each in COMMANDS if each.name.split()[:prefix] == group}
-    if not group:
-        listed["train"] = TRAIN_HELP
-    stand_ins: Any = [
-        Annotated[make_dataclass(name.replace("-", "_"), []), subcommand(name, description=text)]
-        for name, text in listed.items()
-    ]
-    prog, description = " ".join(["echodepth", *group]), TRAIN_HELP if group else DESCRIPTION
-    tyro.cli(functools.reduce(operator.or_, stand_ins), prog=prog, description=description, args=words[prefix:], **TYRO)
+    """Show the commands, or those of ``train``."""
+    in_train = words[:1] == ["train"]
+    listed = _trainings(with_flags=False) if in_train else _commands(with_flags=False)
+    prog, description = ("echodepth train", TRAIN_HELP) if in_train else ("echodepth", DESCRIPTION)
+    tyro.cli(listed, prog=prog, description=description, args=words[in_train:], **TYRO)
+
+
+def _complete(shell: str) -> None:
+    """Print the script that completes commands and flags in a shell, and end the process."""
+    tyro.cli(_commands(with_flags=True), prog="echodepth", args=["--tyro-write-completion", shell, "-"], **TYRO)
+
+
+def _commands(with_flags: bool) -> Any:
+    """All commands as tyro's subcommands, ``train`` as one with its own; without flags no config is imported."""
+    trainings = _trainings(with_flags) if with_flags else make_dataclass("train", [])
+    listed: dict[str, Any] = {}
+    for each in COMMANDS:
+        if each.name.startswith("train "):
+            listed["train"] = Annotated[trainings, subcommand("train", description=TRAIN_HELP)]
+        else:
+            listed[each.name] = _subcommand(each.name, each, with_flags)
+    return functools.reduce(operator.or_, listed.values())
+
+
+def _trainings(with_flags: bool) -> Any:
+    names = {each.name.removeprefix("train "): each for each in COMMANDS if each.name.startswith("train ")}
+    return functools.reduce(operator.or_, (_subcommand(name, each, with_flags) for name, each in names.items()))
+
+
+def _subcommand(name: str, command: Command, with_flags: bool) -> Any:
+    flags = _flags_of(_load(command.flags), []).config if with_flags else make_dataclass(name.replace("-", "_"), [])
+    return Annotated[flags, subcommand(name, description=command.help)]
 
 
 class _Printable(logging.Formatter):
@@ -279,6 +188,7 @@ def _common_flags(words: Sequence[str]) -> list[str]:
     """Act on the flags that every command takes; the others are returned."""
     common = argparse.ArgumentParser(prog="echodepth", add_help=False, allow_abbrev=False)
     common.add_argument("--version", action="version", version=f"echodepth {__version__}")
+    common.add_argument("--completion", choices=("bash", "zsh"))
     common.add_argument("-v", "--verbose", action="store_true")
     common.add_argument("-q", "--quiet", action="store_true")
     common.add_argument("--plugin", action="append", default=[])
@@ -290,6 +200,8 @@ def _common_flags(words: Sequence[str]) -> list[str]:
     logging.getLogger("echodepth").setLevel(level)
     for module in found.plugin:
         load_plugin(module)
+    if found.completion:
+        _complete(found.completion)
     return rest
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import tyro
 
-from echodepth.cli import COMMANDS
+from echodepth.apps.commands import COMMANDS
 from echodepth.core.flags import TrueOrFalse
 from echodepth.core.registry import Registry
 from echodepth.data.config import DataConfig
@@ -31,6 +31,7 @@ COMMON_FLAGS = """| flag | values | default | meaning |
 | `--version` | no value |  | Print the version and exit. |
 | `-v`, `--verbose` | no value |  | Log debug messages. |
 | `-q`, `--quiet` | no value |  | Log warnings only. |
+| `--completion` | `bash`, `zsh` |  | Print a script that completes commands and flags with the tab key, and exit. |
 | `--plugin` | module |  | Import a module that registers networks, datasets, losses or front ends. |"""
 
 

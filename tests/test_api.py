@@ -13,6 +13,7 @@ import pytest
 
 import echodepth
 from echodepth import DataConfig, Estimate, cli, load_model, open_dataset, tensor_loader
+from echodepth.apps.commands import COMMANDS
 from echodepth.core.errors import ConfigError, DataError, names_arguments, naming_flags
 from tests.tiny import SECONDS, SIDE, save_tiny
 
@@ -45,7 +46,7 @@ def test_help_is_a_page() -> None:
 def _configs() -> list[type]:
     """Those of the commands that take a path."""
     found = []
-    for command in cli.COMMANDS:
+    for command in COMMANDS:
         module, _, name = command.flags.partition(":")
         config = getattr(importlib.import_module(module), name)
         if isinstance(config, type) and "Path" in str(typing.get_type_hints(config)):

@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,74 +26,6 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         env={"PYTHONPATH": str(ROOT)},
         check=False,
     )
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        [],
-        ["simulate"],
-        ["calibrate"],
-        ["record"],
-        ["convert"],
-        ["doctor"],
-        ["shard"],
-        ["cache-teacher"],
-        ["train"],
-        ["train", "rgb"],
-        ["train", "distill"],
-        ["evaluate"],
-        ["compare"],
-        ["predict"],
-        ["listen"],
-        ["export"],
-        ["experiment"],
-    ],
-    ids=" ".join,
-)
-def test_help_is_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        cli.main([*command, "--help"])
-    assert stop.value.code == 0
-    assert "usage: echodepth" in capsys.readouterr().out
-
-
-COMPOSED = {"train rgb", "train binaural", "train distill", "prepare"}
-"""Their flags are those of registered networks, losses and front ends, whose files import torch."""
-
-
-LIGHT = ["", "train", *(each.name for each in cli.COMMANDS if each.name not in COMPOSED)]
-
-
-@pytest.fixture(scope="module")
-def imported_for_help(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Heavy modules after the help of each command, one command after the other in one process, light ones first."""
-    script = (
-        "import sys, contextlib, io, json, echodepth.cli\n"
-        "heavy, imported = ('torch', 'lightning', 'scipy', 'matplotlib', 'transformers', 'torchmetrics'), {}\n"
-        "for command in sys.argv[1:]:\n"
-        "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as help_text:\n"
-        "        echodepth.cli.main([*command.split(), '--help'])\n"
-        "    assert 'usage: echodepth' in help_text.getvalue(), command\n"
-        "    imported[command] = [name for name in heavy if name in sys.modules]\n"
-        "print(json.dumps(imported))\n"
-    )
-    shown = run("-c", script, *LIGHT, *sorted(COMPOSED), cwd=tmp_path_factory.mktemp("help"))
-    assert shown.returncode == 0, shown.stderr
-    return {command: set(modules) for command, modules in json.loads(shown.stdout).items()}
-
-
-@pytest.mark.parametrize("command", LIGHT)
-def test_help_imports_nothing_heavy(command: str, imported_for_help: dict[str, set[str]]) -> None:
-    """This is what keeps ``--help`` under a second."""
-    assert imported_for_help[command] == set()
-
-
-@pytest.mark.parametrize("command", sorted(COMPOSED))
-def test_help_of_composed_commands_imports_no_more_than_torch(
-    command: str, imported_for_help: dict[str, set[str]]
-) -> None:
-    assert imported_for_help[command] <= {"torch"}
 
 
 @pytest.mark.slow
@@ -211,14 +142,6 @@ def test_an_unknown_command_lists_those_there_are(capsys: pytest.CaptureFixture[
         cli.main(["predikt", "kitchen.wav"])
     assert stop.value.code == cli.USER_ERROR
     assert "predict" in capsys.readouterr().err
-
-
-def test_help_shows_flags_in_named_groups(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["train", "distill", "--help"])
-    shown = capsys.readouterr().out
-    groups = ("data", "training_data", "model", "loss", "optimisation", "distillation", "machine", "logging")
-    assert all(re.search(rf"^\W*{group} options\W*$", shown, re.MULTILINE) for group in groups)
 
 
 def test_a_flag_of_another_network_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:

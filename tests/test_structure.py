@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from echodepth import cli
+from echodepth.apps.commands import COMMANDS
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "echodepth"
@@ -179,7 +180,7 @@ def help_text(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["", "train", *(command.name for command in cli.COMMANDS)])
+@pytest.mark.parametrize("command", ["", "train", *(command.name for command in COMMANDS)])
 def test_help_is_written_in_the_fields_words(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert not PRIVATE_DIALECT.search(" ".join(help_text(command, capsys).split()))
 

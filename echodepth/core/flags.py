@@ -23,7 +23,11 @@ TrueOrFalse = Annotated[bool, tyro.conf.FlagConversionOff]
 
 
 class _TextForPaths(type):
-    """Converts arguments before the constructor sees them: its annotations remain what the fields hold."""
+    """Converts arguments before the constructor sees them: its annotations remain what the fields hold.
+
+    ``__post_init__`` would come too late: the type checks of the tests compare a constructor's arguments with the
+    annotations first. A decorator would miss the classes that ``compose`` and ``with_groups`` make of several.
+    """
 
     if not typing.TYPE_CHECKING:
 

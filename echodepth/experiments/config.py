@@ -66,7 +66,7 @@ SCALES: dict[Study, dict[Preset, Scale]] = {
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """Run a declared grid of trainings on simulated rooms; finished runs are kept, interrupted ones resume."""
+    """Run a declared grid of trainings on simulated rooms, or resume it."""
 
     study: Annotated[Study, tyro.conf.Positional]
     """distillation: methods of KD; weights: of its losses; ear: front ends and networks; light: the light student."""

@@ -30,7 +30,7 @@ PRESETS: dict[Preset, Amount] = {
 
 @dataclass(frozen=True)
 class SimulateConfig(PathsFromText):
-    """Simulate rooms and write images, depth maps and binaural echoes in BatVision V2's format."""
+    """Simulate rooms: images, depth and binaural echoes in BatVision V2's format."""
 
     out: Path
     """Folder to write. A second run with the same settings resumes an interrupted one."""

@@ -221,7 +221,7 @@ class BinauralConfig(TrainConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillConfig(BinauralConfig):
-    """Train a depth network on binaural echoes by distillation from a frozen RGB teacher."""
+    """Train a depth network on binaural echoes, with a frozen RGB network as teacher."""
 
     kind = "distill"
     experiment_name: str = "distillation"
@@ -239,7 +239,7 @@ class FrontEndChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """Decode a dataset once, into memory-mapped arrays that training reads in place of the files."""
+    """Decode a dataset once into memory-mapped arrays, from which training reads."""
 
     splits: tuple[Split, ...] = ("train", "val")
     """Splits to prepare; training reads train and val."""
@@ -253,7 +253,7 @@ class PrepareConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheTeacherConfig:
-    """Cache the teacher outputs of every training frame, so that students train without running the teacher."""
+    """Cache a teacher's outputs, so that students train without running the teacher."""
 
     teacher: str
     """Model folder, .pth file, experiment name, or Hugging Face depth model: hf:ORG/NAME or hf:FOLDER."""

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from echodepth import cli
+from echodepth.apps import commands
 from tests.chaos.crash import finishes, killed_after, killed_before
 from tests.tiny import SECONDS, save_tiny, save_tiny_rgb, write_v2
 
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for each in cli.COMMANDS:  # once, and not in each of the processes that are killed
+    for each in commands.COMMANDS:  # once, and not in each of the processes that are killed
         if any(command.words.startswith(each.name) for command in COMMANDS if command.name in options.only):
             cli._load(each.run)
             cli._load(each.flags)

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from echodepth.core.errors import ConfigError
-from echodepth.core.flags import build, compose, flag_types, flat, plain, replace, select, with_groups
+from echodepth.core.flags import (
+    PathsFromText,
+    build,
+    compose,
+    flag_types,
+    flat,
+    plain,
+    replace,
+    select,
+    with_groups,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,3 +127,34 @@ def test_the_same_parts_give_the_same_class_and_other_groups_another() -> None:
     assert composed is with_groups(Run, ("loss", Composed))
     assert build(composed, {"name": "a", "lambda_edge": 0.5}) == build(composed, {"name": "a", "lambda_edge": 0.5})
     assert isinstance(build(composed, {"name": "a"}).loss, EdgeLoss)
+
+
+@dataclass(frozen=True)
+class Files(PathsFromText):
+    root: Path
+    source: Path | str | None = None
+    name: str = "a/b"
+    files: tuple[Path, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+
+
+def test_a_config_takes_text_for_paths_and_lists_for_tuples() -> None:
+    """An address lost one of its two slashes as a path, and a list made a config that could not be hashed."""
+    files: list[Path | str] = ["c.wav", Path("d.wav")]
+    given = Files("x", source="s3://bucket/rooms", files=files, seeds=[1, 2])  # type: ignore[arg-type]
+    assert given == Files(Path("x"), "s3://bucket/rooms", "a/b", (Path("c.wav"), Path("d.wav")), (1, 2))
+    assert hash(given) == hash(replace(given, root="x"))
+    assert replace(given, root="y", source="rooms").source == Path("rooms")
+
+
+def test_composed_and_inherited_configs_take_text_too() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Deep(PathsFromText):
+        chirp: Path | None = None
+
+    @dataclass(frozen=True, kw_only=True)
+    class Deeper(Deep):
+        scene: Path | None = None
+
+    both = compose("Both", "", Deeper, Loss)(chirp="a.wav", scene="b")
+    assert (both.chirp, both.scene) == (Path("a.wav"), Path("b"))

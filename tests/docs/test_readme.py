@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from echodepth import cli
+from echodepth.apps.commands import COMMANDS
 from echodepth.core.flags import flag_types
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.models.frontends import FRONT_ENDS
@@ -51,7 +51,7 @@ def reader(
 def known_flags() -> set[str]:
     """All flags of all commands, networks, front ends and datasets."""
     known = set(COMMON_FLAGS)
-    for command in cli.COMMANDS:
+    for command in COMMANDS:
         module, _, attribute = command.flags.partition(":")
         flags = getattr(importlib.import_module(module), attribute)
         known |= flag_types(flags if isinstance(flags, type) else flags([]).config).keys()

@@ -11,7 +11,7 @@ from echodepth.core.flags import PathsFromText
 
 @dataclass(frozen=True)
 class CalibrateConfig(PathsFromText):
-    """Measure a robot's rig from about ten of its recordings, for `echodepth simulate --rig`."""
+    """Measure a robot's rig from about ten recordings, for `echodepth simulate --rig`."""
 
     recordings: Annotated[Path, tyro.conf.Positional]
     """Root of a dataset, or a folder of WAV files, left ear first, with or without depth_7.npy beside audio_7.wav."""

@@ -13,7 +13,7 @@ SplitChoice = Literal["train", "val", "test", "along"]
 
 @dataclass(frozen=True)
 class ConvertConfig(PathsFromText):
-    """Convert the files of one room to a location of a dataset in BatVision V2's format; run it once per room."""
+    """Convert the files of one room into BatVision V2's format; run it once per room."""
 
     out: Path
     """Root folder of the dataset; a conversion that fails leaves nothing in it."""

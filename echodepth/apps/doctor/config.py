@@ -11,7 +11,10 @@ from echodepth.core.flags import PathsFromText
 
 @dataclass(frozen=True)
 class DoctorConfig(PathsFromText):
-    """Examine a dataset for missing, corrupt, swapped, misaligned and duplicate data. Exit status 1 on faults."""
+    """Check a dataset for missing, corrupt, swapped, misaligned and duplicate data.
+
+    Exit status 1 on faults.
+    """
 
     root: Annotated[Path, tyro.conf.Positional]
     """Root folder of the dataset."""

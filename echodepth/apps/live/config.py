@@ -29,7 +29,7 @@ class CardConfig(PathsFromText):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordConfig(CardConfig):
-    """Play chirps and record both ears as numbered WAV files. Images and depth are recorded separately."""
+    """Play chirps and record both ears as numbered WAV files, without images or depth."""
 
     location: str
     """Name of the room, and of its folder below --out."""

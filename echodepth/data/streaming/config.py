@@ -12,7 +12,7 @@ from echodepth.data.records import Split
 class ShardConfig(PathsFromText):
     """Pack a dataset into tar shards for object storage.
 
-    Shards contain the files' own bytes. The reading flags only decide which rows are bad; training chooses its own.
+    The shards hold the files' own bytes; the data flags only decide which rows.
     """
 
     out: Path
