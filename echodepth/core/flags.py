@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from echodepth.core.errors import ConfigError
+from echodepth.core.input_files import in_home
 from echodepth.core.registry import did_you_mean
 from echodepth.core.schema import SchemaError, check
 
@@ -198,6 +199,6 @@ def _as_type(value: Any, annotation: Any) -> Any:
     if isinstance(value, list | tuple):
         typed = tuple(_as_type(each, options[0]) for each in value) if Path in options else tuple(value)
         return value if typed == value else typed
-    if isinstance(value, str) and Path in options and not (str in options and "://" in value):
-        return Path(value)
+    if isinstance(value, str | Path) and Path in options and not (str in options and "://" in str(value)):
+        return in_home(value)
     return value

@@ -2,6 +2,7 @@
 
 import codecs
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from echodepth.core.errors import DataError
@@ -60,3 +61,55 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         raise DataError(f"{path} has zero bytes, as UTF-16 without a byte order mark has: save the file as UTF-8")
     return text
+
+
+def in_home(path: str | Path) -> Path:
+    """The path with the home folder in place of ``~``: a shell replaces it neither in quotes nor after ``=``."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user, or one without a home folder
+        return Path(path)
+
+
+def given_paths(given: Iterable[Path]) -> list[Path]:
+    """What quoted patterns find, sorted, and the other paths as they are, also those that do not exist.
+
+    Raises:
+        DataError: a pattern finds nothing.
+    """
+    paths = []
+    for path in given:
+        found = sorted(matching_paths(path)) if any(character in str(path) for character in "*?[") else [path]
+        if not found:
+            raise DataError(f"{path} does not exist, and finds nothing as a pattern")
+        paths += found
+    return paths
+
+
+def matching_paths(pattern: str | Path) -> list[Path]:
+    """The paths that a quoted pattern finds, such as ``~/rec[1]/*.wav``, in no order; a name as it stands comes first.
+
+    Args:
+        pattern: a path; each of its parts is a name or, where there is none of that name, a glob pattern.
+    """
+    given = in_home(pattern)
+    paths = [Path(given.anchor)]
+    for part in given.parts[1:] if given.anchor else given.parts:
+        # Two patterns with ** can reach one path in several ways.
+        paths = list(dict.fromkeys(found for folder in paths for found in _expand(folder, part)))
+    return paths
+
+
+def _expand(folder: Path, part: str) -> list[Path]:
+    """What one part of a pattern finds: a name as it stands, or else a pattern, at last with brackets as they stand."""
+    if part == ".." or (folder / part).exists():
+        return [folder / part]
+    for pattern in (part, part.replace("[", "[[]")):
+        try:
+            found = list(folder.glob(pattern))
+        except ValueError:  # ** beside other characters
+            return []
+        # Hidden files are no inputs: macOS leaves ._audio_0.wav on foreign disks.
+        if found := [path for path in found if part.startswith(".") or not path.name.startswith(".")]:
+            return found
+    return []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from echodepth.core.atomic_io import previous
 from echodepth.core.errors import CheckpointError, ConfigError
+from echodepth.core.input_files import in_home
 
 CHECKPOINTS = Path("checkpoints")
 BEST = "best"
@@ -20,7 +21,8 @@ def model_folders(name: str | Path) -> tuple[Path, ...]:
 
     After each comes the place where a kill may have left it.
     """
-    folders = Path(name), Path(name) / BEST, CHECKPOINTS / name / BEST
+    given = in_home(name)
+    folders = given, given / BEST, CHECKPOINTS / given / BEST
     return *folders, *(previous(folder) for folder in folders if folder.name not in ("", ".."))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, ConfigError, is_of_machine
+from echodepth.core.input_files import in_home
 from echodepth.core.integrity import DamageError, check_file
 from echodepth.core.packaged import DEFAULT_MODEL, packaged_model
 from echodepth.inference.config import BackendName, CompileMode
@@ -93,7 +94,7 @@ def load_backend(
         ConfigError: the file is a ``.pt2`` that is not trusted, or needs another backend; the backend is not installed,
             or the device is not available.
     """
-    path = Path(checkpoint or DEFAULT_MODEL)
+    path = in_home(checkpoint or DEFAULT_MODEL)
     required = BACKEND_BY_SUFFIX.get(path.suffix)
     if backend == "auto":
         backend = required or "torch"

@@ -23,7 +23,7 @@ class PredictConfig(PathsFromText):
     """Predict depth maps from files, folders or a dataset split."""
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Input files or folders: images and videos for an RGB model, two-channel WAV or FLAC for an audio model."""
+    """Files, folders or quoted patterns. RGB models: images and videos; audio models: two-channel WAV or FLAC."""
     checkpoint: str | None = None
     """Model: best/ folder, .pth, experiment, ORG/NAME on the Hub, or exported file; default: echodepth-light."""
     backend: BackendName = "auto"

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.input_files import given_paths
 from echodepth.core.packaged import EXAMPLE_FOLDER, EXAMPLES
 from echodepth.core.safe_paths import relative_path
 from echodepth.data.config import DataConfig
@@ -95,7 +96,7 @@ def _file_sources(config: PredictConfig, predictor: Predictor, out: Path) -> Ite
     if config.image is not None and not is_audio:
         raise ConfigError(f"--image is for audio models: {predictor.name} takes the image itself as its input")
     images = _ImageFinder(config.image) if config.image is not None else None
-    for given in config.files:
+    for given in given_paths(config.files):
         for path, stem in _find_files(given, AUDIO_SUFFIXES if is_audio else IMAGE_SUFFIXES | VIDEO_SUFFIXES, out):
             shown: Path | None = path
             if is_audio:

@@ -49,6 +49,13 @@ def test_brackets_are_a_pattern_where_that_finds_files(hall: Path) -> None:
             _find_files("audio", pattern)
 
 
+def test_a_tilde_in_quotes_is_the_home_folder(hall: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell replaces it there, and the pattern found nothing."""
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    assert len(_find_files("audio", "~/hall [1]/sound/*.wav")) == len(NAMES)
+    assert _find_files("audio", "~/hall [1]/sound/take.wav") == [hall.absolute() / "sound/take.wav"]
+
+
 def test_a_table_of_times_tells_files_of_one_name_apart_by_their_folders(tmp_path: Path) -> None:
     """Both sessions count from 0; by name alone the second one's times replaced those of the first."""
     files = [tmp_path / "monday/0.wav", tmp_path / "tuesday/0.wav"]

@@ -158,3 +158,11 @@ def test_composed_and_inherited_configs_take_text_too() -> None:
 
     both = compose("Both", "", Deeper, Loss)(chirp="a.wav", scene="b")
     assert (both.chirp, both.scene) == (Path("a.wav"), Path("b"))
+
+
+@pytest.mark.parametrize("given", ["~/rooms", Path("~/rooms")])
+def test_a_tilde_is_the_home_folder(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--data_dir=~/rooms`` comes from the shell as it stands, and "~/rooms" did not exist."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Files(given, source=given, name="~/x") == Files(tmp_path / "rooms", tmp_path / "rooms", "~/x")
+    assert build(Data, {"root": "~/rooms"}).root == tmp_path / "rooms"

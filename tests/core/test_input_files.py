@@ -9,7 +9,7 @@ import pytest
 
 from echodepth.apps.convert.pairing import _Times
 from echodepth.core.errors import DataError, EchodepthError
-from echodepth.core.input_files import read_text, regular_file, why_no_file
+from echodepth.core.input_files import given_paths, in_home, matching_paths, read_text, regular_file, why_no_file
 from echodepth.data.arrays import read_array
 from echodepth.data.audio import read_wav
 from echodepth.data.camera_file import read_camera
@@ -103,3 +103,37 @@ def test_an_archive_of_arrays_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "a.npz").rename(tmp_path / "a.npy")
     with pytest.raises(DataError, match=r"a\.npy cannot be read as a NumPy array: it is an archive .*numpy\.save"):
         read_array(tmp_path / "a.npy")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with a folder whose name is a pattern of another's, and files of both."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("rec[1]/a.wav", "rec[1]/b.wav", "rec1/c.wav", "rec[1]/._a.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("~/rec[1]/*.wav", ["rec[1]/a.wav", "rec[1]/b.wav"]),  # a folder of that name comes before the pattern
+        ("~/rec[12]/*.wav", ["rec1/c.wav"]),
+        ("~/rec*/[ac].wav", ["rec1/c.wav", "rec[1]/a.wav"]),
+        ("~/rec?", ["rec1"]),
+        ("~/rec[1]", ["rec[1]"]),
+        ("~/nowhere/a.wav", ["nowhere/a.wav"]),
+    ],
+)
+def test_quoted_patterns_find_what_a_shell_would(given: str, found: list[str], home: Path) -> None:
+    assert given_paths([in_home(given)]) == [home / name for name in found]
+    assert sorted(path for path in matching_paths(given) if path.exists()) == [
+        home / name for name in found if (home / name).exists()
+    ]
+
+
+def test_a_pattern_that_finds_nothing_is_named(home: Path) -> None:
+    with pytest.raises(DataError, match=r"rec\[1\]/x\*\.wav does not exist, and finds nothing as a pattern"):
+        given_paths([home / "rec1/c.wav", home / "rec[1]/x*.wav"])
+    assert in_home("~nobody-of-this-name/a.wav") == Path("~nobody-of-this-name/a.wav")

@@ -16,6 +16,7 @@ from echodepth.inference.config import PredictConfig
 from echodepth.inference.outputs import to_millimetres
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
+from echodepth.inference.sources import find_sources
 from echodepth.models.checkpoint import DepthModel
 from tests.tiny import RATE, SIDE, constant, save_tiny, save_tiny_rgb, write_v2
 
@@ -126,6 +127,18 @@ def test_mono_missing_and_broken_files_are_refused(ears: DepthModel, eyes: Depth
     (tmp_path / "broken.png").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"broken\.png cannot be read as an image"):
         Predictor(eyes).infer(tmp_path / "broken.png")
+
+
+def test_a_quoted_pattern_names_files(ears: DepthModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``predict '~/rec[1]/*.wav'`` looked for a file of that name."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "rec[1]").mkdir()
+    for name in ("b", "a"):
+        (tmp_path / f"rec[1]/{name}.wav").touch()
+    config = PredictConfig(("~/rec[1]/*.wav",))  # type: ignore[arg-type]
+    assert [source.stem for source in find_sources(config, Predictor(ears), Path("out"))] == [Path("a"), Path("b")]
+    with pytest.raises(DataError, match=r"x\*\.wav does not exist, and finds nothing as a pattern"):
+        find_sources(PredictConfig((tmp_path / "x*.wav",)), Predictor(ears), Path("out"))
 
 
 def test_results_that_would_overwrite_each_other_are_refused(ears: DepthModel, tmp_path: Path) -> None:

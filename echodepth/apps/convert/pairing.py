@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from echodepth.apps.convert.config import ConvertConfig
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.core.input_files import read_text
+from echodepth.core.input_files import matching_paths, read_text
 
 _PREFIX = re.compile(r"^[^\W\d]+[_-]+")
 
@@ -55,30 +55,10 @@ def match_files(config: ConvertConfig) -> tuple[list[FileTriple], int]:
 
 
 def _find_files(name: str, pattern: str) -> list[Path]:
-    given = Path(pattern)
-    paths = [Path(given.anchor)]
-    for part in given.parts[1:] if given.anchor else given.parts:
-        # Two patterns with ** can reach one path in several ways.
-        paths = list(dict.fromkeys(found for folder in paths for found in _expand(folder, part)))
-    files = sorted((path for path in paths if path.is_file()), key=_natural_key)
+    files = sorted((path for path in matching_paths(pattern) if path.is_file()), key=_natural_key)
     if not files:
         raise DataError(f"--{name} {pattern!r} finds no file: quote the pattern, as in --{name} 'kitchen/*'")
     return files
-
-
-def _expand(folder: Path, part: str) -> list[Path]:
-    """What one part of a pattern finds: a name as it stands, or else a pattern, at last with brackets as they stand."""
-    if part == ".." or (folder / part).exists():
-        return [folder / part]
-    for pattern in (part, part.replace("[", "[[]")):
-        try:
-            found = list(folder.glob(pattern))
-        except ValueError:  # ** beside other characters
-            return []
-        # Hidden files are no inputs: macOS leaves ._audio_0.wav on foreign disks.
-        if found := [path for path in found if part.startswith(".") or not path.name.startswith(".")]:
-            return found
-    return []
 
 
 def _natural_key(path: Path) -> list[tuple[int, int, str]]:

@@ -15,7 +15,7 @@ class DemoConfig(PathsFromText):
     compare_with: str | None = None
     """Second model, shown in a row of its own below the first."""
     examples: tuple[Path, ...] = ()
-    """Files or folders, with image and depth of the same name; default: the package's, or six of --checkpoint's set."""
+    """Files, folders or quoted patterns, image and depth beside; default: the package's or six of the model's set."""
     data_dir: Path | None = None
     """Root folder of the dataset for the default examples; default: as for evaluate."""
     fov: float | None = None

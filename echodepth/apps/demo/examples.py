@@ -9,6 +9,7 @@ import numpy as np
 from echodepth.apps.demo.backend import DemoInput
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.input_files import given_paths
 from echodepth.core.packaged import DEFAULT_MODEL, EXAMPLE_FOLDER, packaged_model
 from echodepth.data.dataset import list_split
 from echodepth.data.recorded import data_to_read
@@ -32,7 +33,7 @@ def find_examples(config: DemoConfig, predictors: list[Predictor]) -> list[DemoI
     is_packaged = config.data_dir is None and packaged_model(config.checkpoint or DEFAULT_MODEL) is not None
     examples = config.examples or ((EXAMPLE_FOLDER,) if is_packaged else ())
     if examples:
-        return [example for path in examples for example in _from_path(path, input_keys)]
+        return [example for path in given_paths(examples) for example in _from_path(path, input_keys)]
     try:
         return _from_dataset(predictors[0], config.data_dir, input_keys)
     except (ConfigError, DataError) as error:  # a model trained from shards has no single files
