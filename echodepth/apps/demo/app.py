@@ -27,8 +27,8 @@ from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.demo.examples import find_examples
 from echodepth.apps.demo.limits import UPLOAD_LIFETIME
 from echodepth.apps.demo.serving import serve
-from echodepth.apps.demo.view import ASSETS, depth_limit, empty_html, maps_html, spectrograms_html, summary
-from echodepth.core.errors import ConfigError, EchodepthError, plain_message
+from echodepth.apps.demo.view import ASSETS, depth_limit, empty_html, error_html, maps_html, spectrograms_html, summary
+from echodepth.core.errors import ConfigError, user_message
 from echodepth.data.images import open_only_listed_formats
 from echodepth.inference.cloud_camera import check_angle
 from echodepth.inference.predictor import Predictor, load_model
@@ -229,18 +229,19 @@ class _Page:
     def predict(
         self, recording: str | None, image: str | None, ground_truth: str | None, fov: int | float
     ) -> dict[Any, Any]:
-        """Values of the output components for some files; a user's mistake becomes a one-line error message."""
-        import gradio as gr
-
+        """Values of the output components for some files; a user's mistake is one line in the place of the maps."""
         files = (recording, image, ground_truth)
         try:
             demo_input = DemoInput(*(Path(path) if path else None for path in files))
             return self.worker.submit(self._results, demo_input, fov).result()
-        except EchodepthError as error:
-            message = plain_message(error)
+        except Exception as error:
+            message = user_message(error)
+            if message is None:
+                raise  # a bug, whose traceback Gradio logs
             for path in filter(None, files):
                 message = message.replace(path, Path(path).name)
-            raise gr.Error(html.escape(message), title="This cannot be used", print_exception=False) from error
+            # Gradio's own errors vanish after seconds, and leave the word Error on every output.
+            return {**self._cleared(), self.outputs["maps"]: error_html(message)}
 
     def _cleared(self) -> dict[Any, Any]:
         blank = {"maps": empty_html(self.input_names), "summary": "", "spectrograms": ""}

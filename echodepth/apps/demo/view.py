@@ -134,3 +134,8 @@ def _summary(one: DemoResult) -> str:
 def empty_html(inputs: str) -> str:
     """HTML that is shown before the first prediction; ``inputs`` names the files that the models take."""
     return f'<div class="empty">Drop {html.escape(inputs)} on the left, or choose an example.</div>'
+
+
+def error_html(message: str) -> str:
+    """Why there are no maps."""
+    return f'<div class="empty error" role="alert"><b>This cannot be used.</b> {html.escape(message)}</div>'
