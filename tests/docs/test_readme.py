@@ -20,7 +20,7 @@ from tests.reader import Reader
 from tests.roots import write_rgbd_root, write_v1_root
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMON_FLAGS = {"help", "version", "verbose", "quiet", "plugin", "student"}
+COMMON_FLAGS = {"help", "version", "completion", "verbose", "quiet", "plugin", "student"}
 """Flags of every command, and the alias of --model."""
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -75,13 +75,25 @@ def test_the_flags_that_a_page_names_exist(page: Path, known_flags: set[str]) ->
 
 def test_the_flags_that_messages_name_exist(known_flags: set[str]) -> None:
     """Every text of the package: a hint that names a flag no command has leads nowhere."""
-    others = {"force_reinstall", "check", "shm_size", "error_unmatch", "always", "dirty", "abbrev", "exclude"}
+    others = {
+        "force_reinstall",
+        "check",
+        "shm_size",
+        "error_unmatch",
+        "always",
+        "dirty",
+        "abbrev",
+        "exclude",
+        "tyro_write_completion",
+    }
     for path in (ROOT / "echodepth").rglob("*.py"):
         texts = (each.value for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Constant))
         named = {
             flag for text in texts if isinstance(text, str) for flag in re.findall(r"(?<![\w-])--([a-z][\w-]*)", text)
         }
-        unknown = {flag.replace("-", "_") for flag in named} - known_flags - others  # those of pip, git, docker, shasum
+        unknown = (
+            {flag.replace("-", "_") for flag in named} - known_flags - others
+        )  # those of pip, git, docker, shasum, tyro
         assert not unknown, f"{path} names {unknown}"
 
 
