@@ -91,9 +91,7 @@ def test_the_flags_that_messages_name_exist(known_flags: set[str]) -> None:
         named = {
             flag for text in texts if isinstance(text, str) for flag in re.findall(r"(?<![\w-])--([a-z][\w-]*)", text)
         }
-        unknown = (
-            {flag.replace("-", "_") for flag in named} - known_flags - others
-        )  # those of pip, git, docker, shasum, tyro
+        unknown = {flag.replace("-", "_") for flag in named} - known_flags - others  # pip, git, docker, shasum, tyro
         assert not unknown, f"{path} names {unknown}"
 
 
