@@ -5,12 +5,13 @@ import importlib
 import re
 import runpy
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
-from sphinx.cmd.build import build_main
 
 from echodepth.core.flags import flag_types
 from echodepth.evaluation.config import CompareConfig
@@ -26,8 +27,14 @@ pytestmark = pytest.mark.slow  # builds the site
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    assert build_main([*STRICT, "-d", str(folder / "doctrees"), str(DOCS), str(folder / "html")]) == 0
+    assert build(DOCS, folder).returncode == 0
     return folder / "html"
+
+
+def build(pages: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Build a site in another process: Sphinx replaces the defaults of the functions that it documents."""
+    command = [sys.executable, "-m", "sphinx", *STRICT, *options, "-d", folder / "doctrees", pages, folder / "html"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -117,17 +124,17 @@ def test_a_reader_searches_from_a_file_in_dark_mode_on_a_telephone(site: Path, b
     assert all(url.startswith(("file:", "data:")) for url in requests)
 
 
-@pytest.mark.parametrize(
-    "link", ["gone.md", "index.md#gone", "images/gone.png", "/index.md", "../gone.py", "api/gone.md"]
-)
-def test_a_broken_link_fails_the_build(
-    link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "index.md").write_text(f"# Start\n\n[There]({link}).\n")
+def test_broken_links_fail_the_build(tmp_path: Path) -> None:
+    links = ["gone.md", "index.md#gone", "images/gone.png", "/index.md", "../gone.py", "api/gone.md"]
+    (tmp_path / "index.md").write_text("# Start\n\n" + "\n\n".join(f"[There]({link})." for link in links) + "\n")
     shutil.copy(DOCS / "conf.py", tmp_path)
     (tmp_path / "static").mkdir()
-    assert build_main([*STRICT, "-D", "html_theme=basic", str(tmp_path), str(tmp_path / "site")]) != 0
-    assert link.partition("#")[0].strip("/") in capsys.readouterr().err
+    built = build(tmp_path, tmp_path / "site", "-D", "html_theme=basic")
+    assert built.returncode != 0
+    reasons = [line.partition("WARNING")[2] for line in built.stderr.splitlines() if "WARNING" in line]
+    assert len(reasons) == len(links)
+    for link in links:
+        assert any(link.partition("#")[0].strip("/") in reason for reason in reasons), link
 
 
 def test_a_new_page_needs_no_entry(tmp_path: Path) -> None:
