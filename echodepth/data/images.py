@@ -4,6 +4,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
 from typing import Literal
 
@@ -22,12 +23,20 @@ UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.e
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """Formats that are opened, whatever a file's name says. Pillow knows others that start a program, such as EPS."""
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 50_000_000
 """Pixels of the largest image that is opened; Pillow's own limit, ``Image.MAX_IMAGE_PIXELS``, may be lower."""
+MAX_SIDE = 65_535
+"""Pixels of the longest side, which is JPEG's."""
+MAX_BYTES = 2**29
+"""Size of the largest image file: uncompressed, with 8 bytes per pixel, it has fewer."""
+MAX_SCANS = 100
+"""Scans of a progressive JPEG, each of which passes over all pixels; encoders write about ten."""
 MAX_DEPTH_PIXELS = LARGEST_ARRAY
 """Pixels of the largest depth map."""
 
 _ORIENTATION = 0x0112  # EXIF tag
+_SCAN = b"\xff\xda"  # marker of JPEG, which its compressed data never hold
+_MAX_PIXELS_OF = {"WEBP": 20_000_000}  # Pillow's decoder of animations holds four copies
 
 DepthResize = Literal["nearest", "bilinear", "bilinear_antialias"]
 
@@ -65,8 +74,28 @@ def open_image(path: File) -> Image.Image:
         raise DataError(f"{path} cannot be read as an image: it is no {listed}") from error
     except UNDECODABLE as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
-    check_area(image, str(path))
+    check_area(image, str(path), _MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS))
+    _check_stream(image, str(path))
     return image
+
+
+def _check_stream(image: Image.Image, name: str) -> None:
+    """Raise a DataError if the file is larger than any image, or decodes its pixels over and over."""
+    stream = image.fp
+    if stream is None:
+        return
+    start = stream.tell()
+    if stream.seek(0, SEEK_END) > MAX_BYTES:
+        raise DataError(f"{name} has more than {MAX_BYTES >> 20} MB, which no image needs: save it again")
+    if image.info.get("progressive"):
+        stream.seek(0)
+        scans, last = 0, b""
+        while piece := stream.read(2**20):
+            scans += (last + piece).count(_SCAN)
+            last = piece[-1:]
+        if scans > MAX_SCANS:
+            raise DataError(f"{name} is a JPEG of {scans} scans, over the limit of {MAX_SCANS}: save it again")
+    stream.seek(start)
 
 
 def open_upright(path: Path) -> Image.Image:
@@ -115,8 +144,13 @@ def open_only_listed_formats() -> None:
 
 
 def check_area(image: Image.Image, name: str, limit: int = MAX_PIXELS) -> None:
-    """Raise a DataError if an image has more pixels than ``limit``, or than Pillow's ``Image.MAX_IMAGE_PIXELS``."""
+    """Raise a DataError if an image has more pixels than ``limit``, or than Pillow's ``Image.MAX_IMAGE_PIXELS``.
+
+    So is a side that is longer than ``MAX_SIDE``.
+    """
     limit = min(limit, Image.MAX_IMAGE_PIXELS or limit)
+    if max(image.size) > MAX_SIDE:
+        raise DataError(f"{name} is {image.width}x{image.height} pixels: no side may be longer than {MAX_SIDE}")
     if image.width * image.height > limit:
         raise DataError(
             f"{name} is {image.width}x{image.height} pixels, over the limit of {limit / 1e6:.0f} million: "

@@ -109,14 +109,15 @@ def load_backend(
         )
     if required != backend:
         raise ConfigError(f"{checkpoint} is not for --backend {backend}: leave it out, or use --backend {required}")
-    if not path.is_file():
-        raise CheckpointError(f"{checkpoint} does not exist: make it with echodepth export")
+    files = (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,)
+    for each in files:
+        if not each.is_file():  # a pipe would never end
+            raise CheckpointError(f"{each} does not exist: make it with echodepth export")
     if backend == "torch" and not trust_code:
         raise ConfigError(
             f"{checkpoint}: a .pt2 can hold code that runs when it is opened; give an .onnx or .xml file, or the model "
             "folder, or --trust_code if you exported this file yourself"
         )
-    files = (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,)
     try:
         is_sealed = check_file(*files)
     except DamageError as error:

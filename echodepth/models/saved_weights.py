@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from echodepth.core.errors import CheckpointError, is_of_machine
-from echodepth.core.integrity import SEAL, DamageError, check_file, file_digest, seal, unseal
+from echodepth.core.integrity import SEAL, DamageError, check_file, check_size, file_digest, seal, unseal
 from echodepth.core.schema import SchemaError, check, parse, read_json, require_shallow, short
 from echodepth.models.run_record import RunRecord
 
@@ -93,7 +93,11 @@ def _intact(config: dict[str, Any], path: Path) -> dict[str, Any]:
     weights = path.with_name(WEIGHTS)
     if digests is None:
         log.warning("%s holds no sha256 of the weights: damage in them would not be noticed", path)
-    elif weights.is_file() and file_digest(weights) != digests.get(WEIGHTS):
+    try:
+        check_size(weights)
+    except DamageError as error:
+        raise CheckpointError(f"{weights} is damaged, {error}: {_REMEDY}") from error
+    if digests is not None and weights.is_file() and file_digest(weights) != digests.get(WEIGHTS):
         raise CheckpointError(f"{weights} is damaged, its contents differ from their sha256: {_REMEDY}")
     if isinstance(run, dict):
         try:

@@ -57,7 +57,7 @@ COMMANDS = (
     Command("predict", "predict ROOT/Attic/audio --checkpoint MODELS/ears --device cpu --out out --save npy png"),
     Command("evaluate", "evaluate --checkpoint MODELS/ears --data_dir ROOT --device cpu"),
     Command("export", "export --checkpoint MODELS/ears --format onnx --out out"),
-    Command("doctor", "doctor --data_dir ROOT --workers 1"),
+    Command("doctor", "doctor ROOT --workers 1"),
 )  # fmt: skip
 
 
