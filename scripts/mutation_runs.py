@@ -121,7 +121,7 @@ def _fork(task: Callable[[], int], log: Path, limit: float) -> int:
         os.dup2(output, 2)
         code = task()
         sys.stdout.flush()
-    except BaseException:
+    except BaseException:  # SystemExit too: a fork must not go on as its parent
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)

@@ -15,7 +15,8 @@ import os
 import re
 import time
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -164,28 +165,29 @@ def check_size(path: Path) -> None:
 
 def _check_stored(path: Path) -> None:
     """Raise a DamageError if parts of an archive may be larger than the archive: torch compresses none."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            parts = archive.infolist()
-    except Exception as error:  # a damaged archive raises errors of many types
-        if is_of_machine(error):
-            raise
-        raise DamageError(f"its archive is damaged: {error}") from error
+    with _archive(path) as archive:
+        parts = archive.infolist()
     compressed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
     if compressed or sum(part.file_size for part in parts) > path.stat().st_size:
         raise DamageError("its archive has parts that are compressed, as torch writes none, or that overlap")
 
 
 def _check_archive(path: Path) -> None:
+    with _archive(path) as archive:
+        spoilt = archive.testzip()
+    if spoilt is not None:
+        raise DamageError(f"the checksum of its part {spoilt} is another")
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            spoilt = archive.testzip()
+            yield archive
     except Exception as error:  # a damaged archive raises errors of many types
         if is_of_machine(error):
             raise
         raise DamageError(f"its archive is damaged: {error}") from error
-    if spoilt is not None:
-        raise DamageError(f"the checksum of its part {spoilt} is another")
 
 
 def _sealed_digest(path: Path, after: int, companions: Iterable[Path]) -> bytes:

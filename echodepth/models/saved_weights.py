@@ -189,15 +189,28 @@ def as_stored(weights: Mapping[str, Tensor], dtype: str | None) -> dict[str, Ten
     return rounded
 
 
+def _is_whole(value: object) -> bool:
+    """Whether a value is a plain tensor whose numbers are all in the file: not sparse, complex or a shell."""
+    if (
+        not isinstance(value, Tensor)
+        or value.layout != torch.strided
+        or value.is_meta
+        or value.is_quantized
+        or value.is_complex()
+    ):
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
 def tensor_shapes(weights: Mapping[str, object], path: Path) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor of a state dict.
 
     Raises:
-        CheckpointError: a value is no tensor, or is larger than what the file holds of it.
+        CheckpointError: a value is no plain tensor, or is larger than what the file holds of it.
     """
     shapes = {}
     for name, value in weights.items():
-        if not isinstance(value, Tensor) or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        if not _is_whole(value):
             raise CheckpointError(f"{path} does not hold the weights that it claims: {name!a} is no whole tensor")
         shapes[str(name)] = tuple(value.shape)
     return shapes

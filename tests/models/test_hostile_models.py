@@ -165,7 +165,18 @@ def test_weights_that_are_larger_than_their_file_are_refused(tmp_path: Path, fol
     weights = load_depth_model(folder).network.state_dict()
     expanded = {name: torch.zeros(()).expand(value.shape) for name, value in weights.items()}
     wide = {name: torch.zeros(()).expand([HUGE, *value.shape[1:]]) for name, value in weights.items()}
-    for claimed in (expanded, wide, {**weights, "x": 3}, {**weights, "x": torch.zeros(1).as_strided((9, 9), (0, 0))}):
+    meta = {name: value.to("meta") for name, value in weights.items()}
+    sparse = {name: value.to_sparse() if value.ndim else value for name, value in weights.items()}
+    doubled = {name: value.to(torch.complex64) for name, value in weights.items()}
+    for claimed in (
+        expanded,
+        wide,
+        meta,
+        sparse,
+        doubled,
+        {**weights, "x": 3},
+        {**weights, "x": torch.zeros(1).as_strided((9, 9), (0, 0))},
+    ):
         torch.save({"model_state_dict": claimed}, tmp_path / "claimed.pth")
         with pytest.raises(
             CheckpointError, match=r"claimed\.pth .*(no whole tensor|cannot be read|where Tensor belongs)"

@@ -216,7 +216,7 @@ def read_index(config: DataConfig) -> ShardIndex:
             text = file.read(_LARGEST + 1)
         except MemoryError:
             raise
-        except Exception as error:
+        except Exception as error:  # each kind of address raises errors of its own
             raise unreadable_error(name, error) from error
     if len(text) > _LARGEST:
         raise DataError(f"{name} has more than {_LARGEST >> 20} MB: it is no index of shards")
@@ -252,7 +252,7 @@ def open_file(address: Path | str, name: str) -> AbstractContextManager[Stream]:
         ) from error
     except MemoryError:
         raise
-    except Exception as error:
+    except Exception as error:  # each kind of address raises errors of its own
         raise unreadable_error(location, error) from error
 
 
