@@ -195,9 +195,9 @@ def test_an_estimate_is_no_larger_than_what_can_be_read_again(
     """A picture of 186 kB, 64 million equal pixels, had an estimate of 256 MB, and cost 2 GB in all."""
     monkeypatch.setattr(inputs, "LARGEST_ARRAY", 40 * 24)
     assert eyes.infer(Image.new("RGB", (40, 24))).depth.shape == (24, 40)
-    for image in (Image.new("RGB", (400, 240)), torch.zeros(3, 240, 400)):
+    for image in (Image.new("RGB", (800, 480)), torch.zeros(3, 480, 800)):
         assert eyes.infer(image).depth.shape == (24, 40)
-    assert caplog.text.count("the estimates of images of 400x240 pixels have 40x24 pixels") == 1
+    assert caplog.text.count("the estimates of images of 800x480 pixels have 40x24 pixels") == 1
     assert eyes.infer(Image.new("RGB", (4000, 1))).depth.shape == (1, 1959)  # sqrt(960 / 4000) of each side
 
 
