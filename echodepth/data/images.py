@@ -30,7 +30,10 @@ MAX_SIDE = 65_535
 MAX_BYTES = 2**29
 """Size of the largest image file: uncompressed, with 8 bytes per pixel, it has fewer."""
 MAX_SCANS = 100
-"""Scans of a progressive JPEG, each of which passes over all pixels; encoders write about ten."""
+"""Scans of a progressive JPEG, each of which passes over all pixels; encoders write about ten.
+
+An image of 10 million pixels or more has at most 1e9 of them in all its scans, but may have 20 scans.
+"""
 MAX_DEPTH_PIXELS = LARGEST_ARRAY
 """Pixels of the largest depth map."""
 
@@ -93,8 +96,9 @@ def _check_stream(image: Image.Image, name: str) -> None:
         while piece := stream.read(2**20):
             scans += (last + piece).count(_SCAN)
             last = piece[-1:]
-        if scans > MAX_SCANS:
-            raise DataError(f"{name} is a JPEG of {scans} scans, over the limit of {MAX_SCANS}: save it again")
+        limit = max(20, min(MAX_SCANS, 10**9 // (image.width * image.height)))
+        if scans > limit:
+            raise DataError(f"{name} is a JPEG of {scans} scans, over the limit of {limit}: save it again")
     stream.seek(start)
 
 
