@@ -4,7 +4,6 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
-from os import SEEK_END
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,7 @@ from echodepth.core.errors import DataError
 from echodepth.core.sampling import pixel_centres
 from echodepth.data.arrays import LARGEST_ARRAY, read_array
 from echodepth.data.depth_values import DepthMarker, to_metres
+from echodepth.data.image_stream import check_stream
 from echodepth.data.records import File, as_file
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
@@ -27,18 +27,10 @@ MAX_PIXELS = 50_000_000
 """Pixels of the largest image that is opened; Pillow's own limit, ``Image.MAX_IMAGE_PIXELS``, may be lower."""
 MAX_SIDE = 65_535
 """Pixels of the longest side, which is JPEG's."""
-MAX_BYTES = 2**29
-"""Size of the largest image file: uncompressed, with 8 bytes per pixel, it has fewer."""
-MAX_SCANS = 100
-"""Scans of a progressive JPEG, each of which passes over all pixels; encoders write about ten.
-
-An image of 10 million pixels or more has at most 1e9 of them in all its scans, but may have 20 scans.
-"""
 MAX_DEPTH_PIXELS = LARGEST_ARRAY
 """Pixels of the largest depth map."""
 
 _ORIENTATION = 0x0112  # EXIF tag
-_SCAN = b"\xff\xda"  # marker of JPEG, which its compressed data never hold
 _MAX_PIXELS_OF = {"WEBP": 20_000_000}  # Pillow's decoder of animations holds four copies
 
 DepthResize = Literal["nearest", "bilinear", "bilinear_antialias"]
@@ -78,28 +70,8 @@ def open_image(path: File) -> Image.Image:
     except UNDECODABLE as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
     check_area(image, str(path), _MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS))
-    _check_stream(image, str(path))
+    check_stream(image, str(path))
     return image
-
-
-def _check_stream(image: Image.Image, name: str) -> None:
-    """Raise a DataError if the file is larger than any image, or decodes its pixels over and over."""
-    stream = image.fp
-    if stream is None:
-        return
-    start = stream.tell()
-    if stream.seek(0, SEEK_END) > MAX_BYTES:
-        raise DataError(f"{name} has more than {MAX_BYTES >> 20} MB, which no image needs: save it again")
-    if image.info.get("progressive"):
-        stream.seek(0)
-        scans, last = 0, b""
-        while piece := stream.read(2**20):
-            scans += (last + piece).count(_SCAN)
-            last = piece[-1:]
-        limit = max(20, min(MAX_SCANS, 10**9 // (image.width * image.height)))
-        if scans > limit:
-            raise DataError(f"{name} is a JPEG of {scans} scans, over the limit of {limit}: save it again")
-    stream.seek(start)
 
 
 def open_upright(path: Path) -> Image.Image:

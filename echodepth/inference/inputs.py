@@ -24,7 +24,8 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.input_files import why_no_file
 from echodepth.data.arrays import LARGEST_ARRAY
 from echodepth.data.audio import AudioCut, check_ears, cut, read_wav, resample, to_full_scale
-from echodepth.data.images import MAX_BYTES, check_area, open_image, to_square, upright_size
+from echodepth.data.image_stream import MAX_BYTES
+from echodepth.data.images import check_area, open_image, to_square, upright_size
 from echodepth.data.wav_file import check_length
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from safetensors import safe_open
@@ -189,7 +189,7 @@ def as_stored(weights: Mapping[str, Tensor], dtype: str | None) -> dict[str, Ten
     return rounded
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[Tensor]:
     """Whether a value is a plain tensor whose numbers are all in the file: not sparse, complex or a shell."""
     if (
         not isinstance(value, Tensor)

@@ -19,6 +19,7 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.data import arrays, images
 from echodepth.data.arrays import LARGEST_ARRAY, array_shape, read_array
 from echodepth.data.audio import AudioCut, read_ear_arrays, read_wav
+from echodepth.data.image_stream import MAX_BYTES
 from echodepth.data.images import (
     open_image,
     open_only_listed_formats,
@@ -111,7 +112,7 @@ def test_images_have_a_size_and_a_side(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(DataError, match=r"wide\.png is 65536x1 pixels: no side may be longer than 65535"):
         open_image(tmp_path / "wide.png")
     Image.new("RGB", (32, 24)).save(tmp_path / "a.bmp")
-    os.truncate(tmp_path / "a.bmp", images.MAX_BYTES + 1)
+    os.truncate(tmp_path / "a.bmp", MAX_BYTES + 1)
     with pytest.raises(DataError, match=r"a\.bmp has more than 512 MB, which no image needs"):
         open_image(tmp_path / "a.bmp")
     monkeypatch.setitem(images._MAX_PIXELS_OF, "WEBP", 32 * 24 - 1)

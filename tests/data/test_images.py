@@ -11,6 +11,7 @@ from echodepth.data.images import (
     DepthMap,
     check_area,
     exif_orientation,
+    open_image,
     open_only_listed_formats,
     open_upright,
     read_depth_array,
@@ -19,6 +20,7 @@ from echodepth.data.images import (
     read_stored_depth,
     resize_depth,
     to_square,
+    upright_size,
 )
 
 
@@ -159,6 +161,15 @@ def test_an_image_may_have_exactly_as_many_pixels_as_the_limit(monkeypatch: pyte
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)
     with pytest.raises(DataError, match="a is 30x10 pixels"):
         check_area(Image.new("1", (30, 10)), "a", 300)
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (24, 40)), (3, (24, 40)), (6, (40, 24)), (8, (40, 24))])
+def test_the_size_of_an_image_is_that_of_it_upright(orientation: int, size: tuple[int, int], tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (40, 24)).save(tmp_path / "a.jpg", exif=exif)
+    with open_image(tmp_path / "a.jpg") as image:
+        assert upright_size(image, "a") == size
 
 
 def test_an_orientation_is_applied_in_all_readers(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from echodepth import cli
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.images import MAX_BYTES
+from echodepth.data.image_stream import MAX_BYTES
 from echodepth.inference import results, video
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
