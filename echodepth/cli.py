@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with naming_flags():
             run, config = _parse_and_print(words)
             run(config)
-    except Exception as error:
+    except Exception as error:  # sorted here: a mistake, the machine, a lost worker, or a bug with its traceback
         message, status = user_message(error), USER_ERROR
         if message is None:
             from echodepth.core.workers import worker_death

@@ -33,8 +33,8 @@ PARTS = {
     "metrics": (["metrics/[!p]*.py"], ["metrics"]),
     "protocols": (["metrics/protocols.py"], ["metrics/test_protocols.py"]),
     "transforms": (
-        ["data/augmentation.py", "data/images.py"],
-        ["data/test_augmentation.py", "data/test_images.py"],
+        ["data/augmentation.py", "data/images.py", "data/image_stream.py"],
+        ["data/test_augmentation.py", "data/test_images.py", "data/test_hostile_files.py"],
     ),
     "audio": (["data/audio.py"], ["data/test_audio.py"]),
     "distillation": (

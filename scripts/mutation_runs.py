@@ -121,7 +121,7 @@ def _fork(task: Callable[[], int], log: Path, limit: float) -> int:
         os.dup2(output, 2)
         code = task()
         sys.stdout.flush()
-    except BaseException:
+    except BaseException:  # SystemExit too: a fork must not go on as its parent
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)
@@ -130,9 +130,17 @@ def _fork(task: Callable[[], int], log: Path, limit: float) -> int:
 def in_a_function(original: str, changed: str) -> bool:
     """Whether the change is one within a function's code, and not one of what runs at import."""
     pairs = _pairs(compile(original, "", "exec"), compile(changed, "", "exec"))
-    old, new = [pair for pair in pairs if pair[0] != pair[1]][-1]
+    differing = [(old, new) for old, new in pairs if _instructions(old) != _instructions(new)]
     # A function keeps its number of variables from outside, such as the class that super() reads.
-    return bool(old.co_flags & inspect.CO_OPTIMIZED) and old.co_freevars == new.co_freevars
+    return bool(differing) and all(
+        old.co_flags & inspect.CO_OPTIMIZED and old.co_freevars == new.co_freevars for old, new in differing
+    )
+
+
+def _instructions(code: CodeType) -> tuple[object, ...]:
+    """What code does, without its place in the line, and without the functions in it."""
+    constants = [(type(each), each) for each in code.co_consts if not isinstance(each, CodeType)]
+    return code.co_code, code.co_names, code.co_varnames, repr(constants)
 
 
 def _pairs(old: CodeType, new: CodeType) -> list[tuple[CodeType, CodeType]]:

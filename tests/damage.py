@@ -52,7 +52,7 @@ def refusal(use: Callable[[], object]) -> str:
     return str(refused.value)
 
 
-def require_refused(path: Path, use: Callable[[], object], flips: int, name: str | None = None) -> None:
+def require_refused(path: Path, use: Callable[[], object], flips: int, name: str | None = None) -> int:
     """Use a file with each kind of damage: it must be refused by name each time, and be as good as before in the end.
 
     Args:
@@ -60,9 +60,15 @@ def require_refused(path: Path, use: Callable[[], object], flips: int, name: str
         use: reads it.
         flips: number of single bits that are flipped.
         name: what the message says in place of the file's name.
+
+    Returns:
+        The number of damaged files that were refused.
     """
+    refused = 0
     with restored(path) as data:
         for kind, spoilt in damaged(data, flips):
             path.write_bytes(spoilt)
             assert (name or path.name) in refusal(use), kind
+            refused += 1
     use()
+    return refused

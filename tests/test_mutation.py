@@ -51,6 +51,13 @@ def test_a_change_within_a_function_is_swapped_into_it_and_another_needs_an_impo
         swap_functions(path.with_name("other.py"), SOURCE.replace("x * factor", "x / factor"))
 
 
+def test_a_constant_before_a_function_in_its_line_needs_an_import() -> None:
+    """The function alone was exchanged, for its place in the line changed: the constant's change was never tested."""
+    source = "ROWS = [(False, lambda x: x + 1)]\n"
+    assert not in_a_function(source, source.replace("False", "True"))
+    assert in_a_function(source, source.replace("x + 1", "x - 1"))
+
+
 def test_every_listed_mutant_exists_and_has_a_reason() -> None:
     listed = tomllib.loads((ROOT / "scripts" / "equivalent_mutants.toml").read_text())["mutant"]
     for each in listed:

@@ -27,7 +27,7 @@ _LACKS = (
         "give a path that you may use, change the working directory, or set ECHODEPTH_CACHE",
     ),
     (
-        r"OutOfMemory|DefaultCPUAllocator|MemoryError|Cannot allocate memory",
+        r"OutOfMemory|DefaultCPUAllocator|MemoryError|Cannot allocate memory|Failed to allocate memory|bad_alloc",
         "close other programs, or give a smaller --batch_size, --image_size or --base_channels",
     ),
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from echodepth.core.errors import DataError
 
+LARGEST_TEXT = 2**26
+"""Bytes of the largest list: 300,000 rows of BatVision's."""
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with that of UTF-16
@@ -43,14 +45,28 @@ def regular_file(path: Path) -> Path:
     return path
 
 
+def read_bounded(path: Path, largest: int = LARGEST_TEXT) -> bytes:
+    """The bytes of a file of a moderate size: a sparse one of terabytes takes no room in an archive.
+
+    Raises:
+        DataError: it is no regular file, or larger.
+        OSError: it cannot be read.
+    """
+    with regular_file(path).open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise DataError(f"{path} has more than {largest >> 20} MB, which no such file needs: split it")
+    return content
+
+
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
 
     Raises:
-        DataError: it is no regular file, or its text has another encoding.
+        DataError: it is no regular file, too large, or its text has another encoding.
         OSError: it cannot be read.
     """
-    content = regular_file(path).read_bytes()
+    content = read_bounded(path)
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)

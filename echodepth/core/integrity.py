@@ -15,18 +15,22 @@ import os
 import re
 import time
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import is_of_machine
+from echodepth.core.input_files import read_bounded
 from echodepth.core.run_paths import cache_folder
 
 SEAL = "seal"
 """Entry of a record that holds its digests."""
 SUMS = "SHA256SUMS"
 """List of the digests of a dataset's files, which ``sha256sum --check`` reads too."""
+LARGEST_WEIGHTS = 2**33
+"""Bytes of the largest file of weights: two billion numbers of 32 bits."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _ONNX = b"\x72\x4a\x0a\x06sha256\x12\x40"  # ModelProto.metadata_props: an entry of 74 bytes, key sha256, value of 64
@@ -127,11 +131,15 @@ def check_file(path: Path, *companions: Path) -> bool:
         OSError: it cannot be read.
     """
     before, after = _ENDINGS.get(path.suffix, _ZIP_ENDING)
+    for each in (path, *companions):
+        check_size(each)
     with path.open("rb") as file:
         is_archive = file.read(2) == b"PK"
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - len(before) - 64 - len(after)))
         ending = file.read()
+    if path.suffix not in _ENDINGS and is_archive:
+        _check_stored(path)
     stored = ending[len(before) : len(before) + 64]
     if ending[: len(before)] == before and ending[len(before) + 64 :] == after and len(stored) == 64:
         if stored != _sealed_digest(path, len(after), companions):
@@ -149,16 +157,37 @@ def _is_zip_end(ending: bytes) -> bool:
     return ending.startswith(_ZIP_END) and ending.endswith(b"\0\0")
 
 
+def check_size(path: Path) -> None:
+    """Raise a DamageError if a file of weights is larger than any, before all of it is read."""
+    if path.is_file() and path.stat().st_size > LARGEST_WEIGHTS:
+        raise DamageError(f"it has more than {LARGEST_WEIGHTS >> 30} GB, as no model has")
+
+
+def _check_stored(path: Path) -> None:
+    """Raise a DamageError if parts of an archive may be larger than the archive: torch compresses none."""
+    with _archive(path) as archive:
+        parts = archive.infolist()
+    compressed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+    if compressed or sum(part.file_size for part in parts) > path.stat().st_size:
+        raise DamageError("its archive has parts that are compressed, as torch writes none, or that overlap")
+
+
 def _check_archive(path: Path) -> None:
+    with _archive(path) as archive:
+        spoilt = archive.testzip()
+    if spoilt is not None:
+        raise DamageError(f"the checksum of its part {spoilt} is another")
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            spoilt = archive.testzip()
+            yield archive
     except Exception as error:  # a damaged archive raises errors of many types
         if is_of_machine(error):
             raise
         raise DamageError(f"its archive is damaged: {error}") from error
-    if spoilt is not None:
-        raise DamageError(f"the checksum of its part {spoilt} is another")
 
 
 def _sealed_digest(path: Path, after: int, companions: Iterable[Path]) -> bytes:
@@ -226,22 +255,27 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def read_sums(folder: Path) -> dict[str, str] | None:
-    """Digests by path in a dataset's list; None if it has no list. Lines that are none do not count."""
-    try:
-        text = (folder / SUMS).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    return {found[2]: found[1] for line in text.split("\n") if (found := _LINE.fullmatch(line))}
+    """Digests by path in a dataset's list; None if it has no list. Lines that are none do not count.
+
+    Raises:
+        DataError: it is no regular file, or too large.
+    """
+    lines = _lines_of_sums(folder)
+    return {found[2]: found[1] for line in lines if (found := _LINE.fullmatch(line))} if lines else None
 
 
 def read_comment(folder: Path) -> str | None:
-    """The first line of a dataset's list, if it is a comment."""
+    """The first line of a dataset's list, if it is a comment; raises as ``read_sums`` does."""
+    line = next(iter(_lines_of_sums(folder)), "")
+    return line[2:] if line.startswith("# ") else None
+
+
+def _lines_of_sums(folder: Path) -> list[str]:
+    """Lines of a dataset's list; of none, there are none."""
     try:
-        with (folder / SUMS).open(encoding="utf-8", errors="replace") as file:
-            line = file.readline()
+        return read_bounded(folder / SUMS).decode(errors="replace").split("\n")
     except OSError:
-        return None
-    return line[2:].rstrip("\n") if line.startswith("# ") else None
+        return []
 
 
 def append_sums(folder: Path, digests: Mapping[str, str]) -> None:

@@ -22,11 +22,12 @@ from echodepth.core.errors import EchodepthError
 from echodepth.core.input_files import regular_file
 
 Schema = TypeVar("Schema")
-LARGEST_FILE = 2**24
+LARGEST_FILE = 2**23
 """Bytes of the largest file of settings."""
 LARGEST_INDEX = 2**26
 """Bytes of the largest file that grows with a dataset: a million rows have about 60 MB."""
 _DEEPEST = 32  # levels: ours have eight; what recurses over a thousand levels ends in a RecursionError
+_MOST_ENTRIES = 2**23  # on one level
 _LARGEST = 2**63
 """Numbers from JSON have any size, but arithmetic has not; a file's time in nanoseconds is larger than 1e18."""
 _NAMES = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false", Path: "a path"}
@@ -54,9 +55,12 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def require_shallow(content: object) -> None:
-    """Raise a SchemaError if dicts, lists and tuples are nested deeper than any of ours, or contain themselves."""
+    """Raise a SchemaError if dicts, lists and tuples are deeper or wider than any of ours, or contain themselves."""
     level = [content]
     for _ in range(_DEEPEST):
+        # A pickle may hold one list many times over, and lists of such lists: few bytes are billions of entries.
+        if sum(len(each) for each in level if isinstance(each, dict | list | tuple)) > _MOST_ENTRIES:
+            raise SchemaError(f"it has more than {_MOST_ENTRIES} entries")
         level = [entry for each in level for entry in _entries(each) if isinstance(entry, dict | list | tuple)]
         if not level:
             return

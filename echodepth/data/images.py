@@ -15,6 +15,7 @@ from echodepth.core.errors import DataError
 from echodepth.core.sampling import pixel_centres
 from echodepth.data.arrays import LARGEST_ARRAY, read_array
 from echodepth.data.depth_values import DepthMarker, to_metres
+from echodepth.data.image_stream import check_stream
 from echodepth.data.records import File, as_file
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
@@ -22,12 +23,15 @@ UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.e
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """Formats that are opened, whatever a file's name says. Pillow knows others that start a program, such as EPS."""
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 50_000_000
 """Pixels of the largest image that is opened; Pillow's own limit, ``Image.MAX_IMAGE_PIXELS``, may be lower."""
+MAX_SIDE = 65_535
+"""Pixels of the longest side, which is JPEG's."""
 MAX_DEPTH_PIXELS = LARGEST_ARRAY
 """Pixels of the largest depth map."""
 
 _ORIENTATION = 0x0112  # EXIF tag
+_MAX_PIXELS_OF = {"WEBP": 20_000_000}  # Pillow's decoder of animations holds four copies
 
 DepthResize = Literal["nearest", "bilinear", "bilinear_antialias"]
 
@@ -65,7 +69,8 @@ def open_image(path: File) -> Image.Image:
         raise DataError(f"{path} cannot be read as an image: it is no {listed}") from error
     except UNDECODABLE as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
-    check_area(image, str(path))
+    check_area(image, str(path), _MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS))
+    check_stream(image, str(path))
     return image
 
 
@@ -115,8 +120,13 @@ def open_only_listed_formats() -> None:
 
 
 def check_area(image: Image.Image, name: str, limit: int = MAX_PIXELS) -> None:
-    """Raise a DataError if an image has more pixels than ``limit``, or than Pillow's ``Image.MAX_IMAGE_PIXELS``."""
+    """Raise a DataError if an image has more pixels than ``limit``, or than Pillow's ``Image.MAX_IMAGE_PIXELS``.
+
+    So is a side that is longer than ``MAX_SIDE``.
+    """
     limit = min(limit, Image.MAX_IMAGE_PIXELS or limit)
+    if max(image.size) > MAX_SIDE:
+        raise DataError(f"{name} is {image.width}x{image.height} pixels: no side may be longer than {MAX_SIDE}")
     if image.width * image.height > limit:
         raise DataError(
             f"{name} is {image.width}x{image.height} pixels, over the limit of {limit / 1e6:.0f} million: "

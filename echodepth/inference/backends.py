@@ -62,11 +62,22 @@ class ExportedModel:
 
         Raises:
             ConfigError: the shape of ``raw`` differs from the graph's input shape.
+            CheckpointError: the graph cannot be run, or gives no maps: anyone may have written it.
         """
         if tuple(raw.shape[1:]) != self.metadata.input_shape:
             shape = ", ".join(map(str, self.metadata.input_shape))
             raise ConfigError(f"this exported model takes [B, {shape}], not {list(raw.shape)}")
-        maps = [torch.from_numpy(np.array(output)) for output in self.run_graph(raw.float().cpu().numpy())]
+        path = self.files[0] if self.files else Path("the exported model")
+        try:
+            outputs = self.run_graph(raw.float().cpu().numpy())
+        except Exception as error:  # the exceptions of the runtimes have no common base class
+            if is_of_machine(error):
+                raise
+            raise _damaged(path, error) from error
+        maps = [torch.from_numpy(np.array(output)) for output in outputs]
+        if not maps or any(each.ndim != 4 or each.shape[:2] != (len(raw), 1) for each in maps):
+            shapes = ", ".join(str(list(each.shape)) for each in maps)
+            raise _damaged(path, ValueError(f"its outputs are {shapes or 'none'}, not maps"))
         return Prediction(maps[0], maps[1] if len(maps) > 1 else None, {})
 
 
@@ -109,14 +120,15 @@ def load_backend(
         )
     if required != backend:
         raise ConfigError(f"{checkpoint} is not for --backend {backend}: leave it out, or use --backend {required}")
-    if not path.is_file():
-        raise CheckpointError(f"{checkpoint} does not exist: make it with echodepth export")
+    files = (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,)
+    for each in files:
+        if not each.is_file():  # a pipe would never end
+            raise CheckpointError(f"{each} does not exist: make it with echodepth export")
     if backend == "torch" and not trust_code:
         raise ConfigError(
             f"{checkpoint}: a .pt2 can hold code that runs when it is opened; give an .onnx or .xml file, or the model "
             "folder, or --trust_code if you exported this file yourself"
         )
-    files = (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,)
     try:
         is_sealed = check_file(*files)
     except DamageError as error:

@@ -17,8 +17,8 @@ class Estimate:
     """Prediction for one input, or for a batch in one array.
 
     Attributes:
-        depth: float32 metres along the optical axis. Its height and width are those of the upright input image, or,
-            for a recording, the model's own.
+        depth: float32 metres along the optical axis. Its height and width are those of the upright input image, of
+            which no more than 4096x4096 pixels, or, for a recording, the model's own.
         uncertainty: predicted uncertainty (Laplace scale, metres); None if the model was trained without
             ``--uncertainty``.
     """

@@ -155,7 +155,7 @@ def _one_line_errors(config: ExportConfig) -> Iterator[None]:
         yield
     except (EchodepthError, OSError):
         raise
-    except Exception as error:
+    except Exception as error:  # a tracer may meet any error of a network's own code
         if is_of_machine(error):
             raise
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

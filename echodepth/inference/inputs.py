@@ -4,7 +4,9 @@ NumPy arrays and tensors keep their own conventions: images are [h, w, 3] in Num
 therefore never guessed from a shape.
 """
 
+import functools
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,9 @@ from torch import Tensor
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.input_files import why_no_file
+from echodepth.data.arrays import LARGEST_ARRAY
 from echodepth.data.audio import AudioCut, check_ears, cut, read_wav, resample, to_full_scale
+from echodepth.data.image_stream import MAX_BYTES
 from echodepth.data.images import check_area, open_image, to_square, upright_size
 from echodepth.data.wav_file import check_length
 
@@ -63,6 +67,12 @@ def check_file(path: Path, input_key: str, model_name: str) -> None:
         )
 
 
+def check_size(path: Path) -> None:
+    """Raise a DataError if a file is larger than any image or recording, before all of it is read."""
+    if path.suffix.lower() not in VIDEO_SUFFIXES and path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path} has more than {MAX_BYTES >> 20} MB, which no image or recording needs: save it again")
+
+
 def is_batch(x: np.ndarray | Tensor, input_key: str) -> bool:
     """Whether an array has a leading batch axis."""
     return x.ndim == (4 if input_key == "image" else 3)
@@ -101,7 +111,7 @@ def prepare_image(x: Input, image_size: int) -> ModelInput:
 
 
 def _from_pillow(image: Image.Image, image_size: int, name: str) -> ModelInput:
-    size = upright_size(image, name)
+    size = _map_size(*upright_size(image, name))
     return ModelInput(torch.from_numpy(to_square(image, image_size, name)), size)
 
 
@@ -120,7 +130,18 @@ def _from_tensor(x: Tensor, image_size: int, shape: tuple[int, ...], convention:
     if not (low >= 0 and high <= 1):  # NaN fails both
         raise DataError(f"the image has values from {low:.4g} to {high:.4g}: give floats in 0..1, or uint8")
     raw = F.interpolate(rgb[None], (image_size, image_size), mode="bilinear", antialias=True)[0].clamp(0, 1)
-    return ModelInput(raw, (int(x.shape[1]), int(x.shape[2])))
+    return ModelInput(raw, _map_size(int(x.shape[1]), int(x.shape[2])))
+
+
+@functools.cache
+def _map_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the estimate of an image: the image's, unless no reader would take such a map."""
+    if height * width <= LARGEST_ARRAY:
+        return height, width
+    factor = math.sqrt(LARGEST_ARRAY / (height * width))
+    rows, columns = max(1, int(factor * height)), max(1, int(factor * width))
+    log.warning("the estimates of images of %dx%d pixels have %dx%d pixels", width, height, columns, rows)
+    return rows, columns
 
 
 def prepare_audio(x: Input, sample_rate: int | None, audio_cut: Callable[[], AudioCut]) -> ModelInput:

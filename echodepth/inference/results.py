@@ -10,6 +10,7 @@ from echodepth.core.array_store import short_hash
 from echodepth.core.result_log import Origin, ResultLog, content_digest
 from echodepth.inference.backends import ExportedModel
 from echodepth.inference.config import OutputFormat, PredictConfig
+from echodepth.inference.inputs import check_size
 from echodepth.inference.predictor import Predictor
 from echodepth.inference.sources import Source
 
@@ -91,6 +92,7 @@ class Results:
 
     def _digest(self, path: Path) -> str:
         if path not in self._digests:
+            check_size(path)
             self._digests[path] = content_digest(path)
         return self._digests[path]
 

@@ -24,6 +24,12 @@ log = logging.getLogger(__name__)
 _SAMPLED_FRAMES = 8
 _DEFAULT_RATE = Fraction(25)
 _FASTEST_RATE = 240  # frames per second; browsers and recorders that know none write 1000
+_ONLY_FILES = {
+    "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v",
+    "protocol_whitelist": "file",
+}
+"""FFmpeg's formats that are opened, whatever a file's name says: it knows playlists, which name other files."""
+_READ = "MP4, MOV, MKV, WebM, AVI and MPEG are read"
 _TIME_BASE = Fraction(1, 90_000)  # seconds: the customary unit of video time stamps
 
 
@@ -102,13 +108,15 @@ class Video:
 
         try:
             # FFmpeg takes a relative name with a colon, such as 12:30.mp4, for an address.
-            with av.open(str(self.path.resolve())) as container:
+            with av.open(str(self.path.resolve()), options=_ONLY_FILES) as container:
                 if not container.streams.video:
                     raise DataError(f"{self.path} is not a video: it has no video stream")
                 container.streams.video[0].thread_type = "AUTO"
+                # FFmpeg refuses larger frames before it allocates them, also where the size changes.
+                container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
                 yield container
         except av.FFmpegError as error:
-            raise DataError(f"{self.path} cannot be read as a video: {error.strerror}") from error
+            raise DataError(f"{self.path} cannot be read as a video: {error.strerror}; {_READ}") from error
 
 
 def write_video(path: Path, frames: Iterator[TimedFrame], name: str = "the video") -> None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from safetensors import safe_open
@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from echodepth.core.errors import CheckpointError, is_of_machine
-from echodepth.core.integrity import SEAL, DamageError, check_file, file_digest, seal, unseal
+from echodepth.core.integrity import SEAL, DamageError, check_file, check_size, file_digest, seal, unseal
 from echodepth.core.schema import SchemaError, check, parse, read_json, require_shallow, short
 from echodepth.models.run_record import RunRecord
 
@@ -93,7 +93,11 @@ def _intact(config: dict[str, Any], path: Path) -> dict[str, Any]:
     weights = path.with_name(WEIGHTS)
     if digests is None:
         log.warning("%s holds no sha256 of the weights: damage in them would not be noticed", path)
-    elif weights.is_file() and file_digest(weights) != digests.get(WEIGHTS):
+    try:
+        check_size(weights)
+    except DamageError as error:
+        raise CheckpointError(f"{weights} is damaged, {error}: {_REMEDY}") from error
+    if digests is not None and weights.is_file() and file_digest(weights) != digests.get(WEIGHTS):
         raise CheckpointError(f"{weights} is damaged, its contents differ from their sha256: {_REMEDY}")
     if isinstance(run, dict):
         try:
@@ -185,15 +189,28 @@ def as_stored(weights: Mapping[str, Tensor], dtype: str | None) -> dict[str, Ten
     return rounded
 
 
+def _is_whole(value: object) -> TypeGuard[Tensor]:
+    """Whether a value is a plain tensor whose numbers are all in the file: not sparse, complex or a shell."""
+    if (
+        not isinstance(value, Tensor)
+        or value.layout != torch.strided
+        or value.is_meta
+        or value.is_quantized
+        or value.is_complex()
+    ):
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
 def tensor_shapes(weights: Mapping[str, object], path: Path) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor of a state dict.
 
     Raises:
-        CheckpointError: a value is no tensor, or is larger than what the file holds of it.
+        CheckpointError: a value is no plain tensor, or is larger than what the file holds of it.
     """
     shapes = {}
     for name, value in weights.items():
-        if not isinstance(value, Tensor) or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        if not _is_whole(value):
             raise CheckpointError(f"{path} does not hold the weights that it claims: {name!a} is no whole tensor")
         shapes[str(name)] = tuple(value.shape)
     return shapes

@@ -3,11 +3,12 @@
 This module is the entry point of the group ``echodepth.plugins``.
 """
 
-import json
 import shlex
 from pathlib import Path
 
+from echodepth.core.errors import DataError
 from echodepth.core.run_paths import cache_folder
+from echodepth.core.schema import read_json
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.datasets.batvision_v2 import BatVisionV2
 from echodepth.data.provenance import LICENCE, LIMITS, SIMULATED, SIMULATION_FILE
@@ -60,12 +61,12 @@ class Simulated(BatVisionV2):
 def _command(root: Path) -> str:
     words = ["echodepth", "simulate", "--out", str(root)]
     try:
-        settings = json.loads((root / SIMULATION_FILE).read_text(encoding="utf-8"))["settings"]
+        settings = read_json(root / SIMULATION_FILE)["settings"]
         for name, value in settings.items():
             if name == "rig":
                 words += ["--rig", "RIG"]
             elif name != "simulator" and value != getattr(SimulateConfig, name):
                 words += [f"--{name}", *([] if value is True else [str(value)])]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, DataError):
         pass  # there is no card, or none that can be read
     return shlex.join(words)

@@ -21,7 +21,7 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError
 from echodepth.core.integrity import file_digest, read_comment, read_sums
-from echodepth.core.schema import short
+from echodepth.core.schema import read_json, short
 from echodepth.data.images import open_image
 from echodepth.data.provenance import SIMULATION_FILE
 from echodepth.simulate.acoustics.loudspeaker import Loudspeaker
@@ -129,8 +129,8 @@ def _found_settings(root: Path) -> dict[str, object] | None:
     if CARD_NAME in digests and file_digest(path) != digests[CARD_NAME]:
         return None
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        settings = read_json(path)["settings"]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
     return settings if isinstance(settings, dict) else None
 
@@ -141,7 +141,7 @@ def is_complete(config: SimulateConfig) -> bool:
     if not path.exists():
         return False
     create_or_verify_card(config)
-    return "samples" in json.loads(path.read_text())  # the statistics are written last
+    return "samples" in read_json(path)  # the statistics are written last
 
 
 def complete_card(

@@ -49,6 +49,8 @@ def prepare_folders(config: TrainConfig, paths: RunPaths, model: DepthModel, ord
     if is_main_process():
         for folder in (paths.checkpoints, paths.results, paths.logs):
             remove_unfinished(folder)
+        if config.resume is not None and start.path not in (None, paths.latest):
+            paths.latest.unlink(missing_ok=True)  # a run that was killed after its epoch had been saved left it
     return start
 
 

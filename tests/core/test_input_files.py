@@ -9,13 +9,24 @@ import pytest
 
 from echodepth.apps.convert.pairing import _Times
 from echodepth.core.errors import DataError, EchodepthError
-from echodepth.core.input_files import given_paths, in_home, matching_paths, read_text, regular_file, why_no_file
+from echodepth.core.input_files import (
+    LARGEST_TEXT,
+    given_paths,
+    in_home,
+    matching_paths,
+    read_text,
+    regular_file,
+    why_no_file,
+)
 from echodepth.data.arrays import read_array
 from echodepth.data.audio import read_wav
 from echodepth.data.camera_file import read_camera
 from echodepth.data.config import DataConfig
 from echodepth.data.dataset import list_split
 from echodepth.data.images import read_depth_image, read_image
+from echodepth.simulate.config import SimulateConfig
+from echodepth.simulate.dataset import Simulated
+from echodepth.simulate.dataset_card import create_or_verify_card
 from echodepth.simulate.rig import read_rig
 from echodepth.training.command_flags import _recorded_flags
 from tests.roots import v2, write_rgbd_root, write_v2_root
@@ -96,6 +107,31 @@ def test_a_list_that_is_a_pipe_is_one_line(tmp_path: Path) -> None:
     os.mkfifo(root / "Attic/val.csv")
     with pytest.raises(DataError, match=r"val\.csv is a named pipe, not a file"):
         list_split(v2(root), "val", ("image",))
+
+
+def test_lists_have_a_size(tmp_path: Path) -> None:
+    """A sparse file takes no room on a disk or in an archive."""
+    root = write_v2_root(tmp_path, ("Attic",))
+    for name in ("SHA256SUMS", "Attic/train.csv"):
+        (root / name).touch()
+        os.truncate(root / name, LARGEST_TEXT + 1)
+        with pytest.raises(DataError, match=rf"{name} has more than 64 MB, which no such file needs: split it"):
+            list_split(v2(root), "train", ("image",))
+        (root / name).unlink()
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "simulation.json"])
+def test_files_beside_the_lists_may_be_pipes(name: str, tmp_path: Path) -> None:
+    """The reader waited for ever for the digests that nobody wrote into a pipe."""
+    root = write_v2_root(tmp_path, ("Attic",))
+    os.mkfifo(root / name)
+    config = SimulateConfig(root, rooms=3, poses=1, image_size=16, workers=1)
+    with pytest.raises(DataError, match=rf"{name} is a named pipe, not a file"):
+        create_or_verify_card(config)
+    assert Simulated.remedy(root)
+    if name == "SHA256SUMS":
+        with pytest.raises(DataError, match=r"SHA256SUMS is a named pipe, not a file"):
+            list_split(v2(root), "train", ("image",))
 
 
 def test_an_archive_of_arrays_is_told_apart(tmp_path: Path) -> None:

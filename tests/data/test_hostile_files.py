@@ -1,6 +1,7 @@
 """Files that are not what their names or headers say: one line, before anything is run, allocated or resampled."""
 
 import io
+import os
 import resource
 import struct
 import zlib
@@ -18,6 +19,7 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.data import arrays, images
 from echodepth.data.arrays import LARGEST_ARRAY, array_shape, read_array
 from echodepth.data.audio import AudioCut, read_ear_arrays, read_wav
+from echodepth.data.image_stream import MAX_BYTES
 from echodepth.data.images import (
     open_image,
     open_only_listed_formats,
@@ -88,6 +90,35 @@ def test_decompression_bombs_are_one_line(tmp_path: Path) -> None:
     Image.new("I;16", (5000, 5000)).save(tmp_path / "depth.png")
     with pytest.raises(DataError, match="5000x5000 pixels, over the limit of 17 million"):
         read_depth_image(tmp_path / "depth.png", 1000.0)
+
+
+def test_a_progressive_jpeg_has_few_scans(tmp_path: Path) -> None:
+    """Each scan passes over all pixels and needs 100 bytes: 2 MB of them held a worker for longer than 90 s."""
+    path = tmp_path / "a.jpg"
+    Image.effect_noise((64, 48), 50).convert("RGB").save(path, progressive=True)
+    data = path.read_bytes()
+    last, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    scans = data.count(b"\xff\xda")
+    path.write_bytes(data[:end] + (100 - scans) * data[last:end] + data[end:])
+    np.testing.assert_allclose(read_image(path, 16), read_image(StoredFile("a.jpg", path.read_bytes()), 16))
+    path.write_bytes(data[:end] + (101 - scans) * data[last:end] + data[end:])
+    for read in (lambda file: read_image(file, 16), open_upright, open_image):
+        with pytest.raises(DataError, match=r"a\.jpg is a JPEG of 101 scans, over the limit of 100"):
+            read(path)
+
+
+def test_images_have_a_size_and_a_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wide.png").write_bytes(png(65_536, 1))
+    with pytest.raises(DataError, match=r"wide\.png is 65536x1 pixels: no side may be longer than 65535"):
+        open_image(tmp_path / "wide.png")
+    Image.new("RGB", (32, 24)).save(tmp_path / "a.bmp")
+    os.truncate(tmp_path / "a.bmp", MAX_BYTES + 1)
+    with pytest.raises(DataError, match=r"a\.bmp has more than 512 MB, which no image needs"):
+        open_image(tmp_path / "a.bmp")
+    monkeypatch.setitem(images._MAX_PIXELS_OF, "WEBP", 32 * 24 - 1)
+    Image.new("RGB", (32, 24)).save(tmp_path / "a.webp")
+    with pytest.raises(DataError, match=r"a\.webp is 32x24 pixels, over the limit"):
+        open_image(tmp_path / "a.webp")
 
 
 def npy(shape: tuple[object, ...], descr: str = "<f4", data: bytes = bytes(16)) -> bytes:

@@ -11,6 +11,7 @@ from echodepth.data.images import (
     DepthMap,
     check_area,
     exif_orientation,
+    open_image,
     open_only_listed_formats,
     open_upright,
     read_depth_array,
@@ -19,6 +20,7 @@ from echodepth.data.images import (
     read_stored_depth,
     resize_depth,
     to_square,
+    upright_size,
 )
 
 
@@ -152,13 +154,22 @@ def test_a_depth_image_is_divided_by_its_units(tmp_path: Path) -> None:
 
 
 def test_an_image_may_have_exactly_as_many_pixels_as_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_area(Image.new("1", (8000, 8000)), "a")
-    with pytest.raises(DataError, match="a is 8001x8000 pixels, over the limit of 64 million"):
-        check_area(Image.new("1", (8001, 8000)), "a")
+    check_area(Image.new("1", (10000, 5000)), "a")
+    with pytest.raises(DataError, match="a is 10000x5001 pixels, over the limit of 50 million"):
+        check_area(Image.new("1", (10000, 5001)), "a")
     check_area(Image.new("1", (30, 10)), "a", 300)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)
     with pytest.raises(DataError, match="a is 30x10 pixels"):
         check_area(Image.new("1", (30, 10)), "a", 300)
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (24, 40)), (3, (24, 40)), (6, (40, 24)), (8, (40, 24))])
+def test_the_size_of_an_image_is_that_of_it_upright(orientation: int, size: tuple[int, int], tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (40, 24)).save(tmp_path / "a.jpg", exif=exif)
+    with open_image(tmp_path / "a.jpg") as image:
+        assert upright_size(image, "a") == size
 
 
 def test_an_orientation_is_applied_in_all_readers(tmp_path: Path) -> None:

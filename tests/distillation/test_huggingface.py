@@ -246,6 +246,45 @@ def test_a_teacher_fetches_no_other_model() -> None:
         load_teacher("hf:tiny")
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone_config": {"backbone": "org/name"}}, "fetches its backbone 'org/name' from another repository"),
+        ({"attn_implementation": "org/kernel"}, "asks for attn_implementation 'org/kernel', which runs code"),
+        ({"_attn_implementation": "org/kernel"}, "asks for _attn_implementation 'org/kernel', which runs code"),
+        ({"backbone_config": {"attn_implementation": "org/kernel"}}, "asks for attn_implementation 'org/kernel'"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "asks for quantization_config .*, which runs code"),
+        ({"backbone_config": {"num_hidden_layers": 10**6}}, "has 1000000 layers: at most 200"),
+        ({"backbone_config": {"model_type": "timm_backbone"}}, "cannot be loaded: "),
+        ({"dtype": "os.system"}, "cannot be loaded: "),
+    ],
+    ids=str,
+)
+def test_settings_of_a_teacher_run_and_fetch_nothing(settings: dict[str, Any], message: str) -> None:
+    """transformers downloads and runs an attention kernel of any name, whatever ``trust_remote_code`` says."""
+    folder = save_tiny_hf(Path("tiny"))
+    config = json.loads((folder / "config.json").read_text())
+    backbone = config["backbone_config"] | settings.get("backbone_config", {})
+    (folder / "config.json").write_text(json.dumps({**config, **settings, "backbone_config": backbone}))
+    with pytest.raises(EchodepthError, match=f"--teacher .*{message}") as refused:
+        load_teacher("hf:tiny")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"size": {"height": 10**6, "width": 518}}, {"size": 10**30}, {"ensure_multiple_of": 10**5}, {"size": "os"}),
+        *({"image_std": [0.2, 0.0, 0.2]}, {"image_mean": [0.5] * 4}, {"rescale_factor": float("nan")}),
+    ],
+    ids=str,
+)
+def test_preprocessing_has_bounds(settings: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Preprocessing.read({**PREPROCESSOR, **settings})
+    assert Preprocessing.read(PREPROCESSOR).multiple == 14
+
+
 def test_the_fingerprint_depends_on_weights_and_preprocessing() -> None:
     first = load_teacher(f"hf:{save_tiny_hf(Path('tiny'))}")
     again = load_teacher("hf:tiny")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +28,7 @@ from echodepth.inference import export as exporting
 from echodepth.inference.backends import ExportedModel, load_backend
 from echodepth.inference.config import ExportConfig, PredictConfig
 from echodepth.inference.export import evenly_spaced, export, trial_inputs
-from echodepth.inference.export_metadata import METADATA_KEY
+from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
 from echodepth.models.checkpoint import DepthModel, ModelSpec, save_model
@@ -310,6 +311,24 @@ def test_predict_gives_depth_at_the_size_of_the_image(eyes_xml: Path, v2_root: P
 
 
 @pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (lambda raw: (_ for _ in ()).throw(RuntimeError("[ONNXRuntimeError] : 1 : a shape\nof others")), "of others"),
+        (lambda raw: [], "its outputs are none, not maps"),
+        (lambda raw: [raw], r"its outputs are \[2, 2, 882\], not maps"),
+    ],
+)
+def test_a_graph_that_cannot_be_run_is_one_line(run: Any, message: str) -> None:
+    """A graph of anyone's loads, and fails when it runs: that was a traceback."""
+    metadata = ExportMetadata("1", "ears", "fp32", "audio", 32, 30.0, RunRecord(), 44100, 882)
+    model = ExportedModel(metadata, run)
+    model.files = (Path("a.onnx"),)
+    with pytest.raises(CheckpointError, match=rf"^a\.onnx cannot be read \({message}\): make it again") as refused:
+        model.predict(torch.zeros(2, 2, 882))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("name", "backend", "message"),
     [
         ("best.onnx", "torch", r"best\.onnx is not for --backend torch: leave it out, or use --backend onnx"),
@@ -330,6 +349,12 @@ def test_a_missing_or_damaged_file_is_named(suffix: str, backend: Any, tmp_path:
     with pytest.raises(CheckpointError, match=rf"model\{suffix} does not exist: make it with echodepth export"):
         load_backend(path, backend, "cpu", trust_code=True)
     path.write_bytes(b"nothing")
+    if suffix == ".xml":
+        os.mkfifo(path.with_suffix(".bin"))
+        with pytest.raises(CheckpointError, match=r"model\.bin does not exist"):  # it waited for the weights for ever
+            load_backend(path, backend, "cpu")
+        path.with_suffix(".bin").unlink()
+        path.with_suffix(".bin").touch()
     with pytest.raises(CheckpointError, match=rf"model\{suffix} cannot be read .*make it again") as refused:
         load_backend(path, backend, "cpu", trust_code=True)
     assert "\n" not in str(refused.value)

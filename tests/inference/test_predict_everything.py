@@ -1,5 +1,6 @@
 """``echodepth predict`` on folders, videos and dataset splits: output files, skipped results and bad files."""
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -14,6 +15,8 @@ from PIL import Image
 
 from echodepth import cli
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.data.image_stream import MAX_BYTES
+from echodepth.inference import results, video
 from echodepth.inference.config import PredictConfig
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
@@ -113,6 +116,15 @@ def test_one_bad_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["predict", "gone.png", "--checkpoint", "eyes", "--device", "cpu"])
     assert capsys.readouterr().err.splitlines()[-1] == "echodepth: gone.png does not exist"
+
+
+def test_a_file_has_a_size(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources are hashed before they are opened: a sparse file of 50 GB took a minute."""
+    monkeypatch.setattr(results, "content_digest", lambda path: pytest.fail("it was read"))
+    Path("sparse.png").touch()
+    os.truncate("sparse.png", MAX_BYTES + 1)
+    with pytest.raises(DataError, match=r"sparse\.png has more than 512 MB, which no image or recording needs"):
+        predict(PredictConfig((Path("sparse.png"),), "eyes"))
 
 
 def test_a_folder_without_inputs_is_refused(photos: Path) -> None:
@@ -322,6 +334,26 @@ def test_odd_sides_are_padded_to_even() -> None:
     assert [frame.pixels.shape for frame in Video(Path("odd.mp4"))] == [(32, 46, 3)] * 2
 
 
+@pytest.mark.parametrize(
+    "text", ["ffconcat version 1.0\nfile ball.mp4\n", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nball.mp4\n"]
+)
+def test_a_list_of_videos_is_no_video(text: str) -> None:
+    """FFmpeg knows lists of other files whatever their name, and read the files."""
+    write_video(Path("ball.mp4"), five_a_second(moving_square()))
+    for name in ("list.mkv", "list.mp4"):
+        Path(name).write_text(text)
+        with pytest.raises(DataError, match=rf"{name} cannot be read as a video"):
+            Video(Path(name))
+
+
+def test_frames_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(Path("ball.mp4"), five_a_second(moving_square()))
+    height, width = next(iter(Video(Path("ball.mp4")))).pixels.shape[:2]
+    monkeypatch.setattr(video, "MAX_PIXELS", height * width - 1)
+    with pytest.raises(DataError, match=r"ball\.mp4 "):
+        next(iter(Video(Path("ball.mp4"))))
+
+
 def test_the_sample_of_a_long_video_is_evenly_spaced() -> None:
     with av.open("long.avi", "w") as container:
         stream = container.add_stream("mjpeg", rate=25)
@@ -427,10 +459,16 @@ def test_unusable_videos_are_refused_in_one_line(v2_root: Path) -> None:
     Path("broken.mp4").write_bytes(b"not a video")
     Path("half.mp4").write_bytes(Path("ball.mp4").read_bytes()[:300])
     shutil.copy(v2_root / "Attic" / "audio" / "audio_1.wav", "sound.mp4")
+    with av.open("sound.mkv", "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.rate = 8000
+        container.mux([*stream.encode(frame), *stream.encode()])
     for name, message in (
         ("broken.mp4", "cannot be read as a video"),
         ("half.mp4", "cannot be read as a video"),
-        ("sound.mp4", "is not a video: it has no video stream"),
+        ("sound.mp4", "cannot be read as a video: .*; MP4, MOV, MKV, WebM, AVI and MPEG are read"),
+        ("sound.mkv", "is not a video: it has no video stream"),
     ):
         with pytest.raises(DataError, match=f"{name} {message}"):
             run(Path(name), save=())

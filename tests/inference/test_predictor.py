@@ -16,6 +16,7 @@ from scipy.signal import resample_poly
 
 from echodepth import Predictor
 from echodepth.core.errors import CheckpointError, ConfigError, DataError, EchodepthError
+from echodepth.inference import inputs
 from echodepth.inference.inputs import Input
 from echodepth.models.checkpoint import DepthModel, save_model
 from echodepth.models.layers import Prediction
@@ -188,6 +189,18 @@ def test_the_callers_image_is_not_changed(eyes: Predictor, tmp_path: Path) -> No
         assert image.size == (400, 240)
 
 
+def test_an_estimate_is_no_larger_than_what_can_be_read_again(
+    eyes: Predictor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A picture of 186 kB, 64 million equal pixels, had an estimate of 256 MB, and cost 2 GB in all."""
+    monkeypatch.setattr(inputs, "LARGEST_ARRAY", 40 * 24)
+    assert eyes.infer(Image.new("RGB", (40, 24))).depth.shape == (24, 40)
+    for image in (Image.new("RGB", (800, 480)), torch.zeros(3, 480, 800)):
+        assert eyes.infer(image).depth.shape == (24, 40)
+    assert caplog.text.count("the estimates of images of 800x480 pixels have 40x24 pixels") == 1
+    assert eyes.infer(Image.new("RGB", (4000, 1))).depth.shape == (1, 1959)  # sqrt(960 / 4000) of each side
+
+
 def _png_of(width: int, height: int) -> bytes:
     """A PNG whose header states this size, without pixel data."""
     buffer = io.BytesIO()
@@ -217,7 +230,7 @@ def _png_of_16_bits() -> bytes:
         (b"nothing", "cannot be read as an image"),
         (_png_of_16_bits(), "holds I;16 pixels, as depth maps do"),
         (_half_a_jpeg(), "cannot be decoded: .*truncated"),
-        (_png_of(12000, 9000), r"is 12000x9000 pixels, over the limit of 64 million: scale it down first"),
+        (_png_of(12000, 9000), r"is 12000x9000 pixels, over the limit of 50 million: scale it down first"),
         (_png_of(40000, 30000), "is too large: .*decompression bomb.*; scale it down first"),
         (_png_of(300, 200), "cannot be decoded"),
     ],

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from echodepth.core.errors import CheckpointError
 from echodepth.core.integrity import seal_file
 from echodepth.models.checkpoint import load_depth_model, read_checkpoint
-from tests.damage import damaged, flip, refusal, require_refused, restored
+from tests.damage import BROKEN, damaged, flip, refusal, require_refused, restored
 from tests.tiny import save_tiny
 
 
@@ -32,13 +32,19 @@ def checkpoint(folder: Path, path: Path) -> Path:
 
 
 def test_damaged_weights_are_refused(folder: Path) -> None:
-    require_refused(folder / "model.safetensors", lambda: load_depth_model(folder), flips=40)
+    sound = torch.randn(1, 2, 882)
+    before = load_depth_model(folder)(sound)
+    assert require_refused(folder / "model.safetensors", lambda: load_depth_model(folder), 40) == 40 + len(BROKEN)
+    assert torch.equal(load_depth_model(folder)(sound), before)
 
 
 def test_a_damaged_checkpoint_is_refused(folder: Path, tmp_path: Path) -> None:
     path = checkpoint(folder, tmp_path / "epoch_0002.pth")
     seal_file(path)
-    require_refused(path, lambda: read_checkpoint(path), flips=40)
+    before = read_checkpoint(path)["model_state_dict"]
+    assert require_refused(path, lambda: read_checkpoint(path), 40) == 40 + len(BROKEN)
+    after = read_checkpoint(path)["model_state_dict"]
+    assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
 def test_damage_to_the_description_of_a_network_is_refused_and_to_its_record_is_said(

@@ -1,8 +1,10 @@
 """Models that claim more than they hold, or settings that need gigabytes: refused before anything is allocated."""
 
 import json
+import os
 import resource
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from echodepth.core.errors import CheckpointError, EchodepthError
+from echodepth.core.integrity import LARGEST_WEIGHTS, seal_file
 from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, parse_metadata
 from echodepth.models.checkpoint import load_depth_model
 from echodepth.models.run_record import RunRecord
@@ -152,8 +155,8 @@ def test_a_part_of_a_checkpoint_of_another_type_is_named(
 
 
 def test_a_config_has_a_size(folder: Path) -> None:
-    (folder / "config.json").write_bytes(b" " * (2**24 + 1))
-    with pytest.raises(CheckpointError, match=r"best is not a complete model folder: it has more than 16 MB"):
+    (folder / "config.json").write_bytes(b" " * (2**23 + 1))
+    with pytest.raises(CheckpointError, match=r"best is not a complete model folder: it has more than 8 MB"):
         load_depth_model(folder)
 
 
@@ -162,7 +165,18 @@ def test_weights_that_are_larger_than_their_file_are_refused(tmp_path: Path, fol
     weights = load_depth_model(folder).network.state_dict()
     expanded = {name: torch.zeros(()).expand(value.shape) for name, value in weights.items()}
     wide = {name: torch.zeros(()).expand([HUGE, *value.shape[1:]]) for name, value in weights.items()}
-    for claimed in (expanded, wide, {**weights, "x": 3}, {**weights, "x": torch.zeros(1).as_strided((9, 9), (0, 0))}):
+    meta = {name: value.to("meta") for name, value in weights.items()}
+    sparse = {name: value.to_sparse() if value.ndim else value for name, value in weights.items()}
+    doubled = {name: value.to(torch.complex64) for name, value in weights.items()}
+    for claimed in (
+        expanded,
+        wide,
+        meta,
+        sparse,
+        doubled,
+        {**weights, "x": 3},
+        {**weights, "x": torch.zeros(1).as_strided((9, 9), (0, 0))},
+    ):
         torch.save({"model_state_dict": claimed}, tmp_path / "claimed.pth")
         with pytest.raises(
             CheckpointError, match=r"claimed\.pth .*(no whole tensor|cannot be read|where Tensor belongs)"
@@ -172,6 +186,51 @@ def test_weights_that_are_larger_than_their_file_are_refused(tmp_path: Path, fol
     change(folder)  # without the sha256 of the weights
     with pytest.raises(CheckpointError, match="do not fit"):
         load_depth_model(folder)
+
+
+def test_a_compressed_checkpoint_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    """10 MB were 10 GB once unpacked, twice over; a seal, which anyone can make, did not help."""
+    path = tmp_path / "bomb.pth"
+    for is_sealed in (False, True):
+        way = zipfile.ZIP_BZIP2 if is_sealed else zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(path, "w", way) as archive, archive.open("archive/data.pkl", "w") as file:
+            for _ in range(100):
+                file.write(bytes(2**20))
+        if is_sealed:
+            seal_file(path)
+        with pytest.raises(CheckpointError, match=r"bomb\.pth is damaged, its archive has parts that are compressed"):
+            load_depth_model(path)
+
+
+def test_parts_of_a_checkpoint_do_not_overlap(tmp_path: Path, folder: Path) -> None:
+    """A part that is listed many times over is read as often."""
+    path = tmp_path / "bomb.pth"
+    torch.save({"model_state_dict": load_depth_model(folder).network.state_dict()}, path)
+    load_depth_model(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.filelist += 9 * archive.filelist
+        archive._didModify = True  # type: ignore[attr-defined]
+    with pytest.raises(CheckpointError, match=r"bomb\.pth is damaged, its archive has parts that .* overlap"):
+        load_depth_model(path)
+
+
+def test_lists_of_lists_are_not_followed_a_billion_times(tmp_path: Path) -> None:
+    """A pickle holds a list once, however often others hold it: 30 lists of the next one, twice, are 2**30 entries."""
+    laughs: list[Any] = []
+    for _ in range(30):
+        laughs = [laughs, laughs]
+    torch.save({"model_state_dict": {}, "run": laughs}, tmp_path / "laughs.pth")
+    with pytest.raises(CheckpointError, match=r"laughs\.pth cannot be read as a checkpoint of plain tensors"):
+        load_depth_model(tmp_path / "laughs.pth")
+
+
+def test_weights_have_a_size(folder: Path, tmp_path: Path) -> None:
+    """A sparse file takes no room on a disk or in an archive, and a minute to read."""
+    (tmp_path / "a.pth").touch()
+    for path, model in ((folder / "model.safetensors", folder), (tmp_path / "a.pth", tmp_path / "a.pth")):
+        os.truncate(path, LARGEST_WEIGHTS + 1)
+        with pytest.raises(CheckpointError, match=rf"{path.name} is damaged, it has more than 8 GB, as no model has"):
+            load_depth_model(model)
 
 
 METADATA: dict[str, Any] = {

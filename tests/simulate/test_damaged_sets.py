@@ -33,9 +33,10 @@ def contents(root: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def read(root: Path) -> None:
-    for split in SPLITS:
-        list_split(DataConfig("simulated", root, 16), split, ALL_MODALITIES)
+def read(root: Path) -> dict[str, list[str]]:
+    """Names of the recordings of each split."""
+    config = DataConfig("simulated", root, 16)
+    return {split: [record.name for record in list_split(config, split, ALL_MODALITIES)[0]] for split in SPLITS}
 
 
 def test_all_that_training_reads_has_a_digest(simulated: Path) -> None:
@@ -150,4 +151,8 @@ def test_what_a_crash_left_unlisted_is_simulated_again(simulated: Path, tmp_path
 def test_a_set_without_a_list_is_read_as_before(simulated: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(simulated, tmp_path / "set"))
     (copy / SUMS).unlink()
-    read(copy)
+    assert read(copy) == read(simulated)
+    assert [len(names) for names in read(copy).values()] == [1, 1, 1]
+    (sound,) = copy.rglob("audio_0001_000.wav")
+    sound.write_bytes(flip(sound.read_bytes(), 8 * 5000))
+    assert read(copy) == read(simulated), "nothing is known to compare it with"

@@ -175,6 +175,22 @@ def test_the_newest_whole_checkpoint_is_found(v2_root: Path, caplog: pytest.LogC
     assert Path("checkpoints/rgb/epoch_0004.pth").stat().st_mtime_ns == before, "nothing was left to train"
 
 
+def test_a_kill_between_a_save_and_its_tidying_leaves_nothing_behind(
+    v2_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The epoch had been saved, and the checkpoint within it was still there: it stayed beside the finished run."""
+    flags = {"nb_epochs": 2, "save_frequency": 2}
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)  # latest.pth, of the first epoch
+        train(rgb(v2_root, **flags))
+    folder = Path("checkpoints/rgb")
+    assert {path.name for path in folder.glob("*.pth")} == {"epoch_0002.pth", "latest.pth"}
+    whole = (folder / "epoch_0002.pth").read_bytes()
+    train(rgb(v2_root, **flags, resume="auto"))
+    assert {path.name for path in folder.glob("*.pth")} == {"epoch_0002.pth"}
+    assert (folder / "epoch_0002.pth").read_bytes() == whole
+
+
 def test_nothing_is_replaced_that_cannot_be_resumed(v2_root: Path) -> None:
     train(rgb(v2_root, nb_epochs=2))
     path = Path("checkpoints/rgb/epoch_0002.pth")

@@ -22,8 +22,10 @@ class Rank:
 
     def __init__(self, *statuses: int | None) -> None:
         self.statuses = list(statuses)
+        self.asked = 0
 
     def poll(self) -> int | None:
+        self.asked += 1
         return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
 
 
@@ -50,8 +52,11 @@ def test_a_rank_that_is_lost_ends_the_run(status: int, why: str) -> None:
 
 @pytest.mark.parametrize("status", [0, 75, 130, 143])
 def test_a_run_that_ends_as_it_should_is_let_alone(status: int) -> None:
-    ranks: Any = [Rank(None, status)]
+    ended, other = Rank(None, status), Rank(None)
+    ranks: Any = [other, ended]
     rank_watch._watch(ranks)
+    assert ended.statuses == [status], "it was watched until its end"
+    assert ended.asked == 2, "and no longer"
 
 
 def test_a_rank_that_is_stopped_for_a_while_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

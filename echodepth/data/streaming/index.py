@@ -23,7 +23,7 @@ from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.core.integrity import seal, unseal
 from echodepth.core.safe_paths import plain_name
-from echodepth.core.schema import LARGEST_INDEX, SchemaError, check, parse, parse_json, short
+from echodepth.core.schema import SchemaError, check, parse, parse_json, short
 from echodepth.data.camera_file import DEGREES, parse_camera
 from echodepth.data.config import DataConfig
 from echodepth.data.provenance import PARTLY_SIMULATED, SIMULATED
@@ -33,6 +33,7 @@ FORMAT = "echodepth shards"
 VERSION = 1
 INDEX = "index.json"
 INSTALL = "pip install 'echodepth[stream]'"
+_LARGEST = 2**24  # bytes: an index has 200 for a shard and 80 for a room
 _BLOCK = 2**24  # bytes per request at an address, so that latency is small against transfer
 
 
@@ -212,13 +213,13 @@ def read_index(config: DataConfig) -> ShardIndex:
     name = join(config.address, INDEX)
     with open_file(config.address, INDEX) as file:
         try:
-            text = file.read(LARGEST_INDEX + 1)
+            text = file.read(_LARGEST + 1)
         except MemoryError:
             raise
-        except Exception as error:
+        except Exception as error:  # each kind of address raises errors of its own
             raise unreadable_error(name, error) from error
-    if len(text) > LARGEST_INDEX:
-        raise DataError(f"{name} has more than {LARGEST_INDEX >> 20} MB: it is no index of shards")
+    if len(text) > _LARGEST:
+        raise DataError(f"{name} has more than {_LARGEST >> 20} MB: it is no index of shards")
     index = ShardIndex.from_json(text, name)
     if index.dataset != config.dataset:
         holds = short(index.dataset).strip("'")
@@ -251,7 +252,7 @@ def open_file(address: Path | str, name: str) -> AbstractContextManager[Stream]:
         ) from error
     except MemoryError:
         raise
-    except Exception as error:
+    except Exception as error:  # each kind of address raises errors of its own
         raise unreadable_error(location, error) from error
 
 

@@ -5,6 +5,7 @@ They were trained on far more images than any echo dataset holds, but not with t
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +14,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from echodepth.core.errors import CheckpointError, ConfigError
-from echodepth.core.schema import read_json
+from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError, is_of_machine
+from echodepth.core.schema import check, read_json, short
 from echodepth.data.sample import Sample
 from echodepth.distillation.losses.base import resize_like
 from echodepth.distillation.teachers.frozen import LiveTeacher
@@ -29,6 +29,8 @@ FAMILIES = ("depth_anything", "dpt")
 """Model types whose preprocessing and kind of depth are supported."""
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
 """Pillow's resampling codes, as in preprocessor_config.json."""
+_LARGEST_SIDE = 2048  # pixels of the images that a teacher gets; the usual ones have 518
+_MOST_LAYERS = 200  # the largest of the families have 40
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,21 @@ class Preprocessing:
                 raise ValueError(f"preprocessor_config.json asks for {name}: {switch}, a step that is not supported")
         resizes, normalise = settings.get("do_resize", True), settings.get("do_normalize", True)
         rescale = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0
+        size = _rows_and_columns(settings["size"] if resizes else own_size)
+        multiple = int(settings.get("ensure_multiple_of") or 1) if resizes else 1
+        if not 1 <= multiple <= _LARGEST_SIDE:
+            raise ValueError(f"ensure_multiple_of is {multiple}")
+        mean, std = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) if not normalise else _colours(settings)
+        if not 0 < float(rescale) < math.inf:
+            raise ValueError(f"rescale_factor is {rescale}")
         return cls(
-            size=_rows_and_columns(settings["size"] if resizes else own_size),
+            size=size,
             keeps_aspect_ratio=bool(resizes and settings.get("keep_aspect_ratio", False)),
-            multiple=int(settings.get("ensure_multiple_of") or 1) if resizes else 1,
+            multiple=multiple,
             interpolation=_INTERPOLATIONS[settings.get("resample", 3)],
             scale=255 * float(rescale),  # models were trained on bytes times this factor
-            mean=tuple(map(float, settings["image_mean"])) if normalise else (0.0, 0.0, 0.0),
-            std=tuple(map(float, settings["image_std"])) if normalise else (1.0, 1.0, 1.0),
+            mean=mean,
+            std=std,
         )
 
     def __call__(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h2 w2"]:
@@ -102,6 +111,14 @@ def _switches(name: str) -> tuple[object, ...]:
     return (True, False, None) if name in known else (False, None)
 
 
+def _colours(settings: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the three colours."""
+    mean, std = (check(settings[name], tuple[float, float, float], name) for name in ("image_mean", "image_std"))
+    if min(std) <= 0:
+        raise ValueError(f"image_std is {std}")
+    return mean, std
+
+
 def _rows_and_columns(size: Any) -> tuple[int, int] | None:
     """Rows and columns of a size as a number, a pair, or a mapping; None for none."""
     if size is None:
@@ -110,8 +127,8 @@ def _rows_and_columns(size: Any) -> tuple[int, int] | None:
         edge = size.get("shortest_edge", size.get("longest_edge"))
         size = (size["height"], size["width"]) if edge is None else edge
     rows, columns = (int(size), int(size)) if isinstance(size, int | float) else map(int, size)
-    if min(rows, columns) < 1:
-        raise ValueError(f"the size of images is {rows}x{columns}")
+    if not 1 <= min(rows, columns) <= max(rows, columns) <= _LARGEST_SIDE:
+        raise ValueError(f"the size of images is {rows}x{columns}: each side has 1 to {_LARGEST_SIDE} pixels")
     return rows, columns
 
 
@@ -162,7 +179,11 @@ class HuggingFaceTeacher(LiveTeacher):
             )
             path = Path(cached_file(name, "preprocessor_config.json"))
             preprocess = Preprocessing.read(read_json(path), _own_size(model.config))
-        except (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        except EchodepthError:
+            raise
+        except Exception as error:  # for settings of anyone's, transformers and torch raise errors of every type
+            if is_of_machine(error) and not isinstance(error, OSError):
+                raise
             raise CheckpointError(
                 f"--teacher {HUGGING_FACE}{name} cannot be loaded: {_first_line(error)} Without network access, "
                 f"download it elsewhere with `hf download {name}` and give its folder: --teacher {HUGGING_FACE}FOLDER"
@@ -197,11 +218,23 @@ def _check_settings(settings: Any) -> None:
     if not isinstance(settings, dict):
         raise TypeError("config.json is no mapping")
     _check_family(settings.get("model_type"))
-    if settings.get("backbone") is not None:
-        raise ConfigError(
-            f"--teacher fetches its backbone {settings['backbone']!a} from another repository, which nobody asked for: "
-            "give a model that holds its backbone's settings itself, in backbone_config"
-        )
+    backbone = settings.get("backbone_config")
+    for part in (settings, backbone if isinstance(backbone, dict) else {}):
+        if part.get("backbone") is not None:
+            raise ConfigError(
+                f"--teacher fetches its backbone {short(part['backbone'])} from another repository, which nobody asked "
+                "for: give a model that holds its backbone's settings itself, in backbone_config"
+            )
+        # transformers fetches and runs kernels of the name that a model's settings give.
+        for name in ("attn_implementation", "_attn_implementation", "quantization_config"):
+            if part.get(name) not in (None, "eager", "sdpa"):
+                raise ConfigError(
+                    f"--teacher asks for {name} {short(part[name])}, which runs code of another package: give a model "
+                    "of plain weights"
+                )
+        layers = part.get("num_hidden_layers", 0)
+        if type(layers) is not int or layers > _MOST_LAYERS:
+            raise ConfigError(f"--teacher has {short(layers)} layers: at most {_MOST_LAYERS} are read")
 
 
 def _check_family(model_type: object) -> None:
