@@ -28,7 +28,7 @@ from echodepth.models.layers import Prediction
 from echodepth.training.config import CacheTeacherConfig
 from echodepth.training.teacher_setup import cache_teacher
 from tests.tiny import save_tiny_hf
-from tests.training.test_train import binaural, curve, distil, last_weights, train, untrained_teacher
+from tests.training.runs import binaural, curve, distil, last_weights, train, untrained_teacher
 
 LEVELS = ("x5", "d4")
 HALF = 2.0**-11

@@ -19,7 +19,7 @@ from echodepth.distillation.teachers.huggingface import HuggingFaceTeacher, Prep
 from echodepth.distillation.teachers.loading import load_teacher
 from echodepth.training.distillation_task import DistillationTask
 from tests.tiny import PREPROCESSOR, save_tiny_hf
-from tests.training.test_train import curve, distil, train
+from tests.training.runs import curve, distil, train
 
 DEPTH_ALONE: dict[str, Any] = {"lambda_feat": 0.0, "teacher_depth": "metric"}  # untrained, it contradicts the truth
 

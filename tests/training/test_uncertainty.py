@@ -21,7 +21,7 @@ from echodepth.models.heads import UncertaintyHead
 from echodepth.models.layers import DepthNet, Prediction
 from echodepth.models.networks.binaural_attention import create_binaural_attention_model
 from echodepth.models.networks.rgb_depth import create_rgb_depth_model
-from tests.training.test_train import assert_bit_equal, binaural, curve, distil, last_weights, rgb, train
+from tests.training.runs import assert_bit_equal, binaural, curve, distil, last_weights, rgb, train
 
 MAKERS: dict[str, tuple[Callable[[bool], DepthNet], int]] = {
     "rgb": (lambda uncertainty: create_rgb_depth_model(4, output_size=24, uncertainty=uncertainty), 3),
@@ -29,11 +29,6 @@ MAKERS: dict[str, tuple[Callable[[bool], DepthNet], int]] = {
 }
 each_network = pytest.mark.parametrize(("make", "channels"), MAKERS.values(), ids=list(MAKERS))
 SPEC = ModelSpec("rgb", {"base_channels": 4, "output_size": 32, "uncertainty": True}, {"image_size": 32})
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def row(*values: float) -> torch.Tensor:
