@@ -39,7 +39,10 @@ PARTS = {
     "audio": (["data/audio.py"], ["data/test_audio.py"]),
     "distillation": (
         ["distillation/losses/*.py", "distillation/scale_alignment.py"],
-        ["distillation/test_losses.py", "distillation/test_scale_alignment.py"],
+        [
+            *(f"distillation/test_{name}.py" for name in ("response_losses", "feature_losses", "learned_alignment")),
+            *(f"distillation/test_{name}.py" for name in ("loss_registry", "teacher_outputs", "scale_alignment")),
+        ],
     ),
     "heads": (["models/heads.py"], ["models/test_heads.py", "models/test_golden.py"]),
     "front end": (
