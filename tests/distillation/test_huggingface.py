@@ -24,12 +24,6 @@ from tests.training.runs import curve, distil, train
 DEPTH_ALONE: dict[str, Any] = {"lambda_feat": 0.0, "teacher_depth": "metric"}  # untrained, it contradicts the truth
 
 
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ECHODEPTH_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
