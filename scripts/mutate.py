@@ -36,7 +36,7 @@ PARTS = {
         ["data/augmentation.py", "data/images.py"],
         ["data/test_augmentation.py", "data/test_images.py"],
     ),
-    "audio": (["data/audio.py"], ["data/test_audio.py"]),
+    "audio": (["data/audio.py"], ["data/test_audio.py", "data/test_onset.py"]),
     "distillation": (
         ["distillation/losses/*.py", "distillation/scale_alignment.py"],
         [
