@@ -47,7 +47,9 @@ PARTS = {
     "heads": (["models/heads.py"], ["models/test_heads.py", "models/test_golden.py"]),
     "front end": (
         ["models/frontends/*.py", "core/chirp.py"],
-        ["models/test_front_end.py", "models/test_pulse_compression.py", "models/test_golden.py"],
+        [
+            *(f"models/test_{name}.py" for name in ("front_end", "front_end_settings", "pulse_compression", "golden")),
+        ],
     ),
 }
 """Modules of a part of the package, and the files and folders of its tests."""
