@@ -36,15 +36,20 @@ PARTS = {
         ["data/augmentation.py", "data/images.py", "data/image_stream.py"],
         ["data/test_augmentation.py", "data/test_images.py", "data/test_hostile_files.py"],
     ),
-    "audio": (["data/audio.py"], ["data/test_audio.py"]),
+    "audio": (["data/audio.py"], ["data/test_audio.py", "data/test_onset.py"]),
     "distillation": (
         ["distillation/losses/*.py", "distillation/scale_alignment.py"],
-        ["distillation/test_losses.py", "distillation/test_scale_alignment.py"],
+        [
+            *(f"distillation/test_{name}.py" for name in ("response_losses", "feature_losses", "learned_alignment")),
+            *(f"distillation/test_{name}.py" for name in ("loss_registry", "teacher_outputs", "scale_alignment")),
+        ],
     ),
     "heads": (["models/heads.py"], ["models/test_heads.py", "models/test_golden.py"]),
     "front end": (
         ["models/frontends/*.py", "core/chirp.py"],
-        ["models/test_front_end.py", "models/test_pulse_compression.py", "models/test_golden.py"],
+        [
+            *(f"models/test_{name}.py" for name in ("front_end", "front_end_settings", "pulse_compression", "golden")),
+        ],
     ),
 }
 """Modules of a part of the package, and the files and folders of its tests."""

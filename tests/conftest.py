@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,8 +95,8 @@ def made_once(folder: Path, key: object, make: Callable[[Path], object]) -> Path
     return path
 
 
-@pytest.fixture(scope="module")
-def traced_once(shared_folder: Path) -> Iterator[None]:
+@contextmanager
+def tracing_once(shared_folder: Path) -> Iterator[None]:
     """Trace each model in each precision once, because tracing takes seconds."""
     from echodepth.inference import exporters
 
@@ -114,6 +115,12 @@ def traced_once(shared_folder: Path) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodepth.inference.export.trace_onnx", trace_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def traced_once(shared_folder: Path) -> Iterator[None]:
+    with tracing_once(shared_folder):
         yield
 
 

@@ -1,24 +1,20 @@
 """Run a documentation page: its commands and Python blocks in order, in one folder and one process, at a small size."""
 
 import importlib
-import os
 import re
 import runpy
 import shlex
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from PIL import Image
 
 from echodepth import cli
 from echodepth.apps.calibrate.config import CalibrateConfig
@@ -27,10 +23,7 @@ from echodepth.apps.demo.app import open_page
 from echodepth.apps.demo.config import DemoConfig
 from echodepth.apps.doctor.config import DoctorConfig
 from echodepth.apps.live.config import ListenConfig, RecordConfig
-from echodepth.core import packaged
-from echodepth.core.errors import CheckpointError
 from echodepth.core.flags import flat, replace
-from echodepth.core.packaged import DEFAULT_MODEL
 from echodepth.core.run_paths import RunPaths
 from echodepth.data.dataset_registry import DATASETS
 from echodepth.data.streaming.config import ShardConfig
@@ -38,17 +31,16 @@ from echodepth.distillation.losses import DISTILLATION_LOSSES
 from echodepth.evaluation.config import CompareConfig, EvaluateConfig
 from echodepth.experiments.config import ExperimentConfig
 from echodepth.inference.config import ExportConfig, PredictConfig
-from echodepth.inference.video import TimedFrame, write_video
 from echodepth.losses import LOSSES
 from echodepth.models import hub
-from echodepth.models.checkpoint import find_checkpoint
 from echodepth.models.frontends import FRONT_ENDS
 from echodepth.models.networks import NETWORKS
 from echodepth.simulate.config import PRESETS, Amount, SimulateConfig
 from echodepth.training.config import CacheTeacherConfig, PrepareConfig, TrainConfig
 from tests.conftest import ROOT
+from tests.example_scripts import command_lines
+from tests.page_inputs import PageInputs
 from tests.pages import Block, commands
-from tests.tiny import save_packaged, save_tiny, save_tiny_hf
 
 Run = Callable[[Any], object]
 MENTIONED_FILE = re.compile(r"""["']([\w./-]+\.(?:wav|jpe?g|png|npy))["']""")
@@ -63,14 +55,6 @@ SMALL_TRAINING: dict[str, Any] = {
 SMALL_MODEL = {"image_size", "base_channels", "attention_levels"}
 SMALL_ROOMS: dict[str, Any] = {"rooms": 4, "poses": 1, "image_size": 32, "workers": 1, "backend": "loky"}
 """Size of simulated sets; tests have no cluster."""
-KINDS = {
-    "rgb": ("rgb", "rgb"),
-    "teacher": ("rgb", "rgb"),
-    "unet": ("binaural", "unet_baseline"),
-    "distil": ("distill", "binaural_attention"),
-    "taught": ("distill", "binaural_attention"),
-}
-"""Kind and network of an experiment that a page uses without training it, by a part of its name."""
 REGISTRIES: tuple[Any, ...] = (NETWORKS, FRONT_ENDS, DATASETS, LOSSES, DISTILLATION_LOSSES)
 
 
@@ -84,6 +68,7 @@ class Reader:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
+        self.inputs = PageInputs(monkeypatch)
         self.parse = cli.parse
         monkeypatch.setattr(cli, "parse", self._parse_small)
         monkeypatch.setenv("ECHODEPTH_CACHE", str(Path("cache").absolute()))
@@ -127,9 +112,9 @@ class Reader:
 
     def _execute(self, block: Block) -> None:
         for model in (*LOADED_MODEL.findall(block.text), *([None] if "load_model()" in block.text else [])):
-            self._have_model(model)
+            self.inputs.have_model(model)
         for name in MENTIONED_FILE.findall(block.text):
-            self._have_file(Path(name))
+            self.inputs.have_file(Path(name))
         if module := MODULE_FILE.match(block.text):
             self._import_module(module[1], block)
             return
@@ -164,9 +149,9 @@ class Reader:
             case ["python", script, *arguments]:
                 for word in arguments:
                     if word.endswith(".wav"):
-                        self._have_file(Path(word))
+                        self.inputs.have_file(Path(word))
                     elif word.startswith("experiment_"):
-                        self._have_model(word)
+                        self.inputs.have_model(word)
                 self._python(script, arguments)
             case ["torchrun", *arguments]:
                 at = next(index for index, word in enumerate(arguments) if word.endswith(".py"))
@@ -206,7 +191,7 @@ class Reader:
 
     def _parse_small(self, words: Sequence[str]) -> tuple[Run, Any]:
         if "--init" in words:
-            self._have_model(words[words.index("--init") + 1])
+            self.inputs.have_model(words[words.index("--init") + 1])
         run, config = self.parse(words)
         return partial(self._run_small, run), config
 
@@ -218,47 +203,49 @@ class Reader:
                 run(replace(config, **SMALL_ROOMS))
             case CalibrateConfig():
                 if not config.recordings.is_dir():
-                    self._have_file(config.recordings / "audio_1.wav")
+                    self.inputs.have_file(config.recordings / "audio_1.wav")
                 run(replace(config, count=2, reference_rooms=8))
             case ShardConfig() | PrepareConfig():
                 run(replace(config, image_size=32, workers=1))
             case CacheTeacherConfig():
-                teacher = self._have_teacher(config.teacher)
+                teacher = self.inputs.have_teacher(config.teacher)
                 run(replace(config, teacher=teacher, image_size=32, num_workers=0, device="cpu"))
             case EvaluateConfig():
-                self._have_model(config.checkpoint, leave_out="Attic" if config.scoring.protocol == "loo" else None)
+                self.inputs.have_model(
+                    config.checkpoint, leave_out="Attic" if config.scoring.protocol == "loo" else None
+                )
                 run(replace(config, device="cpu"))
             case CompareConfig():
                 for experiment in config.runs:
-                    self._have_model(experiment, leave_out="Attic" if config.scoring.protocol == "loo" else None)
+                    self.inputs.have_model(experiment, leave_out="Attic" if config.scoring.protocol == "loo" else None)
                 run(replace(config, device="cpu", pictures=1, extremes=1))
             case ConvertConfig():
                 for pattern, end in ((config.audio, ".wav"), (config.camera, ".png"), (config.depth, ".npy")):
-                    self._have_file(Path(pattern).parent / f"part_0{end}")
+                    self.inputs.have_file(Path(pattern).parent / f"part_0{end}")
                 run(config)
             case DoctorConfig():
                 run(replace(config, workers=1))
             case RecordConfig():
                 run(config)
             case ListenConfig():
-                self._have_model(config.checkpoint)
+                self.inputs.have_model(config.checkpoint)
                 run(replace(config, count=1, device="cpu"))
             case ExperimentConfig():
                 method = {"ear": "light", "light": "wide_light"}.get(config.study, "none")
                 run(replace(config, preset="tiny", methods=(method,), seeds=(0,), workers=1))
             case PredictConfig():
-                self._have_model(config.checkpoint)
+                self.inputs.have_model(config.checkpoint)
                 for path in (*config.files, *([config.image] if config.image else [])):
-                    self._have_file(path)
+                    self.inputs.have_file(path)
                 run(replace(config, device="cpu"))
             case ExportConfig():
-                self._have_model(config.checkpoint)
+                self.inputs.have_model(config.checkpoint)
                 run(replace(config, calibration_samples=2, scored_samples=2))
             case DemoConfig():
                 for name in (config.checkpoint, *filter(None, [config.compare_with])):
-                    self._have_model(name)
+                    self.inputs.have_model(name)
                 for path in config.examples:
-                    self._have_file(path)
+                    self.inputs.have_file(path)
                 open_page(replace(config, device="cpu"))
             case _:
                 raise AssertionError(f"no test can run {config} at a small size: extend tests/pages.py")
@@ -266,7 +253,7 @@ class Reader:
     def _train_small(self, run: Run, config: TrainConfig) -> None:
         flags = flat(config)
         if "teacher" in flags:
-            config = replace(config, teacher=self._have_teacher(flags["teacher"]))
+            config = replace(config, teacher=self.inputs.have_teacher(flags["teacher"]))
         if isinstance(flags["data_dir"], str):  # tests have no network: read the folder that the page copied there
             config = replace(config, data_dir=Path("shards") / flags["data_dir"].rpartition("/")[2])
         settings = SMALL_TRAINING
@@ -280,71 +267,3 @@ class Reader:
             last = paths.epochs()[-1]
             small = replace(small, checkpoints=last, nb_epochs=last + 1)
         run(small)
-
-    def _have_teacher(self, name: str) -> str:
-        """The teacher of that name; a tiny model replaces one of Hugging Face."""
-        if not name.startswith("hf:"):
-            self._have_model(name)
-            return name
-        folder = Path("hugging_face")
-        return f"hf:{folder if folder.exists() else save_tiny_hf(folder)}"
-
-    def _have_model(self, name: str | None, **data: Any) -> None:
-        if name in (None, DEFAULT_MODEL):
-            if not Path("packaged").exists():
-                save_packaged(Path("packaged").absolute(), Path("data/batvisionv2"))
-                self.monkeypatch.setattr(packaged, "PRETRAINED", Path("packaged").absolute())
-            return
-        assert name is not None
-        if hub.is_hub_id(name):
-            return
-        try:
-            find_checkpoint(name)
-        except CheckpointError:
-            experiment = name.removeprefix("checkpoints/").removesuffix("/best")
-            matching = (kind for word, kind in KINDS.items() if word in experiment)
-            kind, network = next(matching, ("binaural", "binaural_attention"))
-            save_tiny(Path("checkpoints") / experiment, Path("data/batvisionv2"), kind, network, **data)
-
-    def _have_file(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            return
-        if not path.suffix:
-            for ending in (".wav", ".jpg"):
-                self._have_file(path / f"1{ending}")
-        elif path.suffix == ".mp4":
-            pixels = np.full((24, 40, 3), 90, np.uint8)
-            write_video(path, (TimedFrame(number / 5, pixels) for number in range(12)))
-        elif path.suffix == ".wav":
-            shutil.copy(next(Path("data/batvisionv2").rglob("*.wav")), path)
-        elif path.suffix == ".npy":
-            np.save(path, np.full((24, 40), 2.0))
-        else:
-            Image.new("RGB", (40, 24), "teal").save(path)
-
-
-def command_lines(script: str, *words: object) -> list[list[str]]:
-    """The training command lines of an example: ``echo`` replaces Python, so that bash prints them."""
-    shown = run_bash(script, *words, python="echo")
-    assert shown.returncode == 0, shown.stderr
-    return [shlex.split(line) for line in shown.stdout.splitlines() if line.startswith(str(ROOT))]
-
-
-def run_bash(script: str, *words: object, python: str = sys.executable, answer: str = "") -> CompletedProcess[str]:
-    """Run one of the example scripts.
-
-    Args:
-        script: path in the repository.
-        words: its arguments.
-        python: the interpreter that it starts.
-        answer: its standard input.
-    """
-    return subprocess.run(
-        ["bash", str(ROOT / script), *map(str, words)],
-        capture_output=True,
-        text=True,
-        input=answer,
-        env={**os.environ, "PYTHON": python},
-        check=False,
-    )

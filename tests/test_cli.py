@@ -48,11 +48,14 @@ def test_a_mistake_ends_with_one_line_and_status_two(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_a_folders_place_is_named(
-    v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def rgb_model(v2_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model called rgb in the test's own folder."""
     monkeypatch.chdir(tmp_path)
     save_tiny_rgb(tmp_path / "checkpoints" / "rgb", v2_root)
+
+
+def test_a_file_in_a_folders_place_is_named(rgb_model: None, capsys: pytest.CaptureFixture[str]) -> None:
     Path("taken").touch()
     with pytest.raises(SystemExit) as stop:
         cli.main(["evaluate", "--checkpoint", "rgb", "--out", "taken", "--device", "cpu"])
@@ -68,15 +71,8 @@ def test_a_file_in_a_folders_place_is_named(
     ],
 )
 def test_json_is_all_that_stdout_holds(
-    words: str,
-    file: str,
-    v2_root: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    words: str, file: str, rgb_model: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    save_tiny_rgb(tmp_path / "checkpoints" / "rgb", v2_root)
     cli.main([*words.split(), "--json", "--device", "cpu"])
     assert json.loads(capsys.readouterr().out) == json.loads(Path(file).read_text())
 
@@ -102,15 +98,8 @@ def test_ctrl_c_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     ],
 )
 def test_a_flag_out_of_range_is_named(
-    flags: str,
-    message: str,
-    v2_root: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    flags: str, message: str, rgb_model: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    save_tiny_rgb(tmp_path / "checkpoints" / "rgb", v2_root)
     with pytest.raises(SystemExit) as stop:
         cli.main([*flags.split(), "--device", "cpu"])
     assert stop.value.code == cli.USER_ERROR

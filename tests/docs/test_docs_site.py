@@ -33,7 +33,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(pages: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Build a site in another process: Sphinx replaces the defaults of the functions that it documents."""
-    command = [sys.executable, "-m", "sphinx", *STRICT, *options, "-d", folder / "doctrees", pages, folder / "html"]
+    places = map(str, (folder / "doctrees", pages, folder / "html"))
+    command = [sys.executable, "-m", "sphinx", *STRICT, *options, "-d", *places]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from echodepth import cli
 from examples.demo import SIZES, Size, demonstrate
 from tests.conftest import ROOT
-from tests.reader import command_lines, run_bash
+from tests.example_scripts import command_lines, run_bash
 from tests.tiny import save_tiny, save_tiny_rgb
 
 RGB, BINAURAL = "run_rgb_depth_examples.sh", "run_binaural_attention_examples.sh"

@@ -1,7 +1,5 @@
-"""Intervals over rooms, differences and verdicts: by hand, in words, and in the files, the page and the terminal."""
+"""Intervals over rooms, differences and verdicts: by hand, in words, and at the top of the page."""
 
-import csv
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +9,9 @@ import numpy as np
 import pytest
 
 from echodepth.data.dataset_registry import DATASETS
-from echodepth.evaluation.compare import _differences, _log_verdicts, _row, build_comparison, compare
+from echodepth.evaluation.compare import _differences, _log_verdicts, _row, build_comparison
 from echodepth.evaluation.comparison import Comparison
 from echodepth.evaluation.differences import Difference, verdict
-from echodepth.evaluation.evaluate import evaluate
 from echodepth.evaluation.formatting import headline
 from echodepth.evaluation.html_report import html
 from echodepth.evaluation.intervals import MetricTable, Resampling, metric_table
@@ -23,7 +20,7 @@ from echodepth.evaluation.results import Evaluation
 from echodepth.metrics.bootstrap import RESAMPLES, percentiles
 from echodepth.metrics.depth import METRIC_TABLE, METRICS
 from echodepth.metrics.direction import DIFFERENCES, SCORES
-from tests.configs import compare_config, evaluate_config
+from tests.configs import compare_config
 from tests.tiny import save_tiny
 
 ROOMS = 12
@@ -242,55 +239,6 @@ def test_without_an_interval_only_an_error_that_is_not_lower_is_warned_of(
     assert f"No verdicts: {reason}." in html(room)
     unknown = Difference(ears, mean, "mean_depth", dict.fromkeys(SCORES, np.nan), dict.fromkeys(SCORES))
     assert unknown.warning is None
-
-
-# ---- files ----
-
-
-def test_files_hold_intervals_and_verdicts(
-    tmp_path: Path, v2_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", logger="echodepth")
-    monkeypatch.chdir(tmp_path)
-    save_tiny(tmp_path / "checkpoints" / "ears", v2_root)
-    save_tiny(tmp_path / "checkpoints" / "baseline", v2_root, network="unet_baseline")
-    folder = compare(compare_config("ears", "baseline", pictures=0, extremes=0, device="cpu"))
-    told = json.loads((folder / "comparison.json").read_text())
-    assert told["resampling"]["unit"] == "rooms"
-    assert told["resampling"]["count"] == len({row.partition("/")[0] for row in told["frames"]}) == 2
-    assert all(row["intervals"]["rmse"] for row in told["rows"])
-    assert told["warnings"] == [text for text in caplog.messages if "is no better than" in text]
-    with (folder / "comparison_differences.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(told["differences"]) * len(SCORES) == 5 * len(SCORES)
-    page, text = (folder / "comparison.html").read_text(), (folder / "comparison.md").read_text()
-    for row, difference in zip(rows[:: len(SCORES)], told["differences"], strict=True):
-        assert (row["model"], row["against"], row["metric"]) == (difference["model"], difference["other"], "rmse")
-        assert [float(row["low"]), float(row["high"])] == difference["intervals"]["rmse"]
-        assert row["verdict"] == difference["verdicts"]["rmse"]
-        assert f"<td>{row['model']}</td><td>{row['against']}</td><td>{row['verdict']}</td>" in page
-        assert f"| {row['model']} | {row['against']} | {row['verdict']} |" in text
-    assert f"{rows[0]['model']} against {rows[0]['against']}: {rows[0]['verdict']}" in caplog.messages
-
-    evaluate(evaluate_config("ears", device="cpu"))
-    alone = json.loads(Path("results/ears/evaluate_test_valid.json").read_text())
-    (ears,) = [row for row in told["rows"] if (row["run"], row["control"]) == ("ears", "none")]
-    assert alone["intervals"]["rmse"] == pytest.approx(ears["intervals"]["rmse"])
-    assert alone["resampling"] == told["resampling"]
-    low, high = alone["intervals"]["rmse"]
-    assert f"rmse [{low:.4f}, {high:.4f}]. {alone['resampling']['note']}" in caplog.messages[-1]
-
-
-def test_the_one_room_of_leave_one_out_gives_no_interval(
-    tmp_path: Path, v2_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", logger="echodepth")
-    monkeypatch.chdir(tmp_path)
-    save_tiny(tmp_path / "checkpoints" / "ears", v2_root, leave_out="Attic")
-    evaluate(evaluate_config("ears", device="cpu", protocol="loo"))
-    told = json.loads(Path("results/ears/evaluate_test_loo.json").read_text())
-    assert told["intervals"]["rmse"] is None
-    assert "No confidence intervals: all frames are of one room (Attic)" in caplog.messages[-1]
 
 
 # ---- at the top of the page ----

@@ -1,16 +1,14 @@
 """One contract for all networks, and what is particular to each."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from echodepth.models.conv_bn_fusion import fuse_conv_bn
-from echodepth.models.heads import DepthHead
 from echodepth.models.layers import (
     DECODER_LEVELS,
     ENCODER_LEVELS,
@@ -279,38 +277,3 @@ def test_identical_ears_have_identical_attention_maps() -> None:
     ear = torch.rand(1, 1, 32, 32)
     maps = student.attention_maps(torch.cat([ear, ear], dim=1), frequency=0.5, time=0.5)
     assert torch.equal(maps["x3_left_to_right"], maps["x3_right_to_left"])
-
-
-class TestDepthHead:
-    """The bounded output."""
-
-    @staticmethod
-    def bound(logit: Tensor) -> Tensor:
-        return DepthHead(1, 30.0).bound(logit)
-
-    def test_gradient_is_alive_where_float32_rounds_the_logistic_function_to_one(self) -> None:
-        logit = torch.tensor([-1000.0, -50.0, -5.0, 0.0, 5.0, 20.0, 50.0, 1000.0], requires_grad=True)
-        self.bound(logit).sum().backward()
-        assert logit.grad is not None
-        assert (logit.grad > 1e-9).all()
-        dead = torch.tensor(50.0, requires_grad=True)
-        torch.sigmoid(dead).backward()
-        assert dead.grad == 0.0
-
-    def test_it_rises_through_the_whole_open_range(self) -> None:
-        assert (self.bound(torch.linspace(-100, 100, 401)).diff() > 0).all()
-        nearest, farthest = self.bound(torch.tensor([-2000.0, 2000.0]))
-        assert 0 < nearest < 0.001
-        assert 29.999 < farthest < 30
-
-    def test_the_middle_is_worked_out_by_hand(self) -> None:
-        assert self.bound(torch.tensor(0.0)).item() == 15.0
-        by_hand = 30 * (0.99 / (1 + math.exp(2.0)) + 0.01 * 0.5 / 3)
-        assert self.bound(torch.tensor(-2.0)).item() == pytest.approx(by_hand, rel=1e-6)
-
-    def test_gradient_equals_the_difference_quotient(self) -> None:
-        logit = torch.tensor([-20.0, -1.0, 0.3, 15.0], dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(self.bound, (logit,))
-
-    def test_half_precision_is_bounded_in_single(self) -> None:
-        assert self.bound(torch.tensor([10.0], dtype=torch.bfloat16)).dtype == torch.float32

@@ -1,5 +1,7 @@
 """Upsampling by matrices, as on CUDA in half precision, against torch's interpolation."""
 
+import inspect
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,7 +21,7 @@ CPU = torch.device("cpu")
 def test_a_matrix_interpolates_as_torch_does(size: int, new_size: int, align_corners: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resampling, "STEPS", 2**40)
-        matrix = interpolation_matrix.__wrapped__(size, new_size, align_corners, torch.float64, CPU)
+        matrix = inspect.unwrap(interpolation_matrix)(size, new_size, align_corners, torch.float64, CPU)
     x = torch.randn(1, 1, size, dtype=torch.float64)
     expected = F.interpolate(x, new_size, mode="linear", align_corners=align_corners)
     torch.testing.assert_close(matrix @ x[0, 0], expected[0, 0])

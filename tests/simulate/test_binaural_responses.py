@@ -16,7 +16,7 @@ from echodepth.simulate.acoustics.ray_tracing import draw_rays
 from echodepth.simulate.acoustics.scattering import Patches, draw_patches
 from echodepth.simulate.rooms import room_generator
 from echodepth.simulate.rooms.scene import Pose, Room
-from tests.simulate.test_acoustics import OMNI, C, face_images, joined, mirrored, shoebox
+from tests.simulate.acoustic_rooms import OMNI, C, face_images, joined, mirrored, shoebox
 from tests.simulate.test_recording import RADIUS, delay_between
 
 

@@ -9,12 +9,7 @@ import torch
 from PIL import Image
 
 from echodepth.training.image_logging import lag_picture
-from tests.training.test_train import binaural, rgb, train
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+from tests.training.runs import binaural, rgb, train
 
 
 @pytest.mark.slow

@@ -17,12 +17,7 @@ from echodepth.data.streaming.partition import BatchNumbers
 from echodepth.training.checkpoints import AtomicCheckpointIO, Checkpoints
 from echodepth.training.stop_signals import StopSignals
 from tests.tiny import write_v2
-from tests.training.test_train import assert_bit_equal, binaural, curve, last_weights, rgb, train
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+from tests.training.runs import assert_bit_equal, binaural, curve, last_weights, rgb, train
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,7 @@ from echodepth.models.checkpoint import load_depth_model
 from echodepth.training.depth_task import DepthTask
 from echodepth.training.step_guard import MEMORY, StepGuard
 from tests.tiny import save_tiny_rgb
-from tests.training.test_train import curve, last_weights, rgb, train
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+from tests.training.runs import curve, last_weights, rgb, train
 
 
 def steps(guard: StepGuard, loss: float, gradient: float, count: int = 1, step: int = 1) -> list[bool]:

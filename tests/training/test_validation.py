@@ -9,12 +9,7 @@ import torch
 
 from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.models.checkpoint import load_depth_model
-from tests.training.test_train import binaural, curve, distil, rgb, train
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+from tests.training.runs import binaural, curve, distil, rgb, train
 
 
 @pytest.mark.parametrize(
