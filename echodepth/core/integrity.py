@@ -138,19 +138,20 @@ def check_file(path: Path, *companions: Path) -> bool:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - len(before) - 64 - len(after)))
         ending = file.read()
-    if path.suffix not in _ENDINGS and is_archive:
-        _check_stored(path)
     stored = ending[len(before) : len(before) + 64]
-    if ending[: len(before)] == before and ending[len(before) + 64 :] == after and len(stored) == 64:
+    is_sealed = ending[: len(before)] == before and ending[len(before) + 64 :] == after and len(stored) == 64
+    is_archive &= path.suffix not in _ENDINGS
+    if is_archive:
+        if not (is_sealed or _is_zip_end(ending[-22:])):
+            raise DamageError("its end is missing or followed by other bytes")
+        _check_stored(path)
+    if is_sealed:
         if stored != _sealed_digest(path, len(after), companions):
             beside = "".join(f" or {companion.name}" for companion in companions)
             raise DamageError(f"its contents{beside} differ from its sha256")
-        return True
-    if path.suffix not in _ENDINGS and is_archive:
-        if not _is_zip_end(ending[-22:]):
-            raise DamageError("its end is missing or followed by other bytes")
+    elif is_archive:
         _check_archive(path)
-    return False
+    return is_sealed
 
 
 def _is_zip_end(ending: bytes) -> bool:
