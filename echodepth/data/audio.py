@@ -8,7 +8,7 @@ direct sound's onset therefore maps distance zero to sample zero.
 import logging
 from dataclasses import dataclass
 from math import gcd
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -37,6 +37,23 @@ _OF_PEAK = 0.1  # -20 dB, of a window's level: an echo's peak may be 16 dB above
 _FLOOR_QUANTILE = 0.02  # not the minimum, which may lie partly in digital silence
 _HIGH_PASS = butter(2, 200.0, "highpass", fs=SAMPLE_RATE, output="sos")  # removes offset, mains hum and wind
 _HIGH_PASS_REST = sosfilt_zi(_HIGH_PASS)
+
+
+class CutRemedy(NamedTuple):
+    """What to do about a recording that cannot be cut, by its fault: the commands differ in their flags."""
+
+    no_onset: str
+    too_short: str
+
+
+TO_TRAIN = CutRemedy(
+    no_onset="use --audio_start zero or a sample number",
+    too_short="give a shorter --audio_seconds (or --max_depth) or an earlier --audio_start",
+)
+TO_PREDICT = CutRemedy(
+    no_onset="a recording must hold a chirp and its echoes, as those of `echodepth record` do",
+    too_short="record for longer after the chirp",
+)
 
 
 @dataclass(frozen=True)
@@ -213,13 +230,16 @@ def _change_point(sound: Float[np.ndarray, " t"]) -> int:
     return int(count[np.argmin(count * before + (sound.size - count) * after)])
 
 
-def cut(audio: Float[np.ndarray, "2 t"], settings: AudioCut, name: str) -> Float[np.ndarray, "2 n"]:
+def cut(
+    audio: Float[np.ndarray, "2 t"], settings: AudioCut, name: str, remedy: CutRemedy = TO_TRAIN
+) -> Float[np.ndarray, "2 n"]:
     """Cut a recording to exactly ``settings.frames`` samples, both ears at the same sample.
 
     Args:
         audio: the recording at ``settings.sample_rate``.
         settings: start and length of the cut.
         name: the recording's file, for messages.
+        remedy: what to do about a recording that cannot be cut.
 
     Returns:
         The waveforms; ``n`` is ``settings.frames``.
@@ -231,13 +251,12 @@ def cut(audio: Float[np.ndarray, "2 t"], settings: AudioCut, name: str) -> Float
         try:
             start = find_onset(audio)
         except DataError as error:
-            raise DataError(f"{name}: {error}; use --audio_start zero or a sample number") from error
+            raise DataError(f"{name}: {error}; {remedy.no_onset}") from error
     else:
         start = 0 if settings.start == "zero" else settings.start
     end = start + settings.frames
     if audio.shape[1] < end:
         raise DataError(
-            f"{name} has {audio.shape[1]} samples, but the cut runs from {start} to {end}: give a shorter "
-            "--audio_seconds (or --max_depth) or an earlier --audio_start"
+            f"{name} has {audio.shape[1]} samples, but the cut runs from {start} to {end}: {remedy.too_short}"
         )
     return np.ascontiguousarray(audio[:, start:end])

@@ -141,6 +141,6 @@ def check_channels(channels: int, name: str) -> None:
     """Raise a DataError unless there are two channels."""
     if channels != 2:
         raise DataError(
-            f"{name} has {channels} channel(s): two are needed, left ear then right, because direction is derived from "
-            "the difference between the ears"
+            f"{name} has {channels} channel{'s' if channels > 1 else ''}: two are needed, left ear then right, because "
+            "direction is derived from the difference between the ears"
         )

@@ -23,7 +23,7 @@ from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.input_files import why_no_file
 from echodepth.data.arrays import LARGEST_ARRAY
-from echodepth.data.audio import AudioCut, check_ears, cut, read_wav, resample, to_full_scale
+from echodepth.data.audio import TO_PREDICT, AudioCut, check_ears, cut, read_wav, resample, to_full_scale
 from echodepth.data.image_stream import MAX_BYTES
 from echodepth.data.images import check_area, open_image, to_square, upright_size
 from echodepth.data.wav_file import check_length
@@ -35,6 +35,10 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac"})
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Suffixes that a folder is searched for; an image that is named itself may have any suffix."""
+
+
+_LONG = 1.0
+"""A recording of one chirp ends sooner after its echoes, in seconds; a longer one may hold several chirps."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,12 @@ def check_file(path: Path, input_key: str, model_name: str) -> None:
     if suffix in VIDEO_SUFFIXES and is_audio_model:
         raise ConfigError(
             f"{path} is a video, and its sound track does not hold the echoes of a chirp: {model_name} takes "
-            "two-channel WAV files"
+            "two-channel recordings"
         )
     if (suffix in AUDIO_SUFFIXES) != is_audio_model:
-        actual, expected = ("not a WAV file", "two-channel recordings") if is_audio_model else ("a recording", "images")
+        actual, expected = "a recording", "images"
+        if is_audio_model:
+            actual, expected = "neither a WAV nor a FLAC file", "two-channel recordings"
         raise ConfigError(
             f"{path} is {actual}, but {model_name} takes {expected}: give such a file or another --checkpoint"
         )
@@ -171,8 +177,15 @@ def prepare_audio(x: Input, sample_rate: int | None, audio_cut: Callable[[], Aud
     if rate != SAMPLE_RATE:
         log.info("%s was recorded at %d Hz and is resampled to the %d Hz of training", name, rate, SAMPLE_RATE)
     if rate < SAMPLE_RATE:
-        log.warning("%s has no content above %g kHz, but models are trained on echoes up to 20 kHz", name, rate / 2000)
-    return ModelInput(torch.from_numpy(cut(resample(audio, rate), audio_cut(), name)))
+        log.warning(
+            "%s has no content above %.3g kHz, but models are trained on echoes up to 20 kHz", name, rate / 2000
+        )
+    settings = audio_cut()
+    if isinstance(x, str | Path) and (seconds := audio.shape[1] / rate) > settings.seconds + _LONG:
+        log.info(
+            "%s lasts %.1f s: its first chirp and the echoes of that are used, and nothing after them", name, seconds
+        )
+    return ModelInput(torch.from_numpy(cut(resample(audio, rate), settings, name, TO_PREDICT)))
 
 
 def _to_stereo(x: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "2 t"]:

@@ -69,6 +69,9 @@ def predict(config: PredictConfig) -> list[Path]:
         run.predict_all(sources)
     if run.written:
         log.info("%d %s written to %s", len(run.written), "file" if len(run.written) == 1 else "files", folder)
+        pictures = [path for path in run.written if path.stem.endswith("_depth_color")]
+        if pictures:
+            log.info("to look at: %s%s", pictures[0], f" and {len(pictures) - 1} more" if len(pictures) > 1 else "")
     if run.skipped:
         log.info("%d of %d are up to date and were skipped: --overwrite predicts them again", run.skipped, len(sources))
     if run.errors:

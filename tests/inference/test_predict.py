@@ -114,7 +114,9 @@ def test_files_of_the_wrong_kind_are_refused(ears: DepthModel, eyes: DepthModel,
     with pytest.raises(ConfigError, match=r"audio_\d\.wav is a recording, but eyes takes images") as refused:
         Predictor(eyes).infer(recording)
     assert "\n" not in str(refused.value)
-    with pytest.raises(ConfigError, match=r"camera_\d\.png is not a WAV file, but ears takes two-channel recordings"):
+    with pytest.raises(
+        ConfigError, match=r"camera_\d\.png is neither a WAV nor a FLAC file, but ears takes two-channel recordings"
+    ):
         Predictor(ears).infer(picture)
 
 

@@ -89,7 +89,7 @@ def test_spectrograms_and_slowed_audio_are_the_models_input(ears_model: Predicto
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        (DataError("FOLDER/a<b.wav has 1 channel(s)"), "a&lt;b.wav has 1 channel(s)"),
+        (DataError("FOLDER/a<b.wav has 1 channel"), "a&lt;b.wav has 1 channel"),
         (MemoryError(), "MemoryError: "),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_browser_shows_predictions_of_uploaded_files(address: str, folder: Pat
         page.locator("#recording button[aria-label=Clear]").click()
         page.set_input_files("#recording input[type=file]", tmp_path / "mono.wav")
         message = page.wait_for_selector("#maps [role=alert]")
-        assert message.inner_text().startswith("This cannot be used. mono.wav has 1 channel(s): two are needed")
+        assert message.inner_text().startswith("This cannot be used. mono.wav has 1 channel: two are needed")
         assert page.get_by_text("Error", exact=True).count() == 0  # Gradio's mark on each output
         assert page.locator(".toast-body").count() == 0
         page.locator("#recording button[aria-label=Clear]").click()

@@ -67,6 +67,19 @@ def test_a_low_sample_rate_is_warned_of(ears: Predictor, sound: np.ndarray, capl
     assert "the recording has no content above 4 kHz, but models are trained on echoes up to 20 kHz" in caplog.text
 
 
+def test_a_recording_of_several_chirps_says_that_the_first_is_used(
+    ears: Predictor, sound: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    chirps = -(-2 * RATE // sound.shape[1])
+    soundfile.write(tmp_path / "walk.wav", np.tile(sound, chirps).T, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "one.wav", sound.T, RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(ears.infer(tmp_path / "walk.wav").depth, ears.infer(tmp_path / "one.wav").depth)
+    seconds = chirps * sound.shape[1] / RATE
+    assert f"walk.wav lasts {seconds:.1f} s: its first chirp and the echoes of that are used" in caplog.text
+    assert "one.wav lasts" not in caplog.text
+
+
 def _wav(samples: np.ndarray, rate: int = RATE) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format="WAV", subtype="FLOAT")
@@ -80,17 +93,20 @@ CLICK[200] = 0.5
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (_wav(CLICK[:, :1]), r"has 1 channel\(s\): two are needed, left ear then right"),
-        (_wav(CLICK[:, [0, 0, 1]]), r"has 3 channel\(s\)"),
-        (_wav(CLICK[:, [0] * 6]), r"has 6 channel\(s\)"),
+        (_wav(CLICK[:, :1]), r"has 1 channel: two are needed, left ear then right"),
+        (_wav(CLICK[:, [0, 0, 1]]), "has 3 channels: "),
+        (_wav(CLICK[:, [0] * 6]), "has 6 channels: "),
         (_wav(CLICK[:0]), "holds no samples"),
         (b"", "cannot be read as audio"),
         (_wav(CLICK)[:30], "cannot be read as audio"),
         (_wav(CLICK)[:4000], r"has \d+ samples, but the cut runs from \d+ to \d+"),
         (_wav(np.where(CLICK > 0, np.nan, CLICK)), "holds samples that are not finite numbers"),
         (_wav(CLICK * 32768), "reaches 1.638e.04 where full scale is 1"),
-        (_wav(CLICK * 0), "no direct sound found"),
-        (_wav(CLICK[:300]), r"has 300 samples, but the cut runs"),
+        (
+            _wav(CLICK * 0),
+            r"no direct sound found: [^;]*; a recording must hold a chirp and its echoes, as those of `echodepth r",
+        ),
+        (_wav(CLICK[:300]), r"has 300 samples, but the cut runs from \d+ to \d+: record for longer after the chirp$"),
     ],
     ids=["mono", "3", "6", "no samples", "empty", "header", "truncated", "NaN", "unscaled", "silent", "short"],
 )
@@ -106,8 +122,8 @@ def test_unfit_recordings_are_refused_in_one_line(
 @pytest.mark.parametrize(
     ("array", "rate", "message"),
     [
-        (np.zeros(9000, np.float32), RATE, r"has 1 channel\(s\)"),
-        (np.zeros((9000, 6), np.float32), RATE, r"has 6 channel\(s\)"),
+        (np.zeros(9000, np.float32), RATE, "has 1 channel: "),
+        (np.zeros((9000, 6), np.float32), RATE, "has 6 channels: "),
         (CLICK, None, r"does not state its sample rate: infer\(x, sample_rate=44100\)"),
         (CLICK, 0, "sample_rate must be at least 1 Hz, not 0"),
         (np.zeros((2, 9000), np.uint8), RATE, "holds uint8: save the audio as int16"),
