@@ -26,10 +26,6 @@ from echodepth.core.registry import load_plugin
 log = logging.getLogger(__name__)
 USER_ERROR = 2
 BUG = WORKER_DIED = 1
-REPORT = (
-    f"this is a bug in echodepth {__version__}: please report it on the issue page of its repository, with the lines "
-    "above, the command, and a file that shows it"
-)
 INTERRUPTED = 130
 """Exit status of a process that Ctrl-C ended: 128 + 2."""
 TYRO: dict[str, Any] = {
@@ -66,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             message, status = worker_death(error), WORKER_DIED
         if message is None:
             traceback.print_exception(error)
-            message, status = REPORT, BUG
+            message, status = _report(_plugins(words)), BUG
         if status == USER_ERROR and "--" in message:
             message = _with_owners(message, words)
         print(f"echodepth: {printable(message)}", file=sys.stderr)
@@ -74,6 +70,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("echodepth: stopped", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+def _report(plugins: Sequence[str]) -> str:
+    """What to do about an error that no message foresees."""
+    package = f"echodepth {__version__}"
+    where = f"the plugin {' or '.join(plugins)}, or in {package} if no line above is of it" if plugins else package
+    return (
+        f"this is a bug in {where}: please report {'the latter' if plugins else 'it'} on the issue page of its "
+        "repository, with the lines above, the command, and a file that shows it"
+    )
+
+
+def _plugins(words: Sequence[str]) -> list[str]:
+    """The modules that a command line names with ``--plugin``."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--plugin", action="append", default=[])
+    found: list[str] = parser.parse_known_args(words)[0].plugin
+    return found
 
 
 def _with_owners(message: str, words: Sequence[str]) -> str:
@@ -112,6 +126,7 @@ def parse(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:
         EchodepthError: a plugin cannot be imported, or a name is not registered.
         SystemExit: --help, --version, or arguments that do not parse.
     """
+    plugins = _plugins(words)
     words = _common_flags(words)
     command = next((each for each in COMMANDS if each.name.split() == words[: len(each.name.split())]), None)
     if command is None:
@@ -121,16 +136,16 @@ def parse(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:
     given = _flags_of(_load(command.flags), rest)
     default = {} if given.default is None else {"default": given.default}
     config = tyro.cli(given.config, prog=f"echodepth {command.name}", args=rest, **TYRO, **default)
-    return functools.partial(_carry_out, command.name, _load(command.run)), given.finish(config)
+    return functools.partial(_carry_out, command.name, plugins, _load(command.run)), given.finish(config)
 
 
-def _carry_out(command: str, run: Callable[[Any], object], config: Any) -> None:
+def _carry_out(command: str, plugins: Sequence[str], run: Callable[[Any], object], config: Any) -> None:
     result = run(config)
     if {os.environ.get(rank, "0") for rank in ("RANK", "LOCAL_RANK", "NODE_RANK")} != {"0"}:
         return  # another process of the same run says it
     from echodepth.apps.next_command import next_command
 
-    if (following := next_command(command, config, result)) is not None:
+    if (following := next_command(command, config, result, plugins)) is not None:
         log.info("next: %s", following)
 
 

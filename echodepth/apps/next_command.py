@@ -1,7 +1,7 @@
 """The likely next command after each one, with the names that it has just used."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,18 @@ from echodepth.data.dataset_registry import DATASETS
 Words = list[str]
 
 
-def next_command(command: str, config: Any, result: object) -> str | None:
+def next_command(command: str, config: Any, result: object, plugins: Sequence[str] = ()) -> str | None:
     """The command that usually follows; None where none does.
 
     Args:
         command: name of the one that has ended without an error.
         config: its config.
         result: what its function returned.
+        plugins: modules that it was given with ``--plugin``, without which the next one lacks what they register.
     """
     words = _NEXT[command](config, result) if command in _NEXT else None
-    return None if words is None else shlex.join(["echodepth", *words])
+    common = [word for module in plugins for word in ("--plugin", module)]
+    return None if words is None else shlex.join(["echodepth", *common, *words])
 
 
 def _train(dataset: str, flags: Words) -> Words:
@@ -82,7 +84,7 @@ _NEXT: dict[str, Callable[[Any, Any], Words | None]] = {
     "train binaural": lambda config, _: _after_training("binaural", config),
     "train distill": lambda config, _: _after_training("distill", config),
     "evaluate": lambda config, _: _after_evaluation(config),
-    "compare": lambda config, _: ["export", "--checkpoint", config.runs[0]],
+    "compare": lambda _, comparison: ["export", "--checkpoint", comparison.leader_as_given],
     "predict": lambda config, _: ["demo", *_model(config)],
     "export": lambda config, file: _after_export(file),
 }

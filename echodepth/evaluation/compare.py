@@ -37,11 +37,13 @@ from echodepth.models.networks import NETWORKS
 log = logging.getLogger(__name__)
 
 
-def compare(config: CompareConfig) -> Path:
+def compare(config: CompareConfig) -> Comparison:
     """Score all runs and controls, and write the report.
 
+    It lies in ``results/<name>``: comparison.md, .html, .csv, .json and comparison_differences.csv.
+
     Returns:
-        ``results/<name>``, with comparison.md, .html, .csv, .json and comparison_differences.csv.
+        What the report shows.
 
     Raises:
         CheckpointError: a run has no model.
@@ -55,7 +57,7 @@ def compare(config: CompareConfig) -> Path:
     log.info("written to %s", folder / "comparison.html")
     if config.json:
         print((folder / "comparison.json").read_text(encoding="utf-8"), end="")
-    return folder
+    return comparison
 
 
 def build_comparison(config: CompareConfig) -> Comparison:
@@ -89,6 +91,7 @@ def build_comparison(config: CompareConfig) -> Comparison:
         frames=shared,
         notes=_notes([evaluation for _, evaluation in scored], len(shared)),
         leader=leader,
+        leader_as_given=next(run for run, name in names.items() if name == leader.run),
         selected=selected,
         predictions=_predictions(models, names, settings, list(selected)),
         curves=_all_curves(models, names),

@@ -76,6 +76,7 @@ class Comparison:
         frames: names of the images that every row scored.
         notes: what limits the comparability of the rows.
         leader: the row whose best, median and worst frames are shown.
+        leader_as_given: what the user named its model by.
         selected: the shown frames and the reasons for their selection, see ``select_frames``.
         predictions: for each shown frame, the predictions of all models by ``ComparisonRow.name``.
         curves: for each model with a log, its columns over the epochs, by ``ComparisonRow.name``.
@@ -91,6 +92,7 @@ class Comparison:
     frames: list[str]
     notes: list[str]
     leader: ComparisonRow
+    leader_as_given: str
     selected: dict[str, list[str]]
     predictions: dict[str, dict[str, FramePrediction]]
     curves: dict[str, Curves]

@@ -111,7 +111,16 @@ class DepthTask(L.LightningModule):
         return prediction
 
     def supervised(self, prediction: Prediction, batch: Sample) -> dict[str, Tensor]:
-        """The supervised loss terms by name, and their sum as ``loss``."""
+        """The supervised loss terms by name, and their sum as ``loss``.
+
+        Raises:
+            ConfigError: a network from outside the package returns depth of another shape than the ground truth's.
+        """
+        if prediction.depth.shape != batch["depth"].shape:
+            raise ConfigError(
+                f"{type(self.model.network).__name__}.predict returns depth of shape {tuple(prediction.depth.shape)}, "
+                f"where the ground truth has {tuple(batch['depth'].shape)}: batch, 1, rows, columns"
+            )
         # The smoothness of an echo network is guided by ground truth: it has no image, even where its teacher has.
         image = batch["image"] if self.model.input_key == "image" else None
         inputs = LossInputs(prediction.depth, prediction.uncertainty, batch["depth"], batch["valid"], image)

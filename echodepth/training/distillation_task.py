@@ -6,7 +6,7 @@ from torch import Tensor
 
 from echodepth.core.errors import ConfigError
 from echodepth.data.sample import Sample
-from echodepth.distillation.losses.base import resize_like
+from echodepth.distillation.losses.base import StudentInfo, resize_like
 from echodepth.distillation.losses.total import build_distillation, levels_of
 from echodepth.distillation.teachers.frozen import Teacher
 from echodepth.models.checkpoint import DepthModel
@@ -15,13 +15,19 @@ from echodepth.training.config import DistillConfig
 from echodepth.training.depth_task import DepthTask
 
 
-def require_features(config: DistillConfig, teacher: Teacher) -> None:
-    """Raise a ConfigError for losses that compare features which the teacher does not have."""
-    available = teacher.feature_channels().keys()
+def require_features(config: DistillConfig, network: StudentInfo, name: str) -> None:
+    """Raise a ConfigError for losses that compare features which a network does not have.
+
+    Args:
+        config: of the run.
+        network: the teacher or the student.
+        name: of it, for the message.
+    """
+    available = network.feature_channels().keys()
     if unavailable := [flag for flag, levels in levels_of(config.distillation).items() if not available >= {*levels}]:
         zeros = " ".join(f"--{flag} 0" for flag in unavailable)
         raise ConfigError(
-            f"--teacher {config.distillation.teacher} predicts depth, but no features to compare: give {zeros}"
+            f"{name} predicts depth, but {'not all' if available else 'no'} features to compare: give {zeros}"
         )
 
 
@@ -48,6 +54,7 @@ class DistillationTask(DepthTask):
 
     def __init__(self, model: DepthModel, teacher: Teacher, config: DistillConfig) -> None:
         super().__init__(model, config)
+        require_features(config, model, type(model.network).__name__)
         self.teacher = teacher
         self.shuffle_teacher = config.distillation.shuffle_teacher
         self.pseudo_labels = config.distillation.pseudo_labels

@@ -84,7 +84,7 @@ def new_task(config: TrainConfig) -> tuple[DepthTask, DepthDataModule, dict[str,
     if not isinstance(config, DistillConfig):
         return DepthTask(model, config), _open_data(config, model, (config.modality, "depth")), None
     live = load_teacher(config.distillation.teacher)
-    require_features(config, live)
+    require_features(config, live, f"--teacher {config.distillation.teacher}")
     data = _open_data(config, model, ("image", "audio", "depth"))
     teacher, alignment = open_teacher(config, live, data.train_set)
     del live  # a cached teacher needs no network, and the network may be large

@@ -45,7 +45,6 @@ def follow(command: str, words: str, result: object = None) -> str | None:
         ),
         ("evaluate", "--checkpoint ears --data_dir own", "predict --split test --checkpoint ears --data_dir own"),
         ("evaluate", "--checkpoint ears --data_dir s3://a/b", None),
-        ("compare", "ears eyes", "export --checkpoint ears"),
         ("predict", "a.wav --checkpoint ears", "demo --checkpoint ears"),
         ("predict", "a.wav", "demo"),
         ("listen", "--count 1", None),
@@ -96,3 +95,15 @@ def test_the_line_comes_last_once_and_not_with_quiet(
         cli.main([level, "predict", "a.wav"])
         assert [record.message for record in caplog.records] == ["next: echodepth demo"] * lines
     logging.getLogger("echodepth").setLevel(logging.NOTSET)
+
+
+def test_after_a_comparison_the_better_audio_model_is_exported() -> None:
+    found = SimpleNamespace(leader_as_given="copies/ears two")
+    assert follow("compare", "ears 'copies/ears two'", found) == "echodepth export --checkpoint 'copies/ears two'"
+
+
+def test_the_next_command_loads_the_same_plugins() -> None:
+    """Without them it would know neither the network nor the loss of the run that it follows."""
+    config = train_config("binaural", experiment_name="mine")
+    line = next_command("train binaural", config, None, ["my_network", "lab.my_loss"])
+    assert line == "echodepth --plugin my_network --plugin lab.my_loss evaluate --checkpoint mine"

@@ -114,3 +114,43 @@ def test_a_flag_of_a_plugin_is_unknown_without_it(v2_root: Path, capsys: pytest.
     with pytest.raises(SystemExit):
         cli.main(f"train binaural --lambda_berhu 1 --data_dir {v2_root}".split())
     assert "--lambda_berhu" in capsys.readouterr().err
+
+
+def test_a_network_whose_depth_has_another_shape_is_named(v2_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ended as "a bug in echodepth", with a traceback out of the loss."""
+    text = FILES["my_network"].replace(
+        "self.head(self.body(spectrograms), self.output_size)", "self.body(spectrograms)"
+    )
+    Path("my_network.py").write_text(text)
+    with pytest.raises(SystemExit) as stop:
+        run("my_network", f"train binaural --model conv_pair --width 3 --experiment_name mine {TINY}", v2_root)
+    assert stop.value.code == cli.USER_ERROR
+    last = capsys.readouterr().err.splitlines()[-1]
+    shapes = "depth of shape (2, 3, 32, 128), where the ground truth has (2, 1, 32, 32): batch, 1, rows, columns"
+    assert last == f"echodepth: ConvPair.predict returns {shapes}"
+
+
+def test_an_error_in_a_plugin_is_not_reported_as_a_bug_of_the_package(
+    v2_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("my_loss.py").write_text(FILES["my_loss"].replace("0.2 * torch.where", "torch.when"))
+    with pytest.raises(SystemExit) as stop:
+        run("my_loss", f"train binaural --lambda_berhu 1 --experiment_name mine {TINY}", v2_root)
+    assert stop.value.code == cli.BUG
+    *_, error, last = capsys.readouterr().err.splitlines()
+    assert error.startswith("AttributeError: module 'torch' has no attribute 'when'")
+    assert last.startswith("echodepth: this is a bug in the plugin my_loss, or in echodepth ")
+
+
+def test_a_student_without_features_says_which_losses_it_cannot_have(
+    v2_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The default losses compare the decoder's features: it ended in a KeyError."""
+    save_tiny_rgb(Path("checkpoints/eyes"), v2_root)
+    flags = f"train distill --teacher eyes --student conv_pair --width 3 --experiment_name mine {TINY}"
+    with pytest.raises(SystemExit):
+        run("my_network", flags, v2_root)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "echodepth: ConvPair predicts depth, but no features to compare: give --lambda_feat 0"
+    run("my_network", f"{flags} --lambda_feat 0", v2_root)
+    assert json.loads(Path("checkpoints/mine/best/config.json").read_text())["network"] == "conv_pair"
