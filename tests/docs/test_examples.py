@@ -5,6 +5,7 @@ Python from bash.
 """
 
 import csv
+import json
 import runpy
 import shlex
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from echodepth import cli
-from examples.demo import SIZES, Size, demonstrate
+from examples.demo import SIZES, Size, conclusion, demonstrate
 from tests.conftest import ROOT
 from tests.example_scripts import command_lines, run_bash
 from tests.tiny import save_tiny, save_tiny_rgb
@@ -208,5 +209,21 @@ def test_bash_parses_every_script(script: str) -> None:
 def test_the_demo_gives_each_command_flags_that_it_has(size: Size, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[object] = []
     monkeypatch.setattr("examples.demo.echodepth", lambda words: commands.append(cli.parse(words)[1]))
+    monkeypatch.setattr("examples.demo.conclusion", lambda report, student, distilled: f"{student} {distilled}")
     demonstrate(size)
     assert len(commands) == 5
+
+
+def test_the_demo_ends_with_the_verdict_on_its_two_students(tmp_path: Path) -> None:
+    """Not that on the packaged model, whose rooms were more, nor that on a control of the same name."""
+    names = {"rgb": "RGB", "ears": "audio", "taught": "audio + distillation", "light": "light audio"}
+    rows = [{"run": run, "label": label, "control": "none"} for run, label in names.items()]
+    rows += [{"run": "ears", "label": "shuffled-audio control", "control": "shuffled_audio"}]
+    shown = [f"{row['label']} · {row['run']}" for row in rows]
+    differences = [
+        {"model": first, "other": second, "verdicts": {"rmse": f"verdict {index}"}}
+        for index, (first, second) in enumerate((shown[a], shown[b]) for a, b in ((3, 1), (3, 2), (2, 1), (1, 4)))
+    ]
+    (tmp_path / "comparison.json").write_text(json.dumps({"rows": rows, "differences": differences}))
+    said = conclusion(tmp_path / "comparison.html", "ears", "taught")
+    assert said == "audio + distillation · taught against audio · ears: verdict 2"
