@@ -18,6 +18,7 @@ from echodepth.experiments.distillation_table import distillation_markdown
 from echodepth.experiments.ear_table import ear_markdown
 from echodepth.experiments.gradient_shares import loss_weights
 from echodepth.experiments.grid import Run, runs_of, scorings
+from echodepth.experiments.label_fractions import draw_label_fractions
 from echodepth.experiments.run import Setting, finish, score
 from echodepth.experiments.table import Rows, plain_markdown, write_tables
 from echodepth.models.frontends import FRONT_ENDS
@@ -41,7 +42,8 @@ def experiment(config: ExperimentConfig) -> Path:
     """Run a study, or the rest of an interrupted one.
 
     Returns:
-        ``results/experiment_<study>_<preset>``, with one JSON file a run, the table as .md and .json, and the curves.
+        ``results/experiment_<study>_<preset>``, with one JSON file a run, the table as .md and .json, the curves, and,
+        where there are several label fractions, the errors over them.
 
     Raises:
         ConfigError: a flag is out of range.
@@ -62,6 +64,8 @@ def experiment(config: ExperimentConfig) -> Path:
     _finish_all(setting, late, config, folder)
     rows = [*_read(runs, config, folder), *_controls(setting, runs, config, folder)]
     draw_curves(setting, rows, folder / f"{config.split}_curves.png")
+    if len({row["label_fraction"] for row in rows}) > 1:
+        draw_label_fractions(rows, folder / f"{config.split}_label_fractions.png")
     return write_tables(config, rows, _TABLES[config.study](config, rows), folder)
 
 

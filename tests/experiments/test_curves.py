@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from echodepth.experiments import curves
+from echodepth.experiments import curves, label_fractions
 from echodepth.experiments.config import SCALES
 from echodepth.experiments.grid import MIRRORED, Run
 from echodepth.experiments.run import Setting
@@ -40,5 +40,24 @@ def test_a_panel_has_each_runs_error_over_its_steps(tmp_path: Path, monkeypatch:
     assert lines[:2] == [[[14, 2.5], [42, 1.5], [56, 1.75]], [[42, 1.5]]]  # the second epoch was not validated
     assert lines[2:4] == [[[14, 2.0], [28, 1.25]], [[28, 1.25]]]
     legend = first.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["none", "best"]
+
+
+def test_the_error_is_drawn_over_the_share_of_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[Path, Figure] = {}
+    monkeypatch.setattr(label_fractions, "save_figure", lambda figure, path: drawn.setdefault(path, figure) and path)
+    errors = {("none", 0.1): (1.5, 1.25), ("none", 1.0): (1.0,), ("best", 0.1): (1.25,)}
+    rows = [
+        {"method": method, "rooms": 12, "label_fraction": fraction, "rmse": error}
+        for (method, fraction), members in errors.items()
+        for error in members
+    ]
+    (axes,) = drawn[label_fractions.draw_label_fractions(rows, tmp_path / "fractions.png")].axes
+    means, runs, *others = [line.get_xydata().tolist() for line in axes.lines]  # type: ignore[union-attr]
+    assert (means, runs) == ([[0.1, 1.375], [1.0, 1.0]], [[0.1, 1.5], [0.1, 1.25], [1.0, 1.0]])
+    assert others == [[[0.1, 1.25]], [[0.1, 1.25]]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["10%", "100%"]
+    legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["none", "best"]
