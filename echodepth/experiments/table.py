@@ -71,12 +71,13 @@ def gap_closed(rows: Rows, source: str, members: Rows) -> float | None:
         members: the student's runs.
 
     Returns:
-        None without runs of the teacher and of the student without it.
+        None without runs of the teacher and of the student without it, and where the teacher is no better: there is no
+        gap then.
     """
     alone = [float(row["rmse"]) for row in rows if row["method"] == "none"]
     key = ("teacher", source)
     teacher = [float(row["rmse"]) for row in rows if (row["method"], row["teacher_data"]) == key]
-    if not alone or not teacher:
+    if not alone or not teacher or mean(teacher) >= mean(alone):
         return None
     student = mean(float(row["rmse"]) for row in members)
     return (mean(alone) - student) / (mean(alone) - mean(teacher))

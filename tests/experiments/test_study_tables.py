@@ -85,6 +85,8 @@ def test_the_gap_closed_by_hand() -> None:
     assert gap_closed(rows, "same", rows[3:]) == pytest.approx((1.3 - 1.2) / (1.3 - 0.9))
     assert gap_closed(rows, "elsewhere", rows[3:]) is None
     assert gap_closed(rows[2:], "same", rows[3:]) is None
+    no_gap = [{**row, "rmse": 1.301} if row["method"] == "teacher" else row for row in rows]
+    assert gap_closed(no_gap, "same", rows[3:]) is None  # with four labelled rooms it was "-2802 %"
 
 
 def test_the_table_of_ears_by_hand() -> None:
