@@ -80,7 +80,7 @@ def summary(evaluation: Evaluation) -> str:
     left_out = f", {counts['bad_rows']} bad rows left out" if counts["bad_rows"] else ""
     mirrored = ", averaged with the mirrored input" if evaluation.model["mirror_average"] else ""
     figures = "  ".join(f"{name} {evaluation.metrics[name]:.4f}" for name in METRICS)
-    figures += "\n" + "  ".join(
+    figures += "\ncorrelation with ground truth: " + "  ".join(
         f"{name} undefined ({evaluation.undefined[name]})"
         if name in evaluation.undefined
         else f"{name} {evaluation.metrics[name]:.4f}"
@@ -88,7 +88,7 @@ def summary(evaluation: Evaluation) -> str:
     )
     if evaluation.calibration:
         scalars = {name: value for name, value in evaluation.calibration.items() if isinstance(value, float)}
-        figures += "\n" + "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
+        figures += "\npredicted uncertainty: " + "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
     return (
         f"{evaluation.experiment}, {evaluation.label}{mirrored}: {evaluation.dataset_label} {evaluation.split}, "
         f"protocol {evaluation.protocol}, {counts['images']} images, {counts['pixels']} pixels{bad}{left_out}\n"
