@@ -34,7 +34,7 @@ PARTS = {
     "protocols": (["metrics/protocols.py"], ["metrics/test_protocols.py"]),
     "transforms": (
         ["data/augmentation.py", "data/images.py", "data/image_stream.py"],
-        ["data/test_augmentation.py", "data/test_images.py", "data/test_hostile_files.py"],
+        ["data/test_augmentation.py", "data/test_images.py", "data/test_hostile_images.py"],
     ),
     "audio": (["data/audio.py"], ["data/test_audio.py", "data/test_onset.py"]),
     "distillation": (

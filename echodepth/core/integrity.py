@@ -9,8 +9,10 @@ A digest stands in one of three places:
 * A dataset of many files has a list in the format of ``sha256sum``.
 """
 
+import functools
 import hashlib
 import json
+import logging
 import os
 import re
 import time
@@ -25,6 +27,7 @@ from echodepth.core.errors import is_of_machine
 from echodepth.core.input_files import read_bounded
 from echodepth.core.run_paths import cache_folder
 
+log = logging.getLogger(__name__)
 SEAL = "seal"
 """Entry of a record that holds its digests."""
 SUMS = "SHA256SUMS"
@@ -156,6 +159,12 @@ def check_file(path: Path, *companions: Path) -> bool:
 
 def _is_zip_end(ending: bytes) -> bool:
     return ending.startswith(_ZIP_END) and ending.endswith(b"\0\0")
+
+
+@functools.cache
+def warn_of_no_seal(path: Path) -> None:
+    """Say once, however often the file is opened, that it came without a digest."""
+    log.warning("%s holds no sha256: damage in it would not be noticed", path)
 
 
 def check_size(path: Path) -> None:

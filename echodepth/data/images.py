@@ -15,7 +15,7 @@ from echodepth.core.errors import DataError
 from echodepth.core.sampling import pixel_centres
 from echodepth.data.arrays import LARGEST_ARRAY, read_array
 from echodepth.data.depth_values import DepthMarker, to_metres
-from echodepth.data.image_stream import check_stream
+from echodepth.data.image_stream import MAX_DECODED_BYTES, bound_tags, check_file_size, check_stream
 from echodepth.data.records import File, as_file
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error, zlib.error)
@@ -23,15 +23,14 @@ UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.e
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """Formats that are opened, whatever a file's name says. Pillow knows others that start a program, such as EPS."""
-MAX_PIXELS = 50_000_000
-"""Pixels of the largest image that is opened; Pillow's own limit, ``Image.MAX_IMAGE_PIXELS``, may be lower."""
+MAX_PIXELS = MAX_DECODED_BYTES // 8
+"""Pixels of the largest image that is opened; that of a decoder, or ``Image.MAX_IMAGE_PIXELS``, may be lower."""
 MAX_SIDE = 65_535
 """Pixels of the longest side, which is JPEG's."""
 MAX_DEPTH_PIXELS = LARGEST_ARRAY
 """Pixels of the largest depth map."""
 
 _ORIENTATION = 0x0112  # EXIF tag
-_MAX_PIXELS_OF = {"WEBP": 20_000_000}  # Pillow's decoder of animations holds four copies
 
 DepthResize = Literal["nearest", "bilinear", "bilinear_antialias"]
 
@@ -61,7 +60,10 @@ def open_image(path: File) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow warns at its limit and raises at twice that; check_area applies the first limit alone.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(as_file(path), formats=IMAGE_FORMATS)
+            bound_tags()
+            file = as_file(path)
+            check_file_size(file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes, str(path))
+            image = Image.open(file, formats=IMAGE_FORMATS)
     except Image.DecompressionBombError as error:
         raise DataError(f"{path} is too large: {error}; scale it down first") from error
     except UnidentifiedImageError as error:
@@ -69,8 +71,7 @@ def open_image(path: File) -> Image.Image:
         raise DataError(f"{path} cannot be read as an image: it is no {listed}") from error
     except UNDECODABLE as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
-    check_area(image, str(path), _MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS))
-    check_stream(image, str(path))
+    check_area(image, str(path), check_stream(image, str(path)))
     return image
 
 

@@ -1,6 +1,5 @@
 """Runtimes for trained models behind one interface: PyTorch, ONNX Runtime and OpenVINO."""
 
-import logging
 import zipfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -14,7 +13,7 @@ from torch import Tensor
 from echodepth.core.device import choose_device
 from echodepth.core.errors import CheckpointError, ConfigError, is_of_machine
 from echodepth.core.input_files import in_home
-from echodepth.core.integrity import DamageError, check_file
+from echodepth.core.integrity import DamageError, check_file, warn_of_no_seal
 from echodepth.core.packaged import DEFAULT_MODEL, packaged_model
 from echodepth.inference.config import BackendName, CompileMode
 from echodepth.inference.export_metadata import (
@@ -29,7 +28,6 @@ from echodepth.inference.runtime import Backend
 from echodepth.models.checkpoint import load_depth_model
 from echodepth.models.layers import Prediction
 
-log = logging.getLogger(__name__)
 GraphRunner = Callable[[np.ndarray], Sequence[np.ndarray]]
 """Runs a graph on one input array and returns its output arrays."""
 
@@ -136,7 +134,7 @@ def load_backend(
     exported = {"torch": _load_pt2, "onnx": _load_onnx, "openvino": _load_openvino}[backend](path, device)
     exported.files = files
     if not is_sealed:
-        log.warning("%s holds no sha256: damage in it would not be noticed", path)
+        warn_of_no_seal(path)
     return exported
 
 

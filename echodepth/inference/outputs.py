@@ -176,11 +176,10 @@ def point_cloud_file(
 
 def to_millimetres(depth: Float[np.ndarray, "h w"]) -> np.ndarray:
     """Convert metres to uint16 millimetres, clipped at 65.535 m; NaN and negative values become 0, which is unknown."""
-    # In place: in double precision, a large map takes 134 MB.
-    millimetres = np.nan_to_num(depth.astype(np.float64), copy=False, nan=0.0)
-    np.clip(millimetres, 0, MAX_PNG_DEPTH, out=millimetres)
-    millimetres *= 1000
-    return np.round(millimetres, out=millimetres).astype(np.uint16)
+    millimetres = np.empty(depth.shape, np.uint16)
+    for row, line in zip(depth, millimetres, strict=True):  # in double precision, a large map as a whole takes 134 MB
+        line[...] = np.round(1000 * np.clip(np.nan_to_num(row.astype(np.float64), nan=0.0), 0, MAX_PNG_DEPTH))
+    return millimetres
 
 
 def _subsample(metres: Float[np.ndarray, "h w"], max_side: int) -> Float[np.ndarray, "h2 w2"]:

@@ -13,7 +13,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from echodepth.core.errors import CheckpointError, is_of_machine
-from echodepth.core.integrity import SEAL, DamageError, check_file, check_size, file_digest, seal, unseal
+from echodepth.core.integrity import (
+    SEAL,
+    DamageError,
+    check_file,
+    check_size,
+    file_digest,
+    seal,
+    unseal,
+    warn_of_no_seal,
+)
 from echodepth.core.schema import SchemaError, check, parse, read_json, require_shallow, short
 from echodepth.models.run_record import RunRecord
 
@@ -92,7 +101,7 @@ def _intact(config: dict[str, Any], path: Path) -> dict[str, Any]:
         ) from error
     weights = path.with_name(WEIGHTS)
     if digests is None:
-        log.warning("%s holds no sha256 of the weights: damage in them would not be noticed", path)
+        warn_of_no_seal(weights)
     try:
         check_size(weights)
     except DamageError as error:

@@ -12,7 +12,7 @@ import pytest
 from echodepth.apps.doctor.row_checks import check_row
 from echodepth.data.dataset import list_split
 from tests.data.test_depth_values import WALL, with_sky
-from tests.data.test_hostile_files import png
+from tests.data.test_hostile_images import png
 from tests.data.test_wav_files import SAMPLES, data, fmt, riff, stored
 from tests.roots import v2, write_v2_root
 

@@ -1,36 +1,26 @@
 """Files that are not what their names or headers say: one line, before anything is run, allocated or resampled."""
 
 import io
-import os
 import resource
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
 from echodepth.apps.convert.convert import read_depth
 from echodepth.apps.demo.backend import DemoInput, display_shape
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data import arrays, images
+from echodepth.data import arrays
 from echodepth.data.arrays import LARGEST_ARRAY, array_shape, read_array
 from echodepth.data.audio import AudioCut, read_ear_arrays, read_wav
-from echodepth.data.image_stream import MAX_BYTES
 from echodepth.data.images import (
-    open_image,
-    open_only_listed_formats,
-    open_upright,
     read_depth_array,
-    read_depth_image,
-    read_image,
 )
 from echodepth.data.records import StoredFile
 from echodepth.data.wav_file import LONGEST_SAMPLES
-from echodepth.inference.inputs import prepare_image
 
 
 @pytest.fixture(autouse=True)
@@ -39,86 +29,6 @@ def little_memory() -> Iterator[None]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     yield
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500e3  # kB
-
-
-@pytest.mark.parametrize("kind", ["EPS", "ICO", "PCX", "TGA", "SGI", "DDS", "JPEG2000", "PDF"])
-def test_an_image_of_another_format_is_refused_whatever_its_name(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A PostScript file named room.jpg was handed to Ghostscript."""
-    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
-    path = tmp_path / "room.jpg"
-    Image.new("RGB", (32, 32)).save(path, kind)
-    stored = StoredFile("room.jpg", path.read_bytes())
-    for read in (open_image, open_upright, lambda file: read_image(file, 16), lambda file: prepare_image(file, 16)):
-        with pytest.raises(DataError, match=r"room\.jpg cannot be read as an image: it is no PNG, JPEG, .* or PPM"):
-            read(path)
-    with pytest.raises(DataError, match="it is no PNG"):
-        read_image(stored, 16)
-    with pytest.raises(DataError, match="it is no PNG"):
-        read_depth_image(path, 1000.0)
-    with pytest.raises(DataError, match="it is no PNG"):
-        read_depth(path, "mm")
-    # Gradio opens an upload itself, before any handler of the page.
-    monkeypatch.setattr(Image, "ID", list(Image.ID))
-    open_only_listed_formats()
-    with pytest.raises(UnidentifiedImageError):
-        Image.open(path)
-
-
-@pytest.mark.parametrize("kind", images.IMAGE_FORMATS)
-def test_listed_formats_are_read(kind: str, tmp_path: Path) -> None:
-    Image.new("RGB", (32, 24), (255, 0, 0)).save(tmp_path / "a", kind)
-    assert read_image(tmp_path / "a", 16)[0].mean() > 0.9
-
-
-def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
-    packed = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts]  # fmt: skip  # noqa: E501
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
-
-
-def test_decompression_bombs_are_one_line(tmp_path: Path) -> None:
-    text = (b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000)))
-    for name, data in {"wide": png(60_000, 60_000), "large": png(9000, 9000), "text": png(8, 8, text)}.items():
-        (tmp_path / name).write_bytes(data)
-        for read in (lambda path: read_image(path, 16), lambda path: read_depth_image(path, 1000.0)):
-            with pytest.raises(DataError, match=rf"{name} (is too large|is 9000x9000 pixels|cannot be)") as error:
-                read(tmp_path / name)
-            assert "\n" not in str(error.value)
-    Image.new("I;16", (5000, 5000)).save(tmp_path / "depth.png")
-    with pytest.raises(DataError, match="5000x5000 pixels, over the limit of 17 million"):
-        read_depth_image(tmp_path / "depth.png", 1000.0)
-
-
-def test_a_progressive_jpeg_has_few_scans(tmp_path: Path) -> None:
-    """Each scan passes over all pixels and needs 100 bytes: 2 MB of them held a worker for longer than 90 s."""
-    path = tmp_path / "a.jpg"
-    Image.effect_noise((64, 48), 50).convert("RGB").save(path, progressive=True)
-    data = path.read_bytes()
-    last, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
-    scans = data.count(b"\xff\xda")
-    path.write_bytes(data[:end] + (100 - scans) * data[last:end] + data[end:])
-    np.testing.assert_allclose(read_image(path, 16), read_image(StoredFile("a.jpg", path.read_bytes()), 16))
-    path.write_bytes(data[:end] + (101 - scans) * data[last:end] + data[end:])
-    for read in (lambda file: read_image(file, 16), open_upright, open_image):
-        with pytest.raises(DataError, match=r"a\.jpg is a JPEG of 101 scans, over the limit of 100"):
-            read(path)
-
-
-def test_images_have_a_size_and_a_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "wide.png").write_bytes(png(65_536, 1))
-    with pytest.raises(DataError, match=r"wide\.png is 65536x1 pixels: no side may be longer than 65535"):
-        open_image(tmp_path / "wide.png")
-    Image.new("RGB", (32, 24)).save(tmp_path / "a.bmp")
-    os.truncate(tmp_path / "a.bmp", MAX_BYTES + 1)
-    with pytest.raises(DataError, match=r"a\.bmp has more than 512 MB, which no image needs"):
-        open_image(tmp_path / "a.bmp")
-    monkeypatch.setitem(images._MAX_PIXELS_OF, "WEBP", 32 * 24 - 1)
-    Image.new("RGB", (32, 24)).save(tmp_path / "a.webp")
-    with pytest.raises(DataError, match=r"a\.webp is 32x24 pixels, over the limit"):
-        open_image(tmp_path / "a.webp")
 
 
 def npy(shape: tuple[object, ...], descr: str = "<f4", data: bytes = bytes(16)) -> bytes:

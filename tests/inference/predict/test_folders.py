@@ -78,7 +78,7 @@ def test_a_file_has_a_size(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(results, "content_digest", lambda path: pytest.fail("it was read"))
     Path("sparse.png").touch()
     os.truncate("sparse.png", MAX_BYTES + 1)
-    with pytest.raises(DataError, match=r"sparse\.png has more than 512 MB, which no image or recording needs"):
+    with pytest.raises(DataError, match=r"sparse\.png has more than 128 MB, which no image or recording needs"):
         predict(PredictConfig((Path("sparse.png"),), "eyes"))
 
 
