@@ -14,7 +14,7 @@ from typing import Literal
 from echodepth.core.errors import DataError
 
 WAV_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"BW64")
-_PCM, _EXTENSIBLE = 1, 0xFFFE
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _PLACEHOLDER = 0x7F000000  # no recording is that long: a writer that cannot seek puts such numbers, or 0
 _SLACK = 64  # bytes by which a data size may be too large: writers add the header's, or pad twice
 _MOST_CHUNKS = 10_000
@@ -113,18 +113,20 @@ def find_samples(stream: BufferedIOBase, name: str) -> WavLayout:
     if declared == 0xFFFFFFFF and b"ds64" in found:
         declared = struct.unpack(f"{order}8xQ", _read(stream, found[b"ds64"][0], 16).ljust(16, b"\0"))[0]
     end = _end(stream, start, declared, total, order)
-    frame = struct.unpack(f"{order}12xH", fmt[:14])[0]
-    if not frame:
-        raise DataError(f"{name} cannot be read as audio: its header says that a sample has 0 bytes")
+    tag, channels, frame, bits = struct.unpack(f"{order}HH8xHH", fmt[:16])
+    if frame < (channels * -(-bits // 8) if tag in (_PCM, _FLOAT, _EXTENSIBLE) else 1):
+        raise DataError(
+            f"{name} cannot be read as audio: its header says that {channels} samples of {bits} bits have {frame} bytes"
+        )
     size = (end - start) // frame * frame
     whole = declared <= total or declared - (end - start) <= _SLACK or declared >= _PLACEHOLDER
     exact = in_order and magic in (b"RIFF", b"RIFX") and declared == end - start
     exact &= struct.unpack(f"{order}I", _read(stream, 4, 4))[0] + 8 >= end
     layout = WavLayout(order, fmt, start, size, 0 if whole else declared - (end - start), exact)
-    stored, bits = struct.unpack(f"{order}14xH", fmt[:16])[0], layout.sample_bits
-    if bits is not None and bits[0] > _MOST_BITS:
-        raise DataError(f"{name} cannot be read as audio: its header says that a sample has {bits[0]} bits")
-    return replace(layout, exact=exact and (bits is None or bits[0] == stored))
+    occupied = layout.sample_bits
+    if occupied is not None and occupied[0] > _MOST_BITS:
+        raise DataError(f"{name} cannot be read as audio: its header says that a sample has {occupied[0]} bits")
+    return replace(layout, exact=exact and (occupied is None or occupied[0] == bits))
 
 
 def _read(stream: BufferedIOBase, at: int, size: int) -> bytes:
@@ -154,9 +156,13 @@ def _end(stream: BufferedIOBase, start: int, declared: int, total: int, order: s
     """The byte after the last sample: where further chunks begin, or the end of the file."""
     if declared == total - start:
         return total
+    riff = struct.unpack(f"{order}I", _read(stream, 4, 4))[0] + 8
     for end in (start + declared, start + declared + declared % 2):
-        follows = _read(stream, end, 4) in _KNOWN or _are_chunks(stream, end, total, order)
-        if end < total and (follows or end == total - 1):
+        if end >= total:
+            break
+        # Where both sizes agree, what follows them was appended.
+        is_agreed = declared > 0 and riff == end
+        if is_agreed or end == total - 1 or _read(stream, end, 4) in _KNOWN or _are_chunks(stream, end, total, order):
             return start + declared
     # The data size is wrong; chunks that end exactly with the file are still none of its samples.
     first = max(start, total - _SEARCHED)

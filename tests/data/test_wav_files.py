@@ -74,6 +74,7 @@ WHOLE = {
     "data size of the file": riff(LIST + fmt() + data(SAMPLES, N + len(LIST) + 44)),
     "half the data size": riff(fmt() + data(SAMPLES, N // 2)),
     "byte behind": PLAIN + b"\0",
+    "text behind, which no size counts": PLAIN + 999 * b"TAG!",
     "tags before": riff(LIST + fmt() + data(SAMPLES)),
     "tags between": riff(fmt() + LIST + data(SAMPLES)),
     "tags behind": riff(fmt() + data(SAMPLES) + LIST),
@@ -90,6 +91,9 @@ WHOLE = {
     + fmt()
     + data(SAMPLES, 2**32 - 1)
     + LIST,
+    "RF64 of the largest size": riff(
+        b"ds64" + struct.pack("<IQQQI", 28, 2**64 - 1, 2**64 - 1, 0, 0) + fmt() + data(SAMPLES, 2**32 - 1), 0, b"RF64"
+    ),
     "BW64 of no size": riff(b"ds64" + b"\x1c\0\0\0" + bytes(28) + fmt() + data(SAMPLES, 2**32 - 1), 0, b"BW64"),
     "RIFX": b"RIFX"
     + struct.pack(">I4s4sIHHIIHH4sI", N + 36, b"WAVE", b"fmt ", 16, 1, 2, 44100, 176400, 4, 16, b"data", N + 16)
@@ -124,6 +128,16 @@ def test_a_file_that_was_cut_short_says_how_much_is_missing(tmp_path: Path) -> N
             read_wav(tmp_path / "a.wav")
     (tmp_path / "a.wav").write_bytes(riff(fmt() + data(b"") + LIST))
     with pytest.raises(DataError, match="holds no samples"):
+        read_wav(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("header", [fmt(16, 1), fmt(24, 2), fmt(16, 0), fmt(32, 3, 3), fmt(20, 2)])
+def test_a_header_whose_samples_have_too_few_bytes_is_refused(header: bytes, tmp_path: Path) -> None:
+    """16 bits in one byte were read as twice as many samples of 8 bits, which are noise."""
+    (tmp_path / "a.wav").write_bytes(riff(header + data(SAMPLES)))
+    with pytest.raises(
+        DataError, match=r"a\.wav cannot be read as audio: its header says that 2 samples of \d+ bits have"
+    ):
         read_wav(tmp_path / "a.wav")
 
 
