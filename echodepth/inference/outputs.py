@@ -102,7 +102,7 @@ class OutputWriter:
         self, path: Path, format: OutputFormat, metres: Float[np.ndarray, "h w"], draw: Callable[[np.ndarray], Figure]
     ) -> None:
         if format == "color":
-            save_figure(draw(_subsample(metres, _MAX_DRAWN_SIDE)), path)
+            save_figure(draw(subsample(metres, _MAX_DRAWN_SIDE)), path)
             return
         with atomic_write(path) as unfinished, unfinished.open("wb") as file:
             if format == "npy":
@@ -145,7 +145,7 @@ def add_to_sheet(sheet: ContactSheet, name: str, estimate: Estimate, image: Imag
     Raises:
         DataError: the image cannot be decoded.
     """
-    depth = _subsample(estimate.depth, _SHEET_SIDE)
+    depth = subsample(estimate.depth, _SHEET_SIDE)
     if image is None:
         sheet.add(name, depth)
         return
@@ -182,7 +182,8 @@ def to_millimetres(depth: Float[np.ndarray, "h w"]) -> np.ndarray:
     return millimetres
 
 
-def _subsample(metres: Float[np.ndarray, "h w"], max_side: int) -> Float[np.ndarray, "h2 w2"]:
+def subsample(metres: Float[np.ndarray, "h w"], max_side: int) -> Float[np.ndarray, "h2 w2"]:
+    """Every n-th row and column of a map, so that no side is longer."""
     step = math.ceil(max(metres.shape) / max_side)
     return metres[step // 2 :: step, step // 2 :: step] if min(metres.shape) > step else metres
 

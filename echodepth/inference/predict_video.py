@@ -14,7 +14,7 @@ from echodepth.core.atomic_io import atomic_write
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.inference.estimate import Estimate
 from echodepth.inference.inputs import check_file
-from echodepth.inference.outputs import OutputWriter
+from echodepth.inference.outputs import OutputWriter, subsample
 from echodepth.inference.predictor import Predictor
 from echodepth.inference.results import Results
 from echodepth.inference.sources import Source
@@ -22,6 +22,7 @@ from echodepth.inference.video import TimedFrame, Video, write_video
 from echodepth.report.figures import depth_to_rgb, display_limit
 
 log = logging.getLogger(__name__)
+_DRAWN_SIDE = 1280  # pixels: an encoder holds tens of frames
 
 
 class VideoPrediction:
@@ -77,9 +78,8 @@ class VideoPrediction:
                 for _ in depth_maps:  # the generator writes the frames' files
                     pass
                 return True
-            images = (
-                TimedFrame(seconds, depth_to_rgb(depth, np.isfinite(depth), limit)) for seconds, depth in depth_maps
-            )
+            drawn = ((seconds, subsample(depth, _DRAWN_SIDE)) for seconds, depth in depth_maps)
+            images = (TimedFrame(seconds, depth_to_rgb(depth, np.isfinite(depth), limit)) for seconds, depth in drawn)
             with atomic_write(path) as unfinished:
                 write_video(unfinished, images, str(video.path))
                 self.results.begin({path: origin})

@@ -1,6 +1,7 @@
 """Reading the frames of a video, and writing images as a video. Frames have times: many videos have no even rate."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -14,14 +15,15 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.data.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
 log = logging.getLogger(__name__)
-_SAMPLED_FRAMES = 8
+MAX_PIXELS = 10_000_000
+"""Pixels of the largest frame, which 4K has: FFmpeg's decoder holds up to sixteen, and one of each thread."""
+_SAMPLED_FRAMES, _SAMPLED_SIDE = 8, 1024
 _DEFAULT_RATE = Fraction(25)
 _FASTEST_RATE = 240  # frames per second; browsers and recorders that know none write 1000
 _ONLY_FILES = {
@@ -83,24 +85,31 @@ class Video:
                     yield TimedFrame(seconds, self._upright(frame))
 
     def sample(self) -> list[UInt8[np.ndarray, "h w 3"]]:
-        """From 1 to 15 key frames spread over the video; other frames are slow to decode."""
-        kept: list[VideoFrame] = []
+        """From 1 to 15 key frames spread over the video, of at most 1024 pixels a side; others are slow to decode."""
+        kept: list[UInt8[np.ndarray, "h w 3"]] = []
         step = 1
         with self._open() as container:
             container.streams.video[0].codec_context.skip_frame = "NONKEY"
             for number, frame in enumerate(container.decode(video=0)):
                 if number % step == 0:
-                    kept.append(frame)
+                    thinned = math.ceil(max(frame.width, frame.height) / _SAMPLED_SIDE)
+                    kept.append(self._upright(frame)[::thinned, ::thinned].copy())
                 if len(kept) == 2 * _SAMPLED_FRAMES:
                     kept, step = kept[::2], 2 * step
-        return [self._upright(frame) for frame in kept]
+        return kept
 
     def _upright(self, frame: "VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
         """A frame after the rotation that the video asks for: phones store upright videos rotated by 90 degrees."""
-        if frame.width * frame.height > MAX_PIXELS:
-            raise DataError(f"{self.path} has frames of {frame.width}x{frame.height} pixels: scale it down first")
+        self._check_size(frame.width, frame.height)
         # FFmpeg's angle is counter-clockwise, as np.rot90's is.
         return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > MAX_PIXELS:
+            raise DataError(
+                f"{self.path} has frames of {width}x{height} pixels, over the limit of {MAX_PIXELS / 1e6:.0f} million: "
+                "scale it down first"
+            )
 
     @contextmanager
     def _open(self) -> Iterator["InputContainer"]:
@@ -111,9 +120,11 @@ class Video:
             with av.open(str(self.path.resolve()), options=_ONLY_FILES) as container:
                 if not container.streams.video:
                     raise DataError(f"{self.path} is not a video: it has no video stream")
+                codec = container.streams.video[0].codec_context
+                self._check_size(codec.width, codec.height)
                 container.streams.video[0].thread_type = "AUTO"
                 # FFmpeg refuses larger frames before it allocates them, also where the size changes.
-                container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+                codec.options = {"max_pixels": str(MAX_PIXELS)}
                 yield container
         except av.FFmpegError as error:
             raise DataError(f"{self.path} cannot be read as a video: {error.strerror}; {_READ}") from error

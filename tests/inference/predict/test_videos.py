@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from echodepth.core.errors import ConfigError, DataError
-from echodepth.inference import video
+from echodepth.inference import predict_video, video
 from echodepth.inference.video import TimedFrame, Video, write_video
 from tests.inference.predict.command import run
 
@@ -59,8 +59,19 @@ def test_frames_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPa
     write_video(Path("ball.mp4"), five_a_second(moving_square()))
     height, width = next(iter(Video(Path("ball.mp4")))).pixels.shape[:2]
     monkeypatch.setattr(video, "MAX_PIXELS", height * width - 1)
-    with pytest.raises(DataError, match=r"ball\.mp4 "):
-        next(iter(Video(Path("ball.mp4"))))
+    with pytest.raises(DataError, match=r"ball\.mp4 has frames of 64x48 pixels, over the limit"):
+        Video(Path("ball.mp4"))
+
+
+def test_large_frames_are_drawn_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A video of 4K took 1.8 GB, most of it in the encoder: the depth maps keep their size, the drawing does not."""
+    write_video(Path("ball.mp4"), five_a_second(moving_square()))
+    monkeypatch.setattr(predict_video, "_DRAWN_SIDE", 32)
+    monkeypatch.setattr(video, "_SAMPLED_SIDE", 32)
+    assert [frame.shape for frame in Video(Path("ball.mp4")).sample()] == [(24, 32, 3)]
+    run(Path("ball.mp4"), save=("color", "npy"))
+    assert next(iter(Video(Path("out/ball_depth_color.mp4")))).pixels.shape == (24, 32, 3)
+    assert np.load("out/ball/000000_depth.npy").shape == (48, 64)
 
 
 def test_the_sample_of_a_long_video_is_evenly_spaced() -> None:
