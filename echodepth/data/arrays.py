@@ -60,7 +60,7 @@ def _check_header(stream: BufferedIOBase, name: str) -> tuple[int, ...]:
     held, numbers = stream.seek(0, 2) - start, prod(shape)
     if len(shape) > 4 or not all(type(side) is int and side >= 0 for side in shape):
         raise ValueError(f"its shape is {shape}")
-    if dtype.kind not in "biufc":
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise ValueError(f"it holds {dtype}, not numbers")
     if numbers > LARGEST_ARRAY:
         raise ValueError(f"its header claims {numbers:,} numbers, more than {LARGEST_ARRAY:,}")

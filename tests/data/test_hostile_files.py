@@ -48,6 +48,7 @@ def archive() -> bytes:
     [
         *(npy((10**6, 10**6)), npy((4096, 4097)), npy((5,)), npy((10**30,)), npy((-4,)), npy(("a",))),
         npy((True,) * 70),
+        *(npy((2, 2), "<c8", bytes(32)), npy((1, 1), "<f16", bytes(16))),
         *(npy((2, 2), "|O"), npy((1,), "|S16"), npy((4,), "<f4", b""), b"", b"\x93NUMPY\x09\x00", archive()),
         *(b"\x93NUMPY\x01\x00" + struct.pack("<H", 60_000) + 50_000 * b"(", b"\x80\x04K\x01."),
     ],
