@@ -1,7 +1,6 @@
 """SHA-256 of the files that echodepth writes, by which damage is found before a file is used.
 
 A digest stands in one of three places:
-
 * A JSON record (a model's ``config.json``, an index) has an entry ``seal`` with the digests of the files beside it and
   of the record itself.
 * A file that is used alone ends with its digest: ``.pth`` and ``.pt2`` in the comment of their zip archive, ``.onnx``
@@ -161,9 +160,9 @@ def _is_zip_end(ending: bytes) -> bool:
     return ending.startswith(_ZIP_END) and ending.endswith(b"\0\0")
 
 
-@functools.cache
+@functools.cache  # once, however often the file is opened
 def warn_of_no_seal(path: Path) -> None:
-    """Say once, however often the file is opened, that it came without a digest."""
+    """Say that a file came without a digest."""
     log.warning("%s holds no sha256: damage in it would not be noticed", path)
 
 

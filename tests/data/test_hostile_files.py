@@ -115,7 +115,7 @@ def test_the_length_of_a_recording_has_a_limit(tmp_path: Path) -> None:
 def test_channels_are_counted_before_samples_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = wav(tmp_path / "a.wav", 44100, channels=64)
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *_, **__: pytest.fail("samples were read"))
-    with pytest.raises(DataError, match=r"a\.wav has 64 channel\(s\): two are needed"):
+    with pytest.raises(DataError, match=r"a\.wav has 64 channels: two are needed"):
         read_wav(path)
 
 

@@ -125,10 +125,13 @@ def test_an_array_of_millimetres_is_read_in_metres_and_says_where(tmp_path: Path
         assert depth.metres.dtype == np.float32
         assert depth.metres.ravel().tolist() == pytest.approx([0, 0.001, 0.5, 65.503])
         assert depth.valid.tolist() == [[False, True], [True, True]]
-    for wrong in (np.zeros(4, "u2"), np.zeros((2, 2), "c8"), np.zeros((1, 2, 2), "u2")):
+    for wrong in (np.zeros(4, "u2"), np.zeros((1, 2, 2), "u2")):
         np.save(tmp_path / "depth.npy", wrong)
         with pytest.raises(DataError, match=r"depth\.npy holds .*: a depth map is a 2-D array of numbers"):
             read_depth_array(tmp_path / "depth.npy")
+    np.save(tmp_path / "depth.npy", np.zeros((2, 2), "c8"))
+    with pytest.raises(DataError, match=r"depth\.npy cannot be read as a NumPy array: it holds complex64, not numbers"):
+        read_depth_array(tmp_path / "depth.npy")
 
 
 def test_a_map_below_five_centimetres_is_taken_for_metres(tmp_path: Path) -> None:
