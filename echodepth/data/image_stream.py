@@ -41,7 +41,7 @@ def bound_tags() -> None:
             raise LookupError("it consists of too many strips or tiles: save it again")
 
     bounded_load.__wrapped__ = load  # type: ignore[attr-defined]
-    ImageFileDirectory_v2.load = bounded_load  # type: ignore[method-assign]
+    ImageFileDirectory_v2.load = bounded_load  # type: ignore[method-assign, assignment]
 
 
 class _BoundedReader:
@@ -60,7 +60,8 @@ class _BoundedReader:
         self._left -= size
         if self._left < 0:
             raise LookupError(f"its tags have more than {MAX_TAG_BYTES // _MB} MB: save it without them")
-        return self._read(size)
+        data: bytes = self._read(size)
+        return data
 
 
 def check_file_size(size: int, name: str) -> None:
@@ -82,7 +83,7 @@ def check_stream(image: Image.Image, name: str) -> int:
     check_file_size(stream.seek(0, SEEK_END), name)
     stream.seek(start)
     decoder = image.tile[0].codec_name if image.tile else ""  # type: ignore[attr-defined]
-    if decoder in Image.DECODERS:  # of Pillow's decoders, those in Python: a few megabytes hold them for minutes
+    if decoder in Image.DECODERS:  # of Pillow's decoders, those in Python, which are slow
         raise DataError(f"{name} is a compressed BMP, or a PPM of text or of unusual depth: save it as PNG")
     if image.format == "WEBP":
         return _largest(30)  # Pillow's decoder of animations holds four copies
@@ -115,4 +116,5 @@ def _check_scans(image: Image.Image, name: str) -> int | float:
         return 8
     # Of more scans than one, the decoder holds all coefficients beside the image: with its buffers, 8/3 bytes of each.
     cells = max(across for across, _ in layers) * max(down for _, down in layers)
-    return max(8, 4 + 8 / 3 * sum(across * down for across, down in layers) / cells)
+    coefficients: float = sum(across * down for across, down in layers) / cells
+    return max(8, 4 + 8 / 3 * coefficients)
