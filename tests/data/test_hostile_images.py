@@ -177,7 +177,7 @@ def test_a_jpeg_of_more_scans_than_one_is_bounded_though_it_is_not_progressive(
     ],
 )  # fmt: skip
 def test_an_image_that_is_decoded_in_python_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
-    """Ten megabytes of empty comments in a PPM of text held a worker for longer than 100 s."""
+    """128 MB of empty comments in a PPM of text held a worker for longer than 100 s."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=rf"{name} is a compressed BMP, or a PPM of text or of unusual depth: save"):
         open_image(tmp_path / name)
@@ -191,7 +191,7 @@ def tags(count: int, size: int) -> bytes:
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_tags_that_share_their_bytes_are_counted_each(format: str, tmp_path: Path) -> None:
-    """Pillow copies the bytes of each: 9 MB of EXIF data with 2,000 tags asked for 18 GB."""
+    """Pillow copies the bytes of each: 9 MB of EXIF data with 2,000 tags would be copied 2,000 times."""
     path = tmp_path / "a"
     if format == "TIFF":
         path.write_bytes(tags(2000, 60_000))
