@@ -89,6 +89,10 @@ class Setting(NamedTuple):
             "seed": run.seed,
             "device": self.device,
         }
+        if self.device != "cpu":
+            # Several runs share the GPU, and all are short: cuDNN's timing costs more than it saves, and its workspaces
+            # do not fit side by side.
+            common["cudnn_benchmark"] = False
         if scale.patience is not None:
             common |= {"patience": scale.patience, "min_epochs": scale.min_epochs * repeats}
             # A rate that falls to zero at an end that is not known beforehand would stop some runs before others.

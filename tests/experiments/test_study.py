@@ -52,6 +52,14 @@ def test_a_teacher_from_elsewhere_knows_all_labels_of_other_rooms() -> None:
     assert Run("confidence+0.3", 320, 0.1, "same", 0).teacher.method == "teacher_uncertainty"
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_short_runs_that_share_a_gpu_do_not_time_cudnns_algorithms(device: str) -> None:
+    config = ExperimentConfig("distillation", preset="gpu")
+    setting = Setting("distillation", config.scale, "gpu", device)
+    machine = setting.train_config(Run("none", 320, 1.0, "none", 0)).machine
+    assert machine.cudnn_benchmark == (device == "cpu")
+
+
 def test_with_or_without_unlabelled_frames_a_run_has_the_same_steps_between_validations() -> None:
     of = configs("distillation", methods=("none", "response"), label_fractions=(0.1,), rooms=(320,), seeds=(3,))
     alone, taught = (next(of[run] for run in of if run.method == method) for method in ("none", "response"))
