@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from echodepth import __version__
@@ -55,6 +55,7 @@ from echodepth.training.validation import (
     on_cuda,
     uses_sync_batchnorm,
 )
+from echodepth.training.weight_average import moving_average
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +221,7 @@ def _trainer(config: TrainConfig, paths: RunPaths, start: ResumePoint, checkpoin
     if optimisation.patience is not None:
         callbacks.insert(1, StopWhenConverged(optimisation.patience, optimisation.min_epochs))
     if optimisation.ema_decay is not None:
-        callbacks.append(EMAWeightAveraging(decay=optimisation.ema_decay))
+        callbacks.append(moving_average(optimisation.ema_decay))
     return L.Trainer(
         accelerator=machine.device,
         devices=machine.devices,
