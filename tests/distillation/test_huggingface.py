@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from transformers import AutoModelForDepthEstimation, GLPNConfig, GLPNForDepthEstimation
 
 from echodepth.core.errors import CheckpointError, ConfigError
@@ -180,7 +180,8 @@ def test_a_model_that_cannot_be_loaded_is_named_with_the_remedy() -> None:
 
 def test_incomplete_or_unreadable_weights_are_refused() -> None:
     folder = save_tiny_hf(Path("tiny"))
-    weights = load_file(folder / "model.safetensors")
+    # From its bytes: load_file may map the file, which is overwritten below.
+    weights = load((folder / "model.safetensors").read_bytes())
     lost = "head.conv3.weight"
     save_file({k: v for k, v in weights.items() if k != lost}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(CheckpointError, match=rf"hf:tiny has missing weights.*\({lost}, 1 in total\)"):

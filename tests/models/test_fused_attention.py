@@ -113,6 +113,8 @@ def test_the_precision_of_float32_products_decides(kernel: Mock, monkeypatch: py
 def test_kernels_are_chosen_by_type_device_and_determinism(monkeypatch: pytest.MonkeyPatch) -> None:
     cudnn, flash, efficient = ALL
     single, half = torch.zeros(1), torch.zeros(1, dtype=torch.bfloat16)
+    # A training of an earlier test leaves its setting.
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: False)
     monkeypatch.setattr(module, "_capability", lambda device: (8, 0))
     assert module._candidates(single) == [efficient]
     assert module._candidates(half) == [flash, efficient]

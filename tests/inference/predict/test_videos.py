@@ -112,7 +112,7 @@ def test_the_rotation_of_a_video_is_applied() -> None:
     write_video(Path("ball.mp4"), five_a_second(moving_square()))
     with av.open("ball.mp4") as source, av.open("phone.mp4", "w") as container:
         template = source.streams.video[0]
-        stream = container.add_stream_from_template(template)
+        stream = container.add_stream_from_template(template, opaque=True)
         for packet in source.demux(template):
             if packet.dts is not None:
                 packet.stream = stream
