@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             message, status = worker_death(error), WORKER_DIED
         if message is None:
             traceback.print_exception(error)
-            message, status = _report(_plugins(words)), BUG
+            message, status = _report(_split(words)[0].plugin), BUG
         if status == USER_ERROR and "--" in message:
             message = _with_owners(message, words)
         print(f"echodepth: {printable(message)}", file=sys.stderr)
@@ -80,14 +80,6 @@ def _report(plugins: Sequence[str]) -> str:
         f"this is a bug in {where}: please report {'the latter' if plugins else 'it'} on the issue page of its "
         "repository, with the lines above, the command, and a file that shows it"
     )
-
-
-def _plugins(words: Sequence[str]) -> list[str]:
-    """The modules that a command line names with ``--plugin``."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--plugin", action="append", default=[])
-    found: list[str] = parser.parse_known_args(words)[0].plugin
-    return found
 
 
 def _with_owners(message: str, words: Sequence[str]) -> str:
@@ -126,8 +118,8 @@ def parse(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:
         EchodepthError: a plugin cannot be imported, or a name is not registered.
         SystemExit: --help, --version, or arguments that do not parse.
     """
-    plugins = _plugins(words)
-    words = _common_flags(words)
+    common, words = _split(words)
+    _act_on(common)
     command = next((each for each in COMMANDS if each.name.split() == words[: len(each.name.split())]), None)
     if command is None:
         _list_commands(words)
@@ -136,7 +128,7 @@ def parse(words: Sequence[str]) -> tuple[Callable[[Any], object], Any]:
     given = _flags_of(_load(command.flags), rest)
     default = {} if given.default is None else {"default": given.default}
     config = tyro.cli(given.config, prog=f"echodepth {command.name}", args=rest, **TYRO, **default)
-    return functools.partial(_carry_out, command.name, plugins, _load(command.run)), given.finish(config)
+    return functools.partial(_carry_out, command.name, common.plugin, _load(command.run)), given.finish(config)
 
 
 def _carry_out(command: str, plugins: Sequence[str], run: Callable[[Any], object], config: Any) -> None:
@@ -199,25 +191,27 @@ class _Printable(logging.Formatter):
         return printable(super().format(record))
 
 
-def _common_flags(words: Sequence[str]) -> list[str]:
-    """Act on the flags that every command takes; the others are returned."""
+def _split(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags that every command takes, and the other words."""
     common = argparse.ArgumentParser(prog="echodepth", add_help=False, allow_abbrev=False)
     common.add_argument("--version", action="version", version=f"echodepth {__version__}")
     common.add_argument("--completion", choices=("bash", "zsh"))
     common.add_argument("-v", "--verbose", action="store_true")
     common.add_argument("-q", "--quiet", action="store_true")
     common.add_argument("--plugin", action="append", default=[])
-    found, rest = common.parse_known_args(words)
+    return common.parse_known_args(words)
+
+
+def _act_on(common: argparse.Namespace) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    level = logging.DEBUG if found.verbose else logging.WARNING if found.quiet else logging.INFO
+    level = logging.DEBUG if common.verbose else logging.WARNING if common.quiet else logging.INFO
     logging.getLogger("echodepth").setLevel(level)
-    for module in found.plugin:
+    for module in common.plugin:
         load_plugin(module)
-    if found.completion:
-        _complete(found.completion)
-    return rest
+    if common.completion:
+        _complete(common.completion)
 
 
 def _load(address: str) -> Any:
