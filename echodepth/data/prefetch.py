@@ -75,7 +75,7 @@ def _read(batches: Iterator[Sample], device: int | None, queue: "Queue[Sample | 
     while not stop.is_set():
         try:
             item = next(batches)
-        except BaseException as error:  # StopIteration included; raised where the batches are used
+        except BaseException as error:  # whatever ends the thread is raised where a batch is waited for
             item = error
         while not stop.is_set():
             try:

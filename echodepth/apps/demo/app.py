@@ -234,10 +234,10 @@ class _Page:
         try:
             demo_input = DemoInput(*(Path(path) if path else None for path in files))
             return self.worker.submit(self._results, demo_input, fov).result()
-        except Exception as error:
+        except Exception as error:  # sorted here: what the page shows, or a bug
             message = user_message(error)
             if message is None:
-                raise  # a bug, whose traceback Gradio logs
+                raise  # Gradio logs its traceback
             for path in filter(None, files):
                 message = message.replace(path, Path(path).name)
             # Gradio's own errors vanish after seconds, and leave the word Error on every output.
