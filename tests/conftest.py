@@ -6,6 +6,7 @@ The process that starts the workers imports this file, too, and needs neither to
 import fcntl
 import hashlib
 import os
+import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,6 +56,15 @@ def fixed_seed() -> None:
     import torch
 
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """The largest memory that this process has had so far rises by less than 500 MB."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    risen = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
+    assert risen < 500, f"the test took {risen:.0f} MB more than any before"
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 """Files that are not what their names or headers say: one line, before anything is run, allocated or resampled."""
 
 import io
-import resource
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +20,7 @@ from echodepth.data.images import (
 from echodepth.data.records import StoredFile
 from echodepth.data.wav_file import LONGEST_SAMPLES
 
-
-@pytest.fixture(autouse=True)
-def little_memory() -> Iterator[None]:
-    """The largest memory that this process has had so far rises by less than 500 MB."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    yield
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500e3  # kB
+pytestmark = pytest.mark.usefixtures("little_memory")
 
 
 def npy(shape: tuple[object, ...], descr: str = "<f4", data: bytes = bytes(16)) -> bytes:

@@ -2,10 +2,8 @@
 
 import io
 import os
-import resource
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +25,7 @@ from echodepth.data.images import (
 from echodepth.data.records import StoredFile
 from echodepth.inference.inputs import prepare_image
 
-
-@pytest.fixture(autouse=True)
-def little_memory() -> Iterator[None]:
-    """The largest memory that this process has had so far rises by less than 500 MB."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    yield
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500e3  # kB
+pytestmark = pytest.mark.usefixtures("little_memory")
 
 
 @pytest.mark.parametrize("kind", ["EPS", "ICO", "PCX", "TGA", "SGI", "DDS", "JPEG2000", "PDF"])

@@ -2,10 +2,9 @@
 
 import json
 import os
-import resource
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from echodepth.models.checkpoint import load_depth_model
 from echodepth.models.run_record import RunRecord
 from tests.tiny import save_tiny
 
+pytestmark = pytest.mark.usefixtures("little_memory")
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Path:
@@ -32,14 +33,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory, v2_root: Path) -> Path:
 def folder(tmp_path: Path, saved: Path) -> Path:
     shutil.copytree(saved, tmp_path / "ears")
     return tmp_path / "ears/best"
-
-
-@pytest.fixture(autouse=True)
-def little_memory() -> Iterator[None]:
-    """The largest memory that this process has had so far rises by less than 500 MB."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    yield
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500e3  # kB
 
 
 def change(folder: Path, **groups: dict[str, object]) -> None:
