@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import tomllib
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -84,12 +85,17 @@ class Reader:
         self.names: dict[str, Any] = {"__name__": "page", "np": np, "soundfile": soundfile, "root": Path()}
         self.names |= {"metres": np.full((24, 40), 2.0), "ears": np.zeros((9000, 2))}
 
-    def follow_page(self, page: list[Block]) -> None:
-        for block in page:
-            if module := MODULE_FILE.match(block.text):
-                self._save_module(module[1], block)
-        for block in page:
-            self.follow(block)
+    def failure(self, page: list[Block]) -> str | None:
+        """Run the blocks of a page; its first line that fails, the error and its traceback, or None."""
+        try:
+            for block in page:
+                if module := MODULE_FILE.match(block.text):
+                    self._save_module(module[1], block)
+            for block in page:
+                self.follow(block)
+        except AssertionError as error:
+            return "".join([f"{error}\n", *traceback.format_exception(error.__cause__ or error)])
+        return None
 
     def follow(self, block: Block) -> None:
         if block.language == "bash":

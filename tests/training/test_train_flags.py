@@ -16,74 +16,67 @@ from echodepth.models.checkpoint import load_depth_model, save_model
 from echodepth.training.config import TrainConfig
 from tests.training.runs import binaural, distil, last_weights, rgb, train, untrained_teacher
 
+RGB_FLAGS: list[dict[str, Any]] = [
+    {"seed": 1},
+    {"learning_rate": 2e-3},
+    {"optimizer": "Adam", "weight_decay": 0.5},
+    {"optimizer": "SGD"},
+    {"weight_decay": 0.5},
+    {"scheduler": "none"},
+    {"scheduler": "step"},
+    {"batch_size": 3},
+    {"accumulate": 2},
+    {"gradient_clip": 0.01},
+    {"ema_decay": 0.5},
+    {"bilinear": False},
+    {"base_channels": 6},
+    {"image_size": 48},
+    {"max_depth": 12.0},
+    {"flip": False},
+    {"color_jitter": 0.0},
+    {"criterion": "SILog"},
+    {"criterion": "Combined"},
+    {"lambda_l1": 0.5},
+    {"lambda_smooth": 0.0},
+    {"lambda_edge": 0.5},
+    {"use_adaptive_loss": True},
+    {"locations": ("Attic",)},
+    {"label_fraction": 0.5},
+    {"label_fraction": 0.5, "label_seed": 1},
+    {"precision": "bf16-mixed"},
+    {"nb_epochs": 2},
+]
+BINAURAL_FLAGS: list[dict[str, Any]] = [
+    {"attention_levels": (5,)},
+    {"model": "unet_baseline", "base_channels": 2},
+    {"model": "light"},
+    {"convolution": "factorized"},
+    {"shared_encoder": False},
+    {"image_grid": False},
+    {"audio_bins": 16},
+    {"audio_frames": 64},
+    {"audio_range": 5.0},
+    {"pulse_compression": False},
+    {"spectrogram": "magnitude"},
+    {"spectrogram_antialias": False},
+    {"binaural_cues": True},
+    {"spec_masks": 3},
+    {"audio_start": "zero"},
+    {"audio_start": 400},
+    {"audio_seconds": 0.03},
+    {"leave_out": "Attic"},
+]
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "flags",
-    [
-        {"seed": 1},
-        {"learning_rate": 2e-3},
-        {"optimizer": "Adam", "weight_decay": 0.5},
-        {"optimizer": "SGD"},
-        {"weight_decay": 0.5},
-        {"scheduler": "none"},
-        {"scheduler": "step"},
-        {"batch_size": 3},
-        {"accumulate": 2},
-        {"gradient_clip": 0.01},
-        {"ema_decay": 0.5},
-        {"bilinear": False},
-        {"base_channels": 6},
-        {"image_size": 48},
-        {"max_depth": 12.0},
-        {"flip": False},
-        {"color_jitter": 0.0},
-        {"criterion": "SILog"},
-        {"criterion": "Combined"},
-        {"lambda_l1": 0.5},
-        {"lambda_smooth": 0.0},
-        {"lambda_edge": 0.5},
-        {"use_adaptive_loss": True},
-        {"locations": ("Attic",)},
-        {"label_fraction": 0.5},
-        {"label_fraction": 0.5, "label_seed": 1},
-        {"precision": "bf16-mixed"},
-        {"nb_epochs": 2},
-    ],
+    ("network", "flags"),
+    [*(("rgb", each) for each in RGB_FLAGS), *(("binaural", each) for each in BINAURAL_FLAGS)],
     ids=str,
 )
-def test_every_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, Any]) -> None:
+def test_every_flag_reaches_what_it_names(v2_root: Path, network: str, flags: dict[str, Any]) -> None:
     """Loss weights once stood on a command line of this field and never reached the loss."""
-    assert_flags_change_the_run(rgb(v2_root), flags)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "flags",
-    [
-        {"attention_levels": (5,)},
-        {"model": "unet_baseline", "base_channels": 2},
-        {"model": "light"},
-        {"convolution": "factorized"},
-        {"shared_encoder": False},
-        {"image_grid": False},
-        {"audio_bins": 16},
-        {"audio_frames": 64},
-        {"audio_range": 5.0},
-        {"pulse_compression": False},
-        {"spectrogram": "magnitude"},
-        {"spectrogram_antialias": False},
-        {"binaural_cues": True},
-        {"spec_masks": 3},
-        {"audio_start": "zero"},
-        {"audio_start": 400},
-        {"audio_seconds": 0.03},
-        {"leave_out": "Attic"},
-    ],
-    ids=str,
-)
-def test_every_audio_flag_reaches_what_it_names(v2_root: Path, flags: dict[str, Any]) -> None:
-    assert_flags_change_the_run(binaural(v2_root), flags)
+    assert_flags_change_the_run({"rgb": rgb, "binaural": binaural}[network](v2_root), flags)
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,59 +53,26 @@ def _exif(orientation: int) -> Image.Exif:
     return exif
 
 
-SAVED: dict[str, Callable[[Path], tuple[int, int]]] = {}
-"""By file name, a function that writes an unusual image and returns the height and width of its depth map."""
+UNUSUAL: dict[str, tuple[str, tuple[int, int], dict[str, Any], tuple[int, int]]] = {
+    **{f"{mode}.png": (mode, (20, 30), {}, (30, 20)) for mode in ("1", "L", "LA", "P", "RGBA")},
+    "CMYK.jpg": ("CMYK", (20, 30), {}, (30, 20)),
+    "one_pixel.png": ("RGB", (1, 1), {}, (1, 1)),
+    "a_line.png": ("RGB", (3000, 1), {}, (1, 3000)),
+    "two_frames.gif": (
+        "RGB",
+        (20, 30),
+        {"save_all": True, "append_images": [Image.new("RGB", (20, 30), "red")]},
+        (30, 20),
+    ),
+    "phone.jpg": ("RGB", (40, 24), {"exif": _exif(6)}, (40, 24)),
+}
+"""By file name: mode, width and height, and settings of an image, and height and width of its depth map."""
 
 
-def unusual(name: str) -> Callable[[Callable[[Path], tuple[int, int]]], Callable[[Path], tuple[int, int]]]:
-    def register(write: Callable[[Path], tuple[int, int]]) -> Callable[[Path], tuple[int, int]]:
-        SAVED[name] = write
-        return write
-
-    return register
-
-
-for _mode in ("1", "L", "LA", "P", "RGBA"):
-
-    @unusual(f"{_mode}.png")
-    def _write(path: Path, mode: str = _mode) -> tuple[int, int]:
-        Image.new(mode, (20, 30)).save(path)
-        return 30, 20
-
-
-@unusual("CMYK.jpg")
-def _cmyk(path: Path) -> tuple[int, int]:
-    Image.new("CMYK", (20, 30)).save(path)
-    return 30, 20
-
-
-@unusual("one_pixel.png")
-def _one_pixel(path: Path) -> tuple[int, int]:
-    Image.new("RGB", (1, 1)).save(path)
-    return 1, 1
-
-
-@unusual("a_line.png")
-def _line(path: Path) -> tuple[int, int]:
-    Image.new("RGB", (3000, 1)).save(path)
-    return 1, 3000
-
-
-@unusual("many_frames.gif")
-def _gif(path: Path) -> tuple[int, int]:
-    Image.new("RGB", (20, 30)).save(path, save_all=True, append_images=[Image.new("RGB", (20, 30), "red")])
-    return 30, 20
-
-
-@unusual("phone.jpg")
-def _phone(path: Path) -> tuple[int, int]:
-    Image.new("RGB", (40, 24)).save(path, exif=_exif(6))
-    return 40, 24
-
-
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", UNUSUAL)
 def test_unusual_images_are_read_as_colour(eyes: Predictor, tmp_path: Path, name: str) -> None:
-    shape = SAVED[name](tmp_path / name)
+    mode, size, settings, shape = UNUSUAL[name]
+    Image.new(mode, size).save(tmp_path / name, **settings)
     depth = eyes.infer(tmp_path / name).depth
     assert depth.shape == shape
     assert np.isfinite(depth).all()
