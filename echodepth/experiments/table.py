@@ -63,7 +63,9 @@ def setting(config: ExperimentConfig, rows: Rows) -> str:
 
 
 def gap_closed(rows: Rows, source: str, members: Rows) -> float | None:
-    """(none - student) / (none - teacher) in mean RMSE: 0 is a student alone, 1 is its teacher.
+    """(none - student) / (none - teacher) in mean RMSE over the seeds that all three have.
+
+    0 is a student alone, 1 is its teacher.
 
     Args:
         rows: of one number of rooms and label fraction.
@@ -71,16 +73,21 @@ def gap_closed(rows: Rows, source: str, members: Rows) -> float | None:
         members: the student's runs.
 
     Returns:
-        None without runs of the teacher and of the student without it, and where the teacher is no better: there is no
-        gap then.
+        None without a common seed, and where the teacher is no better: there is no gap then.
     """
-    alone = [float(row["rmse"]) for row in rows if row["method"] == "none"]
-    key = ("teacher", source)
-    teacher = [float(row["rmse"]) for row in rows if (row["method"], row["teacher_data"]) == key]
-    if not alone or not teacher or mean(teacher) >= mean(alone):
+    student = _errors(members)
+    alone = _errors([row for row in rows if row["method"] == "none"])
+    teacher = _errors([row for row in rows if (row["method"], row["teacher_data"]) == ("teacher", source)])
+    seeds = student.keys() & alone.keys() & teacher.keys()
+    gap = sum(alone[seed] - teacher[seed] for seed in seeds)
+    if gap <= 0:
         return None
-    student = mean(float(row["rmse"]) for row in members)
-    return (mean(alone) - student) / (mean(alone) - mean(teacher))
+    return sum(alone[seed] - student[seed] for seed in seeds) / gap
+
+
+def _errors(rows: Rows) -> dict[int, float]:
+    """RMSE by seed."""
+    return {row["seed"]: float(row["rmse"]) for row in rows}
 
 
 def spread(values: list[float | None]) -> str:
