@@ -28,7 +28,8 @@ LONGEST_CUT = 10.0
 DEFAULT_RANGE = 30.0
 """Metres: the range of BatVision V2, which determines the default length of a cut."""
 
-_remarked: set[str] = set()
+_MOST_REMARKS = 10  # of one kind: a whole set of recordings usually has the same peculiarity
+_remarked: dict[str, set[str]] = {}  # files by kind
 _SILENCE = 1e-9  # a hundredth of a 24-bit step: less remains of a filtered constant, more of any sound
 _WINDOW = 32  # samples, 0.7 ms: long enough for a steady level, short against the 132-sample chirp
 _BEFORE = 96  # samples of background in the refinement
@@ -100,10 +101,12 @@ def read_wav(path: File) -> tuple[Float[np.ndarray, "2 t"], int]:
             4 to 384 kHz, or it is longer than a minute.
     """
     recording = load_recording(path)
-    if recording.remark and not _remarked:
-        # Once: a whole set of recordings usually has the same peculiarity.
-        log.warning("%s; further such files are not listed", recording.remark)
-        _remarked.add(recording.remark)
+    for kind, remark in recording.remarks.items():
+        files = _remarked.setdefault(kind, set())
+        if str(path) not in files and len(files) < _MOST_REMARKS:
+            files.add(str(path))
+            last = "; further such files are not listed" if len(files) == _MOST_REMARKS else ""
+            log.warning("%s%s", remark, last)
     return check_ears(recording.samples, str(path)), recording.rate
 
 

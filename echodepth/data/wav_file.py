@@ -34,14 +34,14 @@ class Recording:
         rate: sample rate in Hz.
         subtype: libsndfile's name of the sample format.
         missing: bytes that the header promises and the file lacks.
-        remark: what was decided about an ambiguous header; empty if nothing was.
+        remarks: what was decided about an ambiguous file, by the kind of ``doctor``'s finding.
     """
 
     samples: Float[np.ndarray, "2 t"]
     rate: int
     subtype: str
     missing: int
-    remark: str
+    remarks: dict[str, str]
 
 
 def load_recording(path: File) -> Recording:
@@ -63,10 +63,11 @@ def load_recording(path: File) -> Recording:
             samples = file.read(LONGEST_SAMPLES + 1 if is_unknown else -1, dtype="float32", always_2d=True)
             check_length(len(samples), file.samplerate, name)
             factor = 1 if layout is None else _low_end_factor(file, layout, samples)
-            remark = _remark(name, factor) if factor > 1 else ""
+            remarks = {"unread audio": _unread(name, layout), "audio level": _level(name, factor)}
             missing = layout.missing if layout is not None else 0
             scaled = samples.T if factor == 1 else factor * samples.T
-            return Recording(scaled, int(file.samplerate), file.subtype, missing, remark)
+            said = {kind: remark for kind, remark in remarks.items() if remark}
+            return Recording(scaled, int(file.samplerate), file.subtype, missing, said)
     except (soundfile.SoundFileError, OSError) as error:
         raise DataError(f"{path} cannot be read as audio: {error}") from error
 
@@ -108,7 +109,23 @@ def _low_end_factor(file: soundfile.SoundFile, layout: WavLayout, samples: Float
     return factor if (integers & (factor - 1)).any() else 1
 
 
-def _remark(name: str, factor: int) -> str:
+def _unread(name: str, layout: WavLayout | None) -> str:
+    if layout is None or not (layout.further or layout.uncounted):
+        return ""
+    if layout.further:
+        return (
+            f"{name} has more than one data chunk: the first one is read, and not the {layout.further} bytes of the "
+            "others; save their sound as a recording of its own if it is needed"
+        )
+    return (
+        f"{name} has {layout.uncounted} bytes behind the samples that its header counts, which are not read; if they "
+        "are sound, as after a loss of power, `ffmpeg -ignore_length 1 -i IN.wav OUT.wav` includes it"
+    )
+
+
+def _level(name: str, factor: int) -> str:
+    if factor == 1:
+        return ""
     return (
         f"{name} is read {20 * np.log10(factor):.0f} dB louder than its header says: no sample exceeds 1/{factor} of "
         "full scale and all lower bits are used, as when samples lie in the low end of their bytes (arecord -f S24_LE);"

@@ -25,7 +25,9 @@ _KNOWN = (
     *(b"JUNK", b"junk", b"PAD ", b"FLLR", b"chna", b"ds64", b"id3 ", b"ID3 ", b"acid", b"cart", b"umid", b"levl"),
 )
 _KNOWN_NAME = re.compile(b"|".join(map(re.escape, _KNOWN)))
-_PRINTABLE = re.compile(rb"[A-Za-z][ -~]{3}")
+_PRINTABLE = re.compile(rb"[A-Za-z_][ -~]{3}")
+_TAGS = (b"ID3", b"APETAGEX")  # music players append these without a chunk around them
+_SHORT_TAG, _SHORT_TAG_SIZE = b"TAG", 128
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class WavLayout:
         start: first byte of the samples.
         size: bytes of the samples that are there, in whole frames.
         missing: bytes by which the file is shorter than a believable data size; 0 for a whole file.
+        further: bytes in further data chunks and in WAV files behind this one, which are not read.
+        uncounted: bytes behind the samples that no size counts and that are no tags, which are not read.
         exact: whether libsndfile finds the same samples by itself.
     """
 
@@ -46,6 +50,8 @@ class WavLayout:
     start: int
     size: int
     missing: int
+    further: int
+    uncounted: int
     exact: bool
 
     @property
@@ -95,8 +101,10 @@ def find_samples(stream: BufferedIOBase, name: str) -> WavLayout:
     for chunk, start, size, is_padded in _chunks(stream, 12, total, order):
         # libsndfile reads into other chunks, and stumbles over what some hold.
         in_order &= is_padded and chunk in ((b"data", b"fact", b"PEAK") if b"fmt " in found else (b"fmt ",))
-        found.setdefault(chunk, (start, size))
-        if b"fmt " in found and b"data" in found:
+        in_order &= chunk not in found
+        if not found.get(chunk, (0, 0))[1]:
+            found[chunk] = (start, size)
+        if b"fmt " in found and found.get(b"data", (0, 0))[1]:
             break
     else:
         in_order = False
@@ -110,9 +118,12 @@ def find_samples(stream: BufferedIOBase, name: str) -> WavLayout:
             "was cut short; copy it again, or leave the recording out"
         )
     start, declared = found[b"data"]
-    if declared == 0xFFFFFFFF and b"ds64" in found:
-        declared = struct.unpack(f"{order}8xQ", _read(stream, found[b"ds64"][0], 16).ljust(16, b"\0"))[0]
-    end = _end(stream, start, declared, total, order)
+    riff = struct.unpack(f"{order}I", _read(stream, 4, 4))[0]
+    if b"ds64" in found:
+        large = struct.unpack(f"{order}QQ", _read(stream, found[b"ds64"][0], 16).ljust(16, b"\0"))
+        riff, declared = (b if a == 0xFFFFFFFF else a for a, b in zip((riff, declared), large, strict=True))
+    end, behind = _end(stream, start, declared, riff + 8, order)
+    further, uncounted = _unread(stream, behind, total, order)
     tag, channels, frame, bits = struct.unpack(f"{order}HH8xHH", fmt[:16])
     if frame < (channels * -(-bits // 8) if tag in (_PCM, _FLOAT, _EXTENSIBLE) else 1):
         raise DataError(
@@ -120,9 +131,9 @@ def find_samples(stream: BufferedIOBase, name: str) -> WavLayout:
         )
     size = (end - start) // frame * frame
     whole = declared <= total or declared - (end - start) <= _SLACK or declared >= _PLACEHOLDER
-    exact = in_order and magic in (b"RIFF", b"RIFX") and declared == end - start
-    exact &= struct.unpack(f"{order}I", _read(stream, 4, 4))[0] + 8 >= end
-    layout = WavLayout(order, fmt, start, size, 0 if whole else declared - (end - start), exact)
+    # libsndfile takes the last of several data chunks, and refuses files for chunks behind the samples.
+    exact = in_order and magic in (b"RIFF", b"RIFX") and declared == end - start and riff + 8 >= end >= total - 1
+    layout = WavLayout(order, fmt, start, size, 0 if whole else declared - (end - start), further, uncounted, exact)
     occupied = layout.sample_bits
     if occupied is not None and occupied[0] > _MOST_BITS:
         raise DataError(f"{name} cannot be read as audio: its header says that a sample has {occupied[0]} bits")
@@ -152,29 +163,59 @@ def _chunks(stream: BufferedIOBase, at: int, total: int, order: str) -> Iterator
             at += padded
 
 
-def _end(stream: BufferedIOBase, start: int, declared: int, total: int, order: str) -> int:
-    """The byte after the last sample: where further chunks begin, or the end of the file."""
+def _end(stream: BufferedIOBase, start: int, declared: int, riff: int, order: str) -> tuple[int, int]:
+    """The byte after the last sample, and the first one of what lies behind: further chunks, or the end of the file."""
+    total = stream.seek(0, 2)
     if declared == total - start:
-        return total
-    riff = struct.unpack(f"{order}I", _read(stream, 4, 4))[0] + 8
+        return total, total
     for end in (start + declared, start + declared + declared % 2):
         if end >= total:
             break
-        # Where both sizes agree, what follows them was appended.
-        is_agreed = declared > 0 and riff == end
+        # Where both sizes agree, what follows them was appended. Some writers count the first 8 bytes too.
+        is_agreed = declared > 0 and riff - end in (0, 8)
         if is_agreed or end == total - 1 or _read(stream, end, 4) in _KNOWN or _are_chunks(stream, end, total, order):
-            return start + declared
+            return start + declared, end + (end % 2 and _read(stream, end, 1) == b"\0")
     # The data size is wrong; chunks that end exactly with the file are still none of its samples.
     first = max(start, total - _SEARCHED)
+    failed: set[int] = set()
     for match in _KNOWN_NAME.finditer(_read(stream, first, total - first)):
-        if _are_chunks(stream, first + match.start(), total, order):
-            return first + match.start()
-    return total
+        if _are_chunks(stream, first + match.start(), total, order, failed):
+            return first + match.start(), first + match.start()
+    return total, total
 
 
-def _are_chunks(stream: BufferedIOBase, at: int, total: int, order: str) -> bool:
-    """Whether chunks follow from a byte to the end of the file; the last one may lack its pad byte."""
-    end = at
+def _unread(stream: BufferedIOBase, behind: int, total: int, order: str) -> tuple[int, int]:
+    """Bytes of further data chunks or whole files, and bytes outside all chunks that are neither tags nor zeros.
+
+    A recorder that loses power leaves sound behind the sizes that it wrote last.
+    """
+    further, end = 0, behind
+    are_chunks = _are_chunks(stream, behind, total, order)
+    for chunk, start, size, _ in _chunks(stream, behind, total, order):
+        if not are_chunks and chunk not in _KNOWN:
+            break
+        end = min(start + size, total)
+        further += end - start if chunk in (b"data", *WAV_MAGIC) else 0
+    rest = _read(stream, end, _SEARCHED)
+    is_tag = rest.startswith(_TAGS) or (rest.startswith(_SHORT_TAG) and len(rest) == _SHORT_TAG_SIZE)
+    is_empty = not any(rest) and not any(_read(stream, max(end, total - _SEARCHED), _SEARCHED))
+    return further, 0 if is_tag or is_empty or total - end <= _SLACK else total - end
+
+
+def _are_chunks(stream: BufferedIOBase, at: int, total: int, order: str, failed: set[int] | None = None) -> bool:
+    """Whether chunks follow from a byte to the end of the file; the last one may lack its pad byte.
+
+    Chunks that do not lead there are added to ``failed``, so that of thousands of chunks each is followed once.
+    """
+    end, passed = at, set()
     for _, start, size, _ in _chunks(stream, at, total, order):
+        if failed and start in failed:
+            break
+        passed.add(start)
         end = start + size
-    return end > at and total in (end, end + 1, end - 1)
+    else:
+        if end > at and total in (end, end + 1, end - 1):
+            return True
+    if failed is not None:
+        failed |= passed
+    return False

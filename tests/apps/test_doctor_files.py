@@ -56,6 +56,7 @@ CASES: dict[str, tuple[str, bytes | Callable[[Path], None], str]] = {
     "metres": ("depth_0.npy", npy(with_sky(WALL, 1000.0)), "depth unit"),
     "cut": ("audio_0.wav", riff(fmt() + data(SAMPLES * 9))[:-900], "corrupt"),
     "low end": ("audio_0.wav", riff(fmt(32, 4) + data(stored(24, 4) * 9)), "audio level"),
+    "second data chunk": ("audio_0.wav", riff(fmt() + data(SAMPLES * 9) + data(SAMPLES)), "unread audio"),
 }
 
 

@@ -59,6 +59,17 @@ def riff(chunks: bytes, size: int | None = None, magic: bytes = b"RIFF") -> byte
     return magic + struct.pack("<I", len(chunks) + 4 if size is None else size) + b"WAVE" + chunks
 
 
+def chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+
+def rf64(chunks: bytes, size: int) -> bytes:
+    sizes = chunk(b"ds64", struct.pack("<QQQI", len(chunks) + 40, size, 0, 0))
+    return riff(sizes + chunks, 2**32 - 1, b"RF64")
+
+
+ID3 = b"ID3\3\0\0\0\0\1\x00" + bytes(range(128))
+TAGS = chunk(b"id3 ", ID3) + chunk(b"_PMX", b"<x:xmpmeta/>!")
 SAMPLES = stored(16, 2)
 PLAIN = riff(fmt() + data(SAMPLES))
 N = len(SAMPLES)
@@ -74,7 +85,6 @@ WHOLE = {
     "data size of the file": riff(LIST + fmt() + data(SAMPLES, N + len(LIST) + 44)),
     "half the data size": riff(fmt() + data(SAMPLES, N // 2)),
     "byte behind": PLAIN + b"\0",
-    "text behind, which no size counts": PLAIN + 999 * b"TAG!",
     "tags before": riff(LIST + fmt() + data(SAMPLES)),
     "tags between": riff(fmt() + LIST + data(SAMPLES)),
     "tags behind": riff(fmt() + data(SAMPLES) + LIST),
@@ -82,6 +92,18 @@ WHOLE = {
     "odd tags, no pad": riff(ODD_LIST + fmt() + data(SAMPLES)),
     "odd tags between, no pad": riff(fmt() + ODD_LIST + data(SAMPLES)),
     "odd tags behind, no pad": riff(fmt() + data(SAMPLES) + ODD_LIST),
+    "bext, id3 and XMP behind": riff(fmt() + data(SAMPLES) + chunk(b"bext", bytes(602)) + TAGS),
+    "the same, which no size counts": PLAIN + TAGS,
+    "a chunk that no one knows behind": riff(fmt() + data(SAMPLES) + chunk(b"LGWV", 99 * b"q")),
+    "chunks that libsndfile refuses behind": riff(fmt() + data(SAMPLES) + chunk(b"PEAK", b"\1")),
+    "ID3v2 tag without a chunk": PLAIN + ID3,
+    "ID3v1 tag without a chunk": PLAIN + b"TAG" + bytes(range(125)),
+    "APE tag without a chunk": PLAIN + b"APETAGEX" + bytes(range(200)),
+    "15 frames behind, which no size counts": PLAIN + bytes(range(60)),
+    "block of zeros behind": PLAIN + bytes(4096),
+    "empty data chunk before": riff(fmt() + data(b"") + data(SAMPLES)),
+    "empty data chunk and tags before": riff(fmt() + data(b"") + LIST + data(SAMPLES)),
+    "empty data chunk behind": riff(fmt() + data(SAMPLES) + data(b"")),
     "tags with a wrong size": riff(b"LIST" + struct.pack("<I", 9999) + b"INFO" + fmt() + data(SAMPLES)),
     "word data in the tags": riff(b"LIST" + struct.pack("<I", 12) + b"INFOdata\x04\0\0\0" + fmt() + data(SAMPLES)),
     "fmt of 18 bytes": riff(fmt(extra=b"\0\0") + data(SAMPLES)),
@@ -114,7 +136,7 @@ def test_a_file_whose_samples_are_all_there_is_read_whole(case: str, tmp_path: P
         recording = load_recording(file)
         assert recording.samples.shape == (2, FRAMES)
         np.testing.assert_allclose(recording.samples, WAVE.T, atol=2e-4)
-        assert (recording.rate, recording.missing, recording.remark) == (44100, 0, "")
+        assert (recording.rate, recording.missing, recording.remarks) == (44100, 0, {})
 
 
 def test_a_file_that_was_cut_short_says_how_much_is_missing(tmp_path: Path) -> None:
@@ -180,7 +202,7 @@ def test_quiet_recordings_stay_quiet(subtype: str, gain: float, tmp_path: Path) 
     soundfile.write(tmp_path / "a.wav", gain * WAVE, 44100, subtype=subtype)
     recording = load_recording(tmp_path / "a.wav")
     np.testing.assert_allclose(recording.samples, gain * WAVE.T, atol=1 / 32768)
-    assert recording.remark == ""
+    assert recording.remarks == {}
 
 
 def test_a_quiet_recording_of_24_bits_at_the_high_end_of_32_stays_quiet(tmp_path: Path) -> None:
@@ -190,7 +212,7 @@ def test_a_quiet_recording_of_24_bits_at_the_high_end_of_32_stays_quiet(tmp_path
         (tmp_path / "a.wav").write_bytes(riff(header + data(quiet.tobytes())))
         recording = load_recording(tmp_path / "a.wav")
         np.testing.assert_allclose(recording.samples, 1e-3 * WAVE.T, atol=2**-23)
-        assert recording.remark == ""
+        assert recording.remarks == {}
 
 
 def test_flac_of_unknown_length_is_read_whole(tmp_path: Path) -> None:

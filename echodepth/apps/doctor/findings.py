@@ -29,6 +29,10 @@ ISSUES: dict[str, Issue] = {
         "Samples in the low end of their bytes",
         "They are read at their full level. Convert them with `echodepth convert`, so that other programs do too.",
     ),
+    "unread audio": Issue(
+        "Bytes that are not read behind the samples",
+        "A header counts less than its file holds. If the rest is sound, save the recording again with all of it.",
+    ),
     "too short": Issue("Recording too short", "Record longer, or train with a smaller --max_depth."),
     "no sound": Issue("No direct sound", "Check that the loudspeaker was on. Record again, or delete the row."),
     "onset": Issue(

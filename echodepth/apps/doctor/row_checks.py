@@ -181,8 +181,8 @@ def _check_audio(row: CheckedRow, decoder: Decoder) -> None:
             if recording.missing:
                 row.report("corrupt", f"{names} is truncated: {recording.missing} bytes of its samples are missing")
                 return
-            if recording.remark:
-                row.report("audio level", recording.remark, "note")
+            for kind, remark in recording.remarks.items():
+                row.report(kind, remark, "note")
         else:
             audio = read_ear_arrays(*paths)
     except DataError as error:
