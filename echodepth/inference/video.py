@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
 from itertools import chain
@@ -32,7 +33,18 @@ _ONLY_FILES = {
 }
 """FFmpeg's formats that are opened, whatever a file's name says: it knows playlists, which name other files."""
 _READ = "MP4, MOV, MKV, WebM, AVI and MPEG are read"
+_STATE_DURATION = ("matroska", "mov")  # other formats' is derived from the file's size or its last frames
 _TIME_BASE = Fraction(1, 90_000)  # seconds: the customary unit of video time stamps
+
+
+@dataclass
+class _Read:
+    """What was read of a video: decoded frames, whole and undecodable packets, and the end of the last in seconds."""
+
+    frames: int = 0
+    packets: int = 0
+    damaged: int = 0
+    end: float = 0.0
 
 
 class TimedFrame(NamedTuple):
@@ -55,8 +67,10 @@ class Video:
         path: a file in any format that FFmpeg reads.
         frame_stride: take every n-th frame.
 
+    Frames that cannot be decoded are left out. A warning states how many of a damaged or incomplete video are left.
+
     Raises:
-        DataError: the file is unreadable or has no video stream.
+        DataError: the file is unreadable or has no video stream; when iterated, no frame can be decoded.
     """
 
     def __init__(self, path: Path, frame_stride: int = 1) -> None:
@@ -74,7 +88,7 @@ class Video:
         first: float | None = None
         last: float | None = None
         with self._open() as container:
-            for number, frame in enumerate(container.decode(video=0)):
+            for number, frame in enumerate(self._decode(container)):
                 seconds = 0.0 if last is None else last + float(1 / self.rate)
                 if frame.time is not None:
                     first = frame.time - seconds if first is None else first
@@ -86,17 +100,62 @@ class Video:
 
     def sample(self) -> list[UInt8[np.ndarray, "h w 3"]]:
         """From 1 to 15 key frames spread over the video, of at most 1024 pixels a side; others are slow to decode."""
+        # A video that was trimmed without being encoded again may show none of its key frames.
+        return self._sample("NONKEY") or self._sample("DEFAULT")
+
+    def _sample(self, skipped: str) -> list[UInt8[np.ndarray, "h w 3"]]:
         kept: list[UInt8[np.ndarray, "h w 3"]] = []
         step = 1
         with self._open() as container:
-            container.streams.video[0].codec_context.skip_frame = "NONKEY"
-            for number, frame in enumerate(container.decode(video=0)):
+            container.streams.video[0].codec_context.skip_frame = skipped
+            for number, frame in enumerate(self._decode(container, is_sample=True)):
                 if number % step == 0:
                     thinned = math.ceil(max(frame.width, frame.height) / _SAMPLED_SIDE)
                     kept.append(self._upright(frame)[::thinned, ::thinned].copy())
                 if len(kept) == 2 * _SAMPLED_FRAMES:
                     kept, step = kept[::2], 2 * step
         return kept
+
+    def _decode(self, container: "InputContainer", is_sample: bool = False) -> Iterator["VideoFrame"]:
+        """All frames that can be decoded; unless they are a sample, a warning says whether others are missing."""
+        import av
+
+        stream = container.streams.video[0]
+        read = _Read()
+        # Matroska states one duration, that of its longest stream.
+        for packet in container.demux(stream) if stream.duration is not None else container.demux():
+            if packet.stream_index == stream.index:
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError:
+                    read.damaged += 1
+                    continue
+                read.packets += packet.size > 0
+                read.frames += len(frames)
+                yield from frames
+            if packet.pts is not None:
+                read.end = max(read.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if not is_sample:
+            self._check_end(container, read)
+
+    def _check_end(self, container: "InputContainer", read: _Read) -> None:
+        if not read.frames:
+            raise DataError(f"{self.path} has no frames that can be decoded: it was cut short or is damaged")
+        stream, duration = container.streams.video[0], 0.0
+        if stream.duration is not None and stream.time_base is not None:
+            duration = float(stream.duration * stream.time_base)
+        elif container.duration is not None:
+            duration = container.duration / 1e6
+        if container.format.name.startswith(_STATE_DURATION):
+            is_short = read.end + 2 / float(self.rate) < duration
+        else:
+            is_short = read.packets < stream.frames
+        if is_short or read.damaged:
+            of = f" of {stream.frames}" if stream.frames else ""
+            until = f", to {read.end:.1f} of {duration:.1f} s" if read.end < duration else ""
+            log.warning(
+                "%s: %d%s frames can be decoded%s: it was cut short or is damaged", self.path, read.frames, of, until
+            )
 
     def _upright(self, frame: "VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
         """A frame after the rotation that the video asks for: phones store upright videos rotated by 90 degrees."""
@@ -122,7 +181,8 @@ class Video:
                     raise DataError(f"{self.path} is not a video: it has no video stream")
                 codec = container.streams.video[0].codec_context
                 self._check_size(codec.width, codec.height)
-                container.streams.video[0].thread_type = "AUTO"
+                # Threads that decode a frame each lose frames before a damaged one, and its error.
+                container.streams.video[0].thread_type = "SLICE"
                 # FFmpeg refuses larger frames before it allocates them, also where the size changes.
                 codec.options = {"max_pixels": str(MAX_PIXELS)}
                 yield container
