@@ -33,14 +33,12 @@ class Recording:
         samples: channels and samples, full scale 1.
         rate: sample rate in Hz.
         subtype: libsndfile's name of the sample format.
-        missing: bytes that the header promises and the file lacks.
-        remarks: what was decided about an ambiguous file, by the kind of ``doctor``'s finding.
+        remarks: what is missing, left out or was guessed, by the kind of ``doctor``'s finding.
     """
 
     samples: Float[np.ndarray, "2 t"]
     rate: int
     subtype: str
-    missing: int
     remarks: dict[str, str]
 
 
@@ -63,11 +61,9 @@ def load_recording(path: File) -> Recording:
             samples = file.read(LONGEST_SAMPLES + 1 if is_unknown else -1, dtype="float32", always_2d=True)
             check_length(len(samples), file.samplerate, name)
             factor = 1 if layout is None else _low_end_factor(file, layout, samples)
-            remarks = {"unread audio": _unread(name, layout), "audio level": _level(name, factor)}
-            missing = layout.missing if layout is not None else 0
             scaled = samples.T if factor == 1 else factor * samples.T
-            said = {kind: remark for kind, remark in remarks.items() if remark}
-            return Recording(scaled, int(file.samplerate), file.subtype, missing, said)
+            remarks = {} if layout is None else _remarks(name, layout, factor)
+            return Recording(scaled, int(file.samplerate), file.subtype, remarks)
     except (soundfile.SoundFileError, OSError) as error:
         raise DataError(f"{path} cannot be read as audio: {error}") from error
 
@@ -109,28 +105,27 @@ def _low_end_factor(file: soundfile.SoundFile, layout: WavLayout, samples: Float
     return factor if (integers & (factor - 1)).any() else 1
 
 
-def _unread(name: str, layout: WavLayout | None) -> str:
-    if layout is None or not (layout.further or layout.uncounted):
-        return ""
+def _remarks(name: str, layout: WavLayout, factor: int) -> dict[str, str]:
+    remarks = {}
+    if layout.missing:
+        remarks["corrupt"] = f"{name} is truncated: {layout.missing} bytes of its samples are missing"
     if layout.further:
-        return (
+        remarks["unread audio"] = (
             f"{name} has more than one data chunk: the first one is read, and not the {layout.further} bytes of the "
             "others; save their sound as a recording of its own if it is needed"
         )
-    return (
-        f"{name} has {layout.uncounted} bytes behind the samples that its header counts, which are not read; if they "
-        "are sound, as after a loss of power, `ffmpeg -ignore_length 1 -i IN.wav OUT.wav` includes it"
-    )
-
-
-def _level(name: str, factor: int) -> str:
-    if factor == 1:
-        return ""
-    return (
-        f"{name} is read {20 * np.log10(factor):.0f} dB louder than its header says: no sample exceeds 1/{factor} of "
-        "full scale and all lower bits are used, as when samples lie in the low end of their bytes (arecord -f S24_LE);"
-        " save a recording that is truly so quiet with 24 bits or as floating point"
-    )
+    elif layout.uncounted:
+        remarks["unread audio"] = (
+            f"{name} has {layout.uncounted} bytes behind the samples that its header counts, which are not read; if "
+            "they are sound, as after a loss of power, `ffmpeg -ignore_length 1 -i IN.wav OUT.wav` includes it"
+        )
+    if factor > 1:
+        remarks["audio level"] = (
+            f"{name} is read {20 * np.log10(factor):.0f} dB louder than its header says: no sample exceeds 1/{factor} "
+            "of full scale and all lower bits are used, as when samples lie in the low end of their bytes (arecord -f "
+            "S24_LE); save a recording that is truly so quiet with 24 bits or as floating point"
+        )
+    return remarks
 
 
 def check_length(samples: int, rate: int, name: str) -> None:

@@ -178,11 +178,10 @@ def _check_audio(row: CheckedRow, decoder: Decoder) -> None:
         if len(paths) == 1:
             recording = load_recording(paths[0])
             audio, rate, subtype = check_ears(recording.samples, names), recording.rate, recording.subtype
-            if recording.missing:
-                row.report("corrupt", f"{names} is truncated: {recording.missing} bytes of its samples are missing")
-                return
             for kind, remark in recording.remarks.items():
-                row.report(kind, remark, "note")
+                row.report(kind, remark, "fault" if kind == "corrupt" else "note")
+            if "corrupt" in recording.remarks:
+                return
         else:
             audio = read_ear_arrays(*paths)
     except DataError as error:
