@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MAX_PIXELS = 10_000_000
-"""Pixels of the largest frame, which 4K has: FFmpeg's decoder holds up to sixteen, and one of each thread."""
+"""Pixels of the largest frame, which 4K has: FFmpeg's decoder holds up to sixteen."""
 _SAMPLED_FRAMES, _SAMPLED_SIDE = 8, 1024
 _DEFAULT_RATE = Fraction(25)
 _FASTEST_RATE = 240  # frames per second; browsers and recorders that know none write 1000
@@ -32,7 +32,7 @@ _ONLY_FILES = {
     "protocol_whitelist": "file",
 }
 """FFmpeg's formats that are opened, whatever a file's name says: it knows playlists, which name other files."""
-_READ = "MP4, MOV, MKV, WebM, AVI and MPEG are read"
+_UNREADABLE = "it was cut short, is damaged, or is none of MP4, MOV, MKV, WebM, AVI and MPEG"
 _STATE_DURATION = ("matroska", "mov")  # other formats' is derived from the file's size or its last frames
 _TIME_BASE = Fraction(1, 90_000)  # seconds: the customary unit of video time stamps
 
@@ -187,7 +187,7 @@ class Video:
                 codec.options = {"max_pixels": str(MAX_PIXELS)}
                 yield container
         except av.FFmpegError as error:
-            raise DataError(f"{self.path} cannot be read as a video: {error.strerror}; {_READ}") from error
+            raise DataError(f"{self.path} cannot be read as a video: {error.strerror}; {_UNREADABLE}") from error
 
 
 def write_video(path: Path, frames: Iterator[TimedFrame], name: str = "the video") -> None:
