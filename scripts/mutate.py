@@ -37,6 +37,10 @@ PARTS = {
         ["data/test_augmentation.py", "data/test_images.py", "data/test_hostile_images.py"],
     ),
     "audio": (["data/audio.py"], ["data/test_audio.py", "data/test_onset.py"]),
+    "recordings": (
+        ["data/wav_file.py", "data/wav_layout.py"],
+        ["data/test_wav_files.py", "data/test_wav_tails.py", "data/test_audio.py", "data/test_hostile_files.py"],
+    ),
     "distillation": (
         ["distillation/losses/*.py", "distillation/scale_alignment.py"],
         [
