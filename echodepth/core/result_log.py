@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from os import SEEK_END
 from pathlib import Path
 
 from echodepth.core.errors import ConfigError
@@ -119,11 +120,16 @@ class ResultLog:
         lines = []
         for path, origin in files.items():
             file = path.relative_to(self.folder).as_posix()
+            if self._origins.get(file) != origin:  # else listed by a process that was killed before it wrote the file
+                lines.append(json.dumps({"file": file, **asdict(origin)}) + "\n")
             self._add(file, origin)
-            lines.append(json.dumps({"file": file, **asdict(origin)}) + "\n")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as log:
-            log.write("".join(lines))
+        with self.path.open("ab+") as log:
+            if log.tell():
+                log.seek(-1, SEEK_END)
+                # Half a line of a process that was killed would spoil the next one.
+                lines.insert(0, "" if log.read(1) == b"\n" else "\n")
+            log.write("".join(lines).encode())
         return removed
 
     def _outdated(self, origin: Origin) -> list[str]:

@@ -195,6 +195,17 @@ def test_a_log_survives_half_a_line_and_other_things(tmp_path: Path) -> None:
     again = ResultLog(tmp_path)
     assert again.origin(tmp_path / "rec_depth.npy") == origin
     assert not again.needs(tmp_path / "rec_depth.npy", origin)
+    again.begin({tmp_path / "next.npy": origin})
+    assert ResultLog(tmp_path).origin(tmp_path / "next.npy") == origin
+
+
+def test_a_file_that_was_not_written_is_listed_once(tmp_path: Path) -> None:
+    """A kill between the line and its file left a log that differed from an undisturbed call's."""
+    first, second = (Origin("a", "x", digest, "m", "s") for digest in "12")
+    for origin, lines in ((first, 1), (first, 1), (second, 2), (first, 3)):
+        ResultLog(tmp_path).begin({tmp_path / "a": origin})
+        assert len((tmp_path / MADE_FROM).read_text().splitlines()) == lines
+        assert ResultLog(tmp_path).origin(tmp_path / "a") == origin
 
 
 def test_a_result_is_gone_before_the_log_names_what_replaces_it(tmp_path: Path) -> None:
