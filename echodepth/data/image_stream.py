@@ -1,6 +1,5 @@
 """Bounds of an image file, whatever its header says: bytes, tags, scans of a JPEG, and memory of its decoder."""
 
-from os import SEEK_END
 from typing import Any
 
 from PIL import Image
@@ -71,17 +70,15 @@ def check_file_size(size: int, name: str) -> None:
 
 
 def check_stream(image: Image.Image, name: str) -> int:
-    """Return the number of pixels that an opened image may have, so that its decoder needs little memory and time.
+    """Return the number of pixels that an image may have, so that its decoder needs little memory and time.
+
+    Args:
+        image: opened from a file.
+        name: the file, for messages.
 
     Raises:
-        DataError: the file is larger than any image, decodes its pixels over and over, or has a decoder in Python.
+        DataError: the file decodes its pixels over and over, or has a decoder in Python.
     """
-    stream = getattr(image, "fp", None)  # an image of memory has none
-    if stream is None:
-        return _largest(8)
-    start = stream.tell()
-    check_file_size(stream.seek(0, SEEK_END), name)
-    stream.seek(start)
     decoder = image.tile[0].codec_name if image.tile else ""  # type: ignore[attr-defined]
     if decoder in Image.DECODERS:  # of Pillow's decoders, those in Python, which are slow
         raise DataError(f"{name} is a compressed BMP, or a PPM of text or of unusual depth: save it as PNG")

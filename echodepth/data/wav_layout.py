@@ -158,8 +158,7 @@ def _chunks(stream: BufferedIOBase, at: int, total: int, order: str) -> Iterator
         at, padded = at + 8 + size, True
         if size % 2:
             # Some writers leave the pad byte of an odd size out.
-            names = _read(stream, at, 5)
-            padded = names[:4] not in _KNOWN or names[1:5] in _KNOWN
+            padded = _read(stream, at, 4) not in _KNOWN
             at += padded
 
 

@@ -94,6 +94,22 @@ def test_a_progressive_jpeg_has_few_scans(tmp_path: Path) -> None:
             read(path)
 
 
+@pytest.mark.parametrize(("width", "height", "limit"), [(8000, 6250, 20), (5000, 4000, 50), (1000, 1000, 100)])
+def test_a_large_jpeg_has_fewer_scans(width: int, height: int, limit: int, tmp_path: Path) -> None:
+    """All scans of an image together pass over at most 1e9 pixels, or are twenty."""
+    path = tmp_path / "a.jpg"
+    Image.new("L", (64, 48)).save(path, progressive=True)
+    data = path.read_bytes().replace(struct.pack(">HH", 48, 64), struct.pack(">HH", height, width), 1)
+    last, end, scans = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9"), data.count(b"\xff\xda")
+    for count in (limit, limit + 1):
+        # Two pieces of a megabyte: the scans of the first are counted once.
+        path.write_bytes(data[:end] + (count - scans) * data[last:end] + data[end:] + bytes(2**20))
+        if count == limit:
+            open_image(path).close()
+    with pytest.raises(DataError, match=rf"a JPEG of {limit + 1} scans, over the limit of {limit}"):
+        open_image(path)
+
+
 def test_images_have_a_size_and_a_side(tmp_path: Path) -> None:
     (tmp_path / "wide.png").write_bytes(png(65_536, 1))
     with pytest.raises(DataError, match=r"wide\.png is 65536x1 pixels: no side may be longer than 65535"):
@@ -200,10 +216,12 @@ def test_a_tiff_has_a_bounded_number_of_parts(tmp_path: Path) -> None:
     for compression in (None, "tiff_deflate"):
         Image.new("RGB", (32, 240)).save(tmp_path / "a.tif", compression=compression)
         assert read_image(tmp_path / "a.tif", 16).shape == (3, 16, 16)
-    count = 65_537
     entries = [(256, 40), (257, 40), (258, 8), (259, 1), (262, 1), (273, 200), (277, 1), (278, 1), (279, 200)]
-    packed = [struct.pack("<HHII", tag, 4, count if value == 200 else 1, value) for tag, value in entries]
-    data = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(packed)
-    (tmp_path / "a.tif").write_bytes(data.ljust(200, b"\0") + bytes(4 * count))
+    for count in (65_536, 65_537):
+        packed = [struct.pack("<HHII", tag, 4, count if value == 200 else 1, value) for tag, value in entries]
+        data = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(packed)
+        (tmp_path / "a.tif").write_bytes(data.ljust(200, b"\0") + bytes(4 * count))
+        if count == 65_536:
+            open_image(tmp_path / "a.tif").close()
     with pytest.raises(DataError, match=r"a\.tif cannot be read as an image: it consists of too many strips or tiles"):
         open_image(tmp_path / "a.tif")

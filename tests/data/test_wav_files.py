@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from echodepth.core.errors import DataError
-from echodepth.data import audio
+from echodepth.data import audio, wav_file
 from echodepth.data.audio import read_wav
 from echodepth.data.records import StoredFile
 from echodepth.data.wav_file import load_recording
@@ -99,7 +99,7 @@ WHOLE = {
     "ID3v2 tag without a chunk": PLAIN + ID3,
     "ID3v1 tag without a chunk": PLAIN + b"TAG" + bytes(range(125)),
     "APE tag without a chunk": PLAIN + b"APETAGEX" + bytes(range(200)),
-    "15 frames behind, which no size counts": PLAIN + bytes(range(60)),
+    "16 frames behind, which no size counts": PLAIN + bytes(range(64)),
     "block of zeros behind": PLAIN + bytes(4096),
     "empty data chunk before": riff(fmt() + data(b"") + data(SAMPLES)),
     "empty data chunk and tags before": riff(fmt() + data(b"") + LIST + data(SAMPLES)),
@@ -144,6 +144,8 @@ def test_a_file_that_was_cut_short_says_how_much_is_missing(tmp_path: Path, capl
     samples, _ = read_wav(tmp_path / "a.wav")
     assert samples.shape == (2, FRAMES - 101)  # 400 bytes are 100 frames; the cut one has two bytes left
     assert "a.wav is truncated: 402 bytes of its samples are missing" in caplog.text
+    (tmp_path / "a.wav").write_bytes(PLAIN[: len(PLAIN) - 100])
+    assert "100 bytes" in load_recording(tmp_path / "a.wav").remarks["corrupt"]
     for end in (12, 30, 40):
         (tmp_path / "a.wav").write_bytes(PLAIN[:end])
         with pytest.raises(DataError, match=r"a\.wav cannot be read as audio: it has no (samples|format)"):
@@ -215,7 +217,7 @@ def test_a_quiet_recording_of_24_bits_at_the_high_end_of_32_stays_quiet(tmp_path
         assert recording.remarks == {}
 
 
-def test_flac_of_unknown_length_is_read_whole(tmp_path: Path) -> None:
+def test_flac_of_unknown_length_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FLAC that was written to a pipe does not say how many samples follow."""
     written = io.BytesIO()
     soundfile.write(written, WAVE, 44100, format="FLAC", subtype="PCM_24")
@@ -225,3 +227,12 @@ def test_flac_of_unknown_length_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "a.flac").write_bytes(content)
     for file in (tmp_path / "a.flac", StoredFile("a.flac", bytes(content))):
         np.testing.assert_allclose(load_recording(file).samples, WAVE.T, atol=1e-6)
+    monkeypatch.setattr(wav_file, "LONGEST_SAMPLES", FRAMES - 1)
+    with pytest.raises(DataError, match=rf"a\.flac has {FRAMES} samples"):
+        load_recording(tmp_path / "a.flac")
+
+
+def test_ten_seconds_to_a_pipe_are_read() -> None:
+    """Their bytes exceed the number of samples of the longest recording."""
+    samples = np.zeros(1_000_002, "<i2").tobytes()
+    assert load_recording(StoredFile("a.wav", riff(fmt() + data(samples, 0)))).samples.shape == (2, 500_001)
