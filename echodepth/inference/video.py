@@ -9,7 +9,7 @@ from fractions import Fraction
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -103,7 +103,7 @@ class Video:
         # A video that was trimmed without being encoded again may show none of its key frames.
         return self._sample("NONKEY") or self._sample("DEFAULT")
 
-    def _sample(self, skipped: str) -> list[UInt8[np.ndarray, "h w 3"]]:
+    def _sample(self, skipped: Literal["NONKEY", "DEFAULT"]) -> list[UInt8[np.ndarray, "h w 3"]]:
         kept: list[UInt8[np.ndarray, "h w 3"]] = []
         step = 1
         with self._open() as container:
@@ -124,9 +124,9 @@ class Video:
         read = _Read()
         # Matroska states one duration, that of its longest stream.
         for packet in container.demux(stream) if stream.duration is not None else container.demux():
-            if packet.stream_index == stream.index:
+            if packet.stream.index == stream.index:  # the last packets, which are empty, have no index themselves
                 try:
-                    frames = packet.decode()
+                    frames = stream.decode(packet)
                 except av.InvalidDataError:
                     read.damaged += 1
                     continue

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,7 +17,7 @@ from tests.inference.predict.test_videos import moving_square
 def cut_video(name: str, bytes_left: float, codec: str = "libx264", **container_options: str) -> Path:
     """Write 20 frames of noise, 2 s, and keep a share of the file."""
     with av.open(name, "w", options=container_options) as container:
-        stream = container.add_stream(codec, rate=10)
+        stream: Any = container.add_stream(codec, rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for frame in np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), dtype=np.uint8):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
