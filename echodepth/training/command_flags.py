@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from echodepth.core.errors import ConfigError
+from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.core.flags import CommandFlags, build, flag_types, flat, replace
 from echodepth.core.schema import SchemaError, check, read_json, short
 from echodepth.data.flag_groups import chosen_values
@@ -35,7 +35,8 @@ def train_flags(kind: str, words: Sequence[str]) -> CommandFlags:
     init = chosen["init"] or recorded.get("init")
     if init is not None:
         named = {name: chosen[name] for name in ("model", "front_end") if chosen[name] is not None}
-        recorded |= load_initial(init, KINDS[kind].modality, recorded | named)[1]
+        with _named(None if chosen["init"] else chosen["config"]):
+            recorded |= load_initial(init, KINDS[kind].modality, recorded | named)[1]
     choices = Choices(*(chosen[name] or recorded.get(name) for name in CHOICES))
     with _named(None if any(chosen[name] for name in CHOICES) else chosen["config"]):
         composed = config_class(kind, choices, for_command_line=True)
@@ -56,10 +57,10 @@ def _named(recorded: str | None) -> Iterator[None]:
     """Name the file of a recorded run in errors about what it holds."""
     try:
         yield
-    except ConfigError as error:
+    except (CheckpointError, ConfigError) as error:
         if recorded is None:
             raise
-        raise ConfigError(f"--config {recorded}: {error}") from error
+        raise type(error)(f"--config {recorded}: {error}") from error
 
 
 def _defaults(parsed: type, flags: dict[str, Any]) -> Any:

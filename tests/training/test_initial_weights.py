@@ -129,6 +129,12 @@ def test_the_command_line_takes_the_settings_over(
     assert "--model binaural_attention contradicts --init echodepth-light, which has light" in shown.err
     Path("run.json").write_text(json.dumps({"kind": "distill", "flags": flags}))
     assert plain(cli.parse(["train", "distill", "--config", "run.json"])[1]) == flags
+    # The model that a run began from may be gone since.
+    Path("run.json").write_text(json.dumps({"kind": "distill", "flags": flags | {"init": "gone"}}))
+    with pytest.raises(CheckpointError, match=r"^--config run\.json: no model at gone: give a model folder"):
+        cli.parse(["train", "distill", "--config", "run.json"])
+    with pytest.raises(CheckpointError, match=r"^no model at lost: give a model folder"):
+        cli.parse(["train", "distill", "--config", "run.json", "--init", "lost"])
 
 
 def test_a_chirp_of_its_own_stays_with_the_model(v2_root: Path, ears: DepthModel) -> None:
