@@ -81,8 +81,7 @@ class OptimisationConfig:
     accumulate: int = 1
     """Batches whose gradients are accumulated for one optimiser step."""
     ema_decay: float | None = None
-    """Decay of the exponential moving average of the weights, such as 0.999, less in the first steps; the average is
-    validated and saved."""
+    """Decay of the exponential moving average of the weights, such as 0.999; the average is validated and saved."""
 
 
 @dataclass(frozen=True, kw_only=True)

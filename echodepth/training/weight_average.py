@@ -25,7 +25,9 @@ def growing_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int]
     """What torch's ``AveragedModel`` takes as ``multi_avg_fn``; see ``moving_average``."""
 
     def update(averages: _Tensors, weights: _Tensors, count: Tensor | int) -> None:
-        get_ema_multi_avg_fn(decay_after(int(count), decay))(averages, weights, count)
+        # With --precision 64-true Lightning makes the average before it makes the weights double.
+        alike = [weight.to(average.dtype) for average, weight in zip(averages, weights, strict=True)]
+        get_ema_multi_avg_fn(decay_after(int(count), decay))(averages, alike, count)
 
     return update
 

@@ -28,6 +28,17 @@ def test_an_average_by_hand() -> None:
         assert float(average(torch.ones(1)).detach()) == pytest.approx(expected)
 
 
+def test_an_average_in_single_precision_takes_double_weights() -> None:
+    """As of --precision 64-true, where the average is made first."""
+    layer = nn.Linear(1, 1, bias=False)
+    average = AveragedModel(layer, multi_avg_fn=growing_average(0.99))
+    layer.double()
+    for weight in (0.0, 11.0):
+        nn.init.constant_(layer.weight, weight)
+        average.update_parameters(layer)
+    assert float(average(torch.ones(1)).detach()) == pytest.approx(9.0)
+
+
 def test_the_first_weights_are_forgotten_within_40_steps() -> None:
     """With a constant decay of 0.999, 96 % of the weights that training starts from were left after 40 steps: a short
     run was validated, stopped and saved as it was before it had learnt."""
