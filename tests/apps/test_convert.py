@@ -145,7 +145,8 @@ def test_a_conversion_that_fails_leaves_nothing(
         return capsys.readouterr().err.splitlines()[-1]
 
     assert "is it in --depth_unit m?" in error(depth_unit="mm")
-    assert "finds no file: quote the pattern" in error(audio="nowhere/*.wav")
+    assert "--audio 'nowhere/*.wav' finds no file: there is no folder nowhere" in error(audio="nowhere/*.wav")
+    assert "finds no file: quote the pattern" in error(audio=f"{room}/sound/*.flac")
     assert "--times is for --pair time" in error(times="times.csv")
     Path("few.csv").write_text("file,time\ntake_000.wav,1.0\n")
     assert "take_001.wav: --times does not list it" in error(pair="time", times="few.csv")

@@ -44,9 +44,16 @@ def test_a_name_is_taken_as_it_stands_before_it_is_a_pattern(hall: Path, pattern
 
 def test_brackets_are_a_pattern_where_that_finds_files(hall: Path) -> None:
     assert [path.stem for path in _find_files("audio", f"{hall}/sound/[t]ake*")] == ["take", "take.2"]
-    for pattern in ("nowhere/*.wav", "**.wav", f"{hall}/sound/[b]*"):
+    for pattern in ("**.wav", f"{hall}/sound/[b]*", f"{hall}/s*/b*"):
         with pytest.raises(DataError, match="finds no file: quote the pattern"):
             _find_files("audio", pattern)
+
+
+@pytest.mark.parametrize("pattern", ["nowhere/*.wav", "nowhere/*/[a]*.wav", "nowhere/a.wav"])
+def test_a_folder_that_does_not_exist_is_named(pattern: str) -> None:
+    """Quoted patterns met the advice to quote them."""
+    with pytest.raises(DataError, match=r"finds no file: there is no folder nowhere$"):
+        _find_files("audio", pattern)
 
 
 def test_a_tilde_in_quotes_is_the_home_folder(hall: Path, monkeypatch: pytest.MonkeyPatch) -> None:

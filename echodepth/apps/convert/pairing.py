@@ -57,8 +57,18 @@ def match_files(config: ConvertConfig) -> tuple[list[FileTriple], int]:
 def _find_files(name: str, pattern: str) -> list[Path]:
     files = sorted((path for path in matching_paths(pattern) if path.is_file()), key=_natural_key)
     if not files:
-        raise DataError(f"--{name} {pattern!r} finds no file: quote the pattern, as in --{name} 'kitchen/*'")
+        folder = _folder_of(pattern)
+        hint = f"quote the pattern, as in --{name} 'kitchen/*'" if folder.is_dir() else f"there is no folder {folder}"
+        raise DataError(f"--{name} {pattern!r} finds no file: {hint}")
     return files
+
+
+def _folder_of(pattern: str) -> Path:
+    """The deepest folder that a pattern names without wildcards."""
+    folder = Path(pattern).expanduser().parent
+    while set("*?[") & set(str(folder)) and not folder.is_dir():
+        folder = folder.parent
+    return folder
 
 
 def _natural_key(path: Path) -> list[tuple[int, int, str]]:
