@@ -4,6 +4,7 @@
 
 After a kill the best model loads, and so does every checkpoint. Then the same command is run to its end, training with
 ``--resume auto``: what it leaves has to equal an undisturbed run's, byte by byte, and nothing unfinished may be left.
+``record`` adds to what is there: its recordings have to be those of an undisturbed run, as far as they go, and stay.
 The table lists for each command the kills, and those after which anything was lost.
 """
 
@@ -22,8 +23,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.calibrate import HIDDEN
 from echodepth import cli
 from echodepth.apps import commands
+from tests.apps.calibrate.recordings import write_recordings
 from tests.chaos.crash import finishes, killed_after, killed_before
 from tests.tiny import SECONDS, save_tiny, save_tiny_rgb, write_v2
 
@@ -39,12 +42,15 @@ OUTPUT = Path(tempfile.gettempdir()) / f"echodepth_kills_{os.getpid()}.txt"
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, which is run in a folder of its own; ROOT is the dataset, MODELS the folder of saved models."""
+    """A command line, which is run in a folder of its own.
+
+    ROOT is the dataset, MODELS the folder of saved models, ROBOT that of recordings whose rig is to be found.
+    """
 
     name: str
     words: str
-    again: str = ""
-    """Added words of a run after a kill."""
+    adds: bool = False
+    """Whether a second run adds its files to those of the first."""
 
 
 COMMANDS = (
@@ -58,6 +64,11 @@ COMMANDS = (
     Command("evaluate", "evaluate --checkpoint MODELS/ears --data_dir ROOT --device cpu"),
     Command("export", "export --checkpoint MODELS/ears --format onnx --out out"),
     Command("doctor", "doctor ROOT --workers 1"),
+    Command("convert", "convert --out rooms --location kitchen --audio ROOT/Attic/audio/*.wav "
+            "--depth ROOT/Attic/depth/*.npy --camera ROOT/Attic/camera/*.png --pair order"),
+    Command("compare", "compare MODELS/ears MODELS/rgb --data_dir ROOT --device cpu"),
+    Command("calibrate", "calibrate ROBOT --count 4 --reference_rooms 8"),
+    Command("record", "record --card simulated --location kitchen --count 6 --interval 0.2", adds=True),
 )  # fmt: skip
 
 
@@ -115,12 +126,17 @@ def whole(folder: Path) -> bool:
 
 def lost(command: Command, words: str, folder: Path, expected: dict[str, object]) -> str:
     """What a killed command lost, after it is run again; empty if nothing."""
+    left = {name: content for name, content in contents(folder).items() if command.adds and name in expected}
     try:
         whole(folder)
-        finishes(run(f"{words} {command.again}"))
+        finishes(run(words))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     found = contents(folder)
+    if command.adds:
+        hidden = {name: content for name, content in found.items() if Path(name).name.startswith(".")}
+        found = {name: found.get(name) for name in left} | hidden
+        expected = {name: expected[name] for name in left}
     differing = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
     return f"differs in {', '.join(differing[:5])}" if differing else ""
 
@@ -145,6 +161,7 @@ def main() -> None:
     os.chdir(base)
     save_tiny(base / "models" / "ears", root)
     save_tiny_rgb(base / "models" / "rgb", root)
+    write_recordings(base / "robot", HIDDEN, 4)
     print("| command | kills | of them before its end | lost |\n|---|---|---|---|", flush=True)
     failed = False
     for command in (each for each in COMMANDS if each.name in options.only):
@@ -155,7 +172,9 @@ def main() -> None:
 
 
 def _disturb(command: Command, base: Path, kills: int, options: Any) -> int:
-    words = command.words.replace("ROOT", str(base / "root")).replace("MODELS", str(base / "models"))
+    words = command.words
+    for name in ("ROOT", "MODELS", "ROBOT"):
+        words = words.replace(name, str(base / name.lower()))
     rng = random.Random(f"{options.seed} {command.name}")
 
     def fresh(name: str) -> Path:
