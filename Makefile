@@ -38,6 +38,9 @@ $(READY): pyproject.toml requirements.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Children of the tests too: two threads each beside other work are far slower than one.
+test quick: export OMP_NUM_THREADS = 1
+
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 20 $(ARGS)
 

@@ -56,18 +56,24 @@ def parse_json(text: str | bytes) -> Any:
 
 def require_shallow(content: object) -> None:
     """Raise a SchemaError if dicts, lists and tuples are deeper or wider than any of ours, or contain themselves."""
-    level = [content]
+    level = {id(content): (content, 1)}
     for _ in range(_DEEPEST):
-        # A pickle may hold one list many times over, and lists of such lists: few bytes are billions of entries.
-        if sum(len(each) for each in level if isinstance(each, dict | list | tuple)) > _MOST_ENTRIES:
+        # A pickle may hold one list many times over, and lists of such lists: few bytes are billions of entries. They
+        # are counted as often as they are held, but looked into once.
+        if sum(times * len(_entries(each)) for each, times in level.values()) > _MOST_ENTRIES:
             raise SchemaError(f"it has more than {_MOST_ENTRIES} entries")
-        level = [entry for each in level for entry in _entries(each) if isinstance(entry, dict | list | tuple)]
-        if not level:
+        below: dict[int, tuple[object, int]] = {}
+        for each, times in level.values():
+            for entry in _entries(each):
+                if isinstance(entry, dict | list | tuple):
+                    below[id(entry)] = entry, times + below.get(id(entry), (entry, 0))[1]
+        if not below:
             return
+        level = below
     raise SchemaError(f"it is nested more than {_DEEPEST} levels deep")
 
 
-def _entries(value: Any) -> abc.Iterable[Any]:
+def _entries(value: Any) -> abc.Collection[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
 
 

@@ -126,7 +126,9 @@ def whole(folder: Path) -> bool:
 
 def lost(command: Command, words: str, folder: Path, expected: dict[str, object]) -> str:
     """What a killed command lost, after it is run again; empty if nothing."""
-    left = {name: content for name, content in contents(folder).items() if command.adds and name in expected}
+    left = contents(folder)
+    if left == expected:  # killed after its work: convert does not write over a finished room
+        return ""
     try:
         whole(folder)
         finishes(run(words))
@@ -134,11 +136,25 @@ def lost(command: Command, words: str, folder: Path, expected: dict[str, object]
         return f"{type(error).__name__}: {error}"
     found = contents(folder)
     if command.adds:
-        hidden = {name: content for name, content in found.items() if Path(name).name.startswith(".")}
-        found = {name: found.get(name) for name in left} | hidden
-        expected = {name: expected[name] for name in left}
+        return _lost_recordings(left, found, expected)
     differing = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
     return f"differs in {', '.join(differing[:5])}" if differing else ""
+
+
+def _lost_recordings(left: dict[str, object], found: dict[str, object], expected: dict[str, object]) -> str:
+    """What a second run of ``record`` lost of a first one that was killed, or does not list once; empty if nothing."""
+    recordings = {name: content for name, content in left.items() if name.endswith(".wav")}
+    differing = [name for name, content in recordings.items() if not content == found.get(name) == expected.get(name)]
+    listed = [Path(row["audio file name"]).name for row in _rows(found["recordings/kitchen/recordings.csv"])]
+    there = [Path(name).name for name in found if not name.endswith(".csv")]
+    if sorted(listed) != sorted(there):
+        differing.append(f"the table, which lists {listed} of {there}")
+    return f"differs in {', '.join(differing[:5])}" if differing else ""
+
+
+def _rows(table: object) -> list[dict[str, str]]:
+    assert isinstance(table, bytes)
+    return list(csv.DictReader(table.decode().splitlines()))
 
 
 def main() -> None:

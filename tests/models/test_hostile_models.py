@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from echodepth.core import schema
 from echodepth.core.errors import CheckpointError, EchodepthError
 from echodepth.core.integrity import LARGEST_WEIGHTS, seal_file
 from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, parse_metadata
@@ -207,14 +208,26 @@ def test_parts_of_a_checkpoint_do_not_overlap(tmp_path: Path, folder: Path) -> N
         load_depth_model(path)
 
 
-def test_lists_of_lists_are_not_followed_a_billion_times(tmp_path: Path) -> None:
-    """A pickle holds a list once, however often others hold it: 30 lists of the next one, twice, are 2**30 entries."""
+def test_lists_of_lists_are_not_followed_a_billion_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickle holds a list once, however often others hold it: 30 lists of the next one, twice, are 2**30 entries.
+
+    They were refused after a look into eight million of them, which took a minute.
+    """
+    looks: list[int] = []
+    original = schema._entries
+
+    def watched(value: object) -> Collection[Any]:
+        looks.append(id(value))
+        return original(value)
+
+    monkeypatch.setattr(schema, "_entries", watched)
     laughs: list[Any] = []
     for _ in range(30):
         laughs = [laughs, laughs]
     torch.save({"model_state_dict": {}, "run": laughs}, tmp_path / "laughs.pth")
     with pytest.raises(CheckpointError, match=r"laughs\.pth cannot be read as a checkpoint of plain tensors"):
         load_depth_model(tmp_path / "laughs.pth")
+    assert len(looks) < 100
 
 
 def test_weights_have_a_size(folder: Path, tmp_path: Path) -> None:

@@ -46,8 +46,10 @@ def record(config: RecordConfig) -> list[Path]:
         captured = capture(card, config.volume, calibration)
         number = next_number(folder)
         path = folder / f"audio_{number}.wav"
-        captured.save(path)
+        # The row first: a recording whose row a kill prevented would have no time. One without its recording is
+        # replaced by the next of its number.
         _add_row(config, number, now, captured, card.name)
+        captured.save(path)
         written.append(path)
         log.info("%s: latency %.1f ms, SNR %.0f dB", path, 1000 * captured.latency, captured.snr)
         if len(written) < config.count:
@@ -60,7 +62,7 @@ def _add_row(config: RecordConfig, number: int, now: datetime, captured: Capture
     rows: list[dict[str, object]] = []
     if path.is_file():
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [dict(row) for row in csv.DictReader(file)]
+            rows = [dict(row) for row in csv.DictReader(file) if row["index"] != str(number)]
     values = (
         *(number, f"{now.timestamp():.3f}", f"{config.location}/audio/", f"audio_{number}.wav"),
         *(f"{1000 * captured.latency:.2f}", f"{captured.peak:.4f}", f"{captured.snr:.1f}", config.volume, card),
