@@ -14,7 +14,7 @@ from pathlib import Path
 
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.input_files import read_bounded
-from echodepth.core.safe_paths import relative_path
+from echodepth.core.safe_paths import DataRoot, relative_path
 
 MADE_FROM = "made_from.jsonl"
 _LARGEST = 2**27  # bytes: half a million files
@@ -60,12 +60,12 @@ class ResultLog:
         folder: need not exist.
 
     Raises:
-        DataError: the list is no regular file, or too large.
+        DataError: the list is no regular file, too large, or a link to a place outside the folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / MADE_FROM
+        self.path = DataRoot(folder).join(str(folder), MADE_FROM)
         self._origins: dict[str, Origin] = {}
         self._by_stem: dict[str, set[str]] = defaultdict(set)
         if self.path.exists():

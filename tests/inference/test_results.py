@@ -240,3 +240,7 @@ def test_a_list_of_results_is_a_file_of_moderate_size(tmp_path: Path) -> None:
     os.truncate(tmp_path / MADE_FROM, 2**40)
     with pytest.raises(DataError, match=r"made_from\.jsonl has more than 128 MB"):
         ResultLog(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MADE_FROM).symlink_to(tmp_path / "precious")
+    with pytest.raises(DataError, match=r"made_from\.jsonl is a link to a place outside"):  # lines were added there
+        ResultLog(tmp_path / "out")
