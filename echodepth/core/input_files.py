@@ -9,6 +9,9 @@ from echodepth.core.errors import DataError
 
 LARGEST_TEXT = 2**26
 """Bytes of the largest list: 300,000 rows of BatVision's."""
+_MOST_WORDS = 2**22
+_ENDS_OF_WORDS = ", ;\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""What ends words, cells and lines: each of these becomes an object of fifty bytes."""
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with that of UTF-16
@@ -76,6 +79,8 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}, line {line}: the text is not {spelled}: save the file as UTF-8") from error
     if "\0" in text:
         raise DataError(f"{path} has zero bytes, as UTF-16 without a byte order mark has: save the file as UTF-8")
+    if (words := sum(map(text.count, _ENDS_OF_WORDS))) > _MOST_WORDS:
+        raise DataError(f"{path} has {words:,} words or cells, more than {_MOST_WORDS:,}: split it")
     return text
 
 

@@ -12,9 +12,12 @@ from dataclasses import asdict, dataclass
 from os import SEEK_END
 from pathlib import Path
 
-from echodepth.core.errors import ConfigError
+from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.input_files import read_bounded
+from echodepth.core.safe_paths import DataRoot, relative_path
 
 MADE_FROM = "made_from.jsonl"
+_LARGEST = 2**27  # bytes: half a million files
 
 
 @dataclass(frozen=True)
@@ -51,25 +54,30 @@ def content_digest(path: Path) -> str:
 class ResultLog:
     """The results in a folder. Several processes may add to it.
 
+    A folder of results may come from someone else. Its list names files below it alone, and no other is removed.
+
     Args:
         folder: need not exist.
+
+    Raises:
+        DataError: the list is no regular file, too large, or a link to a place outside the folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / MADE_FROM
+        self.path = DataRoot(folder).join(str(folder), MADE_FROM)
         self._origins: dict[str, Origin] = {}
         self._by_stem: dict[str, set[str]] = defaultdict(set)
-        if self.path.is_file():
-            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if self.path.exists():
+            for line in read_bounded(self.path, _LARGEST).decode("utf-8", errors="replace").splitlines():
                 self._read(line)
 
     def _read(self, line: str) -> None:
         try:
             fields = json.loads(line)
-            self._add(str(fields.pop("file")), Origin(**fields))
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
-            return  # half a line of a process that was killed; its file counts as unknown
+            self._add(str(relative_path(fields.pop("file"), MADE_FROM)), Origin(**fields))
+        except (DataError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+            return  # half a line of a process that was killed, or not one of ours; its file counts as unknown
 
     def _add(self, file: str, origin: Origin) -> None:
         self._origins[file] = origin
@@ -114,7 +122,7 @@ class ResultLog:
             Other results of the same inputs that were removed, because the input or the model has changed since.
         """
         outdated = [self.folder / file for origin in files.values() for file in self._outdated(origin)]
-        removed = [path for path in dict.fromkeys(outdated) if path not in files and path.is_file()]
+        removed = [path for path in dict.fromkeys(outdated) if path not in files and self._is_own_file(path)]
         for path in (*files, *removed):
             path.unlink(missing_ok=True)
         lines = []
@@ -131,6 +139,10 @@ class ResultLog:
                 lines.insert(0, "" if log.read(1) == b"\n" else "\n")
             log.write("".join(lines).encode())
         return removed
+
+    def _is_own_file(self, path: Path) -> bool:
+        """Whether a path leads to a file, and no folder on the way is a link to another place."""
+        return path.is_file() and path.parent.resolve().is_relative_to(self.folder.resolve())
 
     def _outdated(self, origin: Origin) -> list[str]:
         """Files of the same input, as it was before or by another model."""

@@ -31,7 +31,7 @@ def read_array(file: File) -> Shaped[np.ndarray, "..."]:
             array: np.ndarray = npy.read_array(stream, allow_pickle=False)
             return array
     except _UNREADABLE as error:
-        raise DataError(f"{file} cannot be read as a NumPy array: {error}") from error
+        raise _unreadable_error(file, error) from error
 
 
 def array_shape(file: File) -> tuple[int, ...]:
@@ -40,7 +40,13 @@ def array_shape(file: File) -> tuple[int, ...]:
         with _opened(file) as stream:
             return _check_header(stream, str(file))
     except _UNREADABLE as error:
-        raise DataError(f"{file} cannot be read as a NumPy array: {error}") from error
+        raise _unreadable_error(file, error) from error
+
+
+def _unreadable_error(file: File, error: BaseException) -> DataError:
+    """The DataError for a damaged file; NumPy appends advice in further lines."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return DataError(f"{file} cannot be read as a NumPy array: {reason}")
 
 
 def _opened(file: File) -> BufferedIOBase:

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Sequence
 
-from echodepth.core.errors import DataError
+from echodepth.core.errors import DataError, listed
 from echodepth.data.records import Modality, Record
 
 log = logging.getLogger(__name__)
@@ -67,17 +67,40 @@ def require_unique_names(records: Iterable[Record], skip_bad: bool) -> list[Reco
         DataError: two rows have one name, so that one would be taken for the other.
     """
     by_name: dict[str, Record] = {}
-    repeated: list[str] = []
+    repeated: list[tuple[Record, Record]] = []
     for record in records:
         first = by_name.setdefault(record.name, record)
         if first is not record:
-            repeated.append(f"{first.source} and {record.source}: both rows are {record.name}")
+            repeated.append((first, record))
     if repeated and not skip_bad:
+        first, second = repeated[0]
         more = f" (and {len(repeated) - 1} more rows)" if len(repeated) > 1 else ""
         raise DataError(
-            f"{repeated[0]}{more}, as they list the same depth map, recording and image: delete one of them, or rename "
-            "its files if they differ; --skip_bad reads the first of them only"
+            f"{first.source} and {second.source}: both rows are {first.name}{more}{_reason(first, second)}; --skip_bad "
+            "reads the first of them only"
         )
     if repeated:
-        log.warning("%d repeated rows are left out:\n  %s", len(repeated), "\n  ".join(repeated))
+        lines = (f"{first.source} and {second.source}: both rows are {first.name}" for first, second in repeated)
+        log.warning("%d rows with the name of an earlier row are left out:\n  %s", len(repeated), "\n  ".join(lines))
     return list(by_name.values())
+
+
+def _reason(first: Record, second: Record) -> str:
+    """Why two rows have one name, and what to do: they list the same files, or files that only seem to be the same."""
+    files = {
+        kind: [*zip(ones, others, strict=True)]
+        for kind, ones, others in (
+            ("depth map", [first.depth], [second.depth]),
+            ("recording", first.audio, second.audio),
+            ("image", [first.image], [second.image]),
+        )
+    }
+    for kind, pairs in files.items():
+        for one, other in pairs:
+            if one != other:
+                return (
+                    f", though the {kind} of one is {one} and that of the other {other}: names leave out suffixes, and "
+                    "folders and prefixes such as depth/ and depth_, and have - for / between folders; rename one file"
+                )
+    read = [kind for kind, pairs in files.items() if pairs and pairs[0] != (None, None)]
+    return f", as they list the same {listed(read)}: delete one of them, or rename their other files if those differ"

@@ -125,7 +125,7 @@ def find_samples(stream: BufferedIOBase, name: str) -> WavLayout:
     end, behind = _end(stream, start, declared, riff + 8, order)
     further, uncounted = _unread(stream, behind, total, order)
     tag, channels, frame, bits = struct.unpack(f"{order}HH8xHH", fmt[:16])
-    if frame < (channels * -(-bits // 8) if tag in (_PCM, _FLOAT, _EXTENSIBLE) else 1):
+    if frame < max(1, channels * -(-bits // 8) if tag in (_PCM, _FLOAT, _EXTENSIBLE) else 1):
         raise DataError(
             f"{name} cannot be read as audio: its header says that {channels} samples of {bits} bits have {frame} bytes"
         )

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,6 +23,7 @@ _OTHERS = ("run", "accuracy", "difference")
 """Entries that are checked elsewhere, or only shown."""
 METADATA_KEY = "echodepth"
 """Entry of the file's own metadata that holds this record as JSON."""
+_TELEMETRY = "openvino_telemetry"
 SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2", "safetensors": ""}
 BACKEND_BY_SUFFIX: dict[str, BackendName] = {".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}
 """Backend that runs a file, by the file's suffix."""
@@ -121,9 +123,13 @@ def _is_in_range(record: Mapping[str, Any]) -> bool:
 def import_extra(module: str) -> Any:
     """Import a module of the optional dependencies ``export``.
 
+    OpenVINO reports its use to its maker from an import on, unasked, and keeps a file for it in the home folder: it is
+    imported as if its package for that were not installed.
+
     Raises:
         ConfigError: the module is not installed or cannot be imported.
     """
+    sys.modules.setdefault(_TELEMETRY, None)  # type: ignore[arg-type]
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -20,6 +20,7 @@ from echodepth.core.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 log = logging.getLogger(__name__)
 MAX_PIXELS = 10_000_000
@@ -77,7 +78,9 @@ class Video:
         self.path = path
         self.frame_stride = frame_stride
         with self._open() as container:
-            stream = container.streams.video[0]
+            stream, *others = _films(container)
+            if others:
+                log.warning("%s: the first of its %d video streams is read", path, 1 + len(others))
             rate = stream.average_rate
             self.rate = rate if rate and rate <= _FASTEST_RATE else _DEFAULT_RATE
             """Frames per second before the stride, for frames without a time."""
@@ -107,7 +110,7 @@ class Video:
         kept: list[UInt8[np.ndarray, "h w 3"]] = []
         step = 1
         with self._open() as container:
-            container.streams.video[0].codec_context.skip_frame = skipped
+            _films(container)[0].codec_context.skip_frame = skipped
             for number, frame in enumerate(self._decode(container, is_sample=True)):
                 if number % step == 0:
                     thinned = math.ceil(max(frame.width, frame.height) / _SAMPLED_SIDE)
@@ -120,7 +123,7 @@ class Video:
         """All frames that can be decoded; unless they are a sample, a warning says whether others are missing."""
         import av
 
-        stream = container.streams.video[0]
+        stream = _films(container)[0]
         read = _Read()
         # Matroska states one duration, that of its longest stream.
         for packet in container.demux(stream) if stream.duration is not None else container.demux():
@@ -141,7 +144,7 @@ class Video:
     def _check_end(self, container: "InputContainer", read: _Read) -> None:
         if not read.frames:
             raise DataError(f"{self.path} has no frames that can be decoded: it was cut short or is damaged")
-        stream, duration = container.streams.video[0], 0.0
+        stream, duration = _films(container)[0], 0.0
         if stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
         elif container.duration is not None:
@@ -177,17 +180,24 @@ class Video:
         try:
             # FFmpeg takes a relative name with a colon, such as 12:30.mp4, for an address.
             with av.open(str(self.path.resolve()), options=_ONLY_FILES) as container:
-                if not container.streams.video:
+                if not _films(container):
                     raise DataError(f"{self.path} is not a video: it has no video stream")
-                codec = container.streams.video[0].codec_context
+                codec = _films(container)[0].codec_context
                 self._check_size(codec.width, codec.height)
                 # Threads that decode a frame each lose frames before a damaged one, and its error.
-                container.streams.video[0].thread_type = "SLICE"
+                _films(container)[0].thread_type = "SLICE"
                 # FFmpeg refuses larger frames before it allocates them, also where the size changes.
                 codec.options = {"max_pixels": str(MAX_PIXELS)}
                 yield container
         except av.FFmpegError as error:
             raise DataError(f"{self.path} cannot be read as a video: {error.strerror}; {_UNREADABLE}") from error
+
+
+def _films(container: "InputContainer") -> list["VideoStream"]:
+    """The video streams of a file, without its cover picture, which is a video of one frame to FFmpeg."""
+    from av.stream import Disposition
+
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
 
 
 def write_video(path: Path, frames: Iterator[TimedFrame], name: str = "the video") -> None:

@@ -1,6 +1,7 @@
 """Conversion of own recordings to BatVision V2's format."""
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,21 @@ def test_a_conversion_that_fails_leaves_nothing(
     assert "equal numbers of files" in error(pair="order", audio=f"{room}/sound/*0.wav")
     soundfile.write(room / "sound/take_002.wav", np.zeros((9000, 2)), 48000)
     assert "no direct sound found" in error()
+
+
+def test_a_mark_of_simulated_rooms_is_a_small_file_of_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link in its place had any file of the user copied into the converted set."""
+    monkeypatch.chdir(tmp_path)
+    mark = raw_room(tmp_path / "raw") / "simulation.json"
+    (tmp_path / "secret").write_text("secret")
+    mark.symlink_to(tmp_path / "secret")
+    with pytest.raises(SystemExit):
+        cli.main(converted(tmp_path / "raw"))
+    mark.unlink()
+    mark.touch()
+    os.truncate(mark, 2**40)
+    with pytest.raises(SystemExit):
+        cli.main(converted(tmp_path / "raw"))
+    mark.write_text("{}")
+    cli.main(converted(tmp_path / "raw"))
+    assert Path("own/Kitchen/simulation.json").read_text() == "{}"

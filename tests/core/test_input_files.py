@@ -173,3 +173,13 @@ def test_a_pattern_that_finds_nothing_is_named(home: Path) -> None:
     with pytest.raises(DataError, match=r"rec\[1\]/x\*\.wav does not exist, and finds nothing as a pattern"):
         given_paths([home / "rec1/c.wav", home / "rec[1]/x*.wav"])
     assert in_home("~nobody-of-this-name/a.wav") == Path("~nobody-of-this-name/a.wav")
+
+
+@pytest.mark.parametrize("word", [",", "a ", "\n", "\r", "\u2028"])
+def test_lists_have_few_words(word: str, tmp_path: Path) -> None:
+    """60 MB of commas became a gigabyte of cells."""
+    (tmp_path / "a.csv").write_text(2**22 * word, encoding="utf-8", newline="")
+    read_text(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text((2**22 + 1) * word, encoding="utf-8", newline="")
+    with pytest.raises(DataError, match=r"a\.csv has 4,194,305 words or cells"):
+        read_text(tmp_path / "a.csv")

@@ -237,6 +237,21 @@ def test_members_of_a_shard_are_plain_files_below_it(
         read(folder)
 
 
+@pytest.mark.parametrize("headers", [1, 2000])
+def test_headers_of_a_member_have_a_limit(headers: int, shards: Path, tmp_path: Path) -> None:
+    """An extended header of 200 MB took 2 GB before the member was seen, and a chain of them is a recursion."""
+    folder = Path(shutil.copytree(shards, tmp_path / "shards"))
+    path = folder / "train-000000.tar"
+    header = tarfile.TarInfo("x")
+    header.type, content = tarfile.XHDTYPE, b"13 comment=a\n" if headers > 1 else bytes(2**20 + 1)
+    header.size = len(content)
+    block = header.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+    path.write_bytes(headers * block + path.read_bytes())
+    changed_index(folder, bytes=path.stat().st_size, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(DataError, match=r"train-000000\.tar is damaged .*(is no file has 1,048,577 bytes|recursion)"):
+        read(folder)
+
+
 def test_a_member_of_a_shard_has_a_limit(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "LARGEST_FILE", 1000)
     with pytest.raises(DataError, match=r"train-000000\.tar is damaged .*'00000000\.depth\.npy' is no file of at most"):

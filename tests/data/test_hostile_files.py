@@ -125,3 +125,22 @@ def test_sound_of_another_format_is_refused_whatever_its_name(kind: str, tmp_pat
 def test_a_cut_has_a_length(seconds: float) -> None:
     with pytest.raises(ConfigError, match=r"audio_seconds is .* 10 s at most"):
         AudioCut(seconds=seconds)
+
+
+@pytest.mark.parametrize(("channels", "bits"), [(0, 16), (2, 0), (0, 0)])
+def test_samples_of_no_bytes_are_refused(channels: int, bits: int, tmp_path: Path) -> None:
+    """The length of such samples was divided by: a traceback."""
+    path = wav(tmp_path / "a.wav", 44100)
+    content = bytearray(path.read_bytes())
+    content[22:24], content[32:36] = struct.pack("<H", channels), struct.pack("<HH", 0, bits)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"its header says that {channels} samples of {bits} bits have 0 bytes"):
+        read_wav(path)
+
+
+def test_a_long_header_of_an_array_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x02\x00" + struct.pack("<I", 200_000) + 200_000 * b"(")
+    for read in (read_array, array_shape):
+        with pytest.raises(DataError, match=r"a\.npy cannot be read as a NumPy array: ") as refused:
+            read(tmp_path / "a.npy")
+        assert "\n" not in str(refused.value)

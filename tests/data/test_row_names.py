@@ -153,11 +153,49 @@ def test_a_row_that_is_listed_twice_is_named_with_both_lines(tmp_path: Path, cap
     root = write_v2_root(tmp_path, ("Attic",))
     table = root / "Attic/train.csv"
     table.write_text(table.read_text() + table.read_text().splitlines()[1] + "\n")
-    expected = rf"{table}, line 2 and {table}, line 4: both rows are Attic/0, .*delete one of them.*--skip_bad"
+    expected = rf"{table}, line 2 and {table}, line 4: both rows are Attic/0, as .*delete one of them.*--skip_bad"
     with pytest.raises(DataError, match=expected):
         open_dataset(v2(root), "train")
     assert [record.name for record in open_dataset(v2(root, skip_bad=True), "train").records] == ["Attic/0", "Attic/1"]
-    assert "1 repeated rows are left out" in caplog.text
+    assert "1 rows with the name of an earlier row are left out" in caplog.text
+
+
+KITCHEN = ("Kitchen/audio/audio_0.wav", "Kitchen/camera/camera_0.jpeg", "Kitchen/depth/depth_0.npy")
+COLLISIONS: tuple[tuple[Modality, str, str], ...] = (
+    ("depth", "Kitchen/depth/depth_0.npy", "Kitchen/depth/0.npy"),
+    ("depth", "Kitchen/depth/depth_0.npy", "depth/depth_0.npy"),
+    ("depth", "Kitchen/depth/depth_0.npy", "Kitchen/depth_0.npz"),
+    ("audio", "Kitchen/a/b/1.wav", "Kitchen/a-b/1.wav"),
+    ("audio", "Kitchen/audio/audio_1.wav", "Kitchen/audio/audio_1.flac"),
+    ("image", "Kitchen/camera/camera_1.png", "Kitchen/camera/camera_1.jpg"),
+)
+
+
+@pytest.mark.parametrize(("modality", "first", "second"), COLLISIONS)
+def test_files_whose_names_collide_are_named(modality: Modality, first: str, second: str, tmp_path: Path) -> None:
+    """They were called the same files, with the advice to delete a row."""
+    root = write_v2_root(tmp_path, ("Kitchen",), rows=1)
+    place = ("audio", "image", "depth").index(modality)
+    rows = [(*KITCHEN[:place], name, *KITCHEN[place + 1 :]) for name in (first, second)]
+    write_table(root / "Kitchen/train.csv", rows)  # type: ignore[arg-type]
+    expected = (
+        rf"line 2 and .*line 3: both rows are Kitchen/0.*, though .* is {root}/{first} .* {root}/{second}: .*rename"
+    )
+    with pytest.raises(DataError, match=expected):
+        list_split(v2(root), "train", ALL_MODALITIES)
+    other: Modality = "image" if modality == "depth" else "depth"
+    read = {"image": "image", "depth": "depth map"}[other]
+    with pytest.raises(DataError, match=rf"both rows are .*, as they list the same {read}: .*if those differ"):
+        list_split(v2(root), "train", (other,))
+
+
+def test_the_ear_that_differs_is_named(tmp_path: Path) -> None:
+    root = write_v1_root(tmp_path, days=("2019",), rows=1)
+    table = root / "train.csv"
+    line = table.read_text().splitlines()[1]
+    table.write_text(table.read_text() + line.replace("right_0.npy", "right_0.NPY") + "\n")
+    with pytest.raises(DataError, match=r"recording of one is \S*right_0\.npy and that of the other \S*right_0\.NPY:"):
+        list_split(v1(root), "train", ("audio", "depth"))
 
 
 def test_an_rgbd_pair_that_is_listed_twice_is_refused(tmp_path: Path) -> None:

@@ -46,6 +46,12 @@ def test_a_teacher_fetches_no_other_model() -> None:
         ({"backbone_config": {"attn_implementation": "org/kernel"}}, "asks for attn_implementation 'org/kernel'"),
         ({"quantization_config": {"quant_method": "gptq"}}, "asks for quantization_config .*, which runs code"),
         ({"backbone_config": {"num_hidden_layers": 10**6}}, "has 1000000 layers: at most 200"),
+        (
+            {"backbone_config": {"mlp_ratio": 10**6}},
+            "weights by its config.json, and fewer bytes in",
+        ),
+        ({"backbone_config": {"hidden_size": 10**6}}, "weights by its config.json, and fewer bytes in"),
+        ({"fusion_hidden_size": 10**6}, "weights by its config.json, and fewer bytes in"),
         ({"backbone_config": {"model_type": "timm_backbone"}}, "cannot be loaded: "),
         ({"dtype": "os.system"}, "cannot be loaded: "),
     ],

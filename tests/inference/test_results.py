@@ -1,5 +1,6 @@
 """A result is reused only if the same input, model and settings made it; another input's is never taken for it."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -213,3 +214,33 @@ def test_a_result_is_gone_before_the_log_names_what_replaces_it(tmp_path: Path) 
     (tmp_path / "a").write_text("old")
     ResultLog(tmp_path).begin({tmp_path / "a": Origin("a", "x", "1", "m", "s")})
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["../precious", "/{}/precious", "sub/../../precious", "link/precious"])
+def test_a_list_of_results_removes_nothing_elsewhere(name: str, tmp_path: Path) -> None:
+    """``predict`` removes older results of an input, which a folder from elsewhere must not choose."""
+    out, precious = tmp_path / "results", tmp_path / "precious"
+    (out / "sub").mkdir(parents=True)
+    (out / "link").symlink_to(tmp_path)
+    precious.write_text("kept")
+    new = Origin("rec", "../rec.wav", "new", "ears", "npy")
+    lines = [{**vars(new), "file": file, "input": "old"} for file in (name.format(tmp_path), "rec_depth.ply")]
+    (out / MADE_FROM).write_text("\n".join(map(json.dumps, lines)) + "\n")
+    (out / "rec_depth.ply").touch()
+    assert ResultLog(out).begin({out / "rec_depth.npy": new}) == [out / "rec_depth.ply"]
+    assert precious.read_text() == "kept"
+
+
+def test_a_list_of_results_is_a_file_of_moderate_size(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / MADE_FROM)
+    with pytest.raises(DataError, match=r"made_from\.jsonl is a named pipe"):
+        ResultLog(tmp_path)
+    (tmp_path / MADE_FROM).unlink()
+    (tmp_path / MADE_FROM).touch()
+    os.truncate(tmp_path / MADE_FROM, 2**40)
+    with pytest.raises(DataError, match=r"made_from\.jsonl has more than 128 MB"):
+        ResultLog(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MADE_FROM).symlink_to(tmp_path / "precious")
+    with pytest.raises(DataError, match=r"made_from\.jsonl is a link to a place outside"):  # lines were added there
+        ResultLog(tmp_path / "out")

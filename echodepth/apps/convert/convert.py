@@ -15,6 +15,9 @@ from echodepth.core.atomic_io import atomic_folder
 from echodepth.core.batvision_tables import FILE_COLUMNS, INDEX, table_row, write_table
 from echodepth.core.constants import SAMPLE_RATE, V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
+from echodepth.core.input_files import read_bounded
+from echodepth.core.safe_paths import DataRoot
+from echodepth.core.schema import LARGEST_INDEX
 from echodepth.core.wav_writer import write_wav
 from echodepth.data.audio import find_onset, read_wav, resample
 from echodepth.data.datasets.rgbd import TIME_RANGES
@@ -197,7 +200,8 @@ def _keep_provenance(folder: Path, triples: list[FileTriple]) -> None:
     folders = {file.parent: file for triple in triples for file in (triple.audio, triple.depth)}
     found = (simulation_file_above(file) for file in folders.values())
     if (source := next(filter(None, found), None)) is not None:
-        shutil.copyfile(source, folder / SIMULATION_FILE)
+        DataRoot(source.parent).join(str(source.parent), source.name)
+        (folder / SIMULATION_FILE).write_bytes(read_bounded(source, LARGEST_INDEX))
 
 
 def _in_split(number: int, count: int, split: Split, config: ConvertConfig) -> bool:

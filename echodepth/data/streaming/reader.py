@@ -25,6 +25,7 @@ RETRIES = (1.0, 10.0)
 """Seconds to wait before a shard is opened again after a broken connection, which occurs in runs of days."""
 _BLOCK = 2**20  # bytes
 LARGEST_FILE = 2**28
+_LARGEST_HEADER = 2**20  # bytes: names and times
 """Bytes of the largest file in a shard that is read."""
 FILE_NAMES: dict[Modality, tuple[str, ...]] = {
     "image": ("image",),
@@ -113,7 +114,7 @@ class ShardReader:
                     count += 1
                     yield sample
                 return
-            except (ConnectionBrokenError, tarfile.TarError, ValueError) as error:
+            except (ConnectionBrokenError, tarfile.TarError, ValueError, RecursionError) as error:
                 reason = f"after {count} of {shard.samples} samples: {_message(error)}"
                 if wait is None or isinstance(self.address, Path):
                     raise damaged_error(name, reason) from error
@@ -138,7 +139,7 @@ class ShardReader:
 
     def _members(self, stream: Stream, name: str) -> Iterator[dict[str, Any]]:
         """The requested files in webdataset's form, whose own reader requests 10 kB at a time."""
-        with tarfile.open(None, "r|", cast(IO[bytes], stream), _BLOCK) as tar:
+        with tarfile.open(None, "r|", cast(IO[bytes], stream), _BLOCK, tarinfo=_Member) as tar:
             for member in tar:
                 if not self._is_requested(member.name):
                     continue
@@ -213,6 +214,18 @@ class ShardReader:
                         ) from error
             if digest.hexdigest() != shard.sha256:
                 raise damaged_error(name, "its hash differs from the index")
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose extended header, which tarfile reads before anyone sees the member, has a moderate size."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
+        """A member from its header; raises a ReadError for one that is no file and has many bytes."""
+        member = super().frombuf(buf, encoding, errors)
+        if not member.isreg() and member.size > _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a member that is no file has {member.size:,} bytes")
+        return member
 
 
 class ConnectionBrokenError(Exception):

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echodepth.core.errors import CheckpointError, ConfigError, EchodepthError, is_of_machine
+from echodepth.core.safe_paths import plain_name
 from echodepth.core.schema import check, read_json, short
 from echodepth.data.sample import Sample
 from echodepth.distillation.losses.base import resize_like
@@ -173,6 +174,7 @@ class HuggingFaceTeacher(LiveTeacher):
             ) from error
         try:
             _check_settings(read_json(Path(cached_file(name, "config.json"))))
+            _check_weights(name)
             # Without this argument, transformers asks whether to run code from the model's repository.
             model, found = AutoModelForDepthEstimation.from_pretrained(
                 name, use_safetensors=True, output_loading_info=True, trust_remote_code=False
@@ -235,6 +237,23 @@ def _check_settings(settings: Any) -> None:
         layers = part.get("num_hidden_layers", 0)
         if type(layers) is not int or layers > _MOST_LAYERS:
             raise ConfigError(f"--teacher has {short(layers)} layers: at most {_MOST_LAYERS} are read")
+
+
+def _check_weights(name: str) -> None:
+    """Raise a ValueError if the model of a config.json has more weights than their files have bytes."""
+    from transformers import AutoConfig, AutoModelForDepthEstimation
+    from transformers.utils.hub import cached_file
+
+    with torch.device("meta"):  # nothing is allocated
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        model = AutoModelForDepthEstimation.from_config(config, trust_remote_code=False)
+    needed = sum(weight.numel() for weight in model.parameters())
+    index = "model.safetensors.index.json"
+    has_parts = cached_file(name, "model.safetensors", _raise_exceptions_for_missing_entries=False) is None
+    listed = read_json(Path(cached_file(name, index)))["weight_map"].values() if has_parts else ["model.safetensors"]
+    files = [Path(cached_file(name, plain_name(file, index))) for file in sorted({*listed})]
+    if needed > sum(file.stat().st_size for file in files):
+        raise ValueError(f"it has {needed:,} weights by its config.json, and fewer bytes in {files[0].name}")
 
 
 def _check_family(model_type: object) -> None:

@@ -1,8 +1,11 @@
 """Files that are missing, damaged, of another maker, or could hold code."""
 
+import importlib
 import json
 import os
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from echodepth.core.errors import CheckpointError, ConfigError
 from echodepth.core.field_of_view import FieldOfView
 from echodepth.inference.backends import ExportedModel, load_backend
 from echodepth.inference.config import PredictConfig
-from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata
+from echodepth.inference.export_metadata import METADATA_KEY, ExportMetadata, import_extra
 from echodepth.inference.predict import predict
 from echodepth.inference.predictor import Predictor
 from echodepth.models.checkpoint import DepthModel
@@ -43,6 +46,17 @@ def test_a_graph_that_cannot_be_run_is_one_line(run: Any, message: str) -> None:
     with pytest.raises(CheckpointError, match=rf"^a\.onnx cannot be read \({message}\): make it again") as refused:
         model.predict(torch.zeros(2, 2, 882))
     assert "\n" not in str(refused.value)
+
+
+def test_opening_a_file_reports_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO called www.google-analytics.com when an ``.xml`` was opened, and wrote ~/intel."""
+    monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
+    found = import_extra("json" if find_spec("openvino") is None else "openvino")
+    with pytest.raises(ImportError):
+        importlib.import_module("openvino_telemetry")
+    if found.__name__ == "openvino":
+        utilities = importlib.import_module("openvino.tools.ovc.telemetry_utils")
+        assert utilities.tm.__name__ == "openvino.tools.ovc.telemetry_stub"
 
 
 @pytest.mark.parametrize(

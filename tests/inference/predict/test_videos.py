@@ -199,3 +199,51 @@ def test_unusable_videos_are_refused_in_one_line(v2_root: Path) -> None:
     with pytest.raises(ConfigError, match=r"ball\.mp4: a contact sheet does not show videos: add color to --save"):
         run(Path("ball.mp4"), save=("sheet",))
     assert not Path("out").exists()
+
+
+def _with_picture(path: Path, is_cover: bool, is_first: bool, with_video: bool = True) -> Path:
+    """A file of a picture of 96x128 and of five frames of 48x64, or of a tenth of a second of sound."""
+    import av
+    from av.stream import Disposition
+
+    with av.open(str(path), "w") as out:
+
+        def add_picture() -> av.VideoStream:
+            picture = out.add_stream("mjpeg", rate=1)
+            picture.width, picture.height, picture.pix_fmt = 128, 96, "yuvj420p"
+            picture.disposition = Disposition.attached_pic if is_cover else Disposition.default
+            return picture
+
+        picture = add_picture() if is_first else None
+        if with_video:
+            video = out.add_stream("libx264", rate=10)
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        else:
+            sound = out.add_stream("aac", rate=44100)
+        picture = picture or add_picture()
+        out.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((96, 128, 3), np.uint8), format="rgb24")))
+        if with_video:
+            for _ in range(5):
+                out.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+            out.mux(video.encode())
+        else:
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 4410), np.float32), format="fltp", layout="mono")
+            samples.rate = 44100
+            out.mux(sound.encode(samples))
+            out.mux(sound.encode())
+        out.mux(picture.encode())
+    return path
+
+
+def test_a_cover_picture_is_no_video(caplog: pytest.LogCaptureFixture) -> None:
+    """A song with a cover was predicted, as a video of one frame."""
+    video = Video(_with_picture(Path("cover.mp4"), is_cover=True, is_first=True))
+    assert [frame.pixels.shape for frame in video] == [(48, 64, 3)] * 5
+    assert not caplog.text
+    with pytest.raises(DataError, match=r"song\.mp4 is not a video: it has no video stream"):
+        Video(_with_picture(Path("song.mp4"), is_cover=True, is_first=False, with_video=False))
+
+
+def test_further_video_streams_are_announced(caplog: pytest.LogCaptureFixture) -> None:
+    Video(_with_picture(Path("two.mkv"), is_cover=False, is_first=True))
+    assert "two.mkv: the first of its 2 video streams is read" in caplog.text
