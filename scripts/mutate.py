@@ -36,7 +36,7 @@ PARTS = {
         ["data/augmentation.py", "data/images.py", "data/image_stream.py"],
         ["data/test_augmentation.py", "data/test_images.py", "data/test_hostile_images.py"],
     ),
-    "audio": (["data/audio.py"], ["data/test_audio.py", "data/test_onset.py"]),
+    "audio": (["data/audio.py"], ["data/test_audio.py", "data/test_onset.py", "data/test_wav_tails.py"]),
     "recordings": (
         ["data/wav_file.py", "data/wav_layout.py"],
         [

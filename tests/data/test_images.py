@@ -204,6 +204,7 @@ def test_an_orientation_is_applied_in_all_readers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("stored", "known"), [(0, 1), (1, 1), (2, 2), (8, 8), (9, 1)])
 def test_eight_orientations_are_known(stored: int, known: int) -> None:
     image = Image.new("L", (3, 2))
+    assert exif_orientation(image, "a") == 1
     image.getexif()[0x0112] = stored
     assert exif_orientation(image, "a") == known
 

@@ -3,9 +3,13 @@
 import io
 import struct
 
+import numpy as np
 import pytest
+import soundfile
 
 from echodepth.core.errors import DataError
+from echodepth.data.records import StoredFile
+from echodepth.data.wav_file import load_recording
 from echodepth.data.wav_layout import WavLayout, find_samples
 from tests.data.test_wav_files import LIST, PLAIN, SAMPLES, N, chunk, data, extensible, fmt, integers, riff, stored
 
@@ -68,6 +72,14 @@ def test_samples_that_look_like_tags_are_samples_where_the_sizes_agree() -> None
 def test_the_size_counts_of_samples_behind_tags_of_a_wrong_size() -> None:
     content = riff(b"LIST" + struct.pack("<I", 9999) + b"INFO" + fmt() + data(SAMPLES))
     assert layout_of(content[:-402]).missing == 402
+
+
+def test_a_block_of_one_byte_is_enough_for_compressed_sound() -> None:
+    """Of 8 bits in one channel, as telephones send them: not its bytes are wrong, but the lack of an ear."""
+    written = io.BytesIO()
+    soundfile.write(written, np.zeros(100), 8000, format="WAV", subtype="ALAW")
+    with pytest.raises(DataError, match=r"a\.wav has 1 channel: two are needed"):
+        load_recording(StoredFile("a.wav", written.getvalue()))
 
 
 def test_chunks_are_sought_in_64_kib_and_followed_ten_thousand_times() -> None:
