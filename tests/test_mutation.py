@@ -1,6 +1,8 @@
 """Mutation testing: what is changed, how a change reaches a function, and that each listed mutant still exists."""
 
+import sys
 import tomllib
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -8,7 +10,7 @@ import pytest
 
 from scripts import mutate
 from scripts.mutate import Mutant, report
-from scripts.mutation_runs import in_a_function, swap_functions
+from scripts.mutation_runs import FAILED, PASSED, in_a_function, run_imported, swap_functions
 from scripts.mutations import mutations
 from tests.conftest import ROOT
 
@@ -91,3 +93,16 @@ def test_every_module_of_a_part_exists_and_every_test() -> None:
     for part, (patterns, tests) in mutate.PARTS.items():
         assert all([*(ROOT / "echodepth").glob(pattern)] for pattern in patterns), part
         assert all((ROOT / "tests" / name).exists() for name in tests), part
+
+
+@pytest.mark.parametrize(
+    ("code", "result"), [(pytest.ExitCode.OK, PASSED), (pytest.ExitCode.TESTS_FAILED, FAILED), (4, FAILED)]
+)
+def test_a_conftest_that_cannot_be_imported_notices_a_change(
+    code: int, result: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pytest calls it wrong usage, status 4, which ended the run of all mutants."""
+    monkeypatch.setattr(pytest, "main", lambda _: code)
+    monkeypatch.setattr(SourceFileLoader, "get_data", SourceFileLoader.get_data)  # both are changed for the process
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+    assert run_imported((Path("a.py"), ""), []) == result
