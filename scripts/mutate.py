@@ -36,10 +36,12 @@ PARTS = {
         ["data/augmentation.py", "data/images.py", "data/image_stream.py"],
         ["data/test_augmentation.py", "data/test_images.py", "data/test_hostile_images.py"],
     ),
-    "audio": (["data/audio.py"], ["data/test_audio.py", "data/test_onset.py"]),
+    "audio": (["data/audio.py"], ["data/test_audio.py", "data/test_onset.py", "data/test_wav_tails.py"]),
     "recordings": (
         ["data/wav_file.py", "data/wav_layout.py"],
-        ["data/test_wav_files.py", "data/test_wav_tails.py", "data/test_audio.py", "data/test_hostile_files.py"],
+        [
+            *(f"data/test_{name}.py" for name in ("wav_files", "wav_tails", "wav_layout", "audio", "hostile_files")),
+        ],
     ),
     "distillation": (
         ["distillation/losses/*.py", "distillation/scale_alignment.py"],
@@ -55,6 +57,12 @@ PARTS = {
             *(f"models/test_{name}.py" for name in ("front_end", "front_end_settings", "pulse_compression", "golden")),
         ],
     ),
+    "weight average": (["training/weight_average.py"], ["training/test_weight_average.py"]),
+    "names and digests": (
+        ["core/safe_paths.py", "core/integrity.py"],
+        ["core/test_safe_paths.py", "core/test_integrity.py"],
+    ),
+    "paired differences": (["experiments/paired.py"], ["experiments/test_study_tables.py"]),
 }
 """Modules of a part of the package, and the files and folders of its tests."""
 THIRD_PARTY = (
@@ -62,6 +70,7 @@ THIRD_PARTY = (
     *("lightning", "matplotlib.figure"),
 )
 """Imported once, before the forks."""
+COLUMNS = ("mutants", "killed", "equivalent", "survived")
 
 
 @dataclass(frozen=True)
@@ -148,27 +157,26 @@ def equivalent_reasons() -> dict[tuple[str, str, str], str]:
 
 
 def report(mutants: list[Mutant], survivors_of: list[bool]) -> dict[str, Any]:
-    """Numbers of every part and of all, and the survivors."""
+    """Numbers of every part, of every module and of all, and the survivors."""
     reasons = equivalent_reasons()
-    rows: dict[str, dict[str, Any]] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    modules: dict[str, dict[str, Any]] = {}
     survivors = []
     for mutant, survived in zip(mutants, survivors_of, strict=True):
-        row = rows.setdefault(mutant.part, {"mutants": 0, "killed": 0, "equivalent": 0, "survived": 0})
-        row["mutants"] += 1
         key = (mutant.path, mutant.mutation.before, mutant.mutation.after)
-        if not survived:
-            row["killed"] += 1
-        elif key in reasons:
-            row["equivalent"] += 1
-        else:
-            row["survived"] += 1
-            survivors.append({"module": mutant.path, "before": key[1], "after": key[2]})
-    rows["all"] = {
-        column: sum(row[column] for row in rows.values()) for column in ("mutants", "killed", "equivalent", "survived")
-    }
-    for row in rows.values():
+        outcome = "killed" if not survived else "equivalent" if key in reasons else "survived"
+        for row in (
+            parts.setdefault(mutant.part, dict.fromkeys(COLUMNS, 0)),
+            modules.setdefault(mutant.path, dict.fromkeys(COLUMNS, 0)),
+        ):
+            row["mutants"] += 1
+            row[outcome] += 1
+        if outcome == "survived":
+            survivors.append({"module": key[0], "before": key[1], "after": key[2]})
+    parts["all"] = {column: sum(row[column] for row in parts.values()) for column in COLUMNS}
+    for row in [*parts.values(), *modules.values()]:
         row["share"] = round(row["killed"] / max(1, row["killed"] + row["survived"]), 3)
-    return {"parts": rows, "survivors": survivors}
+    return {"parts": parts, "modules": dict(sorted(modules.items())), "survivors": survivors}
 
 
 def main() -> None:
@@ -188,10 +196,12 @@ def main() -> None:
         importlib.import_module(name)
     mutants = sample(list(every_mutant(flags.only)), flags.share, flags.seed)
     begun = time.monotonic()
-    found = report(mutants, survives(mutants, flags.workers, flags.logs))
-    print(f"\n{'part':14}" + "".join(f"{column:>12}" for column in found["parts"]["all"]))
-    for part, row in found["parts"].items():
-        print(f"{part:14}" + "".join(f"{value:12}" for value in row.values()))
+    sampled = {"share": flags.share, "seed": flags.seed}
+    found = {**sampled, **report(mutants, survives(mutants, flags.workers, flags.logs))}
+    for kind in ("modules", "parts"):
+        print(f"\n{kind:42}" + "".join(f"{column:>12}" for column in found["parts"]["all"]))
+        for name, row in found[kind].items():
+            print(f"{name:42}" + "".join(f"{value:12}" for value in row.values()))
     print(f"{len(mutants)} mutants in {(time.monotonic() - begun) / 60:.0f} minutes")
     if flags.out is not None:
         flags.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")

@@ -163,7 +163,7 @@ def swap_functions(path: Path, changed: str) -> None:
 
 
 def run_imported(change: Change, tests: list[str]) -> int:
-    """Run the tests in this process, which reads the changed source of the module; pytest's exit code."""
+    """Run the tests in this process, which reads the changed source of the module; whether they passed, as a code."""
     path, changed = change
     read = SourceFileLoader.get_data
 
@@ -176,4 +176,5 @@ def run_imported(change: Change, tests: list[str]) -> int:
 
     SourceFileLoader.get_data = get_data  # type: ignore[assignment]
     sys.dont_write_bytecode = True
-    return int(pytest.main([*OPTIONS, "-x", *tests]))
+    # All tests pass without the change: it is why pytest ends otherwise, be it for an import of conftest.py.
+    return FAILED if pytest.main([*OPTIONS, "-x", *tests]) else PASSED

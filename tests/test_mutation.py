@@ -1,12 +1,16 @@
 """Mutation testing: what is changed, how a change reaches a function, and that each listed mutant still exists."""
 
+import sys
 import tomllib
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from scripts.mutation_runs import in_a_function, swap_functions
+from scripts import mutate
+from scripts.mutate import Mutant, report
+from scripts.mutation_runs import FAILED, PASSED, in_a_function, run_imported, swap_functions
 from scripts.mutations import mutations
 from tests.conftest import ROOT
 
@@ -64,3 +68,41 @@ def test_every_listed_mutant_exists_and_has_a_reason() -> None:
         made = mutations((ROOT / "echodepth" / each["module"]).read_text())
         assert (each["before"], each["after"]) in {(one.before, one.after) for one in made}, each
         assert each["reason"]
+
+
+def test_mutants_are_counted_by_part_and_by_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equivalent ones that survive are out of the share: of heads.py's other two, one died."""
+    monkeypatch.setattr(mutate, "equivalent_reasons", lambda: {("a/b.py", "LIMIT = 3.0", "LIMIT = 6.0"): "unused"})
+    limit, *others = mutations(SOURCE)
+    mutants = [Mutant("heads", "a/b.py", each) for each in (limit, *others[:2])] + [Mutant("losses", "a/a.py", limit)]
+    found = report(mutants, [True, True, False, True])
+    rows = {
+        "heads": {"mutants": 3, "killed": 1, "equivalent": 1, "survived": 1, "share": 0.5},
+        "losses": {"mutants": 1, "killed": 0, "equivalent": 0, "survived": 1, "share": 0.0},
+    }
+    together = {"mutants": 4, "killed": 1, "equivalent": 1, "survived": 2, "share": 0.333}
+    assert found["parts"] == {**rows, "all": together}
+    assert list(found["modules"].items()) == [("a/a.py", rows["losses"]), ("a/b.py", rows["heads"])]
+    assert [(each["module"], each["before"]) for each in found["survivors"]] == [
+        ("a/b.py", others[0].before),
+        ("a/a.py", limit.before),
+    ]
+
+
+def test_every_module_of_a_part_exists_and_every_test() -> None:
+    for part, (patterns, tests) in mutate.PARTS.items():
+        assert all([*(ROOT / "echodepth").glob(pattern)] for pattern in patterns), part
+        assert all((ROOT / "tests" / name).exists() for name in tests), part
+
+
+@pytest.mark.parametrize(
+    ("code", "result"), [(pytest.ExitCode.OK, PASSED), (pytest.ExitCode.TESTS_FAILED, FAILED), (4, FAILED)]
+)
+def test_a_conftest_that_cannot_be_imported_notices_a_change(
+    code: int, result: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pytest calls it wrong usage, status 4, which ended the run of all mutants."""
+    monkeypatch.setattr(pytest, "main", lambda _: code)
+    monkeypatch.setattr(SourceFileLoader, "get_data", SourceFileLoader.get_data)  # both are changed for the process
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+    assert run_imported((Path("a.py"), ""), []) == result

@@ -58,7 +58,7 @@ def load_recording(path: File) -> Recording:
             check_channels(file.channels, name)
             if is_unknown:
                 file.seekable = lambda: False  # the position after reading is no more known than the length
-            samples = file.read(LONGEST_SAMPLES + 1 if is_unknown else -1, dtype="float32", always_2d=True)
+            samples = file.read(LONGEST_SAMPLES + 1 if is_unknown else -1, dtype="float32")
             check_length(len(samples), file.samplerate, name)
             factor = 1 if layout is None else _low_end_factor(file, layout, samples)
             scaled = samples.T if factor == 1 else factor * samples.T
@@ -101,7 +101,7 @@ def _low_end_factor(file: soundfile.SoundFile, layout: WavLayout, samples: Float
     if factor == 1 or max(samples.max(), -samples.min()) > 1 / factor:
         return 1
     file.seek(0)
-    integers = file.read(dtype="int32", always_2d=True) >> (32 - occupied)
+    integers = file.read(dtype="int32") >> (32 - occupied)
     return factor if (integers & (factor - 1)).any() else 1
 
 

@@ -76,11 +76,9 @@ class WavLayout:
         magic, fmt = (b"RIFF" if self.order == "<" else b"RIFX"), self.format + bytes(len(self.format) % 2)
         if self.sample_bits is not None:  # 24 bits in 4 bytes are decoded as the 32 that they occupy
             fmt = fmt[:14] + struct.pack(f"{self.order}H", self.sample_bits[0]) + fmt[16:]
-        size = len(fmt) + len(samples) + 20 + len(samples) % 2
+        size = len(fmt) + len(samples) + 20
         head = struct.pack(f"{self.order}4sI4s4sI", magic, size, b"WAVE", b"fmt ", len(self.format))
-        return BytesIO(
-            head + fmt + struct.pack(f"{self.order}4sI", b"data", len(samples)) + samples + bytes(len(samples) % 2)
-        )
+        return BytesIO(head + fmt + struct.pack(f"{self.order}4sI", b"data", len(samples)) + samples)
 
 
 def find_samples(stream: BufferedIOBase, name: str) -> WavLayout:
@@ -172,7 +170,7 @@ def _end(stream: BufferedIOBase, start: int, declared: int, riff: int, order: st
             break
         # Where both sizes agree, what follows them was appended. Some writers count the first 8 bytes too.
         is_agreed = declared > 0 and riff - end in (0, 8)
-        if is_agreed or end == total - 1 or _read(stream, end, 4) in _KNOWN or _are_chunks(stream, end, total, order):
+        if is_agreed or _read(stream, end, 4) in _KNOWN or _are_chunks(stream, end, total, order):
             return start + declared, end + (end % 2 and _read(stream, end, 1) == b"\0")
     # The data size is wrong; chunks that end exactly with the file are still none of its samples.
     first = max(start, total - _SEARCHED)
@@ -202,7 +200,7 @@ def _unread(stream: BufferedIOBase, behind: int, total: int, order: str) -> tupl
 
 
 def _are_chunks(stream: BufferedIOBase, at: int, total: int, order: str, failed: set[int] | None = None) -> bool:
-    """Whether chunks follow from a byte to the end of the file; the last one may lack its pad byte.
+    """Whether chunks, or none, lead from a byte to the end of the file; the last one may lack its pad byte.
 
     Chunks that do not lead there are added to ``failed``, so that of thousands of chunks each is followed once.
     """
@@ -213,7 +211,7 @@ def _are_chunks(stream: BufferedIOBase, at: int, total: int, order: str, failed:
         passed.add(start)
         end = start + size
     else:
-        if end > at and total in (end, end + 1, end - 1):
+        if total in (end, end + 1, end - 1):
             return True
     if failed is not None:
         failed |= passed

@@ -26,7 +26,7 @@ class PairedDifference:
     Attributes:
         mean: over seeds and frames.
         relative: ratio of the two mean RMSEs, less one.
-        error: standard error.
+        error: standard error; infinite for a single room, which tells nothing of others.
         freedom: degrees of freedom.
     """
 
@@ -63,17 +63,19 @@ def paired_difference(pairs: Pairs, seed: int = 0) -> PairedDifference:
     Raises:
         ValueError: two runs were scored on different frames.
     """
-    differences = np.stack([_frame_differences(first, second) for first, second in pairs])
-    rooms = [frame["room"] for frame in _scored(pairs[0][0])]
-    _, clusters = np.unique(rooms, return_inverse=True)
+    rooms = {frame["name"]: frame["room"] for frame in _scored(pairs[0][0])}
+    differences = np.stack([_frame_differences(first, second, [*rooms]) for first, second in pairs])
+    _, clusters = np.unique([*rooms.values()], return_inverse=True)
     resampled = resampled_means(differences.mean(axis=0)[:, None], clusters, seed)
     of_rooms, room_freedom = float(resampled.var()), int(clusters.max())
+    first, second = (mean(run["rmse"] for run in side) for side in zip(*pairs, strict=True))
+    if not room_freedom:  # the resampled rooms are always the same one
+        return PairedDifference(float(differences.mean()), first / second - 1, np.inf, 1.0)
     of_seeds, seed_freedom = 0.0, len(pairs) - 1
     if seed_freedom:
         of_seeds = float(differences.mean(axis=1).var(ddof=1)) / len(pairs)
     variance = of_rooms + of_seeds
-    spread = of_rooms**2 / max(room_freedom, 1) + (of_seeds**2 / seed_freedom if seed_freedom else 0.0)
-    first, second = (mean(run["rmse"] for run in side) for side in zip(*pairs, strict=True))
+    spread = of_rooms**2 / room_freedom + (of_seeds**2 / seed_freedom if seed_freedom else 0.0)
     return PairedDifference(
         float(differences.mean()), first / second - 1, variance**0.5, variance**2 / spread if spread else np.inf
     )
@@ -98,9 +100,10 @@ def _scored(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [frame for frame in run["frames"] if frame["rmse"] is not None]
 
 
-def _frame_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Float[np.ndarray, " frames"]:
-    others = {frame["name"]: frame["rmse"] for frame in _scored(second)}
-    frames = _scored(first)
-    if {frame["name"] for frame in frames} != set(others):
+def _frame_differences(
+    first: Mapping[str, Any], second: Mapping[str, Any], names: list[str]
+) -> Float[np.ndarray, " frames"]:
+    errors, others = ({frame["name"]: frame["rmse"] for frame in _scored(run)} for run in (first, second))
+    if not errors.keys() == others.keys() == set(names):
         raise ValueError("two runs were scored on different frames")
-    return np.array([frame["rmse"] - others[frame["name"]] for frame in frames])
+    return np.array([errors[name] - others[name] for name in names])

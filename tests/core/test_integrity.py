@@ -1,5 +1,6 @@
 """Digests: where they stand, that every other byte is noticed, and what is not read twice."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -44,6 +45,7 @@ def test_a_record_survives_json_and_no_change_of_it(tmp_path: Path) -> None:
     plain = json.loads(json.dumps(record))
     assert unseal(json.loads(text)) == (plain, {"a": ABC})
     assert unseal(plain) == (plain, None)  # of another program
+    assert unseal(json.loads(json.dumps(json.loads(text), sort_keys=True))) == (plain, {"a": ABC})
     for bit in range(8 * len(text)):
         try:
             changed = json.loads(flip(text.encode(), bit))
@@ -90,11 +92,53 @@ def test_no_bit_of_a_sealed_file_can_change(kind: str, tmp_path: Path) -> None:
         each.write_bytes(whole)
 
 
+def test_the_digest_in_a_file_is_that_of_its_other_bytes_and_of_its_companions(tmp_path: Path) -> None:
+    path, companion = tmp_path / "model.xml", tmp_path / "model.bin"
+    path.write_bytes(b"<net></net>")
+    companion.write_bytes(b"abc")
+    seal_file(path, companion)
+    digest = hashlib.sha256(f"<net></net><!-- sha256  -->\n{ABC}".encode()).hexdigest()
+    assert path.read_text() == f"<net></net><!-- sha256 {digest} -->\n"
+
+
+def test_a_file_of_weights_has_8_gb_at_most(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").touch()
+    for size in (2**33, 2**33 + 1):  # none of it is on the disk
+        os.truncate(tmp_path / "a.xml", size)
+        if size == 2**33:
+            assert not check_file(tmp_path / "a.xml")
+    with pytest.raises(DamageError, match="it has more than 8 GB"):
+        check_file(tmp_path / "a.xml")
+
+
+def test_an_archive_with_compressed_parts_is_refused(tmp_path: Path) -> None:
+    """A few kB of it may be gigabytes of zeros; torch stores its parts as they are."""
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(tmp_path / "a.pth", "w", method) as archive:
+            archive.writestr("a", bytes(100))
+        if method == zipfile.ZIP_STORED:
+            assert not check_file(tmp_path / "a.pth")
+    with pytest.raises(DamageError, match="parts that are compressed"):
+        check_file(tmp_path / "a.pth")
+
+
+def test_a_machine_that_lacks_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(archive: zipfile.ZipFile) -> None:
+        raise MemoryError
+
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("a", bytes(100))
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lacking)
+    with pytest.raises(MemoryError):
+        check_file(tmp_path / "a.pth")
+
+
 def test_a_sealed_checkpoint_is_an_archive_as_before(tmp_path: Path) -> None:
     path, _ = exported(tmp_path, ".pth")
     seal_file(path)
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
+        assert archive.comment == path.read_bytes()[-71:]  # "sha256 " and 64 digits
     for mmap in (False, True):
         loaded = torch.load(path, weights_only=True, mmap=mmap)
         assert torch.equal(loaded["a"], torch.arange(100.0))

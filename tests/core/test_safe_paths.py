@@ -31,10 +31,21 @@ from tests.tiny import save_tiny, write_v2
 LEADS_OUT = (
     *("../secret.npy", "a/../../secret.npy", "..", "/etc/passwd", "//host/share/x.npy"),
     *("C:/secret.npy", "c:secret.npy", "..\\secret.npy", "a\\..\\..\\secret.npy", "\\\\host\\share\\x.npy"),
-    *("a\0.npy", "a\n.npy", "a\x1b[2J.npy", 300 * "a"),
+    *("a\0.npy", "a\n.npy", "a\x1b[2J.npy", 256 * "a", f"{300 * 'a'}/b", 128 * "é"),
 )
 """Names that lead out of a folder on some system, or that no file should have."""
-HARMLESS = ("depth_1.npy", "Salle Chevalier/depth/1.npy", "a..b.npy", "./a.npy", "dépôt/…npy", "12:30:01.wav", "a/..b")
+HARMLESS = (
+    255 * "a",
+    f"{200 * 'a'}/{200 * 'b'}",
+    127 * "é",
+    "depth_1.npy",
+    "Salle Chevalier/depth/1.npy",
+    "a..b.npy",
+    "./a.npy",
+    "dépôt/…npy",
+    "12:30:01.wav",
+    "a/..b",
+)
 
 
 @pytest.mark.parametrize("name", [*LEADS_OUT, "", None, 3, ["a"], "\ud800"])
@@ -72,6 +83,21 @@ def test_links_are_followed_within_the_root_only(tmp_path: Path) -> None:
         for outside in ("own/out.npy", "out/a.npy", "out/absent.npy", "out/.", "out/", "./out", "up/elsewhere/a.npy"):
             with pytest.raises(DataError, match=r"^line 3: .* is a link to a place outside .*: put the file itself"):
                 names.join("line 3", outside)
+
+
+def test_links_of_one_folder_are_not_taken_for_those_of_another(tmp_path: Path) -> None:
+    """What was found in a folder is kept by the names that lead to it, of which there may be several."""
+    for folder in ("root/own/deep", "root/own/other"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "secret").touch()
+    for link in ("root/own/a", "root/own/deep/a"):
+        (tmp_path / link).symlink_to(tmp_path / "secret")
+    names = DataRoot(tmp_path / "root")
+    for inside in (("a",), ("own/other/a",), ("own", "other", "a"), ("own", "other/a")):
+        assert names.join("line 3", *inside) == (tmp_path / "root").joinpath(*inside)
+    for outside in (("own", "a"), ("own/deep/a",), ("own", "deep", "a"), ("own", "deep/a")):
+        with pytest.raises(DataError, match="is a link to a place outside"):
+            names.join("line 3", *outside)
 
 
 def rewritten(path: Path, old: str, new: str) -> None:

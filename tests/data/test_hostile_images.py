@@ -21,6 +21,8 @@ from echodepth.data.images import (
     open_upright,
     read_depth_image,
     read_image,
+    read_stored_depth,
+    upright_size,
 )
 from echodepth.data.records import StoredFile
 from echodepth.inference.inputs import prepare_image
@@ -66,17 +68,21 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
 def test_decompression_bombs_are_one_line(tmp_path: Path) -> None:
-    text = (b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000)))
-    for name, data in {"wide": png(60_000, 60_000), "large": png(9000, 9000), "text": png(8, 8, text)}.items():
+    text = (b"zTXt", b"a\0\0" + zlib.compress(bytes(5_000_000)))
+    bombs = {"wide": png(60_000, 60_000), "large": png(9000, 9000), "text": png(8, 8, text)}
+    for name, data in {**bombs, "warned": png(10_000, 10_000)}.items():
         (tmp_path / name).write_bytes(data)
         for read in (lambda path: read_image(path, 16), lambda path: read_depth_image(path, 1000.0)):
-            with pytest.raises(DataError, match=rf"{name} (is too large|is 9000x9000 pixels|cannot be)") as error:
+            with pytest.raises(DataError, match=rf"{name} (is too large|is \d+000x\d+000 pixels|cannot be)") as error:
                 read(tmp_path / name)
             assert "\n" not in str(error.value)
     Image.new("I;16", (5000, 5000)).save(tmp_path / "depth.png")
     with pytest.raises(DataError, match="5000x5000 pixels, over the limit of 17 million"):
         read_depth_image(tmp_path / "depth.png", 1000.0)
+    with pytest.raises(DataError, match="5000x5000 pixels, over the limit of 17 million"):
+        read_stored_depth(tmp_path / "depth.png")
 
 
 def test_a_progressive_jpeg_has_few_scans(tmp_path: Path) -> None:
@@ -110,11 +116,46 @@ def test_a_large_jpeg_has_fewer_scans(width: int, height: int, limit: int, tmp_p
         open_image(path)
 
 
+@pytest.mark.parametrize("piece", [1, 2, 3, 2**20])
+def test_scans_are_counted_once_wherever_a_file_is_cut_into_pieces(
+    piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    Image.effect_noise((32, 24), 50).save(path, progressive=True)
+    data = path.read_bytes()
+    last, end, scans = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9"), data.count(b"\xff\xda")
+    monkeypatch.setattr(image_stream, "MAX_SCANS", 21)
+    monkeypatch.setattr(image_stream, "_MB", piece)
+    path.write_bytes(data[:end] + (21 - scans) * data[last:end] + data[end:])
+    with Image.open(path) as image:
+        before = image.fp.tell()  # type: ignore[union-attr]
+        image_stream.check_stream(image, "a")
+        assert image.fp.tell() == before  # type: ignore[union-attr]
+    path.write_bytes(data[:end] + (22 - scans) * data[last:end] + data[end:])
+    with pytest.raises(DataError, match="a JPEG of 22 scans, over the limit of 21"):
+        open_image(path)
+
+
+def test_colours_at_half_the_height_are_two_coefficients_a_pixel(tmp_path: Path) -> None:
+    """Pillow writes none, cameras do: 2x1 samples of brightness to one of colour become 1x2."""
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (64, 48)).save(path, progressive=True, subsampling=1)
+    data = bytearray(path.read_bytes())
+    factors = data.index(b"\xff\xc2") + 11
+    assert data[factors] == 0x21
+    data[factors] = 0x12
+    path.write_bytes(data)
+    with Image.open(path) as image:
+        assert image_stream.check_stream(image, "a") == int(400e6 / (4 + 8 / 3 * 2))
+
+
 def test_images_have_a_size_and_a_side(tmp_path: Path) -> None:
     (tmp_path / "wide.png").write_bytes(png(65_536, 1))
     with pytest.raises(DataError, match=r"wide\.png is 65536x1 pixels: no side may be longer than 65535"):
         open_image(tmp_path / "wide.png")
     Image.new("RGB", (32, 24)).save(tmp_path / "a.bmp")
+    os.truncate(tmp_path / "a.bmp", MAX_BYTES)
+    open_image(tmp_path / "a.bmp").close()
     os.truncate(tmp_path / "a.bmp", MAX_BYTES + 1)
     with pytest.raises(DataError, match=r"a\.bmp has more than 128 MB, which no image needs"):
         open_image(tmp_path / "a.bmp")
@@ -139,6 +180,7 @@ def jpeg_of_three_scans(width: int, height: int, more: int = 0) -> bytes:
         ("JPEG", {"quality": 95, "subsampling": 0}, 50e6),
         ("JPEG", {"progressive": True}, 50e6),  # with colour at a quarter of the pixels, 1.5 coefficients a pixel
         ("JPEG", {"progressive": True, "subsampling": 0}, 33.3e6),  # 3 coefficients a pixel
+        ("JPEG", {"progressive": True, "subsampling": 1}, 42.9e6),  # 2 coefficients a pixel
         ("WEBP", {}, 13.3e6),
         ("TIFF", {}, 50e6),
         ("TIFF", {"compression": "tiff_deflate"}, 25e6),
@@ -209,6 +251,17 @@ def test_tags_that_share_their_bytes_are_counted_each(format: str, tmp_path: Pat
             Image.new("RGB", (32, 24)).save(path, format, exif=b"Exif\0\0" + tags(count, 61_000))
     with pytest.raises(DataError, match=r"a cannot be (read as an image|decoded): its tags have more than 16 MB"):
         read_image(path, 16)
+    if format == "PNG":
+        with open_image(path) as image, pytest.raises(DataError, match="a cannot be decoded: its tags have"):
+            upright_size(image, "a")
+
+
+def test_tags_may_have_16_mb() -> None:
+    reader = image_stream._BoundedReader(io.BytesIO(b"tags"))
+    assert reader.read(2**24 - 1) == b"tags"
+    assert reader.read(1) == b""
+    with pytest.raises(LookupError, match="its tags have more than 16 MB"):
+        reader.read(1)
 
 
 def test_a_tiff_has_a_bounded_number_of_parts(tmp_path: Path) -> None:

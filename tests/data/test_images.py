@@ -100,10 +100,20 @@ def test_gray_and_palette_pictures_become_rgb(tmp_path: Path) -> None:
     assert read_image(tmp_path / "palette.png", 3).shape == (3, 3, 3)
 
 
-def test_unfit_pictures_are_refused_by_name(tmp_path: Path, real_data: Path) -> None:
+def test_a_jpeg_is_decoded_at_the_smallest_eighth_that_is_large_enough(tmp_path: Path) -> None:
+    Image.new("RGB", (128, 96), (255, 0, 0)).save(tmp_path / "a.jpg")
+    with open_image(tmp_path / "a.jpg") as image:
+        assert to_square(image, 16, "a").shape == (3, 16, 16)
+        assert image.size == (32, 24)
+
+
+def test_a_depth_map_is_no_picture(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "depth.png")
     with pytest.raises(DataError, match=r"depth\.png holds I;16 pixels.*a colour image is expected"):
         read_image(tmp_path / "depth.png", 3)
+
+
+def test_unfit_pictures_are_refused_by_name(tmp_path: Path, real_data: Path) -> None:
     whole = (real_data / "batvision_v2_sample" / "camera_47.jpeg").read_bytes()
     (tmp_path / "cut.jpeg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"cut\.jpeg cannot be decoded: .*truncated"):
@@ -166,7 +176,9 @@ def test_an_image_may_have_exactly_as_many_pixels_as_the_limit(monkeypatch: pyte
         check_area(Image.new("1", (30, 10)), "a", 300)
 
 
-@pytest.mark.parametrize(("orientation", "size"), [(1, (24, 40)), (3, (24, 40)), (6, (40, 24)), (8, (40, 24))])
+@pytest.mark.parametrize(
+    ("orientation", "size"), [(1, (24, 40)), (3, (24, 40)), (4, (24, 40)), (5, (40, 24)), (6, (40, 24)), (8, (40, 24))]
+)
 def test_the_size_of_an_image_is_that_of_it_upright(orientation: int, size: tuple[int, int], tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -185,11 +197,14 @@ def test_an_orientation_is_applied_in_all_readers(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as image:
         assert to_square(image, 4, "a")[0, :, 0].round().tolist() == [1, 1, 0, 0]
     assert open_upright(tmp_path / "a.png").size == (40, 80)
+    Image.fromarray(halves).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(open_upright(tmp_path / "a.png"), halves)  # read, though the file is closed
 
 
 @pytest.mark.parametrize(("stored", "known"), [(0, 1), (1, 1), (2, 2), (8, 8), (9, 1)])
 def test_eight_orientations_are_known(stored: int, known: int) -> None:
     image = Image.new("L", (3, 2))
+    assert exif_orientation(image, "a") == 1
     image.getexif()[0x0112] = stored
     assert exif_orientation(image, "a") == known
 

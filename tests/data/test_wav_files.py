@@ -15,6 +15,7 @@ from echodepth.data import audio, wav_file
 from echodepth.data.audio import read_wav
 from echodepth.data.records import StoredFile
 from echodepth.data.wav_file import load_recording
+from echodepth.data.wav_layout import WavLayout
 
 FRAMES = 501
 """Odd, so that 24 bits of mono would end at an odd byte, and more than any tolerated excess of a size field."""
@@ -22,7 +23,7 @@ WAVE = 0.5 * np.sin(np.outer(np.arange(FRAMES), [0.1, 0.13]))
 GUID = b"\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"
 LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT\x0e\0\0\0Lavf61.7.100\0\0"
 ODD_LIST = b"LIST" + struct.pack("<I", 13) + b"INFOISFT\x01\0\0\0a"
-PLACEHOLDERS = (0, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFF - 36)
+PLACEHOLDERS = (0, 0x7F000000, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFF - 36)
 
 
 @pytest.fixture(autouse=True)
@@ -80,8 +81,10 @@ WHOLE = {
     "RIFF size too small": riff(fmt() + data(SAMPLES), len(PLAIN) - 24),
     **{f"stream {size:#x}": riff(fmt() + data(SAMPLES, size), (size + 36) % 2**32) for size in PLACEHOLDERS},
     **{f"stream {size:#x} with tags": riff(LIST + fmt() + data(SAMPLES, size) + LIST) for size in PLACEHOLDERS},
-    **{f"{more} bytes too many": riff(fmt() + data(SAMPLES, N + more)) for more in (1, 2, 8, 16, 36, 44)},
+    **{f"{more} bytes too many": riff(fmt() + data(SAMPLES, N + more)) for more in (1, 2, 8, 16, 36, 44, 64)},
     **{f"{more} too many before tags": riff(fmt() + data(SAMPLES, N + more) + LIST) for more in (8, 36, 44)},
+    "streamed before empty tags": riff(fmt() + data(SAMPLES, 0x7FFFFFFF) + chunk(b"LIST", b"")),
+    "streamed before tags that lack a byte": riff(fmt() + data(SAMPLES, 0x7FFFFFFF) + LIST[:-1]),
     "data size of the file": riff(LIST + fmt() + data(SAMPLES, N + len(LIST) + 44)),
     "half the data size": riff(fmt() + data(SAMPLES, N // 2)),
     "byte behind": PLAIN + b"\0",
@@ -106,6 +109,8 @@ WHOLE = {
     "empty data chunk behind": riff(fmt() + data(SAMPLES) + data(b"")),
     "tags with a wrong size": riff(b"LIST" + struct.pack("<I", 9999) + b"INFO" + fmt() + data(SAMPLES)),
     "word data in the tags": riff(b"LIST" + struct.pack("<I", 12) + b"INFOdata\x04\0\0\0" + fmt() + data(SAMPLES)),
+    "the same of odd size, no pad": riff(b"LIST\x0d\0\0\0INFOdata\x04\0\0\0a" + fmt() + data(SAMPLES)),
+    "fmt of 17 bytes, streamed": riff(fmt(extra=b"\0") + b"\0" + data(SAMPLES, 0)),
     "fmt of 18 bytes": riff(fmt(extra=b"\0\0") + data(SAMPLES)),
     "data before fmt": riff(data(SAMPLES) + fmt()),
     "RF64": b"RF64\xff\xff\xff\xffWAVEds64"
@@ -180,7 +185,9 @@ LOW = {
     "extensible 24 at the low end of 32": (riff(extensible(32, 24) + data(stored(24, 4))), 48),
     "20 at the low end of 32": (riff(extensible(32, 20) + data(stored(20, 4))), 72),
     "20 at the low end of 24": (riff(fmt(20, 3) + data(stored(20, 3))), 24),
+    "23 at the low end of 24": (riff(fmt(23, 3) + data(stored(23, 3))), 6),
     "16 at the low end of 32": (riff(fmt(16, 4) + data(stored(16, 4))), 96),
+    "24 at the low end of 32, whose header names no bits": (riff(fmt(0, 4) + data(stored(24, 4))), 48),
 }
 
 
@@ -236,3 +243,22 @@ def test_ten_seconds_to_a_pipe_are_read() -> None:
     """Their bytes exceed the number of samples of the longest recording."""
     samples = np.zeros(1_000_002, "<i2").tobytes()
     assert load_recording(StoredFile("a.wav", riff(fmt() + data(samples, 0)))).samples.shape == (2, 500_001)
+
+
+def test_a_wav_file_of_unknown_length_is_refused_before_it_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wav_file, "LONGEST_SAMPLES", FRAMES - 1)
+    monkeypatch.setattr(WavLayout, "with_exact_sizes", lambda *_: pytest.fail("the samples were copied"))
+    with pytest.raises(DataError, match=rf"a\.wav has {FRAMES} samples"):
+        load_recording(StoredFile("a.wav", riff(fmt() + data(SAMPLES, 0))))
+
+
+def test_sound_on_one_side_of_zero_and_a_single_used_bit_decide_the_level() -> None:
+    """Only the loudest sample of either sign, and every one of the lowest bits, say where 24 bits of 32 lie."""
+    low = -np.abs(integers(32)).astype("<i4") | 1
+    recording = load_recording(StoredFile("a.wav", riff(fmt(32, 4) + data(low.tobytes()))))
+    np.testing.assert_allclose(recording.samples, -np.abs(WAVE.T), atol=1e-6)
+    assert recording.remarks == {}
+    faint = np.array([1, 256, *[256] * (2 * FRAMES - 2)], "<i4")
+    recording = load_recording(StoredFile("a.wav", riff(fmt(32, 4) + data(faint.tobytes()))))
+    assert recording.samples[:, 0].tolist() == [2**-23, 2**-15]
+    assert "48 dB louder" in recording.remarks["audio level"]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from echodepth.experiments.config import ExperimentConfig
-from echodepth.experiments.distillation_table import distillation_markdown
+from echodepth.experiments.distillation_table import distillation_markdown, in_words
 from echodepth.experiments.ear_table import COLUMNS, against, ear_markdown
-from echodepth.experiments.paired import holm, paired_difference
+from echodepth.experiments.paired import PairedDifference, holm, paired_difference
 from echodepth.experiments.table import gap_closed
 from echodepth.metrics.depth import METRICS
 from echodepth.metrics.direction import DIFFERENCES
@@ -66,6 +66,54 @@ def test_the_variance_between_seeds_widens_the_interval() -> None:
     assert difference.interval[1] == pytest.approx(-0.1 + 4.303 * 0.1 / 3**0.5, abs=1e-3)
     with pytest.raises(ValueError, match="different frames"):
         paired_difference([(scored("best", 0, (1.0,) * 15), scored("none", 0, rooms))])
+
+
+def test_both_variances_together_have_satterthwaites_degrees_of_freedom() -> None:
+    rooms = tuple(1.5 + 0.01 * room for room in range(16))
+    better = tuple(error - 0.1 - 0.05 * (-1) ** room for room, error in enumerate(rooms))
+    pairs = [
+        (scored("best", seed, tuple(error + step for error in better)), scored("none", seed, rooms))
+        for seed, step in enumerate((-0.02, 0, 0.02))
+    ]
+    alone = paired_difference(pairs[1:2])  # of one seed, the variance is that between rooms
+    assert alone.error == pytest.approx(0.05 / 4, rel=0.05)
+    assert alone.freedom == pytest.approx(15)
+    of_rooms, of_seeds = alone.error**2, 0.02**2 / 3
+    both = paired_difference(pairs)
+    assert both.error**2 == pytest.approx(of_rooms + of_seeds)
+    assert both.freedom == pytest.approx((of_rooms + of_seeds) ** 2 / (of_rooms**2 / 15 + of_seeds**2 / 2))
+    assert both == paired_difference(pairs, seed=0) != paired_difference(pairs, seed=1)
+
+
+def test_one_room_tells_nothing_of_others() -> None:
+    """Its resampled means have no spread but that of rounding: any difference was called better or worse, p 0."""
+    for seeds in (1, 3):
+        pairs = [(scored("best", seed, (0.9,)), scored("none", seed, (1.0,))) for seed in range(seeds)]
+        difference = paired_difference(pairs)
+        assert (difference.mean, difference.relative) == pytest.approx((-0.1, -0.1))
+        assert (difference.interval, difference.p_value) == ((-float("inf"), float("inf")), 1)
+        assert "not distinguishable (≥ inf m would be)" in in_words(difference, difference.p_value)
+
+
+def test_frames_are_paired_by_name_whatever_their_order() -> None:
+    """Frames of the second seed in another order would be averaged with those of other rooms."""
+    better, rooms = (0.9, 0.7, 1.1, 0.8), (1.0, 1.1, 1.3, 1.0)
+    pairs = [(scored("best", seed, better), scored("none", seed, rooms)) for seed in range(3)]
+    expected = paired_difference(pairs)
+    for pair, side in ((0, 1), (1, 0), (2, 1)):
+        pairs[pair][side]["frames"].reverse()
+    assert paired_difference(pairs) == expected
+    pairs[2] = (scored("best", 2, better[:3]), scored("none", 2, rooms[:3]))
+    with pytest.raises(ValueError, match="different frames"):
+        paired_difference(pairs)
+
+
+def test_a_p_value_by_hand() -> None:
+    """With two degrees of freedom, Student's two-sided p-value of t is 1 - t / sqrt(t^2 + 2)."""
+    for mean_difference in (-0.3, 0.3):
+        assert PairedDifference(mean_difference, 0.0, 0.1, 2.0).p_value == pytest.approx(1 - 3 / 11**0.5)
+    assert PairedDifference(-0.3, 0.0, 0.0, float("inf")).p_value == 0
+    assert PairedDifference(0.0, 0.0, 0.0, float("inf")).p_value == 1
 
 
 def test_holm_by_hand() -> None:

@@ -42,6 +42,7 @@ def test_settings_make_the_same_front_end_again() -> None:
 def test_an_image_of_the_right_size_is_left_alone() -> None:
     image = torch.rand(1, 3, 32, 32)
     assert torch.equal(ImageFrontEnd(32)(image), image)
+    assert ImageFrontEnd.input_channels == image.shape[1]
     assert ImageFrontEnd(16)(torch.full((1, 3, 40, 50), 0.25)).sub(0.25).abs().max() < 1e-6
 
 

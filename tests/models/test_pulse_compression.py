@@ -72,6 +72,13 @@ def test_a_short_recording_is_continued_with_silence_and_not_stretched() -> None
     assert torch.equal(front_end(short), front_end(whole))
 
 
+def test_a_recording_that_lacks_one_sample_is_continued_by_one() -> None:
+    window = EchoWindow(5.0, None)
+    recording = torch.randn(1, 2, window.length(0))
+    assert torch.equal(window(recording[..., :-1])[..., :-1], recording[..., :-1])
+    assert window(recording[..., :-1]).shape == recording.shape
+
+
 def test_a_delay_is_the_same_column_at_every_image_size() -> None:
     for size in (32, 128):
         front_end = EchoFrontEnd(size, "magnitude", audio_bins=32, audio_frames=100, audio_range=10.0, chirp="linear")
