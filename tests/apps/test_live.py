@@ -1,6 +1,5 @@
 """``listen`` and ``record`` with a simulated sound card, and errors of a real one with a fake PortAudio."""
 
-import csv
 import json
 import re
 import sys
@@ -15,10 +14,9 @@ import soundfile
 from jaxtyping import Float
 
 from echodepth import cli
-from echodepth.apps.live.capture import DIRECT_RMS, Capture, CardCalibration, calibrate, capture, load_calibration
-from echodepth.apps.live.config import CardConfig, ListenConfig, RecordConfig
+from echodepth.apps.live.capture import DIRECT_RMS, CardCalibration, calibrate, capture, load_calibration
+from echodepth.apps.live.config import CardConfig, ListenConfig
 from echodepth.apps.live.listen import listen, predict_depth
-from echodepth.apps.live.record import record
 from echodepth.apps.live.simulated_card import LATENCY, SimulatedCard
 from echodepth.apps.live.sound_card import SoundDeviceCard
 from echodepth.apps.live.terminal import depth_lines, half_blocks, scale_line
@@ -26,7 +24,7 @@ from echodepth.core.chirp import batvision_chirp
 from echodepth.core.constants import V2_ONSET
 from echodepth.core.errors import ConfigError, DataError
 from echodepth.core.field_of_view import FieldOfView
-from echodepth.data.audio import find_onset, read_wav
+from echodepth.data.audio import find_onset
 from echodepth.inference.predictor import Predictor
 from tests.tiny import save_tiny, save_tiny_rgb
 
@@ -174,49 +172,6 @@ def test_listen_refuses_unusable_flags(v2_root: Path, tmp_path: Path, monkeypatc
         listen(ListenConfig(card="simulated", checkpoint="eyes", count=0))
     with pytest.raises(ConfigError, match="--volume must be above 0"):
         load_calibration(SimulatedCard(), CardConfig(volume=0.0))
-
-
-def test_recordings_continue_their_numbers_and_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = ["record", "--card", "simulated", "--location", "Kitchen", "--count", "2", "--interval", "0"]
-    cli.main(words)
-    cli.main(words)
-    room = Path("recordings/Kitchen")
-    assert sorted(path.name for path in (room / "audio").iterdir()) == [f"audio_{n}.wav" for n in range(4)]
-    for path in (room / "audio").iterdir():
-        audio, rate = read_wav(path)
-        assert (audio.shape, rate) == ((2, 20000), 44100)
-        assert find_onset(audio) == pytest.approx(V2_ONSET, abs=8)
-    with (room / "recordings.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["index"] for row in rows] == ["0", "1", "2", "3"]
-    assert float(rows[0]["latency ms"]) == pytest.approx(100, abs=0.3)
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["record", "--card", "simulated", "--location", "a/b"])
-    assert stop.value.code == cli.USER_ERROR
-
-
-def test_a_kill_between_row_and_recording_leaves_no_recording_without_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The recording came first, so that a kill left one that the table did not list; ``--pair time`` refused it."""
-    monkeypatch.chdir(tmp_path)
-    words = ["record", "--card", "simulated", "--location", "Kitchen", "--count", "1", "--interval", "0"]
-    cli.main(words)
-    with monkeypatch.context() as patch:
-        patch.delattr(Capture, "save")
-        with pytest.raises(AttributeError, match="save"):
-            record(RecordConfig(card="simulated", location="Kitchen", count=1))
-
-    def rows() -> list[str]:
-        with Path("recordings/Kitchen/recordings.csv").open() as file:
-            return [row["index"] for row in csv.DictReader(file)]
-
-    assert rows() == ["0", "1"]
-    assert [path.name for path in Path("recordings/Kitchen/audio").iterdir()] == ["audio_0.wav"]
-    cli.main(words)
-    assert rows() == ["0", "1"], "a row for each recording, and once"
-    assert len(list(Path("recordings/Kitchen/audio").iterdir())) == 2
 
 
 # --- the terminal ---

@@ -38,13 +38,7 @@ HARMLESS = (
     255 * "a",
     f"{200 * 'a'}/{200 * 'b'}",
     127 * "é",
-    "depth_1.npy",
-    "Salle Chevalier/depth/1.npy",
-    "a..b.npy",
-    "./a.npy",
-    "dépôt/…npy",
-    "12:30:01.wav",
-    "a/..b",
+    *("depth_1.npy", "Salle Chevalier/depth/1.npy", "a..b.npy", "./a.npy", "dépôt/…npy", "12:30:01.wav", "a/..b"),
 )
 
 
