@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 RETRIES = (1.0, 10.0)
 """Seconds to wait before a shard is opened again after a broken connection, which occurs in runs of days."""
 _BLOCK = 2**20  # bytes
-LARGEST_FILE = 2**28
 _LARGEST_HEADER = 2**20  # bytes: names and times
+LARGEST_FILE = 2**28
 """Bytes of the largest file in a shard that is read."""
 FILE_NAMES: dict[Modality, tuple[str, ...]] = {
     "image": ("image",),
