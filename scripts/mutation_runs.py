@@ -145,8 +145,10 @@ def _instructions(code: CodeType) -> tuple[object, ...]:
 
 def _pairs(old: CodeType, new: CodeType) -> list[tuple[CodeType, CodeType]]:
     """The code objects of both, from the outermost to the innermost."""
-    nested = [[each for each in code.co_consts if isinstance(each, CodeType)] for code in (old, new)]
-    return [(old, new), *(pair for inner in zip(*nested, strict=True) for pair in _pairs(*inner))]
+    olds, news = ([each for each in code.co_consts if isinstance(each, CodeType)] for code in (old, new))
+    if len(olds) != len(news):  # the change removes a lambda or a generator: its function makes none from now on
+        return [(old, new)]
+    return [(old, new), *(pair for inner in zip(olds, news, strict=True) for pair in _pairs(*inner))]
 
 
 def swap_functions(path: Path, changed: str) -> None:

@@ -62,6 +62,18 @@ def test_a_constant_before_a_function_in_its_line_needs_an_import() -> None:
     assert in_a_function(source, source.replace("x + 1", "x - 1"))
 
 
+def test_a_change_that_removes_an_inner_function_is_swapped_into_the_outer_one(tmp_path: Path) -> None:
+    """Its functions could not be paired: the whole run ended with a ValueError."""
+    path, source = tmp_path / "removal.py", "def least(x):\n    if x:\n        return min(each for each in x)\n"
+    path.write_text(source)
+    module = ModuleType("removal")
+    exec(compile(source, str(path), "exec"), vars(module))
+    changed = source.replace("return min(each for each in x)", "pass")
+    assert in_a_function(source, changed)
+    swap_functions(path, changed)
+    assert module.least([1]) is None
+
+
 def test_every_listed_mutant_exists_and_has_a_reason() -> None:
     listed = tomllib.loads((ROOT / "scripts" / "equivalent_mutants.toml").read_text())["mutant"]
     for each in listed:
