@@ -1,6 +1,8 @@
 """Limits of the demo's server: foreign names and sites, large requests, a long queue, answers that nobody fetches."""
 
 import asyncio
+import json
+import secrets
 import socket
 import threading
 import time
@@ -87,7 +89,38 @@ def test_large_requests_go_no_further() -> None:
     for length in (str(size + 1), "-1", "1e9", "x", ["1", str(size + 1)]):
         assert ask(set(), bytes(1000), host="localhost", content_length=length) == (413, b"")
     assert ask(set(), bytes(size), host="localhost", content_length=str(size)) == (200, bytes(size))
-    assert len(ask(set(), bytes(3 * size), host="localhost")[1]) <= size  # its length was not said
+    status, received = ask(set(), bytes(3 * size), host="localhost")  # its length was not said
+    assert (status, len(received) <= size) == (413, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "raises", "is_begun", "status", "lines"),
+    [(b"x", True, False, 500, 1), (b"x", True, True, 200, 1), (bytes(LARGEST_REQUEST + 1), True, False, 413, 0)],
+)
+def test_a_request_that_the_pages_server_cannot_answer_is_one_line(
+    body: bytes, raises: bool, is_begun: bool, status: int, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request with an unknown number of a handler printed a traceback, and so did a large one in pieces."""
+    got = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        if is_begun or message["type"] == "http.disconnect":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise KeyError(99999)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        got.append(message.get("status"))
+
+    scope = {"type": "http", "path": "/a\x1b[2J", "headers": [(b"host", b"localhost")]}
+    asyncio.run(RequestGate(app, set())(scope, receive, send))
+    assert [each for each in got if each] == [status]
+    assert len(caplog.messages) == lines
+    assert "\x1b" not in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +156,46 @@ def test_the_server_is_behind_the_gate(served: tuple[str, Any]) -> None:
     assert large.status_code == 413
     small = httpx.post(f"{address}/gradio_api/upload", files={"files": ("a.wav", bytes(1000))})
     assert small.status_code == 200
+
+
+def result(address: str, data: list[Any], function: int) -> dict[str, Any]:
+    """What a request to a handler of the page comes to."""
+    import httpx
+
+    body = {"data": data, "fn_index": function, "session_hash": secrets.token_hex(8)}
+    httpx.post(f"{address}/gradio_api/queue/join", json=body).raise_for_status()
+    with httpx.stream(
+        "GET", f"{address}/gradio_api/queue/data?session_hash={body['session_hash']}", timeout=30
+    ) as stream:
+        messages = (json.loads(line.removeprefix("data:")) for line in stream.iter_lines() if line)
+        last = next(each for each in messages if each["msg"] == "process_completed")
+    return dict(last["output"])
+
+
+def test_requests_that_no_page_sends_leave_no_traceback(
+    served: tuple[str, Any], capfd: pytest.CaptureFixture[str], v2_root: Path
+) -> None:
+    import httpx
+
+    address, page = served
+    own_picture = next(v2_root.glob("*/camera/*.png"))
+    function = next(number for number, each in page.fns.items() if len(each.inputs) == 4)
+    url = f"{address}/gradio_api/upload"
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n"
+    uploaded = httpx.post(url, files={"files": ("room.jpg", eps)}).json()[0]
+    meta = {"meta": {"_type": "gradio.FileData"}, "orig_name": "room.jpg"}
+    picture = httpx.post(url, files={"files": ("room.png", own_picture.read_bytes())}).json()[0]
+    assert "data-metres" in str(result(address, [None, {"path": picture, **meta}, None, 70], function)["data"])
+    shown = str(result(address, [None, {"path": uploaded, **meta}, None, 70], function)["data"])
+    assert "room.jpg cannot be read as an image: it is no PNG" in shown
+    pictures = [{}, {"path": str(own_picture)}, {"path": None, "url": "data:image/png;base64,AAAA"}]
+    pictures += [{"path": path, **meta} for path in (str(own_picture), "x", "http://127.0.0.1:1/x")]
+    for picture in pictures:  # Gradio read the first one with a path, an image of the machine that nobody uploaded
+        assert "reload it" in result(address, [None, picture, None, 70], function)["error"]
+    assert "greater than maximum value" in result(address, [None, None, None, 1000], function)["error"]
+    for data in ([], [None, None, None, "x"], [None, None, None, [1]]):
+        assert "reload it" in result(address, data, function)["error"]
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 def waiting(queue: Any) -> set[str]:

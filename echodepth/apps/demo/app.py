@@ -115,7 +115,9 @@ class _Page:
     def blocks(self) -> "gradio.Blocks":
         import gradio as gr
 
-        with gr.Blocks(
+        from echodepth.apps.demo.page_inputs import QuietBlocks
+
+        with QuietBlocks(
             title="echodepth", analytics_enabled=False, delete_cache=(UPLOAD_LIFETIME, UPLOAD_LIFETIME)
         ) as page:
             names = " and ".join(html.escape(predictor.name) for predictor in self.predictors)
@@ -146,6 +148,8 @@ class _Page:
     def _add_inputs(self) -> tuple[list[Any], Any, Any]:
         import gradio as gr
 
+        from echodepth.apps.demo.page_inputs import leave_unopened
+
         recording = gr.Audio(
             sources=["upload"],
             type="filepath",
@@ -163,6 +167,7 @@ class _Page:
             label="image" if self.takes_images else "image, for display only",
             elem_id="image",
         )
+        leave_unopened(image)
         ground_truth = gr.File(
             file_types=[".npy", ".png"],
             type="filepath",

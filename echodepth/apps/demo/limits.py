@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import gradio
+
+log = logging.getLogger(__name__)
 
 LARGEST_UPLOAD = 10_000_000
 """Bytes of the largest file."""
@@ -67,7 +70,21 @@ class RequestGate:
         elif any(not length.isascii() or not length.isdigit() or int(length) > LARGEST_REQUEST for length in lengths):
             await _refuse(scope, send, 413, f"files have at most {LARGEST_UPLOAD / 1e6:g} MB")
         else:
-            await self.app(scope, _counted(receive), send)
+            await self._hand_on(scope, receive, send)
+
+    async def _hand_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, unless its request turns out to be too large. Its failure is one line of log."""
+        exchange = _Exchange(receive, send)
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except Exception as error:  # of Gradio's routes, by a request that no page sends: handlers have their own log
+            if not exchange.is_large:
+                log.warning("no answer to %.200r: %.200r", scope.get("path", ""), error)
+                log.debug("the failure in full", exc_info=error)
+            if not exchange.is_answered and not exchange.is_large:
+                await _refuse(scope, send, 500, "this request cannot be answered")
+        if exchange.is_large and not exchange.is_answered:
+            await _refuse(scope, send, 413, f"files have at most {LARGEST_UPLOAD / 1e6:g} MB")
 
     def _is_own(self, host: str) -> bool:
         name = _host_name(f"//{host}")
@@ -95,17 +112,27 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _counted(receive: Receive) -> Receive:
-    """The request's body up to the limit; after it, as if the client had gone."""
-    received = 0
+class _Exchange:
+    """A request whose body ends at the limit, after that as if the client had gone, and the answer to it."""
 
-    async def counted() -> MutableMapping[str, Any]:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        return message if received <= LARGEST_REQUEST else {"type": "http.disconnect"}
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._received = 0
+        self.is_answered = False
 
-    return counted
+    @property
+    def is_large(self) -> bool:
+        return self._received > LARGEST_REQUEST
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self.is_large else message
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if self.is_answered or not self.is_large:  # the answer to half a request says nothing of its size
+            self.is_answered = True
+            await self._send(message)
 
 
 async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
