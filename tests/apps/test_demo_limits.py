@@ -188,7 +188,12 @@ def test_requests_that_no_page_sends_leave_no_traceback(
     assert "data-metres" in str(result(address, [None, {"path": picture, **meta}, None, 70], function)["data"])
     shown = str(result(address, [None, {"path": uploaded, **meta}, None, 70], function)["data"])
     assert "room.jpg cannot be read as an image: it is no PNG" in shown
-    pictures = [{}, {"path": str(own_picture)}, {"path": None, "url": "data:image/png;base64,AAAA"}]
+    pictures: list[Any] = [
+        {},
+        {"path": str(own_picture)},
+        [{"path": str(own_picture)}],
+        {"path": None, "url": "data:image/png;base64,AAAA"},
+    ]
     pictures += [{"path": path, **meta} for path in (str(own_picture), "x", "http://127.0.0.1:1/x")]
     for picture in pictures:  # Gradio read the first one with a path, an image of the machine that nobody uploaded
         assert "reload it" in result(address, [None, picture, None, 70], function)["error"]

@@ -1,9 +1,12 @@
 """Gradio's checks of a request before a handler runs; Gradio prints a traceback for each that fails. Imports Gradio."""
 
+import logging
 from typing import Any
 
 import gradio as gr
 from gradio_client.utils import is_file_obj_with_meta, is_http_url_like
+
+log = logging.getLogger(__name__)
 
 
 class QuietBlocks(gr.Blocks):  # type: ignore[misc]  # Gradio has no types
@@ -16,7 +19,8 @@ class QuietBlocks(gr.Blocks):  # type: ignore[misc]  # Gradio has no types
             return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
         except gr.Error as error:
             raise gr.Error(str(error.message), print_exception=False) from error
-        except Exception as error:
+        except Exception as error:  # of every type, by values of anyone's; a fault of Gradio's or ours is in the log
+            log.debug("inputs of a request are refused", exc_info=error)
             message = "the request has files or values that this page does not send: reload it, and upload them again"
             raise gr.Error(message, print_exception=False) from error
 
@@ -39,5 +43,7 @@ def _check_files(inputs: list[Any]) -> None:
     It takes any image of the machine by its path without a mark, and fetches addresses of the web.
     """
     for value in inputs:
-        if isinstance(value, dict) and (not is_file_obj_with_meta(value) or is_http_url_like(value["path"])):
+        if isinstance(value, list):
+            _check_files(value)
+        elif isinstance(value, dict) and (not is_file_obj_with_meta(value) or is_http_url_like(value["path"])):
             raise ValueError("not an upload")
