@@ -99,6 +99,11 @@ def metres(garden: Garden) -> str:
     return name
 
 
+def centimetres(garden: Garden, location: str) -> None:
+    for path in garden.folder("depth", location).iterdir():
+        np.save(path, np.load(path) // 10)
+
+
 def constant_depth(garden: Garden) -> str:
     name = garden.next_row()
     path = garden.file("depth", name)

@@ -14,6 +14,8 @@ from echodepth.core.errors import DataError
 
 FARTHEST = 65.504
 """Metres from which on a number is no distance in a room: in millimetres, the largest number of float16."""
+USUAL_MEDIAN = 0.5
+"""Metres: a set of rooms whose median is less may be stored in centimetres, which are read as a tenth."""
 _NEAREST = 0.05  # metres: the median of no room's depth map is less
 _SAMPLED = 64  # rows and columns from which the median is taken: the whole map costs more time than reading it
 _MIN_SHARE = 0.001  # of the sampled numbers: fewer below the largest say nothing about the unit

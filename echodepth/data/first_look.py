@@ -1,12 +1,17 @@
-"""What a few rows of a split show when it is opened: numbers that stand for "nothing", and images on their side."""
+"""What a few rows of a split show when it is opened.
+
+Numbers that stand for "nothing", images on their side, and rooms so near that their depth may be in centimetres.
+"""
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from echodepth.core.errors import DataError
 from echodepth.data.decoder import Decoder
+from echodepth.data.depth_values import USUAL_MEDIAN
 from echodepth.data.images import exif_orientation, open_image
 from echodepth.data.records import Record
 
@@ -34,6 +39,22 @@ def report_peculiarities(records: Sequence[Record], decoder: Decoder) -> None:
                     continue
     for text in found.values():
         log.warning("%s; `echodepth doctor` lists all such files", text)
+    if "depth" in decoder.modalities and decoder.depth_known:
+        _warn_if_near([records[int(row)] for row in rows], decoder)
+
+
+def _warn_if_near(records: Sequence[Record], decoder: Decoder) -> None:
+    medians = []
+    for record in records:
+        with suppress(DataError, OSError):
+            if record.depth is not None and (depth := decoder.read_depth(record.depth)).valid.any():
+                medians.append(float(np.median(depth.metres[depth.valid])))
+    if len(medians) == _ROWS and (median := float(np.median(medians))) < USUAL_MEDIAN:
+        log.warning(
+            "the median depth of the rows from %s on is %.2f m, nearer than in rooms: are these centimetres? "
+            "Then multiply them by 10; millimetres are expected",
+            *(records[0].depth, median),
+        )
 
 
 def _describe_marker(record: Record, decoder: Decoder) -> str:

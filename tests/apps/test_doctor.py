@@ -1,6 +1,7 @@
 """The doctor names every planted fault with its row, and reports none on healthy data."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,16 @@ def test_a_whole_locations_fault_is_named_with_the_location(
     if kind == "shifted":
         assert "+10 % of the width" in fault.what
         assert "+0 % of the height" in fault.what
+
+
+def test_centimetres_are_suspected_where_half_of_a_room_is_nearer_than_rooms_are(garden: planted.Garden) -> None:
+    """They are distances of a tenth, which no map alone can tell from a near wall: training went on without a word."""
+    planted.centimetres(garden, SECOND)
+    diagnosis = diagnose(garden.root)
+    (finding,) = diagnosis.by_kind()["possible depth unit"]
+    assert (finding.where, len(finding.rows), finding.severity) == (SECOND, 20, "note")
+    assert re.search(r"half of the depth maps have a median below 0\.[1-4]\d m, over 20 rows", finding.what)
+    assert diagnosis.faults == []
 
 
 @pytest.mark.parametrize(

@@ -130,3 +130,18 @@ def test_opening_a_split_says_what_is_dropped(tmp_path: Path, caplog: pytest.Log
     assert "depth_0.npy: 65535 is no distance, its 4608 pixels are invalid; `echodepth doctor` lists" in message
     assert not dataset[0]["valid"][0, :15].any()
     assert float(dataset[0]["depth"].max()) < 5
+
+
+@pytest.mark.parametrize(("near", "warned"), [(8, True), (5, True), (3, False)])
+def test_opening_a_split_of_centimetres_asks_for_the_unit(
+    near: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Read as millimetres they are a tenth of the distance; a few near walls are no such case."""
+    root = write_v2_root(tmp_path, ("Attic",), rows=8, splits=("train",))
+    for number in range(near):
+        path = root / f"Attic/depth/depth_{number}.npy"
+        np.save(path, np.full_like(np.load(path), 200 + number))
+    with caplog.at_level(logging.WARNING):
+        open_dataset(v2(root), "train", ("depth",))
+    expected = "depth_0.npy on is 0.20 m, nearer than in rooms: are these centimetres? Then multiply them by 10"
+    assert [expected in message for message in caplog.messages if "nearer" in message] == [True] * warned

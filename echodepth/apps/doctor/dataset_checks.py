@@ -11,6 +11,7 @@ from echodepth.apps.doctor.ear_order import agreements
 from echodepth.apps.doctor.findings import Finding
 from echodepth.apps.doctor.row_checks import CheckedRow
 from echodepth.core.constants import SAMPLE_RATE
+from echodepth.data.depth_values import USUAL_MEDIAN
 
 _MIN_ROWS = 8  # rows of a location for a statistical test
 _P_ALONE = 0.002  # one-sided p-value for a location by itself
@@ -34,6 +35,7 @@ def check_dataset(rows: list[CheckedRow], has_locations: bool, rooms_apart: bool
     return [
         *_unusual_onsets(rows),
         *_unusual_sizes(rows),
+        *_unusually_near(rows),
         *_swapped_ears(rows),
         *_misaligned(rows),
         *_duplicates(rows),
@@ -90,6 +92,15 @@ def _size_outliers(
             own, others = (f"{width}x{height}" for width, height in (size, usual))
             what = f"{row.record.name}: the {modality} is {own}, those of other rows are {others}"
             yield Finding("size", row.record.source, what, (row.record.name,))
+
+
+def _unusually_near(rows: list[CheckedRow]) -> Iterator[Finding]:
+    """Locations in centimetres: what one map shows may be a near wall, but a camera does not face one all the time."""
+    for location, members in _by_location([row for row in rows if row.depth]):
+        median = float(np.median([row.depth.median for row in members if row.depth]))
+        if median < USUAL_MEDIAN:
+            what = f"{location}: half of the depth maps have a median below {median:.2f} m, over {len(members)} rows"
+            yield Finding("possible depth unit", location, what, _names(members), "note")
 
 
 def ear_agreements(rows: list[CheckedRow]) -> list[tuple[CheckedRow, float]]:

@@ -53,6 +53,10 @@ ISSUES: dict[str, Issue] = {
         "Unsupported depth format", "Use a two-dimensional .npy array in millimetres, 16 bits or more."
     ),
     "depth unit": Issue("Wrong depth unit", "Depth must be in millimetres. Multiply metres by 1000."),
+    "possible depth unit": Issue(
+        "Perhaps another depth unit than millimetres",
+        "See that the camera was so near. If these are centimetres, multiply them by 10.",
+    ),
     "depth marker": Issue(
         'A number for "nothing" in the depth map',
         "These pixels count as unknown. Store 0 there, as `echodepth convert` does, for other programs' sake.",
