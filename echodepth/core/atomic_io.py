@@ -24,6 +24,7 @@ except ImportError:  # Windows, where leftovers are removed after a day
     fcntl = None  # type: ignore[assignment]
 
 _ENDING = ".unfinished"
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ABANDONED = 24 * 3600
 """Seconds without a change after which a file whose lock cannot be asked for is a leftover."""
 _cleaned: set[tuple[int, Path]] = set()
@@ -53,7 +54,7 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
         replace: exchange it with an older folder, which is there until the new one is. File systems that exchange no
             folders, such as NFS, need two renames, between which the older one is at ``previous(path)``.
     """
-    with scratch_folder(path) as unfinished:
+    with _without_empty_parents(path), scratch_folder(path) as unfinished:
         yield unfinished
         for each in (*unfinished.rglob("*"), unfinished):
             sync(each)
@@ -66,6 +67,19 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
         sync(path.parent)
         if replace:
             shutil.rmtree(previous(path), ignore_errors=True)
+
+
+@contextmanager
+def _without_empty_parents(path: Path) -> Iterator[None]:
+    """Remove the folders above ``path`` that a failed block has made, unless others have put something there."""
+    missing = [each for each in path.parents if not each.exists()]
+    try:
+        yield
+    except BaseException:
+        for each in missing:
+            with suppress(OSError):
+                each.rmdir()
+        raise
 
 
 def previous(path: Path) -> Path:
@@ -142,6 +156,10 @@ def _beside(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     unfinished, lock = _make_locked(path, make)
     try:
         yield unfinished
+    except OSError as error:
+        if error.filename is None and error.errno in _NO_SPACE:  # a write does not know its file's name
+            error.filename = str(path)
+        raise
     finally:
         if unfinished.is_dir():
             shutil.rmtree(unfinished, ignore_errors=True)

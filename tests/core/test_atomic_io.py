@@ -144,7 +144,29 @@ def test_a_disk_that_does_not_keep_the_file_keeps_the_older_one(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"), atomic_write(path) as unfinished:
+    with pytest.raises(OSError, match=r"No space left on device: '.*result\.txt'"), atomic_write(path) as unfinished:
         unfinished.write_text("newer")
     assert path.read_text() == "older"
     assert not leftovers(tmp_path)
+
+
+def test_an_error_that_is_not_of_the_disk_keeps_its_words(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"^\[Errno 5\] broken$"), atomic_write(tmp_path / "result.txt"):
+        raise OSError(5, "broken")
+
+
+def test_a_folder_that_fails_leaves_no_folder_above_it(tmp_path: Path) -> None:
+    """A failed conversion once left an empty --out, which the next command took for a set without rooms."""
+    (tmp_path / "kept").mkdir()
+    for target in ("new/deep/set", "kept/set"):
+        with pytest.raises(ValueError, match="bad"), atomic_folder(tmp_path / target):
+            raise ValueError("bad")
+    assert [*tmp_path.rglob("*")] == [tmp_path / "kept"]
+
+    def fail_beside_another_process() -> None:
+        (tmp_path / "shared/other.txt").write_text("of another process")
+        raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"), atomic_folder(tmp_path / "shared/set"):
+        fail_beside_another_process()
+    assert (tmp_path / "shared/other.txt").is_file()
