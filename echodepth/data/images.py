@@ -71,7 +71,11 @@ def open_image(path: File) -> Image.Image:
         raise DataError(f"{path} cannot be read as an image: it is no {listed}") from error
     except UNDECODABLE as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
-    check_area(image, str(path), check_stream(image, str(path)))
+    try:
+        check_area(image, str(path), check_stream(image, str(path)))
+    except BaseException:
+        image.close()
+        raise
     return image
 
 
