@@ -5,9 +5,11 @@ The process that starts the workers imports this file, too, and needs neither to
 
 import fcntl
 import hashlib
+import importlib
 import os
 import resource
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 
 
+IMPORTED_FIRST = (
+    *("torch", "lightning.pytorch", "torchmetrics", "scipy.signal", "scipy.spatial", "transformers", "numba"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "sympy", "rich", "huggingface_hub", "joblib", "jinja2"),
+)
+"""While jaxtyping's hook imports a module of the package, Python looks for the bytecode of all that this one imports
+under a name of jaxtyping's, finds none and compiles thousands of files, which takes ten seconds."""
+if "PYTEST_XDIST_WORKER" in os.environ:  # one test alone may need none of them
+    for _name in IMPORTED_FIRST:
+        importlib.import_module(_name)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need the real recordings."""
     for item in items:
@@ -39,10 +52,12 @@ def one_thread_per_worker() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_frame_per_picture() -> None:
-    """Drawing four validation frames takes longer than the training of most tests."""
-    pytest.MonkeyPatch().setattr("echodepth.training.image_logging.FRAMES", 1)
+@pytest.fixture(autouse=True)
+def pictures_on_demand(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing validation frames takes a third of most tests' training: only those marked ``pictures`` do it."""
+    module = sys.modules.get("echodepth.training.image_logging")  # importing it takes seconds; most tests do not train
+    if module is not None and "pictures" not in request.keywords:
+        monkeypatch.setattr(module.ResultPictures, "on_validation_batch_end", lambda *_: None)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -238,7 +238,8 @@ class Reader:
                 run(replace(config, count=1, device="cpu"))
             case ExperimentConfig():
                 method = {"ear": "light", "light": "wide_light"}.get(config.study, "none")
-                run(replace(config, preset="tiny", methods=(method,), seeds=(0,), workers=1))
+                once: dict[str, Any] = {"methods": (method,), "label_fractions": (1.0,), "seeds": (0,), "rooms": ()}
+                run(replace(config, preset="tiny", workers=1, **once))
             case PredictConfig():
                 self.inputs.have_model(config.checkpoint)
                 for path in (*config.files, *([config.image] if config.image else [])):

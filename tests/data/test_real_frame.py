@@ -62,6 +62,7 @@ def last_state(experiment: str) -> dict[str, torch.Tensor]:
     return state
 
 
+@pytest.mark.pictures
 @pytest.mark.slow
 def test_the_frame_is_learnt_by_sight_by_ear_and_with_a_teacher(root: Path) -> None:
     train.train(train_config("rgb", **SMALL, data_dir=root, experiment_name="sight", save_frequency=EPOCHS))

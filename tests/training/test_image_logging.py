@@ -11,6 +11,8 @@ from PIL import Image
 from echodepth.training.image_logging import lag_picture
 from tests.training.runs import binaural, rgb, train
 
+pytestmark = pytest.mark.pictures
+
 
 @pytest.mark.slow
 def test_loggers_are_given_the_pictures_of_the_results(v2_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from echodepth.training.depth_task import learning_rate_factor
 from tests.training.runs import assert_bit_equal, binaural, curve, last_weights, rgb, train
 
 
+@pytest.mark.pictures
 def test_a_run_leaves_what_is_documented_and_nothing_else(v2_root: Path) -> None:
     train(binaural(v2_root, nb_epochs=3, attention_levels=(5,)))
     files = sorted(str(path.relative_to(".")) for path in Path().rglob("*") if path.is_file())
