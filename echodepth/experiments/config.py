@@ -47,7 +47,7 @@ _EAR: dict[Preset, Scale] = {
 }
 _DISTILLATION: dict[Preset, Scale] = {
     "tiny": Scale((12,), 2, 32, 4, 8, 2, 0.5, 1),
-    "small": Scale((320, 1280, 2300), 4, 32, 8, 16, 200, 0.2, 40, (16, 64)),
+    "small": Scale((320, 1280), 4, 32, 8, 16, 200, 0.2, 40, (16, 64)),
     "gpu": Scale((320, 2300), 4, 64, 16, 64, 200, 0.2, 40),
 }
 SCALES: dict[Study, dict[Preset, Scale]] = {
