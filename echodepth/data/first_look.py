@@ -52,7 +52,7 @@ def _warn_if_near(records: Sequence[Record], decoder: Decoder) -> None:
     if len(medians) == _ROWS and (median := float(np.median(medians))) < USUAL_MEDIAN:
         log.warning(
             "the median depth of the rows from %s on is %.2f m, nearer than in rooms: are these centimetres? "
-            "Then multiply them by 10; millimetres are expected",
+            "Then multiply them by 10, or give --depth_scale 100 with --dataset rgbd",
             *(records[0].depth, median),
         )
 

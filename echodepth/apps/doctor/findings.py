@@ -55,7 +55,7 @@ ISSUES: dict[str, Issue] = {
     "depth unit": Issue("Wrong depth unit", "Depth must be in millimetres. Multiply metres by 1000."),
     "possible depth unit": Issue(
         "Perhaps another depth unit than millimetres",
-        "See that the camera was so near. If these are centimetres, multiply them by 10.",
+        "See whether the camera was so near. Multiply centimetres by 10, or give an RGB-D folder --depth_scale 100.",
     ),
     "depth marker": Issue(
         'A number for "nothing" in the depth map',
