@@ -49,6 +49,7 @@ def test_mono_is_refused_with_the_reason(tmp_path: Path) -> None:
     ("samples", "message"),
     [
         (np.full((100, 2), np.nan), "not finite"),
+        (np.where(np.arange(200).reshape(100, 2) == 7, np.inf, 0.1), "not finite"),
         (np.full((100, 2), 1.2e8), r"reaches 1\.2e\+08 where full scale is 1"),
         (np.zeros((0, 2)), "holds no samples"),
     ],

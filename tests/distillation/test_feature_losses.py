@@ -98,6 +98,10 @@ def test_similarity_preserving_needs_no_common_grid() -> None:
     assert compared(term, student, alike).item() == pytest.approx(0, abs=1e-6)
     # Each row holds four entries of +-1/2, and half of all 16 entries have the other sign.
     assert compared(term, student, crossed).item() == pytest.approx(8 * 1 / 16)
+    two_levels = SimilarityPreservingLoss(("x5", "d1"))
+    student.features["d1"] = student.features["x5"]
+    crossed.features["d1"] = alike.features["x5"]
+    assert compared(two_levels, student, crossed).item() == pytest.approx((8 * 1 / 16 + 0) / 2)
 
 
 def test_the_contrastive_loss_is_learned_and_is_zero_for_a_batch_of_one() -> None:

@@ -170,6 +170,13 @@ def test_only_labelled_frames_are_fitted_and_always_the_same(v2_root: Path) -> N
     assert len(pairs[0][0]) == 3 * 300
 
 
+def test_of_a_small_frame_every_pixel_is_fitted_once(v2_root: Path) -> None:
+    frames = open_dataset(DataConfig(data_dir=v2_root, image_size=16), "train", ("image", "depth"))
+    _, ground_truth = sample_pixels(Oracle("metric"), frames, CPU)
+    known = torch.cat([sample["depth"][sample["valid"]] for sample in (frames[i] for i in range(len(frames)))])
+    assert np.array_equal(np.sort(ground_truth), np.sort(known.numpy()))
+
+
 def test_metric_depth_needs_no_fit_and_inverse_depth_does(v2_root: Path) -> None:
     frames = open_dataset(DataConfig(data_dir=v2_root, image_size=32), "train", ("image", "depth"))
     teacher = Oracle("metric")

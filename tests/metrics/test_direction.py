@@ -101,6 +101,7 @@ def test_the_accumulator_correlates_over_all_batches_and_says_what_it_cannot() -
 def test_two_frames_or_no_variance_have_no_correlation() -> None:
     x, y = correlated(0.6, 10)
     assert np.isnan(correlation(x[:2], y[:2]))
+    assert correlation(np.ones((2, 3)), np.ones((2, 3))).shape == (3,)
     assert undefined(x[:2], y[:2]) == "2 frames with scored pixels in both halves, and a correlation needs 3"
     # What float32 leaves of a constant must not correlate with anything.
     assert np.isnan(correlation(1e-8 * x, y))
