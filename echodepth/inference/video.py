@@ -193,7 +193,7 @@ class Video:
             raise DataError(f"{self.path} cannot be read as a video: {error.strerror}; {_UNREADABLE}") from error
 
 
-def _films(container: "InputContainer") -> list["VideoStream"]:
+def _films(container: "InputContainer") -> "list[VideoStream]":
     """The video streams of a file, without its cover picture, which is a video of one frame to FFmpeg."""
     from av.stream import Disposition
 

@@ -211,7 +211,8 @@ def _with_picture(path: Path, is_cover: bool, is_first: bool, with_video: bool =
         def add_picture() -> av.VideoStream:
             picture = out.add_stream("mjpeg", rate=1)
             picture.width, picture.height, picture.pix_fmt = 128, 96, "yuvj420p"
-            picture.disposition = Disposition.attached_pic if is_cover else Disposition.default
+            kind = Disposition.attached_pic if is_cover else Disposition.default
+            picture.disposition = kind.value  # type: ignore[assignment]  # a number is what PyAV 14.2 takes
             return picture
 
         picture = add_picture() if is_first else None
