@@ -161,6 +161,11 @@ def test_a_depth_image_is_divided_by_its_units(tmp_path: Path) -> None:
     assert read_stored_depth(tmp_path / "depth.png").tolist() == [[0, 1000], [5000, 65503]]
     np.save(tmp_path / "depth.npy", np.array([[3, 4]]))
     assert read_stored_depth(tmp_path / "depth.npy").tolist() == [[3, 4]]
+    noise = np.random.default_rng(0).integers(100, 9000, (64, 64)).astype(np.uint16)
+    Image.fromarray(noise).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:300])
+    with pytest.raises(DataError, match=r"cut\.png cannot be decoded: "):
+        read_depth_image(tmp_path / "cut.png", 1000.0)
     Image.new("L", (3, 3)).save(tmp_path / "gray.png")
     with pytest.raises(DataError, match=r"gray\.png holds L pixels: depth is a one-channel 16-bit PNG"):
         read_depth_image(tmp_path / "gray.png", 1000.0)

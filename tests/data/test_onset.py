@@ -13,6 +13,7 @@ from echodepth.core.constants import SAMPLE_RATE
 from echodepth.core.errors import DataError
 from echodepth.data.audio import (
     _HIGH_PASS,
+    _change_point,
     find_onset,
     read_wav,
 )
@@ -160,3 +161,13 @@ def test_a_segment_that_ends_in_silence_has_its_onset_where_the_sound_begins() -
     click[40:] = np.sin(np.arange(24))
     click[63] -= sosfilt(_HIGH_PASS, click)[63] / _HIGH_PASS[0, 0]  # nothing is left of it behind the high-pass
     assert abs(find_onset(np.tile(click, (2, 1))) - 40) <= 2
+
+
+def test_the_change_point_divides_two_segments_of_constant_variance() -> None:
+    """The maximum of the likelihood, from the definition: n log(variance), summed over the segments."""
+    sound = np.random.default_rng(0).normal(0, np.repeat([0.1, 0.15], [70, 50]))
+
+    def cost(index: int) -> float:
+        return sum(part.size * math.log(np.mean(part**2)) for part in np.split(sound, [index]))
+
+    assert _change_point(sound) == min(range(1, sound.size), key=cost)

@@ -145,7 +145,7 @@ def test_a_pair_counts_where_both_pixels_are_valid() -> None:
 def test_an_edge_of_the_ground_truth_is_relative_to_the_frames_largest_depth() -> None:
     depth = torch.ones(2, 1, 8, 8)
     depth[..., 4:] = 3.0
-    truth = depth * torch.tensor([1.0, 2.0]).view(2, 1, 1, 1)
+    truth = depth * torch.tensor([0.1, 2.0]).view(2, 1, 1, 1)  # the first frame ends at 0.3 m
     truth[0, 0, 0, 0] = 7.0
     valid = everywhere(truth)
     valid[0, 0, 0, 0] = False

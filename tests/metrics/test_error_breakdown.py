@@ -109,6 +109,22 @@ def test_a_corner_that_is_wrong_is_named() -> None:
     assert found.pixels == [[4] * GRID] * GRID
 
 
+@pytest.mark.parametrize(
+    ("row", "column", "position"),
+    [
+        *((GRID // 2 - 1, GRID // 2, "middle"), (GRID // 2, GRID // 2 - 1, "middle")),
+        *((GRID // 2 - 2, GRID // 2, "top"), (GRID // 2, GRID // 2 + 1, "right"), (GRID // 2 + 1, 0, "bottom left")),
+    ],
+)
+def test_the_two_innermost_regions_are_the_middle(row: int, column: int, position: str) -> None:
+    target = torch.full((1, 1, GRID, GRID), 2.0)
+    prediction = target.clone()
+    prediction[0, 0, row, column] = 5.0
+    found = by_region(prediction, target, torch.ones_like(target).bool())
+    assert found.worst is not None
+    assert (found.worst.row, found.worst.column, found.worst.position) == (row, column, position)
+
+
 def test_regions_are_pooled_over_scored_pixels() -> None:
     """Of two frames, off by 1 and 3 m, the second scores one pixel of four in the first region: (4 + 3) / 5."""
     target = torch.full((2, 1, 2 * GRID, 2 * GRID), 5.0)

@@ -84,6 +84,7 @@ def test_logits_are_resized_before_they_are_bounded() -> None:
     # One side alone is of the size already.
     assert head(features[..., :2], 4).shape == (2, 1, 4, 4)
     assert head(features[..., :2, :], 4).shape == (2, 1, 4, 4)
+    assert head(features, (6, 9)).shape == (2, 1, 6, 9)
 
 
 def test_uncertainty_reads_three_by_three_pixels_without_an_edge_at_the_border_and_gives_no_gradient() -> None:
