@@ -156,7 +156,7 @@ def test_an_error_that_is_not_of_the_disk_keeps_its_words(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_fails_leaves_no_folder_above_it(tmp_path: Path) -> None:
-    """A failed conversion once left an empty --out, which the next command took for a set without rooms."""
+    """A failed conversion once left an empty --out."""
     (tmp_path / "kept").mkdir()
     for target in ("new/deep/set", "kept/set"):
         with pytest.raises(ValueError, match="bad"), atomic_folder(tmp_path / target):
