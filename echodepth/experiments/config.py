@@ -79,7 +79,7 @@ class ExperimentConfig:
     label_fractions: tuple[float, ...] = (1.0, 0.3, 0.1, 0.02)
     """Shares of the rooms of distillation whose ground truth is used, in training and validation."""
     rooms: tuple[int, ...] = ()
-    """Numbers of rooms, out of the preset's; all of them when empty."""
+    """Numbers of rooms, at least 3 each; the preset's when empty."""
     teachers: tuple[TeacherSource, ...] = ("same",)
     """Rooms of the teacher: same, the student's labelled ones; elsewhere, as many others, all labelled."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -94,13 +94,10 @@ class ExperimentConfig:
         """The preset's scale, with the numbers of rooms that are asked for.
 
         Raises:
-            ConfigError: the study has no such preset, or the preset no such number of rooms.
+            ConfigError: the study has no such preset.
         """
         scales = SCALES[self.study]
         if self.preset not in scales:
             raise ConfigError(f"--preset {self.preset}: {self.study} has {', '.join(scales)}")
         scale = scales[self.preset]
-        if unknown := sorted({*self.rooms} - {*scale.rooms}):
-            known = ", ".join(map(str, scale.rooms))
-            raise ConfigError(f"--rooms {unknown[0]}: the preset {self.preset} of {self.study} has {known}")
         return scale._replace(rooms=self.rooms or scale.rooms)

@@ -10,7 +10,7 @@ import pytest
 from echodepth.core.errors import ConfigError
 from echodepth.core.flags import flat
 from echodepth.distillation.losses.total import distillation_losses
-from echodepth.experiments.config import ExperimentConfig, Study
+from echodepth.experiments.config import SCALES, ExperimentConfig, Study
 from echodepth.experiments.gradient_shares import gradient_norms, loss_weights
 from echodepth.experiments.grid import DISTILLED, Run, runs_of
 from echodepth.experiments.run import Setting
@@ -131,13 +131,25 @@ def test_each_change_to_the_ear_is_alone_and_all_together_are_the_default() -> N
     assert {name: default[name] for name in together} == together
 
 
-def test_an_unknown_share_preset_or_number_of_rooms_is_refused() -> None:
+def test_any_number_of_rooms_replaces_those_of_the_preset() -> None:
+    config = ExperimentConfig("distillation", "small", methods=("none",), label_fractions=(1.0,), rooms=(2300, 40))
+    assert [(run.rooms, run.seed) for run in runs_of(config)] == [
+        (rooms, seed) for seed in (0, 1, 2) for rooms in (2300, 40)
+    ]
+    assert config.scale == SCALES["distillation"]["small"]._replace(rooms=(2300, 40))
+
+
+def test_an_unknown_share_or_preset_and_too_few_rooms_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ConfigError, match=r"--label_fractions must be above 0 and up to 1, such as 0.1, not 0$"):
         runs_of(ExperimentConfig("distillation", label_fractions=(0.0,)))
     with pytest.raises(ConfigError, match=r"--preset gpu: ear has tiny, small, large"):
         runs_of(ExperimentConfig("ear", preset="gpu"))
-    with pytest.raises(ConfigError, match=r"--rooms 7: the preset small of distillation has 320, 1280"):
-        runs_of(ExperimentConfig("distillation", rooms=(7,)))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"--rooms is 2: train, val and test need one room each, so give at least 3"):
+        experiment(ExperimentConfig("distillation", rooms=(2,)))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
