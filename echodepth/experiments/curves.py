@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from echodepth.core.run_paths import RunPaths
 from echodepth.experiments.grid import MIRRORED, Run
@@ -20,32 +21,42 @@ def draw_curves(setting: Setting, rows: Rows, path: Path) -> Path:
         rows: of its runs; those of controls and of averages over the mirrored input have no curve of their own.
         path: of the picture.
     """
+    trained = [row for row in rows if "steps" in row and not row["method"].endswith(MIRRORED)]
     panels: dict[tuple[int, float], Rows] = defaultdict(list)
-    for row in rows:
-        if "steps" in row and not row["method"].endswith(MIRRORED):
-            panels[row["rooms"], row["label_fraction"]].append(row)
-    figure = new_figure((6.4, 3.6 * max(1, len(panels))))
+    for row in trained:
+        panels[row["rooms"], row["label_fraction"]].append(row)
+    colours = {method: f"C{index % 10}" for index, method in enumerate(dict.fromkeys(row["method"] for row in trained))}
+    columns = min(2, max(1, len(panels)))
+    lines = -(-max(1, len(panels)) // columns)
+    figure = new_figure((6.4 * columns, 3.6 * lines))
     for number, ((rooms, fraction), members) in enumerate(sorted(panels.items()), start=1):
-        _draw_panel(figure, (len(panels), 1, number), f"{rooms} rooms, {fraction:.0%} labelled", setting, members)
+        axes = figure.add_subplot(lines, columns, number)
+        axes.set(title=f"{rooms} rooms, {fraction:.0%} labelled", xlabel="steps", ylabel="validation RMSE (m)")
+        _draw_panel(axes, [(colours[row["method"]], _points(setting, row)) for row in members])
+        for method in dict.fromkeys(row["method"] for row in members):
+            axes.plot([], [], color=colours[method], label=method.replace("_", " "))
+        axes.legend(fontsize="small", loc="upper right")
     return save_figure(figure, path)
 
 
-def _draw_panel(figure: Figure, place: tuple[int, int, int], title: str, setting: Setting, members: Rows) -> None:
-    axes = figure.add_subplot(*place)
-    methods = list(dict.fromkeys(row["method"] for row in members))
-    for row in members:
-        run = Run(row["method"], row["rooms"], row["label_fraction"], row["teacher_data"], row["seed"])
-        steps = row["steps"] / row["epochs"]
-        points = [
-            (int(point["epoch"]) * steps, float(point["val/rmse"]))
-            for point in curve(RunPaths(setting.experiment_name(run)))
-            if point.get("val/rmse")
-        ]
+def _points(setting: Setting, row: dict[str, Any]) -> list[tuple[float, float]]:
+    """Steps and validation RMSE of a run."""
+    run = Run(row["method"], row["rooms"], row["label_fraction"], row["teacher_data"], row["seed"])
+    steps = row["steps"] / row["epochs"]
+    return [
+        (int(point["epoch"]) * steps, float(point["val/rmse"]))
+        for point in curve(RunPaths(setting.experiment_name(run)))
+        if point.get("val/rmse")
+    ]
+
+
+def _draw_panel(axes: Axes, curves: list[tuple[str, list[tuple[float, float]]]]) -> None:
+    top = 0.0
+    for colour, points in curves:
         if points:
-            colour = f"C{methods.index(row['method']) % 10}"
             axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, alpha=0.7)
             axes.plot(*min(points, key=lambda point: point[1]), "o", color=colour, markersize=4)
-    for index, method in enumerate(methods):
-        axes.plot([], [], color=f"C{index % 10}", label=method.replace("_", " "))
-    axes.set(title=title, xlabel="steps", ylabel="validation RMSE (m)")
-    axes.legend(fontsize="small", loc="upper right")
+            # The first steps err by several times as much as all later ones, which they would press together.
+            top = max(top, *(value for _, value in points[len(points) // 10 :]))
+    if top:
+        axes.set_ylim(top=1.05 * top)

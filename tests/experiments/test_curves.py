@@ -44,6 +44,26 @@ def test_a_panel_has_each_runs_error_over_its_steps(tmp_path: Path, monkeypatch:
     assert [text.get_text() for text in legend.get_texts()] == ["none", "best"]
 
 
+def test_a_method_has_one_colour_and_the_first_steps_set_no_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In the first picture of this study a teacher was red, green and blue, and 4 m of the first epochs hid the rest.
+    monkeypatch.chdir(tmp_path)
+    drawn: dict[Path, Figure] = {}
+    monkeypatch.setattr(curves, "save_figure", lambda figure, path: drawn.setdefault(path, figure) and path)
+    rows = [
+        write_curve(Run("none", 12, 0.5, "none", 0), ["9.0", *["1.5"] * 4, "2.0", *["1.5"] * 6]),
+        write_curve(Run("best", 12, 0.5, "same", 0), ["8.0", *["1.25"] * 11]),
+        write_curve(Run("best", 12, 1.0, "same", 0), ["1.0"]),
+        write_curve(Run("none", 24, 1.0, "none", 0), []) | {"epochs": 1},
+    ]
+    first, second, third = drawn[curves.draw_curves(SETTING, rows, Path("curves.png"))].axes
+    none, _, best, *_ = (line.get_color() for line in first.lines)
+    assert none != best == second.lines[0].get_color()
+    assert first.get_ylim()[1] == pytest.approx(2.1)
+    assert [line.get_color() for line in third.lines] == [none]  # of the legend: this run has no epoch yet
+
+
 def test_the_error_is_drawn_over_the_share_of_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[Path, Figure] = {}
     monkeypatch.setattr(label_fractions, "save_figure", lambda figure, path: drawn.setdefault(path, figure) and path)
