@@ -27,6 +27,9 @@ class Scale(NamedTuple):
         patience: share of the epochs without improvement after which a run ends; None for exactly ``epochs``.
         min_epochs: the least number of epochs with ``patience``.
         spectrogram: rows and columns of the student's spectrogram; None for the default's.
+        methods: to compare; all of the study's when empty.
+        label_fractions: shares of the rooms whose ground truth is used, in studies of distillation.
+        seeds: one run each.
     """
 
     rooms: tuple[int, ...]
@@ -38,8 +41,13 @@ class Scale(NamedTuple):
     patience: float | None = None
     min_epochs: int = 1
     spectrogram: tuple[int, int] | None = None
+    methods: tuple[str, ...] = ()
+    label_fractions: tuple[float, ...] = (1.0, 0.3, 0.1, 0.02)
+    seeds: tuple[int, ...] = (0, 1, 2)
 
 
+_CORE = ("teacher", "none", "same_batches", "pseudo_labels", "best", "unet_baseline")
+"""Whether a teacher helps, whether it is the teacher that does, and the networks that the student is measured by."""
 _EAR: dict[Preset, Scale] = {
     "tiny": Scale((12,), 2, 32, 4, 8, 1),
     "small": Scale((320,), 4, 64, 8, 8, 10),
@@ -48,11 +56,11 @@ _EAR: dict[Preset, Scale] = {
 _DISTILLATION: dict[Preset, Scale] = {
     "tiny": Scale((12,), 2, 32, 4, 8, 2, 0.5, 1),
     "small": Scale((320, 1280), 4, 32, 8, 16, 200, 0.2, 40, (16, 64)),
-    "gpu": Scale((320, 2300), 4, 64, 16, 64, 200, 0.2, 40),
+    "gpu": Scale((320,), 4, 64, 16, 64, 200, 0.2, 40, None, _CORE, (0.1,), (0, 1, 2, 3, 4)),
 }
 SCALES: dict[Study, dict[Preset, Scale]] = {
     "distillation": _DISTILLATION,
-    "weights": {name: scale._replace(rooms=scale.rooms[:1]) for name, scale in _DISTILLATION.items()},
+    "weights": {name: scale._replace(rooms=scale.rooms[:1], methods=()) for name, scale in _DISTILLATION.items()},
     "ear": _EAR,
     # At the width that the standard student has by default, in half the epochs to be affordable.
     "light": {
@@ -71,19 +79,20 @@ class ExperimentConfig:
     study: Annotated[Study, tyro.conf.Positional]
     """distillation: methods of KD; weights: of its losses; ear: front ends and networks; light: the light student."""
     preset: Preset = "small"
-    """small: minutes a run on one core; large: ear with 2400 rooms; gpu: distillation on a GPU; tiny: a check."""
+    """small: minutes a run on one core; large: ear with 2400 rooms; gpu: distillation's core, on a GPU; tiny: test."""
     split: Literal["val", "test"] = "val"
     """Split to score: choose methods on val, report once on test."""
     methods: tuple[str, ...] = ()
-    """Methods to run; all of the study's when empty."""
-    label_fractions: tuple[float, ...] = (1.0, 0.3, 0.1, 0.02)
-    """Shares of the rooms of distillation whose ground truth is used, in training and validation."""
+    """Methods to run; when empty all of the study's, or those of the core with --preset gpu."""
+    label_fractions: tuple[float, ...] = ()
+    """Shares of the rooms of distillation whose ground truth is used, in training and validation; when empty 1, 0.3,
+    0.1 and 0.02, or 0.1 with --preset gpu."""
     rooms: tuple[int, ...] = ()
     """Numbers of rooms, at least 3 each; the preset's when empty."""
     teachers: tuple[TeacherSource, ...] = ("same",)
     """Rooms of the teacher: same, the student's labelled ones; elsewhere, as many others, all labelled."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds, one run each; a seed also draws the labelled rooms."""
+    seeds: tuple[int, ...] = ()
+    """Seeds, one run each; a seed also draws the labelled rooms. When empty 0 to 2, or 0 to 4 with --preset gpu."""
     workers: int = 2
     """Parallel runs, with one thread each; on a GPU also several at a time."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu"
@@ -91,7 +100,7 @@ class ExperimentConfig:
 
     @property
     def scale(self) -> Scale:
-        """The preset's scale, with the numbers of rooms that are asked for.
+        """The preset's scale, with the rooms, methods, label fractions and seeds that are asked for.
 
         Raises:
             ConfigError: the study has no such preset.
@@ -100,4 +109,9 @@ class ExperimentConfig:
         if self.preset not in scales:
             raise ConfigError(f"--preset {self.preset}: {self.study} has {', '.join(scales)}")
         scale = scales[self.preset]
-        return scale._replace(rooms=self.rooms or scale.rooms)
+        return scale._replace(
+            rooms=self.rooms or scale.rooms,
+            methods=self.methods or scale.methods,
+            label_fractions=self.label_fractions or scale.label_fractions,
+            seeds=self.seeds or scale.seeds,
+        )

@@ -167,17 +167,18 @@ def runs_of(config: ExperimentConfig) -> list[Run]:
     Raises:
         ConfigError: a method is unknown, or a share is none.
     """
-    if wrong := [fraction for fraction in config.label_fractions if not 0 < fraction <= 1]:
+    scale = config.scale
+    if wrong := [fraction for fraction in scale.label_fractions if not 0 < fraction <= 1]:
         raise ConfigError(f"--label_fractions must be above 0 and up to 1, such as 0.1, not {wrong[0]:g}")
     known = METHODS[config.study]
-    if unknown := sorted({*config.methods} - {*known}):
+    if unknown := sorted({*scale.methods} - {*known}):
         raise ConfigError(f"--methods {', '.join(unknown)}: {config.study} has {', '.join(known)}")
     has_labels = config.study in ("distillation", "weights")
     students: list[Run] = []
-    for seed in config.seeds:
-        for rooms in config.scale.rooms:
-            for fraction in config.label_fractions if has_labels else (1.0,):
-                for method in config.methods or known:
+    for seed in scale.seeds:
+        for rooms in scale.rooms:
+            for fraction in scale.label_fractions if has_labels else (1.0,):
+                for method in scale.methods or known:
                     run = Run(method, rooms, fraction, "none", seed)
                     if run.is_teacher:
                         students.append(replace(run, teacher_data="same"))

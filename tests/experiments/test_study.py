@@ -136,7 +136,20 @@ def test_any_number_of_rooms_replaces_those_of_the_preset() -> None:
     assert [(run.rooms, run.seed) for run in runs_of(config)] == [
         (rooms, seed) for seed in (0, 1, 2) for rooms in (2300, 40)
     ]
-    assert config.scale == SCALES["distillation"]["small"]._replace(rooms=(2300, 40))
+    asked = {"rooms": (2300, 40), "methods": ("none",), "label_fractions": (1.0,)}
+    assert config.scale == SCALES["distillation"]["small"]._replace(**asked)
+
+
+def test_the_preset_for_a_gpu_has_the_core_of_the_study_and_a_flag_replaces_a_part_of_it() -> None:
+    core = ("teacher", "none", "same_batches", "pseudo_labels", "best", "unet_baseline")
+    runs = runs_of(ExperimentConfig("distillation", "gpu"))
+    assert len(runs) == 5 * len(core)
+    assert {(run.method, run.rooms, run.label_fraction) for run in runs} == {(method, 320, 0.1) for method in core}
+    assert {run.seed for run in runs} == {0, 1, 2, 3, 4}
+    runs = runs_of(ExperimentConfig("distillation", "gpu", label_fractions=(0.3,), seeds=(7,)))
+    assert [(run.method, run.label_fraction, run.seed) for run in runs] == [(method, 0.3, 7) for method in core]
+    tried = {run.method for run in runs_of(ExperimentConfig("weights", "gpu"))}
+    assert "response+0.3" in tried, "the weights of all losses are tried, whatever the core of distillation is"
 
 
 def test_an_unknown_share_or_preset_and_too_few_rooms_are_refused(
