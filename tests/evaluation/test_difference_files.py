@@ -35,7 +35,8 @@ def test_files_hold_intervals_and_verdicts(
         assert (row["model"], row["against"], row["metric"]) == (difference["model"], difference["other"], "rmse")
         assert [float(row["low"]), float(row["high"])] == difference["intervals"]["rmse"]
         assert row["verdict"] == difference["verdicts"]["rmse"]
-        assert f"<td>{row['model']}</td><td>{row['against']}</td><td>{row['verdict']}</td>" in page
+        words = (row["model"], row["against"], row["verdict"])
+        assert "".join(f'<td class="words">{word}</td>' for word in words) in page
         assert f"| {row['model']} | {row['against']} | {row['verdict']} |" in text
     assert f"{rows[0]['model']} against {rows[0]['against']}: {rows[0]['verdict']}" in caplog.messages
 

@@ -128,16 +128,42 @@ def test_only_models_with_uncertainty_have_calibration_charts(night: Comparison)
 # ---- in a browser ----
 
 
-@pytest.mark.browser
-def test_a_browser_sorts_the_tables_and_asks_for_nothing_else(page: Path, night: Comparison) -> None:
-    browsers = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+LONG = "experiment_distillation_small_pseudo_labels_320_0.1_same_0"
+
+
+def launch(started: Any) -> Any:
+    """The browser of this machine, or a skip."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no chromium or google-chrome on the PATH")
+    return started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+
+
+@pytest.mark.browser
+def test_long_names_wrap_and_leave_the_differences_on_the_screen(night: Comparison, tmp_path: Path) -> None:
+    # The names of a study pushed every verdict out of its table, and made a phone scroll sideways for the legends.
+    browsers = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    text = html(night).replace("eyes", LONG.replace("pseudo_labels", "teacher")).replace("ears", LONG)
+    (tmp_path / "long.html").write_text(text, encoding="utf-8")
+    with browsers.sync_playwright() as started:
+        tab = launch(started).new_page(viewport={"width": 1200, "height": 800})
+        tab.goto((tmp_path / "long.html").as_uri())
+        table = tab.locator("#differences + div")
+        assert LONG in table.inner_text()
+        rmse = table.locator("tbody tr").first.locator("td[data-value]").first
+        right = [part.bounding_box()["x"] + part.bounding_box()["width"] for part in (rmse, table)]
+        assert right[0] < right[1]
+        tab.set_viewport_size({"width": 400, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth") == 400
+
+
+@pytest.mark.browser
+def test_a_browser_sorts_the_tables_and_asks_for_nothing_else(page: Path, night: Comparison) -> None:
+    browsers = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     asked, faults = [], []
     rmse = {f"{row.label} {row.run}": row.means["rmse"] for row in night.rows}
     with browsers.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = launch(started)
         tab = browser.new_page(viewport={"width": 400, "height": 800})
         tab.on("request", lambda request: asked.append(request.url))
         tab.on("pageerror", lambda fault: faults.append(fault))
