@@ -51,12 +51,12 @@ def _points(setting: Setting, row: dict[str, Any]) -> list[tuple[float, float]]:
 
 
 def _draw_panel(axes: Axes, curves: list[tuple[str, list[tuple[float, float]]]]) -> None:
-    top = 0.0
+    shown: list[float] = []
     for colour, points in curves:
         if points:
             axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, alpha=0.7)
             axes.plot(*min(points, key=lambda point: point[1]), "o", color=colour, markersize=4)
             # The first steps err by several times as much as all later ones, which they would press together.
-            top = max(top, *(value for _, value in points[len(points) // 10 :]))
-    if top:
-        axes.set_ylim(top=1.05 * top)
+            shown += [value for _, value in points[len(points) // 10 :]]
+    if shown:
+        axes.set_ylim(0.95 * min(shown), 1.05 * max(shown))
