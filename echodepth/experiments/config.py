@@ -85,8 +85,7 @@ class ExperimentConfig:
     methods: tuple[str, ...] = ()
     """Methods to run; when empty all of the study's, or those of the core with --preset gpu."""
     label_fractions: tuple[float, ...] = ()
-    """Shares of the rooms of distillation whose ground truth is used, in training and validation; when empty 1, 0.3,
-    0.1 and 0.02, or 0.1 with --preset gpu."""
+    """Shares of labelled rooms in training and validation; when empty 1, 0.3, 0.1, 0.02, or 0.1 with --preset gpu."""
     rooms: tuple[int, ...] = ()
     """Numbers of rooms, at least 3 each; the preset's when empty."""
     teachers: tuple[TeacherSource, ...] = ("same",)

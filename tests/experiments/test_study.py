@@ -136,8 +136,8 @@ def test_any_number_of_rooms_replaces_those_of_the_preset() -> None:
     assert [(run.rooms, run.seed) for run in runs_of(config)] == [
         (rooms, seed) for seed in (0, 1, 2) for rooms in (2300, 40)
     ]
-    asked = {"rooms": (2300, 40), "methods": ("none",), "label_fractions": (1.0,)}
-    assert config.scale == SCALES["distillation"]["small"]._replace(**asked)
+    small = SCALES["distillation"]["small"]
+    assert config.scale == small._replace(rooms=(2300, 40), methods=("none",), label_fractions=(1.0,))
 
 
 def test_the_preset_for_a_gpu_has_the_core_of_the_study_and_a_flag_replaces_a_part_of_it() -> None:
