@@ -83,7 +83,7 @@ class ExperimentConfig:
     split: Literal["val", "test"] = "val"
     """Split to score: choose methods on val, report once on test."""
     methods: tuple[str, ...] = ()
-    """Methods to run; when empty all of the study's, or those of the core with --preset gpu."""
+    """Methods to run; when empty all of the study's, or distillation's core with --preset gpu."""
     label_fractions: tuple[float, ...] = ()
     """Shares of labelled rooms in training and validation; when empty 1, 0.3, 0.1, 0.02, or 0.1 with --preset gpu."""
     rooms: tuple[int, ...] = ()

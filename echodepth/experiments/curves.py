@@ -51,12 +51,14 @@ def _points(setting: Setting, row: dict[str, Any]) -> list[tuple[float, float]]:
 
 
 def _draw_panel(axes: Axes, curves: list[tuple[str, list[tuple[float, float]]]]) -> None:
-    shown: list[float] = []
+    best, shown = [], []
     for colour, points in curves:
         if points:
             axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, alpha=0.7)
-            axes.plot(*min(points, key=lambda point: point[1]), "o", color=colour, markersize=4)
+            best.append(min(points, key=lambda point: point[1]))
+            axes.plot(*best[-1], "o", color=colour, markersize=4)
             # The first steps err by several times as much as all later ones, which they would press together.
             shown += [value for _, value in points[len(points) // 10 :]]
     if shown:
-        axes.set_ylim(0.95 * min(shown), 1.05 * max(shown))
+        # A run can be best among its first steps.
+        axes.set_ylim(0.95 * min(value for _, value in best), 1.05 * max(shown))

@@ -54,7 +54,7 @@ def test_a_method_has_one_colour_and_the_first_steps_set_no_scale(
     rows = [
         write_curve(Run("none", 12, 0.5, "none", 0), ["9.0", *["1.5"] * 4, "2.0", *["1.5"] * 6]),
         write_curve(Run("best", 12, 0.5, "same", 0), ["8.0", *["1.25"] * 11]),
-        write_curve(Run("best", 12, 1.0, "same", 0), ["1.0"]),
+        write_curve(Run("best", 12, 1.0, "same", 0), ["1.0", *["1.5"] * 10]),
         write_curve(Run("none", 24, 1.0, "none", 0), []) | {"epochs": 1},
     ]
     first, second, third = drawn[curves.draw_curves(SETTING, rows, Path("curves.png"))].axes
@@ -62,6 +62,7 @@ def test_a_method_has_one_colour_and_the_first_steps_set_no_scale(
     assert none != best == second.lines[0].get_color()
     # Nor do they widen the margin below, which once ended under 0 m.
     assert first.get_ylim() == pytest.approx((0.95 * 1.25, 1.05 * 2.0))
+    assert second.get_ylim() == pytest.approx((0.95 * 1.0, 1.05 * 1.5)), "the best epoch, the first, is shown"
     assert [line.get_color() for line in third.lines] == [none]  # of the legend: this run has no epoch yet
 
 
